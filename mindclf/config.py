@@ -1,0 +1,170 @@
+"""Every field that a recipe may set, and the one way to set it. Pure data: nothing here imports MindSpore."""
+
+import ast
+import copy
+import difflib
+
+from easydict import EasyDict
+
+IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)  # RGB, on the 0 to 255 scale
+IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+
+DEFAULTS = EasyDict(
+    # Data
+    dataset="",                        # name of a data set that mindclf can find, download or draw: "garbage26"
+    dataset_path="",                   # or your own: a folder with train/<class>/ and test/<class>/
+    class_index={},                    # class folder -> label, 0 to n - 1; never guessed from the folder
+    on_bad_image="stop",               # "stop" with the names of unusable files, or "skip" and count them
+    valid_fraction=0.1,                # of each training class, held out to choose the best epoch
+    image_height=224,                  # pixels
+    image_width=224,                   # pixels
+    mean=(),                           # RGB, on the 0 to 255 scale; () is what the pretrained weights want, else ImageNet's
+    std=(),
+    scale=(0.08, 1.0),                 # part of the area that a training crop may have
+    ratio=(0.75, 1.333),               # width over height that a training crop may have
+    flip_prob=0.5,                     # of a mirror image
+    color_adjust=0.4,                  # largest change of brightness, contrast and saturation
+    # Net
+    net="mobilenet_v2",
+    net_options={},                    # further arguments of the net, such as {'width_mult': 0.5}
+    pretrained="",                     # "imagenet" (found or downloaded), the path of a checkpoint, or "" for fresh weights
+    # Training; each entry of `phases` may set its own value of the fields down to cached_views
+    layers="all",                      # "all", or "head" with the backbone frozen
+    epochs=10,
+    batch_size=16,
+    eval_batch_size=16,
+    optimizer="momentum",
+    lr_max=0.05,
+    lr_end=0.0,
+    warmup_epochs=0,
+    momentum=0.9,
+    weight_decay=1e-4,                 # of kernels and matrices; biases and batch norm have none
+    label_smoothing=0.0,
+    cached_views=0,                    # layers="head": train on so many stored views of each picture; 0 computes each anew
+    phases=(),                         # a dict of such fields for each phase; () is one phase
+    loss_scale=1024,                   # exact in float32; keeps float16 gradients from vanishing
+    # Run
+    device_target="auto",
+    seed=1,
+    output="outputs/run",              # folder for checkpoints, cards, history and plots; an earlier run there is moved aside
+    feature_cache="outputs/features",  # folder for the features of cached_views; "" stores none
+)
+PHASE_FIELDS = ("layers", "epochs", "batch_size", "optimizer", "lr_max", "lr_end", "warmup_epochs", "momentum", "weight_decay",
+                "label_smoothing", "cached_views")
+CHOICES = {
+    "dataset": ("", "garbage26"),
+    "on_bad_image": ("stop", "skip"),
+    "layers": ("all", "head"),
+    "optimizer": ("momentum", "sgd", "adam", "adamw"),
+    "device_target": ("auto", "CPU", "GPU", "Ascend"),
+}
+RANGES = {  # field: (smallest, largest) value
+    "valid_fraction": (0, 0.9), "image_height": (32, 4096), "image_width": (32, 4096), "flip_prob": (0, 1),
+    "color_adjust": (0, 1), "epochs": (1, 100_000), "batch_size": (1, 65_536), "eval_batch_size": (1, 65_536), "lr_max": (0, 1e3),
+    "lr_end": (0, 1e3), "warmup_epochs": (0, 100_000), "momentum": (0, 1), "weight_decay": (0, 1e3), "label_smoothing": (0, 0.99),
+    "cached_views": (0, 1000), "loss_scale": (1, 2**24), "seed": (0, 2**31 - 1),
+}
+
+
+def merge(config, overrides):
+    """`config` with `overrides` applied: a dict of fields, or a list of "field=value" texts as a command line has them.
+
+    Every field must exist in DEFAULTS and have its type; `net_options.width_mult=0.5` sets one entry of a dict. A field that
+    `phases` sets too is replaced there as well: what is asked for last holds everywhere. Raises ValueError that names the
+    field, and the field that was perhaps meant.
+    """
+    merged = EasyDict(copy.deepcopy({**DEFAULTS, **config}))
+    for name in set(merged) - set(DEFAULTS):
+        raise ValueError(_unknown(name))
+    pairs = overrides.items() if isinstance(overrides, dict) else map(_split, overrides)
+    for name, value in pairs:
+        name, _, entry = name.partition(".")
+        if name not in DEFAULTS:
+            raise ValueError(_unknown(name))
+        if entry:
+            value = {**_typed(name, merged[name]), entry: _literal(value)}
+        merged[name] = _typed(name, value)
+        if name in PHASE_FIELDS:
+            merged.phases = tuple({**phase, name: merged[name]} if name in phase else phase for phase in merged.phases)
+    _check(merged)
+    return merged
+
+
+def phases_of(config):
+    """The phases of `config`, each a full config of its own."""
+    return [EasyDict({**config, **phase}) for phase in config.phases or ({},)]
+
+
+def _check(config):
+    for name, value in config.items():
+        config[name] = _typed(name, value)
+    for phase in config.phases:
+        for name in phase:
+            if name not in PHASE_FIELDS:
+                raise ValueError(f"phases: {_unknown(name, PHASE_FIELDS)}")
+    for values in phases_of(config):
+        for name, value in values.items():
+            _typed(name, value)
+            if name in CHOICES and value not in CHOICES[name]:
+                choices = ", ".join(repr(choice) for choice in CHOICES[name])
+                raise ValueError(f"{name}={value!r} is not known; expected one of {choices}")
+            if name in RANGES and not RANGES[name][0] <= value <= RANGES[name][1]:
+                raise ValueError(f"{name}={value} must lie between {RANGES[name][0]} and {RANGES[name][1]}")
+        if values.cached_views and values.layers != "head":
+            raise ValueError(f"cached_views={values.cached_views} needs layers='head': the features of a backbone that trains "
+                             f"cannot be stored")
+        if values.optimizer == "adamw" and values.loss_scale != 1:
+            raise ValueError("optimizer='adamw' needs loss_scale=1: MindSpore's AdamWeightDecay cannot take a scale back out")
+        if values.warmup_epochs >= values.epochs:
+            raise ValueError(f"warmup_epochs={values.warmup_epochs} must be less than epochs={values.epochs}")
+    for name, length in {"scale": 2, "ratio": 2, "mean": 3, "std": 3}.items():
+        value = config[name]
+        if len(value) != length and not (name in ("mean", "std") and not value):
+            raise ValueError(f"{name}={value} must have {length} numbers")
+    if any(value <= 0 for value in config.std):
+        raise ValueError(f"std={config.std} must be positive")
+    for name in ("scale", "ratio"):
+        low, high = config[name]
+        if not 0 < low <= high:
+            raise ValueError(f"{name}={config[name]} must be two positive numbers, the smaller first")
+
+
+def _split(text):
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"{text!r} is not of the form field=value")
+    return name, value
+
+
+def _typed(name, value):
+    """`value` as the type that the field has in DEFAULTS; texts are read as Python literals unless the field is a text."""
+    kind = type(DEFAULTS[name])
+    if kind is str:
+        if not isinstance(value, str):
+            raise ValueError(f"{name}={value!r} must be of type str")
+        return value
+    value = _literal(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is tuple and isinstance(value, list):
+        return tuple(value)
+    if isinstance(DEFAULTS[name], dict) and isinstance(value, dict):
+        return value
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ValueError(f"{name}={value!r} must be of type {'dict' if kind is EasyDict else kind.__name__}")
+    return value
+
+
+def _literal(value):
+    if not isinstance(value, str):
+        return value
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return value
+
+
+def _unknown(name, fields=DEFAULTS):
+    close = difflib.get_close_matches(name, fields, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"the fields are: {', '.join(fields)}"
+    return f"unknown field {name!r}; {hint}"

@@ -1,0 +1,44 @@
+"""The device, its set-up, and the seeds: the only place that calls set_context."""
+
+import os
+import platform
+
+import mindspore as ms
+from mindspore import dataset as ds
+
+from mindclf import tune_cpu
+
+AVAILABLE = {"Ascend": ms.device_context.ascend.is_available, "GPU": ms.device_context.gpu.is_available, "CPU": lambda: True}
+
+
+def use_device(target="auto"):
+    """Makes MindSpore compile whole graphs for `target` and returns the device's name: "Ascend", "GPU" or "CPU".
+
+    "auto" takes the first of these that is there. Raises ValueError for a device that MindSpore does not find.
+    """
+    if target == "auto":
+        target = next(name for name, available in AVAILABLE.items() if available())
+    if not AVAILABLE[target]():
+        raise ValueError(f"device_target={target}: MindSpore finds no {target} here; use device_target=CPU, or install the "
+                         f"driver and the MindSpore wheel for it")
+    ms.set_context(mode=ms.GRAPH_MODE, device_target=target)
+    return target
+
+
+def set_seeds(seed):
+    """Seeds MindSpore, its data pipelines and NumPy."""
+    ms.set_seed(seed)
+    ds.config.set_seed(seed)
+
+
+def describe_device(target):
+    """What the run used, for cards and logs: device, processor, cores, oneDNN's instruction set."""
+    return {"target": target, "processor": _processor(), "cores": os.cpu_count(), "onednn_isa": tune_cpu() or "its own choice"}
+
+
+def _processor():
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,36 @@
+"""Files that are complete or not there."""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Gives a temporary path on the same disk, which replaces `path` in one step if the block succeeds."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
+        temporary = Path(folder) / path.name
+        yield temporary
+        temporary.chmod(0o644)  # MindSpore writes its files read-only
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+
+def write_json(path, content):
+    """Writes a JSON file that is complete or not there."""
+    with replacing(Path(path)) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def sha256(path):
+    """The SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def first_line(error):
+    """The first line with something in it of an error's message; MindSpore's messages go on for twenty."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip(" -")), type(error).__name__)
