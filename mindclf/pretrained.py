@@ -1,0 +1,65 @@
+"""The net that a run starts from: which weights, and what their card says about options and pixel statistics."""
+
+import logging
+from pathlib import Path
+
+from mindclf.checkpoint import load_checkpoint, read_card
+from mindclf.config import IMAGENET_MEAN, IMAGENET_STD, merge
+from mindclf.convert import convert_tf_mobilenet_v2
+from mindclf.dataset.locate import find_imagenet_mobilenet_v2
+from mindclf.nets import create_net
+
+log = logging.getLogger(__name__)
+
+_HERE = Path(__file__).resolve().parent
+# An installed mindclf carries the checkpoints inside the package, a clone has them at its top.
+CHECKPOINTS = next((folder for folder in (_HERE / "checkpoints", _HERE.parent / "checkpoints") if folder.is_dir()), _HERE)
+GARBAGE_SORTER = CHECKPOINTS / "garbage26_mobilenet_v2.ckpt"
+
+
+def start_net(config, num_classes):
+    """(net, config, origin): the net with its backbone loaded, the config with what it left open, the weights in words.
+
+    Net options and pixel statistics that the config leaves open are those of the weights' card: a backbone that saw pixels
+    from -1 to 1 and TensorFlow's padding in training must see them again.
+    """
+    path, origin = find_pretrained(config)
+    card = read_card(path) if path and path.with_suffix(".json").is_file() else {}
+    if card.get("net", config.net) != config.net:
+        raise ValueError(f"pretrained={path} holds a {card['net']}, but net={config.net}")
+    config = merge(config, {
+        "net_options": {**card.get("net_options", {}), **config.net_options},
+        "mean": config.mean or card.get("mean", IMAGENET_MEAN),
+        "std": config.std or card.get("std", IMAGENET_STD),
+    })
+    net = create_net(config.net, num_classes, **config.net_options)
+    if path:
+        load_checkpoint(path, net.backbone)
+    log.info("net %s, starting from %s", config.net, origin)
+    return net, config, origin
+
+
+def find_pretrained(config):
+    """(path, origin in words) of the weights that config.pretrained names; path is None for fresh weights."""
+    if not config.pretrained:
+        return None, "fresh weights"
+    if config.pretrained != "imagenet":
+        return Path(config.pretrained), config.pretrained
+    if config.net != "mobilenet_v2":
+        raise ValueError(f"pretrained=imagenet is there for net=mobilenet_v2 only, not for {config.net}: give the path of a "
+                         f"checkpoint, or an empty pretrained= for fresh weights")
+    found = find_imagenet_mobilenet_v2()
+    if found is None:
+        log.warning("no ImageNet weights to be had: starting from the backbone of mindclf's own garbage sorter")
+        return GARBAGE_SORTER, "the backbone of mindclf's own garbage sorter"
+    if found.path.suffix == ".npz":
+        return converted(found.path), f"{found.origin} (TF-slim)"
+    return found.path, found.origin
+
+
+def converted(source):
+    """data/<name of `source`>.ckpt, converted from the TF-slim weights in `source` unless it is there and newer."""
+    path = Path("data") / f"{source.stem}.ckpt"
+    if not path.is_file() or path.stat().st_mtime < source.stat().st_mtime:
+        convert_tf_mobilenet_v2(source, path)
+    return path
