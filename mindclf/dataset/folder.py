@@ -1,0 +1,128 @@
+"""Pictures in class folders: what is there, what is wrong with it, and how to divide it."""
+
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mindclf.dataset.pictures import check_picture
+
+log = logging.getLogger(__name__)
+
+LITTER = {"Thumbs.db", "desktop.ini"}  # what operating systems leave in folders of pictures, besides dot files
+ON_BAD_IMAGE = ("stop", "skip")
+NAMES_SHOWN = 10  # in a message; the count covers the rest
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Paths of pictures, the index of the class of each, and the class names in the order of their indices."""
+
+    paths: tuple
+    labels: tuple
+    classes: tuple
+
+    def __len__(self):
+        return len(self.paths)
+
+    def take(self, indices):
+        """The pictures at `indices`."""
+        return Pictures(tuple(self.paths[i] for i in indices), tuple(self.labels[i] for i in indices), self.classes)
+
+    def hold_out(self, fraction, seed):
+        """(the larger part, the part held out): `fraction` of each class, rounded, drawn by `seed`."""
+        rng = np.random.default_rng(seed)
+        labels = np.asarray(self.labels)
+        held_out = []
+        for label in range(len(self.classes)):
+            members = np.flatnonzero(labels == label)
+            held_out.extend(rng.permutation(members)[:round(len(members) * fraction)].tolist())
+        kept = sorted(set(range(len(self))) - set(held_out))
+        return self.take(kept), self.take(sorted(held_out))
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What `scan_folder` found: usable pictures, and a line for each file or class folder that is not usable."""
+
+    pictures: Pictures
+    problems: tuple
+
+
+def read_folder(folder, class_index, on_bad_image="stop"):
+    """The `Pictures` below `folder`, one folder a class, after every one of them has been decoded once.
+
+    What is not usable (damaged, not a picture, an empty class) stops with its names, or with on_bad_image="skip" is left out
+    and counted in the log.
+    """
+    if on_bad_image not in ON_BAD_IMAGE:
+        raise ValueError(f"on_bad_image={on_bad_image!r} is not known; expected one of {', '.join(ON_BAD_IMAGE)}")
+    scan = scan_folder(folder, class_index)
+    if scan.problems:
+        count = f"{len(scan.problems)} problem{'s' if len(scan.problems) > 1 else ''} in {folder}"
+        names = "; ".join(scan.problems[:NAMES_SHOWN]) + ("; ..." if len(scan.problems) > NAMES_SHOWN else "")
+        if on_bad_image == "stop":
+            raise ValueError(f"{count}: {names} (mend them, or skip them with on_bad_image=skip)")
+        log.warning("skipped %s: %s", count, names)
+    if not scan.pictures.paths:
+        raise ValueError(f"{folder} holds no picture that can be used")
+    return scan.pictures
+
+
+def scan_folder(folder, class_index):
+    """A `Scan` of `folder`/<class>/<picture>; `class_index` maps each class folder's name to its label, 0 to n - 1.
+
+    Raises ValueError if the folder is missing, or if its class folders are not those of class_index: that is a wrong folder or
+    a wrong list, and skipping would train something else than was asked for.
+    """
+    folder = Path(folder)
+    classes = check_class_index(class_index)
+    if not folder.is_dir():
+        raise ValueError(f"folder {folder} does not exist")
+    found = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    strangers = sorted(set(found) - set(classes))
+    if strangers:
+        raise ValueError(f"{folder} has class folders that are not in class_index: {', '.join(strangers[:NAMES_SHOWN])}")
+    if not found:
+        raise ValueError(f"{folder} has no class folders; expected {classes[0]!r} and so on, each with its pictures")
+
+    problems, candidates = [], []
+    for label, name in enumerate(classes):
+        files = [file for file in _files(folder / name) if not (file.name.startswith(".") or file.name in LITTER)]
+        if not files:
+            problems.append(f"class {name!r} is empty" if name in found else f"class {name!r} has no folder")
+        candidates.extend((file, label) for file in files)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        verdicts = list(pool.map(_verdict, (file for file, _ in candidates)))
+    problems.extend(verdict for verdict in verdicts if verdict)
+    usable = [candidate for candidate, verdict in zip(candidates, verdicts) if not verdict]
+    paths, labels = zip(*usable) if usable else ((), ())
+    return Scan(Pictures(tuple(map(str, paths)), tuple(labels), classes), tuple(problems))
+
+
+def check_class_index(class_index):
+    """The class names in the order of their indices. Raises ValueError unless the indices are 0 to n - 1, each once."""
+    if not class_index:
+        raise ValueError("class_index is empty: give the class names with their indices, as in class_index={'cat': 0, 'dog': 1}")
+    classes = sorted(class_index, key=class_index.get)
+    if [class_index[name] for name in classes] != list(range(len(classes))):
+        raise ValueError(f"class_index must number its {len(classes)} classes 0 to {len(classes) - 1}, each number once")
+    return tuple(classes)
+
+
+def _files(folder):
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _verdict(path):
+    if path.is_dir():
+        return f"{path} is a folder inside a class folder"
+    try:
+        check_picture(path)
+    except ValueError as error:
+        return str(error)
+    return None

@@ -1,0 +1,78 @@
+"""Where a recipe's data and pretrained weights are: in data/, in $MINDCLF_DATA, on the network, or made here."""
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from mindclf.dataset.download import fetch, unpack_zip
+from mindclf.dataset.drawn import draw_garbage26
+
+log = logging.getLogger(__name__)
+
+# Addresses that MindSpore's course notebook on garbage sorting publishes.
+COURSE = "https://ascend-professional-construction-dataset.obs.cn-north-4.myhuaweicloud.com:443"
+GARBAGE26_URL = f"{COURSE}/MindStudio-pc/data_en.zip"
+IMAGENET_URL = f"{COURSE}/ComputerVision/mobilenetV2-200_1067.zip"
+
+GARBAGE26_FOLDERS = ("data_en", "garbage26", "data/data_en", "data/garbage26")
+IMAGENET_FILES = ("mobilenetV2-200_1067.ckpt", "weights/mobilenetV2-200_1067.ckpt", "mobilenet_v2_1.0_224_imagenet_tf.npz",
+                  "weights/mobilenet_v2_1.0_224_imagenet_tf.npz")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file or folder, and in a few words where it comes from, for logs and cards."""
+
+    path: Path
+    origin: str
+
+
+def find_garbage26():
+    """The folder with train/ and test/ of the garbage set, as `Found`: photos if they can be had, else drawings.
+
+    Drawings are made in data/garbage26_drawn when the photos are in neither place and cannot be downloaded.
+    """
+    for root in _roots():
+        for name in GARBAGE26_FOLDERS:
+            if (root / name / "train").is_dir() and (root / name / "test").is_dir():
+                return Found(root / name, "photos of the garbage sorting tutorial")
+    try:
+        folder = _download_zip(GARBAGE26_URL, "data_en", lambda contents: contents / "train")
+        return Found(folder, f"photos downloaded from {GARBAGE26_URL}")
+    except ConnectionError as error:
+        log.warning("%s. Drawing a stand-in set instead: a net trained on drawings does not sort photos. For the real one put "
+                    "the photos into data/data_en/, or set MINDCLF_DATA to a folder that has data_en/", error)
+    return Found(draw_garbage26(Path("data") / "garbage26_drawn"), "drawings made by mindclf, no photos")
+
+
+def find_imagenet_mobilenet_v2():
+    """The file with ImageNet weights of MobileNetV2 as `Found` (.ckpt or TF-slim .npz), or None if there is none to be had."""
+    for root in _roots():
+        for name in IMAGENET_FILES:
+            if (root / name).is_file():
+                return Found(root / name, "ImageNet weights")
+    try:
+        folder = _download_zip(IMAGENET_URL, "mobilenetV2-200_1067", lambda contents: next(contents.rglob("*.ckpt"), contents))
+    except ConnectionError as error:
+        log.warning("%s", error)
+        return None
+    return Found(next(folder.rglob("*.ckpt")), f"ImageNet weights downloaded from {IMAGENET_URL}")
+
+
+def _roots():
+    return [Path("data")] + ([Path(os.environ["MINDCLF_DATA"])] if os.environ.get("MINDCLF_DATA") else [])
+
+
+def _download_zip(url, name, wanted):
+    """data/<name> with the contents of the zip file at `url`; `wanted(folder)` must exist in it."""
+    folder = Path("data") / name
+    if not folder.exists():
+        archive = fetch(url, Path("data") / f"{name}.zip")
+        unpack_zip(archive, folder)
+        archive.unlink()
+    if (folder / name).is_dir():  # the archive has one folder of that name at its top
+        folder = folder / name
+    if not wanted(folder).exists():
+        raise ValueError(f"{url} does not hold what it should; look into {folder}")
+    return folder

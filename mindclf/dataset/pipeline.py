@@ -1,0 +1,75 @@
+"""Batches of pictures for training and evaluation."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from mindspore import dataset as ds
+
+from mindclf.config import DEFAULTS, IMAGENET_MEAN, IMAGENET_STD
+from mindclf.dataset.folder import read_folder
+from mindclf.dataset.pictures import encoded_picture
+from mindclf.dataset.transforms import eval_transforms, train_transforms
+
+
+def create_dataset(dataset_path, config, training=True):
+    """The pipeline over `dataset_path`/train or, with training=False, `dataset_path`/test: (image, label) batches.
+
+    `config` needs `class_index`; what else it does not set is taken from mindclf.config.DEFAULTS. Images are float32
+    (batch, 3, image_height, image_width), normalised; labels int32 (batch,). Only training shuffles, augments and drops an
+    incomplete last batch; evaluation counts every picture. Raises ValueError for a folder that is missing, or pictures that
+    cannot be used (see `read_folder`).
+    """
+    config = {**DEFAULTS, **config}
+    folder = Path(dataset_path) / ("train" if training else "test")
+    pictures = read_folder(folder, config["class_index"], config["on_bad_image"])
+    return train_pipeline(pictures, config) if training else eval_pipeline(pictures, config)
+
+
+def train_pipeline(pictures, config):
+    """Shuffled, augmented, whole batches of `pictures`."""
+    batch_size = config["batch_size"]
+    if len(pictures) < batch_size:
+        raise ValueError(f"batch_size={batch_size} is more than the {len(pictures)} training pictures")
+    return _pipeline(pictures, _train_operations(config), batch_size, shuffle=True, drop_remainder=True)
+
+
+def augmented_pipeline(pictures, config):
+    """All of `pictures` in their order, each as one random training view: what the feature cache stores."""
+    return _pipeline(pictures, _train_operations(config), config["eval_batch_size"], shuffle=False, drop_remainder=False)
+
+
+def eval_pipeline(pictures, config):
+    """All of `pictures` in their order, the last batch as short as it comes. A card will do for `config`."""
+    config = {**DEFAULTS, **config}
+    operations = eval_transforms(*_size_and_statistics(config))
+    return _pipeline(pictures, operations, config["eval_batch_size"], shuffle=False, drop_remainder=False)
+
+
+class _Reader:
+    """Random access to the encoded bytes and the label of each picture, as GeneratorDataset wants it."""
+
+    def __init__(self, pictures):
+        self.pictures = pictures
+
+    def __len__(self):
+        return len(self.pictures)
+
+    def __getitem__(self, index):
+        return encoded_picture(self.pictures.paths[index]), np.int32(self.pictures.labels[index])
+
+
+def _pipeline(pictures, operations, batch_size, shuffle, drop_remainder):
+    source = ds.GeneratorDataset(_Reader(pictures), ["image", "label"], shuffle=shuffle, num_parallel_workers=1,
+                                 python_multiprocessing=False)
+    workers = min(os.cpu_count(), 8)  # MindSpore refuses more workers than cores
+    return source.map(operations, "image", num_parallel_workers=workers).batch(batch_size, drop_remainder)
+
+
+def _train_operations(config):
+    return train_transforms(*_size_and_statistics(config), config["scale"], config["ratio"], config["flip_prob"],
+                            config["color_adjust"])
+
+
+def _size_and_statistics(config):
+    return ((config["image_height"], config["image_width"]), config["mean"] or IMAGENET_MEAN, config["std"] or IMAGENET_STD)

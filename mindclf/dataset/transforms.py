@@ -1,0 +1,42 @@
+"""What happens to a picture between its file and the net: the training list above the evaluation list.
+
+Both take encoded bytes (uint8, 1-D) and give float32 (3, height, width). Sizes are (height, width) in pixels; `mean` and `std`
+are per channel, in RGB order, on the scale of the pixels, 0 to 255.
+"""
+
+import numpy as np
+from mindspore.dataset import vision
+
+CROP_SHARE = 0.875  # evaluation sees the central 224 of 256 pixels: the customary ImageNet protocol
+
+
+def train_transforms(image_size, mean, std, scale=(0.08, 1.0), ratio=(0.75, 1.333), flip_prob=0.5, color_adjust=0.4):
+    """A random part of the picture, perhaps mirrored, in other light.
+
+    `scale` is the part of the area and `ratio` the width over height that a crop may have; brightness, contrast and saturation
+    each change by up to `color_adjust`.
+    """
+    return [
+        vision.RandomCropDecodeResize(tuple(image_size), scale=tuple(scale), ratio=tuple(ratio)),
+        vision.RandomHorizontalFlip(flip_prob),
+        vision.RandomColorAdjust(color_adjust, color_adjust, color_adjust),
+        vision.Normalize(list(mean), list(std)),
+        vision.HWC2CHW(),
+    ]
+
+
+def eval_transforms(image_size, mean, std):
+    """The centre of the picture after its shorter side is brought to 256 pixels (for 224)."""
+    return [
+        vision.Decode(),
+        vision.Resize(int(max(image_size) / CROP_SHARE)),
+        vision.CenterCrop(tuple(image_size)),
+        vision.Normalize(list(mean), list(std)),
+        vision.HWC2CHW(),
+    ]
+
+
+def unnormalize(images, mean, std):
+    """Normalised pictures (N, 3, H, W) as pixels again, uint8 (N, H, W, 3), for showing them."""
+    pixels = np.asarray(images).transpose(0, 2, 3, 1) * np.asarray(std) + np.asarray(mean)
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
