@@ -1,0 +1,72 @@
+"""How good a net is, over every picture of a data set."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from mindspore import Tensor
+
+
+@dataclass(frozen=True)
+class Report:
+    """Figures over a data set. `confusion[t][p]` counts pictures of class t that were taken for class p."""
+
+    loss: float            # mean cross-entropy, without label smoothing
+    top1: float            # 0 to 1
+    top5: float            # 0 to 1
+    images: int
+    confusion: np.ndarray  # (classes, classes) int
+
+    @property
+    def per_class(self):
+        """Accuracy of each class, NaN for a class without pictures."""
+        counts = self.confusion.sum(1)
+        return np.divide(self.confusion.diagonal(), counts, out=np.full(len(counts), np.nan), where=counts > 0)
+
+    def metrics(self):
+        """The figures as plain numbers, for a card."""
+        return {"top1": round(self.top1, 6), "top5": round(self.top5, 6), "loss": round(self.loss, 6), "images": self.images}
+
+    def as_dict(self):
+        """Everything, as JSON can hold it."""
+        return {**asdict(self), **self.metrics(), "confusion": self.confusion.tolist(),
+                "per_class": [None if np.isnan(value) else round(float(value), 6) for value in self.per_class]}
+
+
+def evaluate(net, dataset, num_classes):
+    """The `Report` of `net` over `dataset`, batches of (images, labels). Leaves the net in inference mode."""
+    logits, labels = predict_logits(net, dataset)
+    return report(logits, labels, num_classes)
+
+
+def predict_logits(net, dataset):
+    """Logits (n, classes) and labels (n,) of a whole data set, in its order.
+
+    A last batch that is shorter is filled up and the filling dropped: another shape would have the graph compiled again.
+    """
+    net.set_train(False)
+    batch_size = dataset.get_batch_size()
+    logits, labels = [], []
+    for images, batch_labels in dataset.create_tuple_iterator(num_epochs=1, output_numpy=True):
+        count = len(images)
+        filled = np.concatenate([images, np.repeat(images[-1:], batch_size - count, axis=0)])
+        logits.append(net(Tensor(filled)).asnumpy()[:count])
+        labels.append(batch_labels)
+    return np.concatenate(logits), np.concatenate(labels)
+
+
+def report(logits, labels, num_classes):
+    """The `Report` of logits (n, classes) against labels (n,)."""
+    rows = np.arange(len(labels))
+    log_probability = np.log(softmax(logits)[rows, labels].clip(1e-30))
+    # A class is among the top 5 if fewer than 5 score higher; ties count against it, so constant logits win nothing.
+    rank = (logits >= logits[rows, labels][:, None]).sum(1) - 1
+    confusion = np.zeros((num_classes, num_classes), int)
+    np.add.at(confusion, (labels, logits.argmax(1)), 1)
+    return Report(loss=float(-log_probability.mean()), top1=float((rank < 1).mean()), top5=float((rank < 5).mean()),
+                  images=len(labels), confusion=confusion)
+
+
+def softmax(logits):
+    """Probabilities (n, classes) of logits (n, classes), in float64."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
+    return shifted / shifted.sum(1, keepdims=True)

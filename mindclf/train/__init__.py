@@ -1,0 +1,7 @@
+"""Training: schedule, model, phases, and `fit`, which puts them together."""
+
+from mindclf.train.fit import Fitted, fit
+from mindclf.train.model import create_model, create_optimizer
+from mindclf.train.schedule import cosine_decay_lr
+
+__all__ = ["Fitted", "cosine_decay_lr", "create_model", "create_optimizer", "fit"]

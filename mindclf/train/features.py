@@ -1,0 +1,75 @@
+"""Features of a frozen backbone, computed once and stored, so that training a head takes seconds."""
+
+import hashlib
+import logging
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from mindspore import dataset as ds
+from mindspore import nn
+
+from mindclf.dataset import augmented_pipeline, eval_pipeline
+from mindclf.evaluate import predict_logits
+from mindclf.files import replacing
+from mindclf.nets import GlobalAvgPooling
+
+log = logging.getLogger(__name__)
+
+
+class PooledFeatures(nn.Cell):
+    """(N, 3, H, W) -> (N, channels): the backbone and the average that heads begin with."""
+
+    def __init__(self, backbone):
+        super().__init__(auto_prefix=False)
+        self.backbone = backbone
+        self.pool = GlobalAvgPooling()
+
+    def construct(self, images):
+        return self.pool(self.backbone(images))
+
+
+def feature_batches(backbone, pictures, config, views=1, shuffle=False):
+    """(feature, label) batches of `pictures` seen by the frozen `backbone`, `views` times each.
+
+    View 0 is the centre crop that evaluation takes; the others are random training views. Feature batches are float32
+    (config.batch_size, channels); with shuffle=True in a new order each epoch and without an incomplete last batch.
+    """
+    net = PooledFeatures(backbone)
+    identity = _identity(backbone, pictures, config)
+    stored = [_stored_view(net, pictures, config, view, identity) for view in range(views)]
+    features = np.concatenate([view[0] for view in stored])
+    labels = np.concatenate([view[1] for view in stored])
+    source = ds.NumpySlicesDataset((features, labels), ["feature", "label"], shuffle=shuffle, num_parallel_workers=1)
+    return source.batch(config.batch_size, drop_remainder=shuffle)
+
+
+def _stored_view(net, pictures, config, view, identity):
+    file = Path(config.feature_cache) / f"{identity}-{view}{f'-seed{config.seed}' if view else ''}.npz"
+    if config.feature_cache and file.is_file():
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                return archive["features"], archive["labels"]
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            log.warning("%s is damaged: computing it again", file)
+    log.info("computing features of %d pictures, view %d", len(pictures), view)
+    dataset = augmented_pipeline(pictures, config) if view else eval_pipeline(pictures, config)
+    features, labels = predict_logits(net, dataset)
+    if config.feature_cache:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as temporary:
+            np.savez(temporary, features=features, labels=labels)
+    return features, labels
+
+
+def _identity(backbone, pictures, config):
+    """A name that changes with anything that the features depend on: weights, pictures, preprocessing."""
+    digest = hashlib.sha256()
+    for parameter in backbone.get_parameters():
+        digest.update(parameter.asnumpy().tobytes())
+    for path, label in zip(pictures.paths, pictures.labels):
+        status = Path(path).stat()
+        digest.update(f"{Path(path).absolute()} {status.st_size} {status.st_mtime_ns} {label}\n".encode())
+    fields = ("image_height", "image_width", "mean", "std", "scale", "ratio", "flip_prob", "color_adjust", "net", "net_options")
+    digest.update(repr([config[field] for field in fields]).encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,82 @@
+"""fit(config): from pictures to a checkpoint with its card, and to what shows how good it is."""
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from mindclf import plots
+from mindclf.checkpoint import load_checkpoint
+from mindclf.config import merge, phases_of
+from mindclf.dataset import eval_pipeline
+from mindclf.dataset.splits import read_splits
+from mindclf.device import set_seeds, use_device
+from mindclf.evaluate import Report, predict_logits, report
+from mindclf.files import write_json
+from mindclf.pretrained import start_net
+from mindclf.train.callbacks import read_history
+from mindclf.train.keeper import Keeper, add_metrics, make_card
+from mindclf.train.phases import train_phase
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What `fit` made: the checkpoint to use, its report on the test pictures, whence the pictures came, and the seconds."""
+
+    checkpoint: Path
+    report: Report
+    data_origin: str
+    seconds: float
+
+
+def fit(config):
+    """Trains as `config` says (see mindclf.config.DEFAULTS) and returns a `Fitted`.
+
+    Writes to config.output: best.ckpt and last.ckpt with their cards, epochs/ with the newest finished epoch, history.csv,
+    curves.png, report.json, confusion.png and predictions.png. The test pictures are used once, at the end, on the best weights
+    (see `Keeper`). Raises ValueError for what a user can mend in the config, the pictures or the weights.
+    """
+    started = time.perf_counter()
+    config = merge(config, {})
+    device = use_device(config.device_target)
+    set_seeds(config.seed)
+    splits = read_splits(config)
+    log.info("%d training, %d held-out and %d test pictures of %d classes: %s (%s)", len(splits.train), len(splits.valid),
+             len(splits.test), len(splits.classes), splits.origin, splits.path)
+    net, config, weights_origin = start_net(config, len(splits.classes))
+    output = fresh_folder(config.output)
+    keeper = Keeper(net, output, make_card(config, splits, weights_origin, device))
+    for number, phase in enumerate(phases_of(config), start=1):
+        train_phase(net, number, phase, splits, keeper)
+    best = keeper.finish()
+
+    load_checkpoint(best, net)
+    logits, labels = predict_logits(net, eval_pipeline(splits.test, config))
+    result = report(logits, labels, len(splits.classes))
+    add_metrics(best, "test", result)
+    plots.training_curves(read_history(output / "history.csv"), output / "curves.png")
+    write_report(output, splits.test, logits, result)
+    return Fitted(best, result, splits.origin, time.perf_counter() - started)
+
+
+def write_report(output, pictures, logits, result):
+    """Writes report.json, confusion.png and predictions.png for `pictures` into the folder `output`."""
+    output.mkdir(parents=True, exist_ok=True)
+    write_json(output / "report.json", {"classes": list(pictures.classes), **result.as_dict()})
+    plots.confusion_matrix(result.confusion, pictures.classes, output / "confusion.png")
+    plots.prediction_grid(pictures, logits, output / "predictions.png")
+
+
+def fresh_folder(path):
+    """An empty folder at `path`; what an earlier run left there moves aside to `path`-1, `path`-2 ..."""
+    path = Path(path)
+    if path.exists():
+        number = 1
+        while (aside := path.with_name(f"{path.name}-{number}")).exists():
+            number += 1
+        path.rename(aside)
+        log.info("the earlier run in %s is now in %s", path, aside)
+    path.mkdir(parents=True)
+    return path

@@ -1,0 +1,31 @@
+"""Loss, optimizer and mindspore.train.Model of one phase."""
+
+from mindspore import nn
+from mindspore.train import FixedLossScaleManager, Model
+
+
+def create_model(net, config, learning_rates):
+    """A Model that trains the unfrozen weights of `net`, one of `learning_rates` a step.
+
+    The loss is the cross-entropy of logits and int32 labels. It is multiplied by config.loss_scale and the optimizer divides
+    the gradients by the same number; where the two differ, the step is wrong by that factor without a warning.
+    """
+    loss = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
+    optimizer = create_optimizer(net, config, learning_rates)
+    manager = FixedLossScaleManager(config.loss_scale, drop_overflow_update=False)
+    return Model(net, loss, optimizer, loss_scale_manager=manager)
+
+
+def create_optimizer(net, config, learning_rates):
+    """The optimizer that config.optimizer names; only kernels and matrices decay, biases and batch norm do not."""
+    weights = net.trainable_params()
+    groups = [{"params": [p for p in weights if p.ndim > 1], "weight_decay": config.weight_decay},
+              {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0}]
+    groups = [group for group in groups if group["params"]]
+    if config.optimizer == "momentum":
+        return nn.Momentum(groups, learning_rates, config.momentum, loss_scale=config.loss_scale)
+    if config.optimizer == "sgd":
+        return nn.SGD(groups, learning_rates, loss_scale=config.loss_scale)
+    if config.optimizer == "adam":
+        return nn.Adam(groups, learning_rates, loss_scale=config.loss_scale)
+    return nn.AdamWeightDecay(groups, learning_rates)
