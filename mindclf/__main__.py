@@ -1,0 +1,7 @@
+"""python -m mindclf: the command line."""
+
+import sys
+
+from mindclf.cli import main
+
+sys.exit(main())

@@ -1,0 +1,203 @@
+"""The command line: `mindclf`, and each recipe with its own config. MindSpore is imported only by the commands that need it."""
+
+import argparse
+import json
+import logging
+import sys
+import unicodedata
+from dataclasses import asdict
+from pathlib import Path
+
+from mindclf import __version__
+from mindclf.config import DEFAULTS, merge
+
+USER_ERROR = 2
+PREDICT_CHUNK = 64  # pictures read at a time, so that a folder of any size fits into memory
+
+
+def main(argv=None, config=None):
+    """Runs one command and returns its exit status: 0, or 2 after one line on standard error about what the user can mend.
+
+    `config` is a recipe's: what its commands start from. Without one they start from mindclf.config.DEFAULTS.
+    """
+    arguments = _parser(is_recipe=config is not None).parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        return arguments.command(arguments, merge(config or {}, getattr(arguments, "fields", [])), config is not None)
+    except (ValueError, OSError) as error:
+        print(f"mindclf: {error}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("mindclf: stopped", file=sys.stderr)
+        return 130
+
+
+def _parser(is_recipe):
+    parser = argparse.ArgumentParser(
+        description=(None if is_recipe else "Image classification on MindSpore: train, evaluate, predict, export."),
+        epilog="field=value sets a field of the config, as in epochs=2. The fields: " + ", ".join(DEFAULTS))
+    parser.add_argument("--version", action="version", version=f"mindclf {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    which = "the recipe's output/best.ckpt" if is_recipe else "the garbage sorter that comes with mindclf"
+
+    def add(name, command, description, fields=False, checkpoint=False):
+        sub = commands.add_parser(name, help=description, description=description)
+        sub.set_defaults(command=command)
+        if checkpoint:
+            sub.add_argument("--checkpoint", metavar="FILE", help=f"default: {which}")
+        if fields:
+            sub.add_argument("fields", nargs="*", metavar="field=value", help="sets a field of the config")
+        return sub
+
+    add("train", _train, "train a net and report its accuracy on the test pictures", fields=True)
+    sub = add("eval", _evaluate, "measure a checkpoint on the test pictures", fields=True, checkpoint=True)
+    sub.add_argument("--report", metavar="FOLDER", help="write report.json, confusion.png and predictions.png there")
+    sub.add_argument("--json", action="store_true", help="print the report as JSON")
+    sub = add("predict", _predict, "say what is on pictures: files, folders, URLs, - for standard input", checkpoint=True)
+    sub.add_argument("pictures", nargs="+", metavar="PICTURE")
+    sub.add_argument("--top-k", type=int, default=3, metavar="K", help="classes to show for each picture (3)")
+    sub.add_argument("--json", action="store_true", help="one JSON object a picture and line")
+    sub = add("export", _export, "write a checkpoint for other runtimes", checkpoint=True)
+    sub.add_argument("--format", default="mindir", help="mindir (default), onnx or safetensors")
+    sub.add_argument("--to", metavar="FILE", help="default: beside the checkpoint")
+    if not is_recipe:
+        sub = add("convert", _convert, "turn TF-slim MobileNetV2 weights (.npz) into a checkpoint")
+        sub.add_argument("source", metavar="WEIGHTS")
+        sub.add_argument("destination", metavar="CHECKPOINT")
+        add("nets", _nets, "list the nets")
+    return parser
+
+
+def _train(arguments, config, is_recipe):
+    from mindclf.train import fit
+
+    fitted = fit(config)
+    figures = fitted.report.metrics()
+    program = f"python {sys.argv[0]}" if is_recipe else f"mindclf predict --checkpoint {fitted.checkpoint}"
+    print(f"\ndata        {fitted.data_origin}\n"
+          f"accuracy    {figures['top1']:.2%} of {figures['images']} test pictures (top-5 {figures['top5']:.2%})\n"
+          f"time        {fitted.seconds:.0f} s\n"
+          f"checkpoint  {fitted.checkpoint}\n"
+          f"pictures    {fitted.checkpoint.parent / 'predictions.png'}, confusion.png, curves.png\n"
+          f"your photo  {program}{' predict' if is_recipe else ''} photo.jpg")
+    if "no photos" in fitted.data_origin:
+        print("            this net has seen drawings only; for photos use the one that comes with mindclf: "
+              "mindclf predict photo.jpg")
+    return 0
+
+
+def _evaluate(arguments, config, is_recipe):
+    from mindclf.checkpoint import load_net
+    from mindclf.dataset import eval_pipeline, read_folder
+    from mindclf.dataset.splits import find_folder
+    from mindclf.device import use_device
+    from mindclf.evaluate import predict_logits, report
+    from mindclf.train.fit import write_report
+
+    use_device(config.device_target)
+    net, card = load_net(*_checkpoint_and_card(arguments, config, is_recipe))
+    folder, origin = find_folder(config)
+    class_index = {name: index for index, name in enumerate(card["classes"])}
+    pictures = read_folder(folder / "test", class_index, config.on_bad_image)
+    logits, labels = predict_logits(net, eval_pipeline(pictures, {**card, "eval_batch_size": config.eval_batch_size}))
+    result = report(logits, labels, len(card["classes"]))
+    if arguments.report:
+        write_report(Path(arguments.report), pictures, logits, result)
+    if arguments.json:
+        print(json.dumps({"data": origin, "classes": card["classes"], **result.as_dict()}, ensure_ascii=False))
+        return 0
+    figures = result.metrics()
+    print(f"{figures['images']} test pictures: {origin} ({folder.as_posix()})\n"
+          f"top-1 {figures['top1']:.2%}  top-5 {figures['top5']:.2%}  loss {figures['loss']:.4f}")
+    _print_table([(name, f"{value:.0%}" if value == value else "no pictures")
+                  for name, value in zip(card["classes"], result.per_class)])
+    return 0
+
+
+def _predict(arguments, config, is_recipe):
+    from mindclf.device import use_device
+    from mindclf.predict import Predictor, gather
+
+    use_device(config.device_target)
+    predictor = Predictor(*_checkpoint_and_card(arguments, config, is_recipe))
+    failed, chunk = False, []
+
+    def show_chunk():
+        for name, guesses in zip([name for name, _ in chunk],
+                                 predictor.predict([picture for _, picture in chunk], arguments.top_k)):
+            _show(name, guesses, arguments.json)
+        chunk.clear()
+
+    for name, read in gather(arguments.pictures):
+        try:
+            chunk.append((name, read()))
+        except ValueError as error:
+            failed = True
+            print(f"mindclf: {error}", file=sys.stderr)
+        if len(chunk) == PREDICT_CHUNK:
+            show_chunk()
+    show_chunk()
+    return USER_ERROR if failed else 0
+
+
+def _export(arguments, config, is_recipe):
+    from mindclf.device import use_device
+    from mindclf.export import export
+
+    use_device("CPU")
+    checkpoint, card = _checkpoint_and_card(arguments, config, is_recipe)
+    print(export(checkpoint, arguments.format, arguments.to, card))
+    return 0
+
+
+def _convert(arguments, config, is_recipe):
+    from mindclf.convert import convert_tf_mobilenet_v2
+
+    print(convert_tf_mobilenet_v2(arguments.source, arguments.destination))
+    return 0
+
+
+def _nets(arguments, config, is_recipe):
+    from mindclf.nets import NETS
+
+    print("\n".join(NETS))
+    return 0
+
+
+def _checkpoint_and_card(arguments, config, is_recipe):
+    """(path, card); card is None where the checkpoint has its own, and made from the recipe for a tutorial's file."""
+    from mindclf.checkpoint import card_path
+    from mindclf.config import IMAGENET_MEAN, IMAGENET_STD
+    from mindclf.pretrained import GARBAGE_SORTER
+
+    default = Path(config.output) / "best.ckpt" if is_recipe else GARBAGE_SORTER
+    path = Path(arguments.checkpoint) if arguments.checkpoint else default
+    if not is_recipe or card_path(path).is_file():
+        return path, None
+    return path, {
+        "net": config.net, "net_options": config.net_options, "classes": sorted(config.class_index, key=config.class_index.get),
+        "image_height": config.image_height, "image_width": config.image_width, "mean": config.mean or IMAGENET_MEAN,
+        "std": config.std or IMAGENET_STD,
+    }
+
+
+def _show(name, guesses, as_json):
+    if as_json:
+        print(json.dumps({"picture": name, "guesses": [asdict(guess) for guess in guesses]}, ensure_ascii=False), flush=True)
+        return
+    print(name)
+    _print_table([("  " + guess.name, guess.chinese, " ".join(filter(None, (guess.category, guess.category_chinese))),
+                   f"{guess.probability:.1%}") for guess in guesses])
+
+
+def _print_table(rows):
+    widths = [max(map(_width, column)) for column in zip(*rows)]
+    for row in rows:
+        print("  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths)).rstrip(), flush=True)
+
+
+def _width(text):
+    """Columns that a terminal gives to `text`: two for a Chinese character."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+

@@ -1,0 +1,107 @@
+"""What is on a picture: Predictor(checkpoint).predict(pictures)."""
+
+import http.client
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from mindclf.checkpoint import load_net
+from mindclf.dataset import Pictures, encoded_picture, eval_pipeline
+from mindclf.evaluate import predict_logits, softmax
+from mindclf.labels import describe
+from mindclf.pretrained import GARBAGE_SORTER
+
+BATCH_SIZE = 16
+URL_SECONDS = 20
+URL_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A class, its probability from 0 to 1, and what mindclf.labels knows of it ("" for what it does not know)."""
+
+    name: str
+    probability: float
+    chinese: str = ""
+    category: str = ""
+    category_chinese: str = ""
+
+
+class Predictor:
+    """The net in a checkpoint, ready to look at pictures. `card` stands in for the card of a file that has none."""
+
+    def __init__(self, path=GARBAGE_SORTER, card=None):
+        self.net, self.card = load_net(path, card)
+        self.classes = tuple(self.card["classes"])
+
+    def predict(self, pictures, top_k=3):
+        """For each of `pictures` its `top_k` likeliest classes: a list of lists of `Guess`.
+
+        A picture is a path, encoded bytes, a PIL image, or an RGB uint8 array (H, W, 3). It is preprocessed as evaluation
+        does, by the same pipeline. Raises ValueError that names the picture which cannot be read.
+        """
+        if isinstance(pictures, (str, Path, bytes)):
+            raise ValueError("predict takes a list of pictures; put the one picture into a list")
+        if not 1 <= top_k <= len(self.classes):
+            raise ValueError(f"top_k={top_k} must lie between 1 and the number of classes, {len(self.classes)}")
+        pictures = tuple(map(encoded_picture, pictures))
+        if not pictures:
+            return []
+        probabilities = softmax(self.logits(pictures))
+        return [[self._guess(row, index) for index in (-row).argsort(kind="stable")[:top_k]] for row in probabilities]
+
+    def logits(self, pictures):
+        """Logits (n, classes) of a sequence of n pictures."""
+        unlabelled = Pictures(tuple(pictures), (0,) * len(pictures), self.classes)
+        return predict_logits(self.net, eval_pipeline(unlabelled, {**self.card, "eval_batch_size": BATCH_SIZE}))[0]
+
+    def _guess(self, row, index):
+        return Guess(self.classes[index], float(row[index]), **describe(self.classes[index]))
+
+
+def gather(sources):
+    """Yields (name, read) for each picture that `sources` name: paths, folders (all files below), URLs, "-" for standard input.
+
+    read() gives the encoded picture, or raises ValueError that names it. A source that is not there is yielded too, so that its
+    error comes in its turn and costs the others nothing.
+    """
+    for source in sources:
+        if source == "-":
+            yield "-", lambda: encoded_picture(sys.stdin.buffer.read(URL_BYTES), name="standard input")
+        elif source.startswith(("http://", "https://")):
+            yield source, lambda url=source: encoded_picture(read_url(url), name=url)
+        elif Path(source).is_dir():
+            files = [file for file in sorted(Path(source).rglob("*")) if file.is_file() and not file.name.startswith(".")]
+            for file in files:
+                yield str(file), lambda path=file: encoded_picture(path)
+            if not files:
+                yield source, lambda folder=source: _fail(f"{folder} is a folder without files")
+        else:
+            yield source, lambda path=source: encoded_picture(path)
+
+
+def read_url(url):
+    """The bytes at `url`: at most URL_BYTES of them, within URL_SECONDS. Raises ValueError with one line."""
+    deadline = time.monotonic() + URL_SECONDS
+    data = bytearray()
+    try:
+        request = urllib.request.Request(url, headers={"User-Agent": "mindclf"})
+        with urllib.request.urlopen(request, timeout=URL_SECONDS) as response:
+            kind = response.headers.get_content_type()
+            while not kind.startswith("text/") and len(data) <= URL_BYTES and (chunk := response.read1(2**16)):
+                data += chunk
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"not complete after {URL_SECONDS} s")
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise ValueError(f"{url} cannot be read: {getattr(error, 'reason', None) or error}") from None
+    if kind.startswith("text/"):
+        raise ValueError(f"{url} answers with {kind}, not with a picture")
+    if len(data) > URL_BYTES:
+        raise ValueError(f"{url} is larger than the {URL_BYTES / 2**20:.0f} MiB that are read")
+    return bytes(data)
+
+
+def _fail(message):
+    raise ValueError(message)
