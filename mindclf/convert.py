@@ -26,7 +26,7 @@ def convert_tf_mobilenet_v2(source, destination):
     try:
         with np.load(source, allow_pickle=False) as archive:
             variables = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{source} cannot be read as an .npz archive: {error}") from None
     values = {_tf_key(name): _tf_layout(name, value) for name, value in variables.items()}
     if "head.1.weight" not in values:

@@ -50,7 +50,7 @@ def _stored_view(net, pictures, config, view, identity):
         try:
             with np.load(file, allow_pickle=False) as archive:
                 return archive["features"], archive["labels"]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
             log.warning("%s is damaged: computing it again", file)
     log.info("computing features of %d pictures, view %d", len(pictures), view)
     dataset = augmented_pipeline(pictures, config) if view else eval_pipeline(pictures, config)

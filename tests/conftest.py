@@ -1,0 +1,58 @@
+"""What several test files need: the device, small nets, small folders of pictures, and ../shared where it is present."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (50, 60, 200)}
+CLASS_INDEX = {"red": 2, "green": 0, "blue": 1}  # not the alphabetical order, so that a mix-up shows
+
+
+@pytest.fixture(scope="session", autouse=True)
+def device():
+    """Graph mode on the CPU, as every command of mindclf sets it."""
+    from mindclf.device import use_device
+
+    return use_device("CPU")
+
+
+@pytest.fixture
+def seeded():
+    """Fixed seeds for what MindSpore draws."""
+    from mindclf.device import set_seeds
+
+    set_seeds(7)
+
+
+@pytest.fixture
+def shared():
+    """The folder ../shared; skips the test where it is not there."""
+    if not SHARED.is_dir():
+        pytest.skip("needs ../shared (real photos and ImageNet weights), which is not beside this clone")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def colour_folder(tmp_path_factory):
+    """A folder with train/ (10 pictures a class) and test/ (3 a class) of noisy red, green and blue, 40 x 40 pixels."""
+    root = tmp_path_factory.mktemp("colours")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 10), ("test", 3)):
+        for name, colour in COLOURS.items():
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for index in range(count):
+                pixels = np.clip(rng.normal(colour, 25, (40, 40, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / f"{index}.png")
+    return root
+
+
+@pytest.fixture
+def tiny_config(colour_folder, tmp_path):
+    """A config that trains a tiny net on the colours in seconds."""
+    return dict(dataset_path=str(colour_folder), class_index=CLASS_INDEX, image_height=32, image_width=32, batch_size=6,
+                eval_batch_size=4, net_options={"width_mult": 0.25, "last_channel": 32}, epochs=2, lr_max=0.05, valid_fraction=0.2,
+                output=str(tmp_path / "run"), feature_cache=str(tmp_path / "features"), device_target="CPU")

@@ -1,0 +1,172 @@
+"""Weights and cards on disk: what fits loads, what does not is named, what is damaged is noticed."""
+
+import json
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Parameter, Tensor, nn
+
+from mindclf.checkpoint import load_checkpoint, load_net, read_card, read_weights, save_checkpoint
+from mindclf.nets import MobileNetV2, MobileNetV2Backbone
+
+OPTIONS = {"width_mult": 0.25, "last_channel": 32}
+CARD = {"net": "mobilenet_v2", "net_options": OPTIONS, "classes": ["a", "b", "c"], "image_height": 32, "image_width": 32,
+        "mean": [0, 0, 0], "std": [1, 1, 1]}
+
+
+def small_net(num_classes=3):
+    """A small net with random weights everywhere, batch norm statistics included."""
+    rng = np.random.default_rng(0)
+    net = MobileNetV2(num_classes, **OPTIONS).set_train(False)
+    for parameter in net.get_parameters():
+        parameter.set_data(Tensor(rng.uniform(0.5, 1.5, parameter.shape).astype(np.float32)))
+    return net
+
+
+def values(net):
+    return {parameter.name: parameter.asnumpy() for parameter in net.get_parameters()}
+
+
+def assert_same(first, second, **tolerance):
+    assert first.keys() == second.keys()
+    for name in first:
+        np.testing.assert_allclose(first[name], second[name], err_msg=name, **{"rtol": 0, "atol": 0, **tolerance})
+
+
+@pytest.mark.parametrize("suffix", [".ckpt", ".safetensors"])
+def test_round_trip_is_exact(tmp_path, suffix):
+    net = small_net()
+    loaded, card = load_net(save_checkpoint(net, tmp_path / f"net{suffix}", CARD))
+    assert_same(values(loaded), values(net))
+    assert {name: card[name] for name in CARD} == CARD
+
+
+def test_half_precision_rounds_kernels_and_keeps_statistics(tmp_path):
+    net = small_net()
+    stored = read_weights(save_checkpoint(net, tmp_path / "half.ckpt", CARD, half=True))
+    for name, value in values(net).items():
+        assert stored[name].dtype == (np.float16 if value.ndim > 1 else np.float32)
+    loaded, _ = load_net(tmp_path / "half.ckpt")
+    assert all(parameter.dtype == ms.float32 for parameter in loaded.get_parameters())
+    assert_same(values(loaded), values(net), rtol=2**-11)
+
+
+def test_saving_leaves_no_other_files_and_replaces_the_old_ones(tmp_path):
+    save_checkpoint(small_net(), tmp_path / "net.ckpt", {**CARD, "seed": 1})
+    save_checkpoint(small_net(), tmp_path / "net.ckpt", {**CARD, "seed": 2})
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["net.ckpt", "net.json"]
+    assert read_card(tmp_path / "net.ckpt")["seed"] == 2
+
+
+def test_a_save_that_fails_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    path = save_checkpoint(small_net(), tmp_path / "net.ckpt", CARD)
+
+    def no_space(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ms, "save_checkpoint", no_space)
+    with pytest.raises(OSError, match="No space"):
+        save_checkpoint(small_net(), path, {**CARD, "seed": 2})
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["net.ckpt", "net.json"]
+    load_net(path)
+
+
+def test_what_does_not_fit_is_listed_key_by_key(tmp_path):
+    net = small_net()
+    weights = values(net)
+    del weights["features.0.features.0.weight"]
+    weights["head.1.weight"] = np.zeros((4, 32), np.float32)
+    weights["backbone.extra"] = np.zeros(3, np.float32)
+    write(tmp_path / "odd.ckpt", weights)
+    with pytest.raises(ValueError) as error:
+        load_checkpoint(tmp_path / "odd.ckpt", net)
+    message = str(error.value)
+    assert "odd.ckpt does not fit the net" in message and "\n" not in message
+    assert "missing features.0.features.0.weight (8, 3, 3, 3)" in message
+    assert "left over backbone.extra (3,)" in message
+    assert "head.1.weight has shape (4, 32), the net wants (3, 32)" in message
+    assert message.count(";") == 2
+
+
+def test_a_prefix_is_never_dropped_to_make_a_key_fit(tmp_path):
+    """MindSpore's loader does that without a word: weights of one part would overwrite another's."""
+    net = small_net()
+    before = {name: value.copy() for name, value in values(net).items()}
+    write(tmp_path / "prefixed.ckpt", {f"backbone.{name}": value * 0 for name, value in before.items()})
+    with pytest.raises(ValueError, match="missing"):
+        load_checkpoint(tmp_path / "prefixed.ckpt", net)
+    assert_same(values(net), before)
+
+
+def test_a_backbone_loads_from_a_whole_net_of_other_classes(tmp_path):
+    net = small_net(num_classes=7)
+    ms.save_checkpoint(net, str(tmp_path / "whole.ckpt"))
+    backbone = load_checkpoint(tmp_path / "whole.ckpt", MobileNetV2Backbone(**OPTIONS))
+    assert_same(values(backbone), values(net.backbone))
+
+
+def test_a_whole_net_does_not_load_from_a_backbone(tmp_path):
+    ms.save_checkpoint(small_net().backbone, str(tmp_path / "backbone.ckpt"))
+    with pytest.raises(ValueError, match=r"missing head.1.weight \(3, 32\); missing head.1.bias"):
+        load_checkpoint(tmp_path / "backbone.ckpt", small_net())
+
+
+@pytest.mark.parametrize("optimizer", [nn.Momentum, nn.Adam, nn.SGD])
+def test_optimizer_state_in_a_file_is_no_obstacle(tmp_path, optimizer):
+    net = small_net()
+    arguments = {"momentum": 0.9} if optimizer is not nn.Adam else {}
+    step = nn.TrainOneStepCell(nn.WithLossCell(net, nn.CrossEntropyLoss()),
+                               optimizer(net.trainable_params(), learning_rate=[0.1, 0.1], **arguments))
+    ms.save_checkpoint(step, str(tmp_path / "step.ckpt"), append_dict={"epoch_num": 3, "step_num": 9})
+    assert len(read_weights(tmp_path / "step.ckpt")) > len(values(net)), "the file holds nothing beside the weights"
+    loaded = load_checkpoint(tmp_path / "step.ckpt", MobileNetV2(3, **OPTIONS))
+    assert_same(values(loaded), values(net))
+
+
+def test_every_flipped_bit_is_noticed(tmp_path):
+    path = save_checkpoint(small_net(), tmp_path / "net.ckpt", CARD)
+    good = path.read_bytes()
+    for position in np.random.default_rng(0).integers(0, len(good), 20):
+        path.write_bytes(good[:position] + bytes([good[position] ^ 4]) + good[position + 1:])
+        with pytest.raises(ValueError, match=r"damaged, or not the file that net.json describes"):
+            load_net(path)
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 0.99])
+def test_a_truncated_file_is_one_clear_line(tmp_path, share):
+    path = save_checkpoint(small_net(), tmp_path / "net.ckpt", CARD)
+    path.write_bytes(path.read_bytes()[:int(share * path.stat().st_size)])
+    with pytest.raises(ValueError, match="net.ckpt is damaged"):
+        load_net(path)
+    with pytest.raises(ValueError, match=r"net.ckpt (cannot be read as a checkpoint|does not fit the net)") as error:
+        load_checkpoint(path, small_net())
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    ("{", "is not a card"),
+    ("[]", "expected a JSON object"),
+    (json.dumps({**CARD, "format": 1}), "'weights_sha256' must be of type str"),
+    (json.dumps({**CARD, "format": 1, "classes": "abc", "weights_sha256": ""}), "'classes' must be of type list"),
+    (json.dumps({**CARD, "format": 99, "weights_sha256": ""}), "format 99"),
+])
+def test_a_card_that_is_none_says_why(tmp_path, content, message):
+    path = save_checkpoint(small_net(), tmp_path / "net.ckpt", CARD)
+    path.with_suffix(".json").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_card(path)
+
+
+def test_what_is_not_there_is_named(tmp_path):
+    with pytest.raises(ValueError, match="none.ckpt does not exist"):
+        read_card(tmp_path / "none.ckpt")
+    ms.save_checkpoint(small_net(), str(tmp_path / "tutorial.ckpt"))
+    with pytest.raises(ValueError, match="tutorial.json is missing"):
+        load_net(tmp_path / "tutorial.ckpt")
+    with pytest.raises(ValueError, match=r"ends in .ckpt or .safetensors"):
+        save_checkpoint(small_net(), tmp_path / "net.pth", CARD)
+
+
+def write(path, weights):
+    ms.save_checkpoint([{"name": name, "data": Parameter(Tensor(value), name=name)} for name, value in weights.items()], str(path))

@@ -1,0 +1,92 @@
+"""TF-slim weights as mindclf checkpoints: every variable finds its place, and the numbers come out as TensorFlow's."""
+
+import numpy as np
+import pytest
+from mindspore import Tensor
+
+from mindclf.checkpoint import load_net, read_weights
+from mindclf.convert import convert_tf_mobilenet_v2
+from mindclf.nets import MobileNetV2
+
+NORM = ("gamma", "beta", "moving_mean", "moving_variance")
+
+
+def tf_slim_variables(num_classes=11):
+    """Random TF-slim variables of MobileNetV2 1.0, built from Table 2 of the paper."""
+    shapes = {"Conv_weights": (3, 3, 3, 32), **norm("Conv", 32)}
+    channels, block = 32, 0
+    for expansion, out, repeats in [(1, 16, 1), (6, 24, 2), (6, 32, 3), (6, 64, 4), (6, 96, 3), (6, 160, 3), (6, 320, 1)]:
+        for _ in range(repeats):
+            scope = "expanded_conv" + (f"_{block}" if block else "")
+            hidden = channels * expansion
+            if expansion > 1:
+                shapes |= {f"{scope}_expand_weights": (1, 1, channels, hidden), **norm(f"{scope}_expand", hidden)}
+            shapes |= {f"{scope}_depthwise_depthwise_weights": (3, 3, hidden, 1), **norm(f"{scope}_depthwise", hidden),
+                       f"{scope}_project_weights": (1, 1, hidden, out), **norm(f"{scope}_project", out)}
+            channels, block = out, block + 1
+    shapes |= {"Conv_1_weights": (1, 1, 320, 1280), **norm("Conv_1", 1280),
+               "Logits_Conv2d_1c_1x1_weights": (1, 1, 1280, num_classes), "Logits_Conv2d_1c_1x1_biases": (num_classes,)}
+    rng = np.random.default_rng(0)
+    return {name: rng.uniform(0.5, 1.5, shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def norm(scope, channels):
+    return {f"{scope}_BatchNorm_{value}": (channels,) for value in NORM}
+
+
+def test_every_variable_finds_its_place(tmp_path):
+    variables = tf_slim_variables()
+    np.savez(tmp_path / "tf.npz", **variables)
+    weights = read_weights(convert_tf_mobilenet_v2(tmp_path / "tf.npz", tmp_path / "net.ckpt"))
+    assert len(weights) == len(variables) == len(list(MobileNetV2(11).get_parameters()))
+    for key, variable, order in [
+        ("features.0.features.0.weight", "Conv_weights", (3, 2, 0, 1)),
+        ("features.1.conv.0.features.0.weight", "expanded_conv_depthwise_depthwise_weights", (2, 3, 0, 1)),
+        ("features.1.conv.1.weight", "expanded_conv_project_weights", (3, 2, 0, 1)),
+        ("features.4.conv.0.features.0.weight", "expanded_conv_3_expand_weights", (3, 2, 0, 1)),
+        ("features.4.conv.1.features.0.weight", "expanded_conv_3_depthwise_depthwise_weights", (2, 3, 0, 1)),
+        ("features.4.conv.2.weight", "expanded_conv_3_project_weights", (3, 2, 0, 1)),
+        ("features.18.features.0.weight", "Conv_1_weights", (3, 2, 0, 1)),
+    ]:
+        np.testing.assert_array_equal(weights[key], variables[variable].transpose(order))
+    for value in NORM:
+        np.testing.assert_array_equal(weights[f"features.17.conv.3.{value}"],
+                                      variables[f"expanded_conv_16_project_BatchNorm_{value}"])
+    np.testing.assert_array_equal(weights["head.1.weight"], variables["Logits_Conv2d_1c_1x1_weights"][0, 0].T)
+
+
+def test_a_missing_an_extra_and_a_misshapen_variable_are_named(tmp_path):
+    variables = tf_slim_variables()
+    del variables["Conv_1_weights"]
+    variables["Adam_step"] = np.zeros(1, np.float32)
+    variables["Conv_BatchNorm_beta"] = np.zeros(31, np.float32)
+    np.savez(tmp_path / "tf.npz", **variables)
+    with pytest.raises(ValueError, match=r"missing features.18.features.0.weight .*left over Adam_step .*\(31,\), the net wants \(32,\)"):
+        convert_tf_mobilenet_v2(tmp_path / "tf.npz", tmp_path / "net.ckpt")
+    assert [file.name for file in tmp_path.iterdir()] == ["tf.npz"]
+
+
+@pytest.mark.parametrize("content", [b"", b"not an archive", None])
+def test_what_is_no_archive_is_refused_in_one_line(tmp_path, content):
+    source = tmp_path / "tf.npz"
+    if content is not None:
+        source.write_bytes(content)
+    with pytest.raises(ValueError, match=r"tf.npz cannot be read as an .npz archive"):
+        convert_tf_mobilenet_v2(source, tmp_path / "net.ckpt")
+
+
+def test_other_weights_are_refused(tmp_path):
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    with pytest.raises(ValueError, match="does not hold TF-slim MobileNetV2 weights"):
+        convert_tf_mobilenet_v2(tmp_path / "other.npz", tmp_path / "net.ckpt")
+
+
+def test_converted_imagenet_weights_compute_what_tensorflow_computes(shared, tmp_path):
+    """Features and logits of four pictures against an independent float32 implementation, to 1e-4."""
+    path = convert_tf_mobilenet_v2(shared / "weights" / "mobilenet_v2_1.0_224_imagenet_tf.npz", tmp_path / "net.ckpt")
+    net, card = load_net(path)
+    with np.load(shared / "spec" / "golden" / "mobilenet_v2_imagenet_tf.npz") as golden:
+        pixels, features, logits = golden["images"], golden["features"], golden["imagenet_logits"]
+    images = Tensor(((pixels - np.array(card["mean"])) / np.array(card["std"])).transpose(0, 3, 1, 2).astype(np.float32))
+    np.testing.assert_allclose(net.backbone(images).asnumpy().mean((2, 3)), features, atol=1e-4)
+    np.testing.assert_allclose(net(images).asnumpy(), logits, atol=1e-4)
