@@ -169,4 +169,5 @@ def test_what_is_not_there_is_named(tmp_path):
 
 
 def write(path, weights):
-    ms.save_checkpoint([{"name": name, "data": Parameter(Tensor(value), name=name)} for name, value in weights.items()], str(path))
+    parameters = [{"name": name, "data": Parameter(Tensor(value), name=name)} for name, value in weights.items()]
+    ms.save_checkpoint(parameters, str(path))

@@ -79,9 +79,9 @@ def scan_folder(folder, class_index):
     a wrong list, and skipping would train something else than was asked for.
     """
     folder = Path(folder)
-    classes = check_class_index(class_index)
     if not folder.is_dir():
         raise ValueError(f"folder {folder} does not exist")
+    classes = check_class_index(class_index)
     found = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     strangers = sorted(set(found) - set(classes))
     if strangers:

@@ -1,0 +1,196 @@
+"""Class folders: order, what counts as a picture, what is wrong with the rest, and how a part is held out."""
+
+import io
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mindclf.dataset import Pictures, read_folder, scan_folder
+from mindclf.dataset.folder import check_class_index
+
+
+def png(colour=(9, 9, 9)):
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 3), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def grow(root, files):
+    """Writes `files`, relative path -> bytes, below `root`; a path that ends in / is an empty folder."""
+    for name, content in files.items():
+        path = root / name
+        if name.endswith("/"):
+            path.mkdir(parents=True)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    return root
+
+
+def names(pictures, root):
+    """(path below root, label) of each picture."""
+    return [(path.removeprefix(f"{root}/"), label) for path, label in zip(pictures.paths, pictures.labels)]
+
+
+@pytest.fixture
+def pets(tmp_path):
+    return grow(tmp_path / "pets", {"dog/a.png": png(), "cat/b.png": png(), "cat/a.png": png()})
+
+
+PETS = {"dog": 0, "cat": 1}
+
+
+def test_labels_follow_class_index_and_not_the_alphabet(tmp_path):
+    grow(tmp_path, {f"{name}/x.png": png() for name in ("1", "2", "10")})
+    pictures = read_folder(tmp_path, {"2": 1, "10": 2, "1": 0})
+    assert pictures.classes == ("1", "2", "10")
+    assert names(pictures, tmp_path) == [("1/x.png", 0), ("2/x.png", 1), ("10/x.png", 2)]
+
+
+def test_pictures_of_a_class_are_in_the_order_of_their_names(pets):
+    assert names(read_folder(pets, PETS), pets) == [("dog/a.png", 0), ("cat/a.png", 1), ("cat/b.png", 1)]
+
+
+@pytest.mark.parametrize("name", ["Old Mirror", "旧镜子", "🐈", "a'b\"c", "100%", "[x]*?"])
+def test_any_name_of_a_folder_or_file_will_do(tmp_path, name):
+    grow(tmp_path, {f"{name}/{name}.png": png()})
+    assert names(read_folder(tmp_path, {name: 0}), tmp_path) == [(f"{name}/{name}.png", 0)]
+
+
+def test_what_systems_leave_behind_is_no_picture(pets):
+    grow(pets, {"cat/.DS_Store": b"x", "cat/Thumbs.db": b"x", "dog/desktop.ini": b"x", "dog/._a.png": b"x", ".git/x": b"x",
+                "README.txt": b"x"})
+    scan = scan_folder(pets, PETS)
+    assert (len(scan.pictures), scan.problems) == (3, ())
+
+
+def test_the_name_of_a_file_does_not_matter(tmp_path):
+    grow(tmp_path, {"a/x.JPG": png(), "a/y": png(), "a/z.txt": png()})
+    assert len(read_folder(tmp_path, {"a": 0})) == 3
+
+
+@pytest.fixture
+def troubled(pets):
+    whole = png()
+    return grow(pets, {"cat/half.png": whole[:len(whole) // 2], "cat/text.jpg": b"text", "cat/zero.jpg": b"", "cat/more/a.png": whole,
+                       "bird/": b""})
+
+
+TROUBLED = {"dog": 0, "cat": 1, "bird": 2, "fish": 3}
+
+
+def test_each_problem_is_named(troubled):
+    problems = scan_folder(troubled, TROUBLED).problems
+    for beginning in ("class 'bird' is empty", "class 'fish' has no folder", f"{troubled}/cat/half.png is damaged",
+                      f"{troubled}/cat/more is a folder inside a class folder", f"{troubled}/cat/text.jpg is not a picture",
+                      f"{troubled}/cat/zero.jpg is not a picture"):
+        assert sum(problem.startswith(beginning) for problem in problems) == 1, beginning
+    assert len(problems) == 6
+
+
+def test_problems_stop(troubled):
+    with pytest.raises(ValueError) as raised:
+        read_folder(troubled, TROUBLED)
+    message = str(raised.value)
+    assert message.startswith(f"6 problems in {troubled}: ")
+    assert all(name in message for name in ("'bird'", "'fish'", "half.png", "more", "text.jpg", "zero.jpg", "on_bad_image=skip"))
+    assert "\n" not in message
+
+
+def test_problems_are_skipped_and_counted(troubled, caplog):
+    with caplog.at_level(logging.WARNING):
+        pictures = read_folder(troubled, TROUBLED, on_bad_image="skip")
+    assert names(pictures, troubled) == [("dog/a.png", 0), ("cat/a.png", 1), ("cat/b.png", 1)]
+    assert pictures.classes == ("dog", "cat", "bird", "fish")
+    [message] = caplog.messages
+    assert message.startswith(f"skipped 6 problems in {troubled}: ")
+    assert "half.png" in message
+
+
+def test_without_problems_nothing_is_logged(pets, caplog):
+    with caplog.at_level(logging.WARNING):
+        read_folder(pets, PETS, on_bad_image="skip")
+    assert caplog.messages == []
+
+
+def test_a_long_list_of_problems_is_cut_but_counted(tmp_path):
+    grow(tmp_path, {f"a/{index:02}.jpg": b"x" for index in range(12)})
+    with pytest.raises(ValueError) as raised:
+        read_folder(tmp_path, {"a": 0})
+    message = str(raised.value)
+    assert message.startswith("12 problems in ")
+    assert [f"{index:02}.jpg" in message for index in range(12)] == [True] * 10 + [False] * 2
+    assert "; ..." in message
+
+
+def test_nothing_usable_is_an_error_even_when_skipping(tmp_path):
+    grow(tmp_path, {"a/x.jpg": b"x"})
+    with pytest.raises(ValueError, match="holds no picture that can be used"):
+        read_folder(tmp_path, {"a": 0}, on_bad_image="skip")
+
+
+@pytest.mark.parametrize("on_bad_image", ["stop", "skip"])
+def test_a_folder_of_another_class_stops_even_when_skipping(pets, on_bad_image):
+    with pytest.raises(ValueError, match="has class folders that are not in class_index: cat"):
+        read_folder(pets, {"dog": 0}, on_bad_image)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(ValueError, match="folder .*nowhere does not exist"):
+        read_folder(tmp_path / "nowhere", PETS)
+
+
+def test_a_folder_without_class_folders_says_what_is_expected(tmp_path):
+    (tmp_path / "a.png").write_bytes(png())
+    with pytest.raises(ValueError, match="has no class folders; expected 'dog' and so on"):
+        read_folder(tmp_path, PETS)
+
+
+def test_an_unknown_word_for_bad_images_is_refused(pets):
+    with pytest.raises(ValueError, match="on_bad_image='ignore' is not known; expected one of stop, skip"):
+        read_folder(pets, PETS, "ignore")
+
+
+@pytest.mark.parametrize("class_index", [{"a": 0, "b": 0}, {"a": 0, "b": 2}, {"a": 1, "b": 2}, {"a": -1, "b": 0}, {"a": 0, "b": "1"}])
+def test_indices_are_0_to_n_minus_1_each_once(class_index):
+    with pytest.raises(ValueError, match="class_index must number its 2 classes 0 to 1, each number once"):
+        check_class_index(class_index)
+
+
+def test_an_empty_class_index_is_refused(pets):
+    with pytest.raises(ValueError, match="class_index is empty"):
+        read_folder(pets, {})
+
+
+LABELS = (0,) * 10 + (1,) * 20 + (2,) * 3
+
+
+@pytest.fixture
+def pictures():
+    return Pictures(tuple(f"{label}/{index}" for index, label in enumerate(LABELS)), LABELS, ("a", "b", "c"))
+
+
+def test_hold_out_takes_the_same_share_of_each_class(pictures):
+    _, held_out = pictures.hold_out(0.2, seed=1)
+    assert np.bincount(held_out.labels).tolist() == [2, 4, 1]  # 10, 20 and 3 times 0.2, rounded
+
+
+def test_hold_out_loses_and_doubles_nothing(pictures):
+    kept, held_out = pictures.hold_out(0.2, seed=1)
+    assert sorted(kept.paths + held_out.paths) == sorted(pictures.paths)
+    for part in (kept, held_out):
+        assert [f"{label}" for label in part.labels] == [path.split("/")[0] for path in part.paths]
+        assert part.classes == pictures.classes
+
+
+def test_hold_out_is_drawn_by_the_seed(pictures):
+    assert pictures.hold_out(0.2, seed=1) == pictures.hold_out(0.2, seed=1)
+    assert len({pictures.hold_out(0.2, seed)[1].paths for seed in range(5)}) == 5
+
+
+def test_hold_out_of_nothing_keeps_everything(pictures):
+    kept, held_out = pictures.hold_out(0, seed=1)
+    assert kept == pictures
+    assert len(held_out) == 0

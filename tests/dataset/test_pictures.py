@@ -1,0 +1,255 @@
+"""encoded_picture: what MindSpore decodes of it is the picture, upright and in RGB, whatever the file was."""
+
+import io
+
+import numpy as np
+import pytest
+from mindspore.dataset import vision
+from PIL import Image
+
+from mindclf.dataset import decode_picture, encoded_picture
+from mindclf.dataset.pictures import check_picture
+
+HEIGHT, WIDTH = 24, 40
+ROUNDING = 3  # of 255: two JPEG decoders may round apart
+ORIENTATION = 0x0112
+
+# What a camera stores for each EXIF orientation, so that the tag turns it back to the upright picture (EXIF 2.3, 4.6.4 A).
+STORED = {
+    1: lambda upright: upright,
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.transpose(1, 0, 2),
+    6: lambda upright: np.rot90(upright, 1),
+    7: lambda upright: upright.transpose(1, 0, 2)[::-1, ::-1],
+    8: lambda upright: np.rot90(upright, -1),
+}
+
+
+@pytest.fixture
+def noise():
+    return np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+
+
+@pytest.fixture
+def smooth():
+    """Slopes of colour, which JPEG keeps."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    return np.stack([6 * x, 10 * y, 255 - 3 * x - 4 * y], axis=-1).astype(np.uint8)
+
+
+@pytest.fixture
+def quarters():
+    """Red and green above blue and white: each turn and each mirror image of it looks different."""
+    upright = np.zeros((32, 64, 3), np.uint8)
+    upright[:16, :32], upright[:16, 32:], upright[16:, :32], upright[16:, 32:] = (200, 0, 0), (0, 200, 0), (0, 0, 200), 255
+    return upright
+
+
+def seen(source):
+    """The pixels (H, W, 3) that MindSpore gets of `source`."""
+    return vision.Decode()(encoded_picture(source))
+
+
+def encode(image, kind, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def difference(first, second):
+    assert first.shape == second.shape
+    return np.abs(first.astype(int) - second).max()
+
+
+def exif(orientation):
+    tags = Image.Exif()
+    tags[ORIENTATION] = orientation
+    return tags
+
+
+@pytest.mark.parametrize(("mode", "options"), [
+    ("RGB", dict()), ("RGB", dict(progressive=True)), ("RGB", dict(subsampling=0)), ("L", dict()), ("CMYK", dict()),
+], ids=["RGB", "progressive", "4:4:4", "grey", "CMYK"])
+def test_jpeg_is_decoded_as_pil_does(smooth, tmp_path, mode, options):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(smooth).convert(mode).save(path, quality=95, **options)
+    with Image.open(path) as image:
+        assert image.mode == mode
+        expected = np.asarray(image.convert("RGB"))
+    assert difference(seen(path), expected) <= ROUNDING
+
+
+def test_a_jpeg_passes_as_it_is(smooth, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(encode(Image.fromarray(smooth), "JPEG"))
+    assert encoded_picture(tmp_path / "a.jpg").tobytes() == (tmp_path / "a.jpg").read_bytes()
+
+
+@pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("BMP", {}), ("TIFF", {}), ("TIFF", dict(compression="tiff_lzw")),
+                                               ("WEBP", dict(lossless=True)), ("PPM", {})])
+def test_rgb_without_loss_keeps_every_pixel(noise, tmp_path, kind, options):
+    path = tmp_path / "picture"
+    path.write_bytes(encode(Image.fromarray(noise), kind, **options))
+    assert np.array_equal(seen(path), noise)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "TIFF"])
+def test_a_palette_gives_its_colours(tmp_path, kind):
+    colours = np.random.default_rng(1).integers(0, 256, (256, 3)).astype(np.uint8)
+    indices = np.random.default_rng(2).permutation(HEIGHT * 10).astype(np.uint8).reshape(HEIGHT, 10)
+    image = Image.frombytes("P", (10, HEIGHT), indices.tobytes())
+    image.putpalette(colours.ravel().tolist())
+    path = tmp_path / "palette"
+    path.write_bytes(encode(image, kind))
+    assert np.array_equal(seen(path), colours[indices])
+
+
+def test_an_animation_shows_its_first_frame(tmp_path):
+    frames = [Image.new("RGB", (8, 6), colour) for colour in ((255, 0, 0), (0, 0, 255))]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert (seen(tmp_path / "a.gif") == (255, 0, 0)).all()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
+def test_transparent_parts_turn_white(noise, kind):
+    alpha = np.tile(np.linspace(0, 255, WIDTH).astype(np.uint8), (HEIGHT, 1))
+    data = encode(Image.fromarray(np.dstack([noise, alpha])), kind, **({"lossless": True, "exact": True} if kind == "WEBP" else {}))
+    share = alpha[..., None] / 255
+    pixels = seen(data)
+    assert difference(pixels, np.rint(share * noise + (1 - share) * 255)) <= 1
+    assert (pixels[:, 0] == 255).all()
+    assert np.array_equal(pixels[:, -1], noise[:, -1])
+
+
+def test_grey_with_alpha(noise):
+    grey, alpha = noise[..., 0], noise[..., 1]
+    share = alpha / 255
+    expected = np.rint(share * grey + (1 - share) * 255)
+    data = encode(Image.merge("LA", [Image.fromarray(grey), Image.fromarray(alpha)]), "PNG")
+    assert difference(seen(data), np.dstack([expected] * 3)) <= 1
+
+
+def test_a_transparent_palette_entry_turns_white():
+    image = Image.frombytes("P", (3, 1), bytes([0, 1, 2]))
+    image.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
+    assert seen(encode(image, "PNG", transparency=1)).tolist() == [[[10, 20, 30], [255, 255, 255], [70, 80, 90]]]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_16_bit_grey_keeps_its_high_byte(kind):
+    grey = np.arange(0, 65536, 273, dtype=np.uint16).reshape(1, -1)
+    assert np.array_equal(seen(encode(Image.fromarray(grey), kind)), np.dstack([grey // 256] * 3))
+
+
+def test_black_and_white():
+    bits = np.random.default_rng(3).integers(0, 2, (9, 13)).astype(bool)
+    assert np.array_equal(seen(encode(Image.fromarray(bits), "PNG")), np.dstack([bits * 255] * 3))
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_a_jpeg_is_turned_upright(quarters, tmp_path, orientation):
+    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](quarters)))
+    stored.save(tmp_path / "a.jpg", quality=95, subsampling=0, exif=exif(orientation))
+    assert difference(seen(tmp_path / "a.jpg"), quarters) <= ROUNDING
+
+
+@pytest.mark.parametrize("orientation", [0, 9])
+def test_an_orientation_that_exif_does_not_have_turns_nothing(quarters, orientation):
+    data = encode(Image.fromarray(quarters), "JPEG", quality=95, subsampling=0, exif=exif(orientation))
+    assert difference(seen(data), quarters) <= ROUNDING
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_other_kinds_are_turned_upright_too(quarters, kind):
+    stored = Image.fromarray(np.ascontiguousarray(STORED[6](quarters)))
+    data = encode(stored, kind, exif=exif(6), **({"lossless": True} if kind == "WEBP" else {}))
+    assert np.array_equal(seen(data), quarters)
+
+
+def test_arrays_pil_images_and_bytes_are_pictures(noise):
+    for source in (noise, Image.fromarray(noise), encode(Image.fromarray(noise), "PNG"), encoded_picture(noise)):
+        assert np.array_equal(seen(source), noise)
+        assert np.array_equal(np.asarray(decode_picture(source)), noise)
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 4), (2, 4, 5, 3)])
+def test_an_array_of_another_shape_is_refused(shape):
+    with pytest.raises(ValueError):
+        encoded_picture(np.zeros(shape, np.uint8))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int64])
+def test_an_array_of_another_type_is_refused(kind):
+    with pytest.raises(ValueError):
+        encoded_picture(np.zeros((4, 5, 3), kind))
+
+
+def test_a_pil_image_that_cannot_be_read_is_refused(noise):
+    data = encode(Image.fromarray(noise), "PNG")
+    with pytest.raises(ValueError, match="^the picture is damaged"):
+        encoded_picture(Image.open(io.BytesIO(data[:len(data) // 2])))
+
+
+def damaged(kind, noise):
+    whole = encode(Image.fromarray(noise), kind)
+    return whole[:len(whole) // 2]
+
+
+def crc_error(noise):
+    whole = bytearray(encode(Image.fromarray(noise), "PNG"))
+    whole[len(whole) // 2] ^= 0xFF
+    return bytes(whole)
+
+
+@pytest.mark.parametrize(("name", "content"), [
+    ("empty.jpg", lambda noise: b""),
+    ("text.jpg", lambda noise: b"this is no picture\n" * 100),
+    ("header.png", lambda noise: b"\x89PNG\r\n\x1a\n"),
+    ("half.jpg", lambda noise: damaged("JPEG", noise)),
+    ("half.png", lambda noise: damaged("PNG", noise)),
+    ("half.gif", lambda noise: damaged("GIF", noise)),
+    ("half.webp", lambda noise: damaged("WEBP", noise)),
+    ("half.bmp", lambda noise: damaged("BMP", noise)),
+    ("half.tiff", lambda noise: damaged("TIFF", noise)),
+    ("crc.png", crc_error),
+    ("a folder", None),
+    ("missing.jpg", ...),
+])
+def test_what_cannot_be_read_is_named_in_one_line(noise, tmp_path, name, content):
+    path = tmp_path / name
+    if content is None:
+        path.mkdir()
+    elif content is not ...:
+        path.write_bytes(content(noise))
+    with pytest.raises(ValueError) as raised:
+        check_picture(path)
+    assert str(raised.value).startswith(f"{path} ")
+    assert "\n" not in str(raised.value)
+
+
+def test_every_kind_of_picture_passes_the_check(noise, tmp_path):
+    for kind in ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"):
+        path = tmp_path / "picture"
+        path.write_bytes(encode(Image.fromarray(noise), kind))
+        assert check_picture(path) is None
+
+
+def test_bytes_that_are_no_picture_have_the_name_given():
+    with pytest.raises(ValueError, match="^standard input is not a picture"):
+        encoded_picture(b"text", name="standard input")
+    with pytest.raises(ValueError, match="^the picture is not a picture"):
+        encoded_picture(b"text")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("side", [11, 20], ids=["PIL warns", "PIL refuses"])
+def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch, kind, side):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    small, bomb = tmp_path / "small", tmp_path / "bomb"
+    small.write_bytes(encode(Image.new("RGB", (10, 10)), kind))
+    bomb.write_bytes(encode(Image.new("RGB", (side, side)), kind))
+    assert seen(small).shape == (10, 10, 3)
+    with pytest.raises(ValueError) as raised:
+        check_picture(bomb)
+    assert str(raised.value) == f"{bomb} has more than 100 pixels, which is not read"

@@ -1,0 +1,180 @@
+"""The command line as a user meets it: in processes of its own, with its exit status and what it prints."""
+
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(*arguments, cwd=ROOT, recipe=False, **kwargs):
+    """`mindclf ARGUMENTS`, or the garbage recipe's; offline, without data that the machine may have."""
+    program = [str(ROOT / "recipes" / "garbage_mobilenet_v2.py")] if recipe else ["-m", "mindclf"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MINDCLF_DATA": "", "PYTHONIOENCODING": "utf-8"}
+    return subprocess.run([sys.executable, *program, *map(str, arguments)], capture_output=True, cwd=cwd, env=environment,
+                          timeout=300, encoding="utf-8", **kwargs)
+
+
+def fails(result):
+    """The one line of a command that failed with status 2."""
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.startswith("mindclf: ")]
+    assert len(lines) == 1, result.stderr
+    return lines[0].removeprefix("mindclf: ")
+
+
+@pytest.fixture(scope="module")
+def photo(colour_folder):
+    return next((colour_folder / "test" / "red").iterdir())
+
+
+def test_help_answers_at_once_without_mindspore():
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        result = run("--help")
+        times.append(time.perf_counter() - started)
+        assert result.returncode == 0 and "predict" in result.stdout
+    assert min(times) < 0.5
+    probe = "import sys, mindclf.cli; sys.exit('mindspore' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", probe], cwd=ROOT).returncode == 0
+
+
+def test_predict_prints_a_table(photo, fitted):
+    result = run("predict", photo, "--checkpoint", fitted.checkpoint, "--top-k", 2)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == str(photo) and len(lines) == 3 and lines[1].endswith("%")
+
+
+def test_predict_prints_json_lines_for_folders_and_standard_input(photo, colour_folder, fitted):
+    arguments = ("predict", "--json", "--checkpoint", fitted.checkpoint, colour_folder / "test", "-")
+    with open(photo, "rb") as stdin:
+        result = run(*arguments, stdin=stdin)
+    assert result.returncode == 0, result.stderr
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(rows) == 10 and rows[-1]["picture"] == "-"
+    same = next(row for row in rows if row["picture"] == str(photo))
+    assert same["guesses"] == rows[-1]["guesses"]
+
+
+def test_predict_says_which_picture_is_bad_and_does_the_others(photo, fitted, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"")
+    result = run("predict", tmp_path / "bad.jpg", photo, "--checkpoint", fitted.checkpoint)
+    assert "bad.jpg is not a picture" in fails(result)
+    assert str(photo) in result.stdout
+
+
+def test_predict_works_straight_after_installation(photo, tmp_path):
+    result = run("predict", photo, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert any(word in result.stdout for word in ("干垃圾", "可回收物", "湿垃圾", "有害垃圾"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_eval_measures_a_checkpoint(fitted, colour_folder, tmp_path):
+    result = run("eval", "--checkpoint", fitted.checkpoint, "--json", "--report", tmp_path / "report",
+                 f"dataset_path={colour_folder}")
+    assert result.returncode == 0, result.stderr
+    measured = json.loads(result.stdout)
+    assert (measured["top1"], measured["images"]) == (round(fitted.report.top1, 6), 9)
+    assert {file.name for file in (tmp_path / "report").iterdir()} == {"report.json", "confusion.png", "predictions.png"}
+
+
+def test_a_recipe_uses_a_tutorials_checkpoint_without_a_card(photo, tmp_path):
+    """The recipe's config says what the file does not."""
+    probe = ("import sys, mindspore as ms; from mindclf.nets import MobileNetV2; "
+             "ms.save_checkpoint(MobileNetV2(26), sys.argv[1])")
+    subprocess.run([sys.executable, "-c", probe, str(tmp_path / "tutorial.ckpt")], check=True, cwd=ROOT, timeout=120)
+    result = run("predict", photo, "--checkpoint", tmp_path / "tutorial.ckpt", recipe=True)
+    assert result.returncode == 0, result.stderr
+    assert "tutorial.json is missing" in fails(run("predict", photo, "--checkpoint", tmp_path / "tutorial.ckpt"))
+
+
+def test_training_from_the_command_line(colour_folder, tmp_path):
+    result = run("train", f"dataset_path={colour_folder}", "class_index={'red': 0, 'green': 1, 'blue': 2}", "image_height=32",
+                 "image_width=32", "epochs=1", "batch_size=6", "net_options.last_channel=32", f"output={tmp_path / 'run'}",
+                 "net_options.inverted_residual_setting=[[1, 8, 1, 2]]")
+    assert result.returncode == 0, result.stderr
+    assert "accuracy" in result.stdout and "your folder" in result.stdout
+    command = json.loads((tmp_path / "run" / "best.json").read_text())["command"]
+    assert "train" in command and "epochs=1" in command
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["train", "epoch=2"], "unknown field 'epoch'; did you mean 'epochs'?"),
+    (["train", "epochs=two"], "epochs='two' must be of type int"),
+    (["train", "epochs"], "'epochs' is not of the form field=value"),
+    (["train", "dataset_path=nowhere"], "folder nowhere/train does not exist"),
+    (["train", "dataset_path={colours}", "net=resnet1001", "class_index={index}"], "net='resnet1001' is not known"),
+    (["train", "dataset_path={colours}", "class_index={'red': 0}"], "class folders that are not in class_index: blue, green"),
+    (["train", "dataset_path={bad}", "class_index={'cat': 0, 'dog': 1}"],
+     "2 problems in {bad}/train: class 'dog' is empty; {bad}/train/cat/broken.jpg is "),
+    (["train", "dataset_path={colours}", "class_index={index}", "pretrained=nowhere.ckpt"], "nowhere.ckpt does not exist"),
+    (["train", "dataset_path={colours}", "class_index={index}", "device_target=GPU"], "MindSpore finds no GPU here"),
+    (["eval", "--checkpoint", "{checkpoint}", "dataset_path=nowhere"], "folder nowhere/test does not exist"),
+    (["predict", "nowhere.jpg"], "nowhere.jpg cannot be read: No such file or directory"),
+    (["predict", "{photo}", "--checkpoint", "{photo}"], "has no card"),
+    (["predict", "{photo}", "--checkpoint", "{wrong}"], "head.1.weight has shape (3, 32), the net wants (4, 32)"),
+    (["predict", "{photo}", "--top-k", "27"], "top_k=27 must lie between 1 and the number of classes, 26"),
+    (["predict", "{url}/page"], "/page answers with text/html, not with a picture"),
+    (["predict", "{url}/missing"], "/missing cannot be read: Not Found"),
+    (["predict", "http://127.0.0.1:9/x.jpg"], "http://127.0.0.1:9/x.jpg cannot be read: [Errno 111] Connection refused"),
+    (["export", "--format", "tflite"], "format 'tflite' is not known"),
+    (["convert", "nowhere.npz", "{bad}/x.ckpt"], "nowhere.npz cannot be read as an .npz archive"),
+])
+def test_a_users_mistake_is_one_line_and_status_2(arguments, message, colour_folder, fitted, photo, bad_things, url):
+    places = {"colours": colour_folder, "checkpoint": fitted.checkpoint, "photo": photo, "url": url, **bad_things,
+              "index": "{'red': 0, 'green': 1, 'blue': 2}"}
+
+    def fill(text):
+        for name, value in places.items():
+            text = text.replace(f"{{{name}}}", str(value))
+        return text
+
+    assert fill(message) in fails(run(*map(fill, arguments), cwd=bad_things["bad"]))
+    assert not (bad_things["bad"] / "outputs").exists()
+
+
+@pytest.fixture(scope="module")
+def bad_things(tmp_path_factory, fitted):
+    """A folder with a damaged picture and an empty class, and a checkpoint whose card speaks of another class."""
+    bad = tmp_path_factory.mktemp("bad")
+    for split in ("train", "test"):
+        (bad / split / "cat").mkdir(parents=True)
+        (bad / split / "dog").mkdir()
+        (bad / split / "cat" / "broken.jpg").write_bytes(bytes.fromhex("ffd8ffe000104a46494600010100000100010000"))
+    wrong = bad / "wrong.ckpt"
+    wrong.write_bytes(fitted.checkpoint.read_bytes())
+    card = json.loads(fitted.checkpoint.with_suffix(".json").read_text())
+    wrong.with_suffix(".json").write_text(json.dumps({**card, "classes": [*card["classes"], "fourth"]}))
+    return {"bad": bad, "wrong": wrong}
+
+
+@pytest.fixture(scope="module")
+def url():
+    """A server on this machine that answers /page with HTML and everything else with 404."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            if self.path != "/page":
+                return self.send_error(404)
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<html></html>")
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()

@@ -1,0 +1,195 @@
+"""merge: the one way to set a field, and what it refuses."""
+
+import copy
+import subprocess
+import sys
+
+import pytest
+
+from mindclf.config import CHOICES, DEFAULTS, IMAGENET_MEAN, PHASE_FIELDS, RANGES, merge, phases_of
+
+TWO_PHASES = dict(phases=(dict(layers="head", epochs=3, lr_max=0.1), dict(layers="all", epochs=4)))
+
+
+def test_no_override_gives_the_defaults():
+    assert dict(merge({}, [])) == dict(DEFAULTS)
+
+
+def test_imagenet_mean_is_on_the_scale_of_pixels():
+    assert IMAGENET_MEAN == pytest.approx((123.675, 116.28, 103.53))
+
+
+def test_tables_of_fields_name_only_fields():
+    assert {*CHOICES, *RANGES, *PHASE_FIELDS} <= set(DEFAULTS)
+
+
+@pytest.mark.parametrize(("text", "field", "value"), [
+    ("epochs=3", "epochs", 3),
+    ("lr_max=0.25", "lr_max", 0.25),
+    ("lr_max=1", "lr_max", 1.0),
+    ("weight_decay=1e-3", "weight_decay", 0.001),
+    ("mean=(1, 2, 3)", "mean", (1, 2, 3)),
+    ("mean=[1, 2, 3]", "mean", (1, 2, 3)),
+    ("output=runs/a=b", "output", "runs/a=b"),
+    ("output=7", "output", "7"),
+    ("output=", "output", ""),
+    ("class_index={'cat': 0, 'Old Mirror': 1}", "class_index", {"cat": 0, "Old Mirror": 1}),
+    ("net_options.width_mult=0.5", "net_options", {"width_mult": 0.5}),
+    ("class_index.贝壳=0", "class_index", {"贝壳": 0}),
+])
+def test_texts_become_the_type_of_their_field(text, field, value):
+    merged = merge({}, [text])[field]
+    assert merged == value
+    assert type(merged) is type(value) or isinstance(value, dict)
+
+
+def test_an_int_for_a_float_becomes_a_float():
+    assert isinstance(merge({}, {"momentum": 1}).momentum, float)
+
+
+def test_a_dotted_field_keeps_the_other_entries():
+    merged = merge(dict(net_options=dict(width_mult=0.5, last_channel=64)), ["net_options.width_mult=0.25", "net_options.new=1"])
+    assert merged.net_options == {"width_mult": 0.25, "last_channel": 64, "new": 1}
+
+
+def test_the_later_of_two_overrides_holds():
+    assert merge(dict(epochs=5), ["epochs=6", "epochs=7"]).epochs == 7
+
+
+def test_overrides_may_be_a_dict():
+    merged = merge(dict(epochs=5), {"epochs": 6, "net_options.width_mult": 0.5})
+    assert (merged.epochs, merged.net_options) == (6, {"width_mult": 0.5})
+
+
+@pytest.mark.parametrize(("override", "message"), [
+    ("epoch=2", "unknown field 'epoch'; did you mean 'epochs'?"),
+    ("batchsize=2", "unknown field 'batchsize'; did you mean 'batch_size'?"),
+    ("Epochs=2", "unknown field 'Epochs'; did you mean 'epochs'?"),
+    ("net_option.width_mult=2", "unknown field 'net_option'; did you mean 'net_options'?"),
+    ("epochs", "'epochs' is not of the form field=value"),
+    ("", "'' is not of the form field=value"),
+    ("epochs=two", "epochs='two' must be of type int"),
+    ("epochs=2.0", "epochs=2.0 must be of type int"),
+    ("epochs=True", "epochs=True must be of type int"),
+    ("epochs=", "epochs='' must be of type int"),
+    ("lr_max=True", "lr_max=True must be of type float"),
+    ("lr_max=nan", "lr_max='nan' must be of type float"),
+    ("mean=1", "mean=1 must be of type tuple"),
+    ("class_index=[1]", "class_index=[1] must be of type dict"),
+    ("epochs=0", "epochs=0 must lie between 1 and 100000"),
+    ("epochs=-3", "epochs=-3 must lie between 1 and 100000"),
+    ("lr_max=-0.1", "lr_max=-0.1 must lie between 0 and 1000.0"),
+    ("lr_max=1e400", "lr_max=inf must lie between 0 and 1000.0"),
+    ("valid_fraction=1", "valid_fraction=1.0 must lie between 0 and 0.9"),
+    ("image_height=31", "image_height=31 must lie between 32 and 4096"),
+    ("optimizer=momentun", "optimizer='momentun' is not known; expected one of 'momentum', 'sgd', 'adam', 'adamw'"),
+    ("layers=body", "layers='body' is not known; expected one of 'all', 'head'"),
+    ("device_target=cpu", "device_target='cpu' is not known; expected one of 'auto', 'CPU', 'GPU', 'Ascend'"),
+    ("mean=(1, 2)", "mean=(1, 2) must have 3 numbers"),
+    ("scale=(0.5,)", "scale=(0.5,) must have 2 numbers"),
+    ("scale=(1.0, 0.5)", "scale=(1.0, 0.5) must be two positive numbers, the smaller first"),
+    ("ratio=(0, 1)", "ratio=(0, 1) must be two positive numbers, the smaller first"),
+    ("std=(1, 0, 1)", "std=(1, 0, 1) must be positive"),
+])
+def test_a_mistake_is_named(override, message):
+    with pytest.raises(ValueError) as raised:
+        merge({}, [override])
+    assert str(raised.value) == message
+
+
+def test_an_unknown_field_without_a_neighbour_lists_the_fields():
+    with pytest.raises(ValueError, match="unknown field 'qqqqqq'; the fields are: dataset, dataset_path, class_index, "):
+        merge({}, ["qqqqqq=1"])
+
+
+@pytest.mark.parametrize("override", [
+    "epochs.x=1", "net.x=1", "phases.x=1", "phases=[5]", "std=('a', 'b', 'c')", "scale=('a', 'b')", "net_options={[1]: 2}",
+    "class_index={1: 0}",
+])
+def test_a_value_of_a_wrong_shape_is_a_value_error(override):
+    """And no TypeError: a command line shows ValueErrors as one line, everything else as a traceback."""
+    with pytest.raises(ValueError, match=override.partition("=")[0].partition(".")[0]):
+        merge({}, [override])
+
+
+def test_an_unknown_field_of_the_recipe_is_named():
+    with pytest.raises(ValueError, match="unknown field 'momentun'; did you mean 'momentum'?"):
+        merge(dict(momentun=0.9), [])
+
+
+def test_a_text_field_takes_no_number():
+    with pytest.raises(ValueError, match="net=3 must be of type str"):
+        merge({}, {"net": 3})
+
+
+def test_an_override_replaces_a_field_in_the_phases_that_set_it():
+    merged = merge(TWO_PHASES, ["epochs=9", "lr_max=0.2", "momentum=0.5"])
+    assert merged.phases == (dict(layers="head", epochs=9, lr_max=0.2), dict(layers="all", epochs=9))
+    assert [(phase.epochs, phase.lr_max, phase.momentum) for phase in phases_of(merged)] == [(9, 0.2, 0.5), (9, 0.2, 0.5)]
+
+
+def test_a_phase_keeps_what_was_not_overridden():
+    first, second = phases_of(merge(TWO_PHASES, ["batch_size=4"]))
+    assert (first.layers, first.epochs, first.lr_max, first.batch_size) == ("head", 3, 0.1, 4)
+    assert (second.layers, second.epochs, second.lr_max, second.batch_size) == ("all", 4, DEFAULTS.lr_max, 4)
+
+
+def test_without_phases_there_is_one():
+    assert [phase.epochs for phase in phases_of(merge({}, ["epochs=6"]))] == [6]
+
+
+def test_an_override_leaves_the_recipe_as_it_was():
+    recipe = dict(copy.deepcopy(TWO_PHASES), net_options=dict(width_mult=1.0), class_index=dict(a=0))
+    before = copy.deepcopy(recipe)
+    merged = merge(recipe, ["epochs=9", "net_options.width_mult=0.5", "class_index.b=1"])
+    merged.net_options["more"] = 1
+    merged.phases[0]["epochs"] = 11
+    assert recipe == before
+
+
+def test_merge_leaves_the_defaults_as_they_were():
+    before = copy.deepcopy(DEFAULTS)
+    merge({}, ["net_options.width_mult=0.5"]).class_index["a"] = 0
+    assert before == DEFAULTS
+
+
+@pytest.mark.parametrize(("phase", "message"), [
+    (dict(epoch=2), "phases: unknown field 'epoch'; did you mean 'epochs'?"),
+    (dict(seed=2), "phases: unknown field 'seed'"),
+    (dict(epochs=0), "epochs=0 must lie between 1 and 100000"),
+    (dict(layers="body"), "layers='body' is not known"),
+    (dict(lr_max="much"), "lr_max='much' must be of type float"),
+    (dict(epochs="two"), "epochs='two' must be of type int"),
+])
+def test_a_mistake_in_a_phase_is_named(phase, message):
+    with pytest.raises(ValueError) as raised:
+        merge(dict(phases=(dict(epochs=1), phase)), [])
+    assert str(raised.value).startswith(message)
+
+
+def test_cached_views_need_a_frozen_backbone():
+    with pytest.raises(ValueError, match="cached_views=2 needs layers='head'"):
+        merge({}, ["cached_views=2"])
+    assert merge({}, ["cached_views=2", "layers=head"]).cached_views == 2
+    with pytest.raises(ValueError, match="cached_views=2 needs layers='head'"):
+        merge(TWO_PHASES, ["cached_views=2"])
+
+
+def test_adamw_takes_no_loss_scale():
+    with pytest.raises(ValueError, match="optimizer='adamw' needs loss_scale=1"):
+        merge({}, ["optimizer=adamw"])
+    assert merge({}, ["optimizer=adamw", "loss_scale=1"]).loss_scale == 1
+
+
+def test_warm_up_is_shorter_than_the_run():
+    with pytest.raises(ValueError, match="warmup_epochs=4 must be less than epochs=4"):
+        merge({}, ["warmup_epochs=4", "epochs=4"])
+    assert merge({}, ["warmup_epochs=3", "epochs=4"]).warmup_epochs == 3
+    with pytest.raises(ValueError, match="warmup_epochs=3 must be less than epochs=3"):
+        merge(TWO_PHASES, ["warmup_epochs=3"])
+
+
+@pytest.mark.parametrize("module", ["mindclf", "mindclf.config", "mindclf.labels", "mindclf.cli"])
+def test_importing_it_does_not_import_mindspore(module):
+    program = f"import sys, {module}; print('mindspore' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"

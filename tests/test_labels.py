@@ -1,0 +1,40 @@
+"""The garbage classes: names and indices as the tutorial publishes them, in four categories."""
+
+from mindclf import labels
+
+# Written out from the tutorial, not read from the package: these indices number the outputs of published checkpoints.
+TUTORIAL = {
+    0: ("Seashell", "贝壳", "residual"), 1: ("Lighter", "打火机", "residual"), 2: ("Old Mirror", "旧镜子", "residual"),
+    3: ("Broom", "扫把", "residual"), 4: ("Ceramic Bowl", "陶瓷碗", "residual"), 5: ("Toothbrush", "牙刷", "residual"),
+    6: ("Disposable Chopsticks", "一次性筷子", "residual"), 7: ("Dirty Cloth", "脏污衣服", "residual"),
+    8: ("Newspaper", "报纸", "recyclable"), 9: ("Glassware", "玻璃制品", "recyclable"), 10: ("Basketball", "篮球", "recyclable"),
+    11: ("Plastic Bottle", "塑料瓶", "recyclable"), 12: ("Cardboard", "硬纸板", "recyclable"),
+    13: ("Glass Bottle", "玻璃瓶", "recyclable"), 14: ("Metalware", "金属制品", "recyclable"), 15: ("Hats", "帽子", "recyclable"),
+    16: ("Cans", "易拉罐", "recyclable"), 17: ("Paper", "纸张", "recyclable"),
+    18: ("Vegetable Leaf", "菜叶", "food"), 19: ("Orange Peel", "橙皮", "food"), 20: ("Eggshell", "蛋壳", "food"),
+    21: ("Banana Peel", "香蕉皮", "food"),
+    22: ("Battery", "电池", "hazardous"), 23: ("Tablet capsules", "药片胶囊", "hazardous"),
+    24: ("Fluorescent lamp", "荧光灯", "hazardous"), 25: ("Paint bucket", "油漆桶", "hazardous"),
+}
+
+
+def test_names_stand_at_the_indices_of_the_tutorial():
+    assert dict(enumerate(labels.class_en)) == {index: english for index, (english, _, _) in TUTORIAL.items()}
+    assert dict(enumerate(labels.class_cn)) == {index: chinese for index, (_, chinese, _) in TUTORIAL.items()}
+    assert labels.index_en == {english: index for index, (english, _, _) in TUTORIAL.items()}
+
+
+def test_categories_hold_8_10_4_and_4_classes():
+    assert {category: len(names) for category, names in labels.garbage_classes.items()} == {
+        "干垃圾": 8, "可回收物": 10, "湿垃圾": 4, "有害垃圾": 4}
+
+
+def test_describe_knows_the_chinese_name_and_the_category():
+    chinese = {"residual": "干垃圾", "recyclable": "可回收物", "food": "湿垃圾", "hazardous": "有害垃圾"}
+    for english, chinese_name, category in TUTORIAL.values():
+        assert labels.describe(english) == {"chinese": chinese_name, "category": category, "category_chinese": chinese[category]}
+        assert chinese_name in labels.garbage_classes[chinese[category]]
+
+
+def test_describe_knows_nothing_of_other_classes():
+    assert labels.describe("seashell") == {}

@@ -1,0 +1,158 @@
+"""fit from pictures to checkpoint: a tiny net on tiny pictures, through the real entry point."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor
+from PIL import Image
+
+from mindclf.checkpoint import load_net, read_weights, save_checkpoint
+from mindclf.config import merge
+from mindclf.dataset import eval_pipeline, read_folder
+from mindclf.evaluate import evaluate
+from mindclf.nets import create_net
+from mindclf.pretrained import start_net
+from mindclf.train import callbacks, features, fit
+
+from ..conftest import CLASS_INDEX
+
+
+def test_fit_learns_the_colours_and_writes_what_it_promises(fitted):
+    assert fitted.report.images == 9 and fitted.report.top1 > 0.6
+    files = {file.name for file in fitted.checkpoint.parent.iterdir()}
+    assert files == {"best.ckpt", "best.json", "last.ckpt", "last.json", "history.csv", "curves.png", "report.json",
+                     "confusion.png", "predictions.png"}
+    for name in ("curves.png", "confusion.png", "predictions.png"):
+        with Image.open(fitted.checkpoint.parent / name) as image:
+            assert min(image.size) > 100
+
+
+def test_the_card_is_enough_to_repeat_the_evaluation(fitted, colour_folder):
+    net, card = load_net(fitted.checkpoint)
+    pictures = read_folder(colour_folder / "test", {name: index for index, name in enumerate(card["classes"])})
+    again = evaluate(net, eval_pipeline(pictures, card), len(card["classes"]))
+    assert again.top1 == fitted.report.top1
+    assert again.loss == pytest.approx(fitted.report.loss, abs=1e-6)
+    assert card["metrics"]["test"]["top1"] == pytest.approx(fitted.report.top1, abs=1e-6)
+    assert card["classes"] == ["green", "blue", "red"]
+    assert card["data"] == {"origin": "your folder", "path": colour_folder.as_posix(), "train": 24, "held_out": 6, "test": 9}
+
+
+def test_history_has_a_row_an_epoch_and_the_rates_of_the_schedule(fitted):
+    with open(fitted.checkpoint.parent / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert [int(row["steps"]) for row in rows] == [4, 8, 12, 16, 20, 24]  # 24 pictures in batches of 6
+    # the last step of epoch 3 is step 11 of 24, counted from 0: 0.05 * (1 + cos(pi * 11 / 24)) / 2
+    assert float(rows[2]["learning_rate"]) == pytest.approx(0.05 * (1 + np.cos(np.pi * 11 / 24)) / 2, rel=1e-5)
+    assert {row["watched"] for row in rows} == {"held out"}
+
+
+def test_best_is_the_best_epoch_on_the_held_out_pictures(fitted):
+    rows = callbacks.read_history(fitted.checkpoint.parent / "history.csv")
+    card = json.loads(fitted.checkpoint.with_suffix(".json").read_text())
+    best = max(rows, key=lambda row: (row["top1"], -row["loss"]))
+    assert card["epoch"] == best["epoch"]
+    assert card["metrics"]["held out"]["top1"] == pytest.approx(best["top1"], abs=1e-5)
+    assert json.loads((fitted.checkpoint.parent / "last.json").read_text())["epoch"] == 6
+
+
+def test_with_nothing_held_out_the_last_epoch_is_the_best(tiny_config):
+    fitted = fit({**tiny_config, "valid_fraction": 0.0})
+    best, last = (read_weights(fitted.checkpoint.parent / name) for name in ("best.ckpt", "last.ckpt"))
+    for name in last:
+        np.testing.assert_array_equal(best[name], last[name])
+    rows = callbacks.read_history(fitted.checkpoint.parent / "history.csv")
+    assert {row["watched"] for row in rows} == {"test"}
+    assert rows[-1]["top1"] == pytest.approx(fitted.report.top1, abs=1e-5)
+
+
+@pytest.mark.parametrize("phases", [
+    [{"layers": "head", "cached_views": 2, "epochs": 2}],
+    [{"layers": "head", "epochs": 1}],
+    [{"layers": "head", "cached_views": 1, "epochs": 1}, {"layers": "all", "epochs": 2, "lr_max": 0.01}],
+])
+def test_the_backbone_moves_only_where_all_layers_train(tiny_config, fitted, phases):
+    config = {**tiny_config, "pretrained": str(fitted.checkpoint), "valid_fraction": 0.0, "phases": phases}
+    weights = read_weights(fit(config).checkpoint)
+    backbone = {name: value for name, value in read_weights(fitted.checkpoint).items() if name.startswith("features.")}
+    moved = [name for name, value in backbone.items() if not np.array_equal(weights[name], value)]
+    assert moved == (list(backbone) if phases[-1]["layers"] == "all" else [])
+    rows = callbacks.read_history(Path(config["output"]) / "history.csv")
+    assert [(row["phase"], row["epoch"]) for row in rows] == [
+        (number, epoch) for number, phase in enumerate(phases, 1) for epoch in range(1, phase["epochs"] + 1)]
+
+
+def images_of(batches):
+    return np.concatenate([images for images, _ in batches.create_tuple_iterator(output_numpy=True)])
+
+
+def test_stored_features_are_those_of_the_net(tiny_config, colour_folder, monkeypatch):
+    config = merge(tiny_config, {})
+    net = create_net("mobilenet_v2", 3, **config.net_options).set_train(False)
+    pictures = read_folder(colour_folder / "test", CLASS_INDEX)
+
+    def stored(**changes):
+        return images_of(features.feature_batches(net.backbone, pictures, merge(config, changes)))
+
+    first = stored()
+    images = images_of(eval_pipeline(pictures, config))
+    np.testing.assert_allclose(first, net.backbone(Tensor(images)).asnumpy().mean((2, 3)), atol=1e-5)
+
+    def not_again(*_):
+        raise AssertionError("computed again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(features, "predict_logits", not_again)
+        np.testing.assert_array_equal(stored(), first)
+        with pytest.raises(AssertionError, match="computed again"):  # other features, not those of another normalisation
+            stored(mean=(1.0, 2.0, 3.0))
+    for file in Path(config.feature_cache).iterdir():
+        file.write_bytes(file.read_bytes()[:100])
+    np.testing.assert_array_equal(stored(), first)
+
+
+def test_one_seed_gives_the_same_weights_in_two_processes(tiny_config, tmp_path):
+    script = "import json, sys; from mindclf.train import fit; fit(json.loads(sys.argv[1]))"
+    weights = []
+    for run, seed in (("a", 3), ("b", 3), ("c", 4)):
+        config = {**tiny_config, "output": str(tmp_path / run), "feature_cache": "", "seed": seed, "phases": [
+            {"layers": "head", "cached_views": 2, "epochs": 1}, {"layers": "all", "epochs": 1}]}
+        subprocess.run([sys.executable, "-c", script, json.dumps(config)], check=True, capture_output=True, timeout=300)
+        weights.append(read_weights(tmp_path / run / "last.ckpt"))
+    for name, value in weights[0].items():
+        np.testing.assert_array_equal(value, weights[1][name], err_msg=name)
+    assert any(not np.array_equal(value, weights[2][name]) for name, value in weights[0].items())
+
+
+def test_an_earlier_run_is_moved_aside_not_overwritten(tiny_config):
+    first = fit({**tiny_config, "epochs": 1}).checkpoint.read_bytes()
+    second = fit({**tiny_config, "epochs": 1, "seed": 2}).checkpoint
+    assert second.read_bytes() != first
+    assert (second.parent.with_name("run-1") / "best.ckpt").read_bytes() == first
+
+
+@pytest.mark.parametrize("loss", [np.nan, np.inf])
+def test_a_loss_that_is_not_finite_stops_with_step_and_rate(loss):
+    state = SimpleNamespace(original_args=lambda: SimpleNamespace(net_outputs=Tensor(loss, ms.float32), cur_step_num=2))
+    with pytest.raises(ValueError, match=rf"the loss is {loss} at step 2, rate 0.25: try a smaller lr_max"):
+        callbacks.StopOnBadLoss([0.5, 0.25]).on_train_step_end(state)
+
+
+def test_a_net_starts_with_its_pretrained_weights_statistics(tiny_config, tmp_path):
+    """The card of the backbone decides about options and pixel statistics that the config leaves open."""
+    options = {**tiny_config["net_options"], "pad_mode": "same", "bn_epsilon": 1e-3}
+    path = save_checkpoint(create_net("mobilenet_v2", 5, **options), tmp_path / "start.ckpt", {
+        "net": "mobilenet_v2", "net_options": options, "classes": list("abcde"), "image_height": 32, "image_width": 32,
+        "mean": [10.0, 20.0, 30.0], "std": [40.0, 50.0, 60.0]})
+    net, config, _ = start_net(merge(tiny_config, {"net_options": {}, "pretrained": str(path)}), num_classes=3)
+    assert (config.net_options, config.mean, config.std) == (options, (10.0, 20.0, 30.0), (40.0, 50.0, 60.0))
+    for parameter in net.backbone.get_parameters():
+        np.testing.assert_array_equal(parameter.asnumpy(), read_weights(path)[parameter.name])

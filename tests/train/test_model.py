@@ -1,0 +1,94 @@
+"""Loss scale and weight decay: what the step does to the weights, against arithmetic."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+from mindspore import dataset as ds
+
+from mindclf.config import merge
+from mindclf.train import create_model, create_optimizer
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.standard_normal((8, 5)).astype(np.float32)
+LABELS = RNG.integers(0, 3, 8).astype(np.int32)
+
+
+def dense(seed=0):
+    net = nn.Dense(5, 3)
+    rng = np.random.default_rng(seed)
+    net.weight.set_data(Tensor(rng.standard_normal((3, 5)).astype(np.float32)))
+    net.bias.set_data(Tensor(rng.standard_normal(3).astype(np.float32)))
+    return net
+
+
+def train(net, rates, **fields):
+    model = create_model(net, merge({}, fields), rates)
+    batches = ds.NumpySlicesDataset((IMAGES, LABELS), ["feature", "label"], shuffle=False).batch(8)
+    model.train(len(rates), batches, dataset_sink_mode=False)
+    return net.weight.asnumpy(), net.bias.asnumpy()
+
+
+def gradients(net, smoothing=0.0):
+    """Of the mean cross-entropy, in float64: (softmax - target) x / n."""
+    weight, bias = net.weight.asnumpy().astype(float), net.bias.asnumpy().astype(float)
+    logits = IMAGES @ weight.T + bias
+    probabilities = np.exp(logits - logits.max(1, keepdims=True))
+    probabilities /= probabilities.sum(1, keepdims=True)
+    target = np.eye(3)[LABELS] * (1 - smoothing) + smoothing / 3
+    error = (probabilities - target) / len(LABELS)
+    return error.T @ IMAGES, error.sum(0)
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "sgd"])
+def test_a_step_is_the_rate_times_the_gradient(optimizer):
+    net = dense()
+    weight, bias = net.weight.asnumpy().copy(), net.bias.asnumpy().copy()
+    by_weight, by_bias = gradients(net)
+    new_weight, new_bias = train(net, [0.3], optimizer=optimizer, weight_decay=0.0, loss_scale=1024)
+    np.testing.assert_allclose(new_weight, weight - 0.3 * by_weight, atol=1e-6)
+    np.testing.assert_allclose(new_bias, bias - 0.3 * by_bias, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "sgd", "adam"])
+def test_loss_scale_leaves_the_step_unchanged(optimizer):
+    """The tutorial gave the scale to the optimizer only: its steps were 1024 times too small."""
+    scaled = train(dense(), [0.1, 0.05, 0.02], optimizer=optimizer, loss_scale=1024)
+    plain = train(dense(), [0.1, 0.05, 0.02], optimizer=optimizer, loss_scale=1)
+    for one, other in zip(scaled, plain):
+        np.testing.assert_allclose(one, other, rtol=0, atol=0 if optimizer != "adam" else 1e-6)
+
+
+def test_kernels_decay_and_biases_do_not():
+    decayed, bias = train(dense(), [0.1], weight_decay=0.5)
+    plain, plain_bias = train(dense(), [0.1], weight_decay=0.0)
+    np.testing.assert_allclose(plain - decayed, 0.1 * 0.5 * dense().weight.asnumpy(), atol=1e-6)
+    np.testing.assert_array_equal(bias, plain_bias)
+
+
+def test_label_smoothing_spreads_the_target():
+    by_weight, _ = gradients(dense(), smoothing=0.3)
+    weight, _ = train(dense(), [0.2], weight_decay=0.0, label_smoothing=0.3)
+    np.testing.assert_allclose(weight, dense().weight.asnumpy() - 0.2 * by_weight, atol=1e-6)
+
+
+@pytest.mark.parametrize(("optimizer", "scale"), [("momentum", 1024), ("sgd", 1024), ("adam", 1024), ("adamw", 1)])
+def test_every_optimizer_lowers_the_loss(optimizer, scale):
+    def loss(net):
+        return nn.CrossEntropyLoss()(net(Tensor(IMAGES)), Tensor(LABELS)).asnumpy()
+
+    net = dense()
+    before = loss(net)
+    train(net, [0.05] * 10, optimizer=optimizer, loss_scale=scale)
+    assert loss(net) < 0.9 * before
+
+
+def test_the_optimizer_reads_one_rate_a_step():
+    rates = [0.5, 0.25, 0.125]
+    optimizer = create_optimizer(dense(), merge({}, {}), rates)
+    seen = []
+    for _ in rates:
+        seen.append(float(np.ravel(ms.ops.stack(list(optimizer.get_lr())).asnumpy() if isinstance(optimizer.get_lr(), tuple)
+                                   else optimizer.get_lr().asnumpy())[0]))
+        optimizer.global_step += 1
+    assert seen == rates
