@@ -16,7 +16,7 @@ def test_no_override_gives_the_defaults():
 
 
 def test_imagenet_mean_is_on_the_scale_of_pixels():
-    assert IMAGENET_MEAN == pytest.approx((123.675, 116.28, 103.53))
+    assert pytest.approx((123.675, 116.28, 103.53)) == IMAGENET_MEAN
 
 
 def test_tables_of_fields_name_only_fields():

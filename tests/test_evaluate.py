@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from mindspore import nn
 from mindspore import dataset as ds
+from mindspore import nn
 
 from mindclf.evaluate import predict_logits, report, softmax
 

@@ -114,7 +114,8 @@ def test_an_animation_shows_its_first_frame(tmp_path):
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
 def test_transparent_parts_turn_white(noise, kind):
     alpha = np.tile(np.linspace(0, 255, WIDTH).astype(np.uint8), (HEIGHT, 1))
-    data = encode(Image.fromarray(np.dstack([noise, alpha])), kind, **({"lossless": True, "exact": True} if kind == "WEBP" else {}))
+    options = dict(lossless=True, exact=True) if kind == "WEBP" else {}
+    data = encode(Image.fromarray(np.dstack([noise, alpha])), kind, **options)
     share = alpha[..., None] / 255
     pixels = seen(data)
     assert difference(pixels, np.rint(share * noise + (1 - share) * 255)) <= 1
@@ -163,7 +164,7 @@ def test_an_orientation_that_exif_does_not_have_turns_nothing(quarters, orientat
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 def test_other_kinds_are_turned_upright_too(quarters, kind):
     stored = Image.fromarray(np.ascontiguousarray(STORED[6](quarters)))
-    data = encode(stored, kind, exif=exif(6), **({"lossless": True} if kind == "WEBP" else {}))
+    data = encode(stored, kind, exif=exif(6), **(dict(lossless=True) if kind == "WEBP" else {}))
     assert np.array_equal(seen(data), quarters)
 
 

@@ -1,0 +1,95 @@
+"""Writes the tables of README.md and README_CN.md from the results in benchmarks/ and the cards in checkpoints/.
+
+    python benchmarks/tables.py            # between the lines <!-- table NAME --> and <!-- end -->
+"""
+
+import json
+import re
+import statistics
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+READMES = ("README.md", "README_CN.md")
+
+# What the tables say, in the language of each README. The trap names of garbage_traps.json are their own English.
+WORDS = {
+    "README.md": {
+        "results": "| garbage sorting, 26 classes, {images} test photos | top-1 | wall time | made by |",
+        "tutorial": "| tutorial, as published | 2 of the 9 'Cardboard' pictures it shows | | |",
+        "head": "| head on a frozen backbone, {runs} seeds | **{mean:.1%}** ({low:.1%} to {high:.1%}) | {seconds:.0f} s (median) "
+                "| `{recipe}` |",
+        "all": "| then all layers, 1 seed | **{top1:.1%}** (top-5 {top5:.1%}) | {minutes:.0f} min | `{recipe}` |",
+        "traps": "| run | top-1, mean of {runs} seeds (range) | against corrected |",
+        "to": "to",
+    },
+    "README_CN.md": {
+        "results": "| 26 类垃圾分类，{images} 张测试照片 | top-1 | 用时 | 脚本 |",
+        "tutorial": "| 教程公布的结果 | 展示的 9 张“硬纸板”中认对 2 张 | | |",
+        "head": "| 冻结骨干，只训练分类头，{runs} 个随机种子 | **{mean:.1%}**（{low:.1%} 至 {high:.1%}） "
+                "| {seconds:.0f} 秒（中位数） | `{recipe}` |",
+        "all": "| 再训练所有层，1 个种子 | **{top1:.1%}**（top-5 {top5:.1%}） | {minutes:.0f} 分钟 | `{recipe}` |",
+        "traps": "| 运行 | top-1，{runs} 个种子的平均（范围） | 与修正后相比 |",
+        "to": "至",
+    },
+}
+CHINESE_TRAPS = {
+    "corrected": "修正后",
+    "loss scale given to the optimizer alone": "损失缩放只给了优化器",
+    "schedule made for 10 epochs, 2 run": "学习率按 10 轮安排，只跑 2 轮",
+    "nn.Dropout(0.2) read as 'keep 20 %' (p=0.8)": "nn.Dropout(0.2) 被理解成“保留 20 %”（p=0.8）",
+    "prediction squashes to 224 x 224": "预测时直接压缩到 224 x 224",
+    "reported: evaluation drops the last batch": "报告值：评估丢掉最后一批",
+    "reported: 'test' set is augmented training pictures": "报告值：“测试集”其实是增强后的训练图片",
+    "frozen backbone's batch norm in training mode": "冻结的骨干中，批归一化仍处于训练模式",
+    "as written: all that apply": "照教程原样（适用的全部陷阱）",
+    "other pixel statistics, padding and epsilon than the weights'": "像素统计量、填充和 epsilon 与权重训练时不一致",
+}
+
+
+def main():
+    for readme in READMES:
+        path = ROOT / readme
+        path.write_text(with_tables(readme, path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def with_tables(readme, text):
+    """The text of a README with each of its tables made anew."""
+    for name, table in (("results", results(WORDS[readme])), ("traps", traps(WORDS[readme], readme == "README_CN.md"))):
+        pattern = re.compile(rf"(<!-- table {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        text, found = pattern.subn(lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text)
+        if found != 1:
+            raise ValueError(f"{readme} has {found} places for the table {name}, expected 1")
+    return text
+
+
+def results(words):
+    head = read("benchmarks/garbage_head.json")
+    card = read("checkpoints/garbage26_mobilenet_v2.json")
+    all_layers, top1 = card["metrics"]["test"], [run["top1"] for run in head["runs"]]
+    return "\n".join([
+        words["results"].format(images=head["test_pictures"]), "|---|---|---|---|", words["tutorial"],
+        words["head"].format(runs=len(top1), mean=head["mean_top1"], low=min(top1), high=max(top1), recipe=head["recipe"],
+                             seconds=head["median_seconds"]),
+        words["all"].format(top1=all_layers["top1"], top5=all_layers["top5"], minutes=card["seconds"] / 60,
+                            recipe="recipes/garbage_mobilenet_v2_all_layers.py"),
+    ])
+
+
+def traps(words, chinese):
+    measured = read("benchmarks/garbage_traps.json")
+    corrected = statistics.mean(measured["top1"]["corrected"])
+    rows = [words["traps"].format(runs=len(measured["seeds"])), "|---|---|---|"]
+    for name, values in measured["top1"].items():
+        mean = statistics.mean(values)
+        cost = "" if name == "corrected" else f"{100 * (mean - corrected):+.1f}"
+        shown = CHINESE_TRAPS[name] if chinese else name
+        rows.append(f"| {shown} | {mean:.1%} ({min(values):.1%} {words['to']} {max(values):.1%}) | {cost} |")
+    return "\n".join(rows)
+
+
+def read(path):
+    return json.loads((ROOT / path).read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()

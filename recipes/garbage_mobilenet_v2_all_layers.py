@@ -1,0 +1,25 @@
+"""Garbage sorting, 26 classes: MobileNetV2, the head first and then all layers.
+
+    python recipes/garbage_mobilenet_v2_all_layers.py train
+
+This made checkpoints/garbage26_mobilenet_v2.ckpt.
+"""
+
+import sys
+
+from garbage_mobilenet_v2 import config as head_only
+
+from mindclf.cli import main
+
+config = dict(
+    head_only,
+    scale=(0.35, 1.0),
+    phases=(
+        {},  # the head, as in garbage_mobilenet_v2.py
+        dict(layers="all", cached_views=0, epochs=8, batch_size=32, lr_max=0.004, warmup_epochs=1, weight_decay=1e-4),
+    ),
+    output="outputs/garbage_mobilenet_v2_all_layers",
+)
+
+if __name__ == "__main__":
+    sys.exit(main(config=config))

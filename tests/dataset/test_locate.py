@@ -1,0 +1,149 @@
+"""Where data and pretrained weights come from: data/, then $MINDCLF_DATA, then the network, then drawings or nothing."""
+
+import io
+import logging
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from mindclf.dataset import locate
+from mindclf.dataset.locate import find_garbage26, find_imagenet_mobilenet_v2
+
+
+@pytest.fixture(autouse=True)
+def empty_place(tmp_path, monkeypatch, closed_url):
+    """An empty working folder without network, and drawings that cost nothing."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MINDCLF_DATA", raising=False)
+    monkeypatch.setattr(locate, "GARBAGE26_URL", f"{closed_url}/data_en.zip")
+    monkeypatch.setattr(locate, "IMAGENET_URL", f"{closed_url}/weights.zip")
+    monkeypatch.setattr(locate, "draw_garbage26", lambda folder: make_set(folder))
+
+
+def make_set(folder):
+    for split in ("train", "test"):
+        (folder / split).mkdir(parents=True)
+    return folder
+
+
+def zipped(*names):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"content")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """The folder that $MINDCLF_DATA names."""
+    monkeypatch.setenv("MINDCLF_DATA", str(tmp_path / "elsewhere"))
+    return tmp_path / "elsewhere"
+
+
+@pytest.mark.parametrize("name", ["data_en", "garbage26", "data/data_en", "data/garbage26"])
+def test_photos_are_found_in_mindclf_data(elsewhere, name):
+    make_set(elsewhere / name)
+    found = find_garbage26()
+    assert (found.path, found.origin) == (elsewhere / name, "photos of the garbage sorting tutorial")
+
+
+def test_data_wins_over_mindclf_data(elsewhere):
+    make_set(elsewhere / "data_en")
+    make_set(Path("data/garbage26"))
+    assert find_garbage26().path == Path("data/garbage26")
+
+
+def test_a_folder_without_test_pictures_is_passed_over(elsewhere):
+    (elsewhere / "data_en" / "train").mkdir(parents=True)
+    make_set(elsewhere / "garbage26")
+    assert find_garbage26().path == elsewhere / "garbage26"
+
+
+def test_an_empty_mindclf_data_is_no_place(monkeypatch):
+    """And not the working folder, which Path("") would be."""
+    monkeypatch.setenv("MINDCLF_DATA", "")
+    make_set(Path("garbage26"))
+    assert find_garbage26().path == Path("data/garbage26_drawn")
+
+
+def test_drawings_say_that_they_are_drawings(closed_url, caplog):
+    with caplog.at_level(logging.WARNING):
+        found = find_garbage26()
+    assert found.path == Path("data/garbage26_drawn")
+    assert "drawings" in found.origin
+    assert "no photos" in found.origin
+    [message] = caplog.messages
+    assert f"{closed_url}/data_en.zip cannot be downloaded" in message
+    assert "MINDCLF_DATA" in message
+
+
+def test_photos_that_are_there_are_not_downloaded(server, monkeypatch):
+    monkeypatch.setattr(locate, "GARBAGE26_URL", f"{server.url}/data_en.zip")
+    make_set(Path("data/data_en"))
+    find_garbage26()
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(("top", "expected"), [("", "data/data_en"), ("data_en/", "data/data_en/data_en")],
+                         ids=["train at the top", "one folder at the top"])
+def test_photos_are_downloaded_once(server, monkeypatch, top, expected):
+    url = f"{server.url}/data_en.zip"
+    monkeypatch.setattr(locate, "GARBAGE26_URL", url)
+    server.files["/data_en.zip"] = zipped(f"{top}train/Hats/1.jpg", f"{top}test/Hats/2.jpg")
+    found = find_garbage26()
+    assert (found.path, found.origin) == (Path(expected), f"photos downloaded from {url}")
+    assert (found.path / "train" / "Hats" / "1.jpg").read_bytes() == b"content"
+    assert [path.name for path in Path("data").iterdir()] == ["data_en"]
+    requests = len(server.requests)
+    assert find_garbage26().path == Path(expected)
+    assert len(server.requests) == requests
+
+
+def test_a_download_without_photos_is_no_reason_to_draw(server, monkeypatch):
+    monkeypatch.setattr(locate, "GARBAGE26_URL", f"{server.url}/data_en.zip")
+    server.files["/data_en.zip"] = zipped("README.txt")
+    with pytest.raises(ValueError, match=r"/data_en\.zip does not hold what it should"):
+        find_garbage26()
+
+
+@pytest.mark.parametrize("name", ["mobilenetV2-200_1067.ckpt", "weights/mobilenetV2-200_1067.ckpt",
+                                  "mobilenet_v2_1.0_224_imagenet_tf.npz", "weights/mobilenet_v2_1.0_224_imagenet_tf.npz"])
+def test_imagenet_weights_are_found_in_mindclf_data(elsewhere, name):
+    (elsewhere / name).parent.mkdir(parents=True)
+    (elsewhere / name).touch()
+    found = find_imagenet_mobilenet_v2()
+    assert (found.path, found.origin) == (elsewhere / name, "ImageNet weights")
+
+
+def test_imagenet_weights_in_data_win(elsewhere):
+    for folder in (elsewhere, Path("data")):
+        folder.mkdir()
+        (folder / "mobilenetV2-200_1067.ckpt").touch()
+    assert find_imagenet_mobilenet_v2().path == Path("data/mobilenetV2-200_1067.ckpt")
+
+
+def test_imagenet_weights_are_downloaded_once(server, monkeypatch):
+    url = f"{server.url}/weights.zip"
+    monkeypatch.setattr(locate, "IMAGENET_URL", url)
+    server.files["/weights.zip"] = zipped("README.txt", "some/folder/mobilenet.ckpt")
+    found = find_imagenet_mobilenet_v2()
+    assert (found.path.name, found.path.read_bytes()) == ("mobilenet.ckpt", b"content")
+    assert found.origin == f"ImageNet weights downloaded from {url}"
+    requests = len(server.requests)
+    assert find_imagenet_mobilenet_v2().path == found.path
+    assert len(server.requests) == requests
+
+
+def test_a_download_without_weights_is_an_error(server, monkeypatch):
+    monkeypatch.setattr(locate, "IMAGENET_URL", f"{server.url}/weights.zip")
+    server.files["/weights.zip"] = zipped("README.txt")
+    with pytest.raises(ValueError, match=r"/weights\.zip does not hold what it should"):
+        find_imagenet_mobilenet_v2()
+
+
+def test_without_imagenet_weights_there_is_none(closed_url, caplog):
+    with caplog.at_level(logging.WARNING):
+        assert find_imagenet_mobilenet_v2() is None
+    assert f"{closed_url}/weights.zip cannot be downloaded" in caplog.text

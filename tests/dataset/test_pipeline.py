@@ -1,0 +1,212 @@
+"""create_dataset: evaluation shows every picture once, unchanged but for its size; training shuffles, augments, drops."""
+
+import numpy as np
+import pytest
+from easydict import EasyDict
+from PIL import Image
+
+from mindclf.config import DEFAULTS
+from mindclf.dataset import Pictures, augmented_pipeline, create_dataset, eval_pipeline, train_pipeline, unnormalize
+from mindclf.device import set_seeds
+
+CLASS_INDEX = {"red": 2, "green": 0, "blue": 1}  # of colour_folder: 10 pictures a class in train/, 3 in test/
+MEAN = np.array([0.485, 0.456, 0.406]) * 255     # of ImageNet, RGB
+STD = np.array([0.229, 0.224, 0.225]) * 255
+UNCHANGED = dict(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip_prob=0.0, color_adjust=0.0, mean=(0, 0, 0), std=(1, 1, 1))
+
+
+def small(**fields):
+    return {**DEFAULTS, "image_height": 32, "image_width": 32, "class_index": CLASS_INDEX, **fields}
+
+
+def batches(dataset):
+    return list(dataset.create_tuple_iterator(num_epochs=1, output_numpy=True))
+
+
+def joined(dataset):
+    """All images and all labels of one epoch."""
+    return map(np.concatenate, zip(*batches(dataset)))
+
+
+@pytest.fixture(scope="module")
+def greys(tmp_path_factory):
+    """14 pictures, each of one grey; `shades` reads off which is which."""
+    folder = tmp_path_factory.mktemp("greys")
+    for index in range(14):
+        Image.new("RGB", (40, 40), (10 * index,) * 3).save(folder / f"{index:02}.png")
+    return Pictures(tuple(map(str, sorted(folder.iterdir()))), tuple(index % 3 for index in range(14)), ("a", "b", "c"))
+
+
+def shades(images):
+    """The index of the picture of `greys` that each of `images` shows; made with UNCHANGED."""
+    assert (images == images[:, :1, :1, :1]).all()
+    return np.rint(images[:, 0, 0, 0] / 10).astype(int).tolist()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_call_of_the_tutorial(colour_folder, training):
+    config = EasyDict(class_index=CLASS_INDEX, image_height=224, image_width=224, batch_size=8, eval_batch_size=4)
+    found = batches(create_dataset(str(colour_folder), config, training=training))
+    assert [len(images) for images, _ in found] == ([8, 8, 8] if training else [4, 4, 1])  # of 30 and 9 pictures
+    for images, labels in found:
+        assert images.shape == (len(labels), 3, 224, 224)
+        assert (images.dtype, labels.dtype) == (np.float32, np.int32)
+
+
+def test_height_stands_before_width(colour_folder):
+    for training in (True, False):
+        config = small(image_height=32, image_width=48)
+        [images, _], *_ = batches(create_dataset(colour_folder, config, training))
+        assert images.shape[1:] == (3, 32, 48)
+
+
+def test_evaluation_counts_every_picture_in_its_order(greys):
+    images, labels = joined(eval_pipeline(greys, small(eval_batch_size=4, **UNCHANGED)))
+    assert shades(images) == list(range(14))
+    assert labels.tolist() == [index % 3 for index in range(14)]
+
+
+def test_labels_are_those_of_class_index(colour_folder):
+    images, labels = joined(create_dataset(colour_folder, small(), training=False))
+    assert labels.tolist() == [0] * 3 + [1] * 3 + [2] * 3
+    brightest_channel = (images.transpose(0, 2, 3, 1) * STD + MEAN).mean((1, 2)).argmax(1)
+    assert brightest_channel.tolist() == [1] * 3 + [2] * 3 + [0] * 3  # green, blue, red
+
+
+def test_training_drops_an_incomplete_batch_and_doubles_no_picture(greys):
+    images, labels = joined(train_pipeline(greys, small(batch_size=4, **UNCHANGED)))
+    seen = shades(images)
+    assert len(set(seen)) == len(seen) == 12
+    assert labels.tolist() == [index % 3 for index in seen]
+
+
+def test_training_shuffles_anew_in_each_epoch(greys, seeded):
+    dataset = train_pipeline(greys, small(batch_size=14, **UNCHANGED))
+    iterator = dataset.create_tuple_iterator(num_epochs=2, output_numpy=True)
+    first, second = (shades(images) for _ in range(2) for images, _ in iterator)
+    assert sorted(first) == sorted(second) == list(range(14))
+    assert len({tuple(first), tuple(second), tuple(range(14))}) == 3
+
+
+def one_picture(colour_folder, **fields):
+    """Training views of one picture, 6 times."""
+    path = str(colour_folder / "train" / "red" / "0.png")
+    images, _ = joined(train_pipeline(Pictures((path,) * 6, (0,) * 6, ("red",)), small(batch_size=6, **fields)))
+    return images
+
+
+@pytest.mark.parametrize(("field", "value"), [("scale", (0.1, 0.9)), ("flip_prob", 0.5), ("color_adjust", 0.4)])
+def test_training_augments(colour_folder, seeded, field, value):
+    same = one_picture(colour_folder, **UNCHANGED)
+    assert (same == same[:1]).all()
+    views = one_picture(colour_folder, **{**UNCHANGED, field: value})
+    assert len(np.unique(views.reshape(6, -1), axis=0)) > 1
+
+
+def test_a_mirror_image_is_mirrored_left_to_right(colour_folder):
+    straight = one_picture(colour_folder, **UNCHANGED)
+    mirrored = one_picture(colour_folder, **{**UNCHANGED, "flip_prob": 1.0})
+    assert np.array_equal(mirrored, straight[..., ::-1])
+    assert not np.array_equal(mirrored, straight)
+
+
+def test_augmented_pipeline_keeps_order_and_counts_every_picture(greys, seeded):
+    images, labels = joined(augmented_pipeline(greys, small(eval_batch_size=4, **UNCHANGED)))
+    assert shades(images) == list(range(14))
+    assert labels.tolist() == [index % 3 for index in range(14)]
+
+
+def test_augmented_pipeline_augments(greys, seeded):
+    images, _ = joined(augmented_pipeline(greys.take([13] * 6), small(**{**UNCHANGED, "color_adjust": 0.4})))
+    assert len(np.unique(images[:, 0, 0, 0])) > 1
+
+
+def test_the_seed_decides_everything(colour_folder):
+    def run(seed):
+        set_seeds(seed)
+        return [array for batch in batches(create_dataset(colour_folder, small(batch_size=8))) for array in batch]
+
+    first, again, other = run(1), run(1), run(2)
+    assert all(map(np.array_equal, first, again))
+    assert not any(np.array_equal(a, b) for a, b in zip(first[::2], other[::2]))
+
+
+@pytest.mark.parametrize(("height", "width"), [(256, 300), (300, 256), (256, 256)])
+def test_evaluation_sees_the_centre_pixel_by_pixel(tmp_path, height, width):
+    """The shorter side is 256 already, so that nothing is resampled and NumPy knows each value."""
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    config = small(image_height=224, image_width=224)
+    images, _ = joined(eval_pipeline(Pictures((tmp_path / "a.png",), (0,), ("a",)), config))
+    top, left = (height - 224) // 2, (width - 224) // 2
+    centre = pixels[top:top + 224, left:left + 224]
+    assert np.array_equal(unnormalize(images, MEAN, STD)[0], centre)
+    np.testing.assert_allclose(images[0], ((centre - MEAN) / STD).transpose(2, 0, 1), rtol=0, atol=1e-5)
+
+
+def test_evaluation_brings_the_shorter_side_to_256(tmp_path):
+    """Of a picture twice as large, in which all pixels of a 2 x 2 block are equal but at one edge in the middle."""
+    pixels = np.zeros((512, 512, 3), np.uint8)
+    pixels[:, 256:] = 200
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    config = small(image_height=224, image_width=224, mean=(0, 0, 0), std=(1, 1, 1))
+    images, _ = joined(eval_pipeline(Pictures((tmp_path / "a.png",), (0,), ("a",)), config))
+    assert (images[..., :111] == 0).all()
+    assert (images[..., 113:] == 200).all()
+
+
+def test_statistics_of_the_config_hold(greys):
+    config = small(**{**UNCHANGED, "mean": (10, 20, 30), "std": (1, 2, 4)})
+    images, _ = joined(eval_pipeline(greys.take([5]), config))  # grey 50
+    assert images[0, :, 0, 0].tolist() == [40, 15, 5]
+
+
+def test_unnormalize_inverts_normalisation():
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3)).astype(np.uint8)
+    normalised = ((pixels - MEAN) / STD).transpose(0, 3, 1, 2).astype(np.float32)
+    assert np.array_equal(unnormalize(normalised, MEAN, STD), pixels)
+
+
+def test_unnormalize_stays_within_a_byte():
+    assert unnormalize(np.array([-9.0, 9.0]).reshape(2, 1, 1, 1), [100], [100]).ravel().tolist() == [0, 255]
+
+
+def test_gif_and_turned_jpeg_in_class_folders(tmp_path):
+    upright = np.zeros((36, 36, 3), np.uint8)  # the size to which evaluation brings a picture for a crop of 32
+    upright[:, :18], upright[:, 18:] = (200, 0, 0), (0, 0, 200)
+    for split in ("train", "test"):
+        (tmp_path / split / "a").mkdir(parents=True)
+        Image.fromarray(upright).save(tmp_path / split / "a" / "1.gif")
+        exif = Image.Exif()
+        exif[0x0112] = 6  # the camera stored it turned to the left
+        turned = Image.fromarray(np.ascontiguousarray(np.rot90(upright)))
+        turned.save(tmp_path / split / "a" / "2.jpg", quality=95, subsampling=0, exif=exif)
+    config = small(class_index={"a": 0}, batch_size=2, **UNCHANGED)
+    images, _ = joined(create_dataset(tmp_path, config, training=False))
+    for image in images:
+        assert np.abs(image[:, :, :15].transpose(1, 2, 0) - (200, 0, 0)).max() <= 3
+        assert np.abs(image[:, :, 17:].transpose(1, 2, 0) - (0, 0, 200)).max() <= 3
+    images, _ = joined(create_dataset(tmp_path, config))
+    assert images.shape == (2, 3, 32, 32)
+
+
+def test_too_few_pictures_for_a_batch_are_named(colour_folder):
+    with pytest.raises(ValueError, match="batch_size=31 is more than the 30 training pictures"):
+        create_dataset(colour_folder, small(batch_size=31))
+    assert len(batches(create_dataset(colour_folder, small(batch_size=30)))) == 1
+
+
+def test_a_folder_without_train_is_named(tmp_path):
+    with pytest.raises(ValueError, match="folder .*train does not exist"):
+        create_dataset(tmp_path, small())
+
+
+def test_bad_pictures_stop_or_are_skipped(tmp_path):
+    (tmp_path / "test" / "a").mkdir(parents=True)
+    (tmp_path / "test" / "a" / "bad.jpg").write_bytes(b"text")
+    Image.new("RGB", (9, 9)).save(tmp_path / "test" / "a" / "good.png")
+    config = small(class_index={"a": 0})
+    with pytest.raises(ValueError, match=r"bad\.jpg is not a picture"):
+        create_dataset(tmp_path, config, training=False)
+    _, labels = joined(create_dataset(tmp_path, {**config, "on_bad_image": "skip"}, training=False))
+    assert labels.tolist() == [0]
