@@ -20,6 +20,8 @@ def main(argv=None, config=None):
 
     `config` is a recipe's: what its commands start from. Without one they start from mindclf.config.DEFAULTS.
     """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a terminal that cannot show Chinese gets question marks, not a traceback
     arguments = _parser(is_recipe=config is not None).parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
@@ -168,6 +170,7 @@ def _checkpoint_and_card(arguments, config, is_recipe):
     """(path, card); card is None where the checkpoint has its own, and made from the recipe for a tutorial's file."""
     from mindclf.checkpoint import card_path
     from mindclf.config import IMAGENET_MEAN, IMAGENET_STD
+    from mindclf.dataset.folder import check_class_index
     from mindclf.pretrained import GARBAGE_SORTER
 
     default = Path(config.output) / "best.ckpt" if is_recipe else GARBAGE_SORTER
@@ -175,7 +178,7 @@ def _checkpoint_and_card(arguments, config, is_recipe):
     if not is_recipe or card_path(path).is_file():
         return path, None
     return path, {
-        "net": config.net, "net_options": config.net_options, "classes": sorted(config.class_index, key=config.class_index.get),
+        "net": config.net, "net_options": config.net_options, "classes": check_class_index(config.class_index),
         "image_height": config.image_height, "image_width": config.image_width, "mean": config.mean or IMAGENET_MEAN,
         "std": config.std or IMAGENET_STD,
     }

@@ -73,16 +73,18 @@ def merge(config, overrides):
     `phases` sets too is replaced there as well: what is asked for last holds everywhere. Raises ValueError that names the
     field, and the field that was perhaps meant.
     """
-    merged = EasyDict(copy.deepcopy({**DEFAULTS, **config}))
-    for name in set(merged) - set(DEFAULTS):
+    for name in set(config) - set(DEFAULTS):
         raise ValueError(_unknown(name))
+    merged = EasyDict({name: copy.deepcopy(_typed(name, value)) for name, value in {**DEFAULTS, **config}.items()})
     pairs = overrides.items() if isinstance(overrides, dict) else map(_split, overrides)
     for name, value in pairs:
         name, _, entry = name.partition(".")
         if name not in DEFAULTS:
             raise ValueError(_unknown(name))
         if entry:
-            value = {**_typed(name, merged[name]), entry: _literal(value)}
+            if not isinstance(DEFAULTS[name], dict):
+                raise ValueError(f"{name}.{entry}: only fields that are dicts have entries")
+            value = {**merged[name], entry: _literal(value)}
         merged[name] = _typed(name, value)
         if name in PHASE_FIELDS:
             merged.phases = tuple({**phase, name: merged[name]} if name in phase else phase for phase in merged.phases)
@@ -96,15 +98,13 @@ def phases_of(config):
 
 
 def _check(config):
-    for name, value in config.items():
-        config[name] = _typed(name, value)
     for phase in config.phases:
         for name in phase:
             if name not in PHASE_FIELDS:
                 raise ValueError(f"phases: {_unknown(name, PHASE_FIELDS)}")
+    config.phases = tuple({name: _typed(name, value) for name, value in phase.items()} for phase in config.phases)
     for values in phases_of(config):
         for name, value in values.items():
-            _typed(name, value)
             if name in CHOICES and value not in CHOICES[name]:
                 choices = ", ".join(repr(choice) for choice in CHOICES[name])
                 raise ValueError(f"{name}={value!r} is not known; expected one of {choices}")
@@ -121,6 +121,8 @@ def _check(config):
         value = config[name]
         if len(value) != length and not (name in ("mean", "std") and not value):
             raise ValueError(f"{name}={value} must have {length} numbers")
+        if not all(isinstance(number, (int, float)) for number in value):
+            raise ValueError(f"{name}={value} must be numbers")
     if any(value <= 0 for value in config.std):
         raise ValueError(f"std={config.std} must be positive")
     for name in ("scale", "ratio"):
@@ -147,8 +149,12 @@ def _typed(name, value):
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if kind is tuple and isinstance(value, list):
-        return tuple(value)
+        value = tuple(value)
+    if name == "phases" and isinstance(value, tuple) and not all(isinstance(phase, dict) for phase in value):
+        raise ValueError(f"phases={value!r} must be dicts of fields, one for each phase")
     if isinstance(DEFAULTS[name], dict) and isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise ValueError(f"{name}={value!r} must have texts as keys")
         return value
     if not isinstance(value, kind) or isinstance(value, bool):
         raise ValueError(f"{name}={value!r} must be of type {'dict' if kind is EasyDict else kind.__name__}")
@@ -160,7 +166,7 @@ def _literal(value):
         return value
     try:
         return ast.literal_eval(value)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError):  # TypeError: a list as a key
         return value
 
 

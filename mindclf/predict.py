@@ -1,14 +1,17 @@
 """What is on a picture: Predictor(checkpoint).predict(pictures)."""
 
 import http.client
+import os
 import sys
 import time
+import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 from mindclf.checkpoint import load_net
-from mindclf.dataset import Pictures, encoded_picture, eval_pipeline
+from mindclf.dataset import Pictures, eval_pipeline, whole_picture
+from mindclf.dataset.folder import is_litter
 from mindclf.evaluate import predict_logits, softmax
 from mindclf.labels import describe
 from mindclf.pretrained import GARBAGE_SORTER
@@ -16,6 +19,7 @@ from mindclf.pretrained import GARBAGE_SORTER
 BATCH_SIZE = 16
 URL_SECONDS = 20
 URL_BYTES = 32 * 2**20
+URL_SAFE = "%/:=&?~#+!$,;'@()*[]"  # characters that mean something in a URL; others, such as Chinese ones, are quoted
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Predictor:
             raise ValueError("predict takes a list of pictures; put the one picture into a list")
         if not 1 <= top_k <= len(self.classes):
             raise ValueError(f"top_k={top_k} must lie between 1 and the number of classes, {len(self.classes)}")
-        pictures = tuple(map(encoded_picture, pictures))
+        pictures = tuple(map(whole_picture, pictures))
         if not pictures:
             return []
         probabilities = softmax(self.logits(pictures))
@@ -69,38 +73,49 @@ def gather(sources):
     """
     for source in sources:
         if source == "-":
-            yield "-", lambda: encoded_picture(sys.stdin.buffer.read(URL_BYTES), name="standard input")
+            yield "-", lambda: whole_picture(_read_stdin(), name="standard input")
         elif source.startswith(("http://", "https://")):
-            yield source, lambda url=source: encoded_picture(read_url(url), name=url)
-        elif Path(source).is_dir():
-            files = [file for file in sorted(Path(source).rglob("*")) if file.is_file() and not file.name.startswith(".")]
+            yield source, lambda url=source: whole_picture(read_url(url), name=url)
+        elif os.path.isdir(source):
+            files = [file for file in sorted(Path(source).rglob("*"))
+                     if file.is_file() and not any(map(is_litter, file.relative_to(source).parts))]
             for file in files:
-                yield str(file), lambda path=file: encoded_picture(path)
+                yield str(file), lambda path=file: whole_picture(path)
             if not files:
                 yield source, lambda folder=source: _fail(f"{folder} is a folder without files")
         else:
-            yield source, lambda path=source: encoded_picture(path)
+            yield source, lambda path=source: whole_picture(path)
 
 
 def read_url(url):
-    """The bytes at `url`: at most URL_BYTES of them, within URL_SECONDS. Raises ValueError with one line."""
+    """The bytes at `url`, at most URL_BYTES, read within URL_SECONDS of the answer's beginning. Raises ValueError of one line."""
     deadline = time.monotonic() + URL_SECONDS
     data = bytearray()
     try:
-        request = urllib.request.Request(url, headers={"User-Agent": "mindclf"})
+        request = urllib.request.Request(urllib.parse.quote(url, safe=URL_SAFE), headers={"User-Agent": "mindclf"})
         with urllib.request.urlopen(request, timeout=URL_SECONDS) as response:
-            kind = response.headers.get_content_type()
+            kind = response.headers.get("Content-Type", "").lower()
             while not kind.startswith("text/") and len(data) <= URL_BYTES and (chunk := response.read1(2**16)):
                 data += chunk
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"not complete after {URL_SECONDS} s")
+            if response.length and not kind.startswith("text/") and len(data) <= URL_BYTES:
+                raise http.client.IncompleteRead(bytes(data), response.length)
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise ValueError(f"{url} cannot be read: {getattr(error, 'reason', None) or error}") from None
     if kind.startswith("text/"):
-        raise ValueError(f"{url} answers with {kind}, not with a picture")
+        raise ValueError(f"{url} answers with {kind.partition(';')[0]}, not with a picture")
+    return _bounded(bytes(data), url)
+
+
+def _read_stdin():
+    return _bounded(sys.stdin.buffer.read(URL_BYTES + 1), "standard input")
+
+
+def _bounded(data, name):
     if len(data) > URL_BYTES:
-        raise ValueError(f"{url} is larger than the {URL_BYTES / 2**20:.0f} MiB that are read")
-    return bytes(data)
+        raise ValueError(f"{name} is larger than the {URL_BYTES / 2**20:.0f} MiB that are read")
+    return data
 
 
 def _fail(message):

@@ -134,6 +134,12 @@ def test_a_phase_keeps_what_was_not_overridden():
     assert (second.layers, second.epochs, second.lr_max, second.batch_size) == ("all", 4, DEFAULTS.lr_max, 4)
 
 
+def test_values_of_phases_become_the_type_of_their_field():
+    [phase] = phases_of(merge({}, ["phases=({'epochs': '3', 'lr_max': 1},)"]))
+    assert (phase.epochs, phase.lr_max) == (3, 1.0)
+    assert isinstance(phase.lr_max, float)
+
+
 def test_without_phases_there_is_one():
     assert [phase.epochs for phase in phases_of(merge({}, ["epochs=6"]))] == [6]
 

@@ -1,9 +1,12 @@
 """Downloading and unpacking: whole or not at all, and never outside the target folder."""
 
 import contextlib
+import lzma
+import socket
 import stat
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from download import download
@@ -22,7 +25,7 @@ def fetch(url, path, timeout=10):
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with contextlib.redirect_stdout(None):  # its progress bar goes to standard output, where results belong
+        with contextlib.redirect_stdout(None), _socket_timeout(timeout):  # standard output is for results
             download(url, str(path), kind="file", progressbar=False, timeout=timeout, verbose=False)
     except Exception as error:  # the package raises RuntimeError around whatever urllib and the file system raise
         reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
@@ -47,10 +50,21 @@ def unpack_zip(archive, folder):
             with zipfile.ZipFile(archive) as members:
                 _check_members(archive, members.infolist())
                 members.extractall(contents)
-        except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
             raise ValueError(f"{archive} is damaged: {error}; delete it and try again") from None
         contents.rename(folder)
     return folder
+
+
+@contextlib.contextmanager
+def _socket_timeout(seconds):
+    """Gives every new connection a time limit; the download package sets one for the first of its three only."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def _check_members(archive, members):
@@ -59,5 +73,5 @@ def _check_members(archive, members):
     for member in members:
         path = PurePosixPath(member.filename.replace("\\", "/"))
         mode = member.external_attr >> 16
-        if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or stat.S_ISLNK(mode):
+        if path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]) or stat.S_ISLNK(mode):
             raise ValueError(f"{archive} is refused: its member {member.filename!r} would land outside the folder")

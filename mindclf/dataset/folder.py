@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mindclf.dataset.pictures import check_picture
+from mindclf.dataset.pictures import whole_picture
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +33,14 @@ class Pictures:
         return Pictures(tuple(self.paths[i] for i in indices), tuple(self.labels[i] for i in indices), self.classes)
 
     def hold_out(self, fraction, seed):
-        """(the larger part, the part held out): `fraction` of each class, rounded, drawn by `seed`."""
+        """(the part kept, the part held out): `fraction` of each class, rounded, drawn by `seed`; one at least is kept."""
         rng = np.random.default_rng(seed)
         labels = np.asarray(self.labels)
         held_out = []
         for label in range(len(self.classes)):
             members = np.flatnonzero(labels == label)
-            held_out.extend(rng.permutation(members)[:round(len(members) * fraction)].tolist())
+            count = min(round(len(members) * fraction), max(len(members) - 1, 0))
+            held_out.extend(rng.permutation(members)[:count].tolist())
         kept = sorted(set(range(len(self))) - set(held_out))
         return self.take(kept), self.take(sorted(held_out))
 
@@ -82,7 +83,7 @@ def scan_folder(folder, class_index):
     if not folder.is_dir():
         raise ValueError(f"folder {folder} does not exist")
     classes = check_class_index(class_index)
-    found = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    found = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not is_litter(entry.name))
     strangers = sorted(set(found) - set(classes))
     if strangers:
         raise ValueError(f"{folder} has class folders that are not in class_index: {', '.join(strangers[:NAMES_SHOWN])}")
@@ -91,7 +92,7 @@ def scan_folder(folder, class_index):
 
     problems, candidates = [], []
     for label, name in enumerate(classes):
-        files = [file for file in _files(folder / name) if not (file.name.startswith(".") or file.name in LITTER)]
+        files = [file for file in _files(folder / name) if not is_litter(file.name)]
         if not files:
             problems.append(f"class {name!r} is empty" if name in found else f"class {name!r} has no folder")
         candidates.extend((file, label) for file in files)
@@ -108,10 +109,16 @@ def check_class_index(class_index):
     """The class names in the order of their indices. Raises ValueError unless the indices are 0 to n - 1, each once."""
     if not class_index:
         raise ValueError("class_index is empty: give the class names with their indices, as in class_index={'cat': 0, 'dog': 1}")
-    classes = sorted(class_index, key=class_index.get)
+    class_index = dict(class_index)  # an EasyDict trips over a class called "get"
+    classes = sorted(class_index, key=lambda name: str(class_index[name]).zfill(9))
     if [class_index[name] for name in classes] != list(range(len(classes))):
         raise ValueError(f"class_index must number its {len(classes)} classes 0 to {len(classes) - 1}, each number once")
     return tuple(classes)
+
+
+def is_litter(name):
+    """Whether a file or folder of this name is no business of ours: hidden, or left by the operating system."""
+    return name.startswith(".") or name in LITTER
 
 
 def _files(folder):
@@ -122,7 +129,7 @@ def _verdict(path):
     if path.is_dir():
         return f"{path} is a folder inside a class folder"
     try:
-        check_picture(path)
+        whole_picture(path)
     except ValueError as error:
         return str(error)
     return None

@@ -38,7 +38,7 @@ def find_garbage26():
             if (root / name / "train").is_dir() and (root / name / "test").is_dir():
                 return Found(root / name, "photos of the garbage sorting tutorial")
     try:
-        folder = _download_zip(GARBAGE26_URL, "data_en", lambda contents: contents / "train")
+        folder = _download_zip(GARBAGE26_URL, "data_en", "train")
         return Found(folder, f"photos downloaded from {GARBAGE26_URL}")
     except ConnectionError as error:
         log.warning("%s. Drawing a stand-in set instead: a net trained on drawings does not sort photos. For the real one put "
@@ -53,11 +53,11 @@ def find_imagenet_mobilenet_v2():
             if (root / name).is_file():
                 return Found(root / name, "ImageNet weights")
     try:
-        folder = _download_zip(IMAGENET_URL, "mobilenetV2-200_1067", lambda contents: next(contents.rglob("*.ckpt"), contents))
+        folder = _download_zip(IMAGENET_URL, "mobilenetV2-200_1067", "**/*.ckpt")
     except ConnectionError as error:
         log.warning("%s", error)
         return None
-    return Found(next(folder.rglob("*.ckpt")), f"ImageNet weights downloaded from {IMAGENET_URL}")
+    return Found(next(folder.glob("**/*.ckpt")), f"ImageNet weights downloaded from {IMAGENET_URL}")
 
 
 def _roots():
@@ -65,7 +65,7 @@ def _roots():
 
 
 def _download_zip(url, name, wanted):
-    """data/<name> with the contents of the zip file at `url`; `wanted(folder)` must exist in it."""
+    """data/<name> with the contents of the zip file at `url`, or the folder <name> at its top; `wanted` must be in it."""
     folder = Path("data") / name
     if not folder.exists():
         archive = fetch(url, Path("data") / f"{name}.zip")
@@ -73,6 +73,6 @@ def _download_zip(url, name, wanted):
         archive.unlink()
     if (folder / name).is_dir():  # the archive has one folder of that name at its top
         folder = folder / name
-    if not wanted(folder).exists():
+    if not any(folder.glob(wanted)):
         raise ValueError(f"{url} does not hold what it should; look into {folder}")
     return folder

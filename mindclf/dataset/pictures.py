@@ -7,7 +7,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from mindclf.files import first_line
+
 EXIF_ORIENTATION = 0x0112
+MAX_ASPECT = 100  # bringing the shorter side to 256 pixels makes the longer one 100 times that
+
+# PIL warns from MAX_IMAGE_PIXELS on and raises from twice as many; here the limit is the limit, with an error of its own.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+class SizeError(ValueError):
+    """A picture of a shape that no net takes."""
 
 
 def encoded_picture(source, name="the picture"):
@@ -20,39 +30,55 @@ def encoded_picture(source, name="the picture"):
 
     Training, evaluation and prediction all read pictures through this function.
     """
-    if isinstance(source, np.ndarray):
-        return source if source.ndim == 1 else _as_bmp(Image.fromarray(source, "RGB"))
-    if isinstance(source, Image.Image):
-        return _as_bmp(source)
-    name, data = (name, source) if isinstance(source, bytes) else (source, _read(source))
+    if isinstance(source, np.ndarray) and source.ndim == 1:
+        return source
+    if isinstance(source, np.ndarray) and (source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3):
+        raise ValueError(f"{name} must be an RGB array (H, W, 3) of uint8, received {source.shape} of {source.dtype}")
+    if isinstance(source, (str, Path)):
+        name, source = source, _read(source)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
-            if image.format == "JPEG" and image.getexif().get(EXIF_ORIENTATION, 1) == 1:
-                return np.frombuffer(data, np.uint8)
-            return _as_bmp(image)
+        if isinstance(source, np.ndarray):
+            return _as_bmp(Image.fromarray(source))
+        image = source if isinstance(source, Image.Image) else Image.open(io.BytesIO(source))
+        _check_size(image, name)
+        if image is not source and image.format == "JPEG" and image.getexif().get(EXIF_ORIENTATION, 1) == 1:
+            return np.frombuffer(source, np.uint8)
+        return _as_bmp(image)
     except UnidentifiedImageError:
         raise ValueError(f"{name} is not a picture, or of a kind that Pillow does not know") from None
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+    except Image.DecompressionBombError:
         raise ValueError(f"{name} has more than {Image.MAX_IMAGE_PIXELS:,} pixels, which is not read") from None
+    except SizeError:
+        raise
     except Exception as error:  # a damaged file makes PIL's decoders raise OSError, SyntaxError, struct.error and others
-        raise ValueError(f"{name} is damaged: {error}") from None
+        raise ValueError(f"{name} is damaged: {first_line(error)}") from None
 
 
-def check_picture(path):
-    """Raises ValueError if the picture at `path` cannot be decoded whole."""
-    data = encoded_picture(path)
-    try:
-        with Image.open(io.BytesIO(data.tobytes())) as image:
-            image.load()
-    except Exception as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
+def whole_picture(source, name="the picture"):
+    """What `encoded_picture` gives, after all of it was decoded once: a JPEG that breaks off raises ValueError too.
+
+    For pictures from outside, before MindSpore's pipeline sees them: one that it cannot decode ends the whole pipeline.
+    """
+    encoded = encoded_picture(source, name)
+    if encoded is not source:  # what came in encoded has been through here
+        try:
+            Image.open(io.BytesIO(encoded.tobytes())).load()
+        except Exception as error:
+            raise ValueError(f"{source if isinstance(source, (str, Path)) else name} is damaged: {first_line(error)}") from None
+    return encoded
 
 
 def decode_picture(source):
     """The picture in `source` as an RGB PIL image, as the nets see it before resizing. For showing it."""
     return Image.open(io.BytesIO(encoded_picture(source).tobytes())).convert("RGB")
+
+
+def _check_size(image, name):
+    width, height = image.size
+    if width * height > Image.MAX_IMAGE_PIXELS:
+        raise Image.DecompressionBombError
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise SizeError(f"{name} is {width} x {height} pixels: too thin to be brought to the size of a net's input")
 
 
 def _read(path):

@@ -5,6 +5,7 @@ import logging
 
 import numpy as np
 import pytest
+from easydict import EasyDict
 from PIL import Image
 
 from mindclf.dataset import Pictures, read_folder, scan_folder
@@ -157,6 +158,11 @@ def test_an_unknown_word_for_bad_images_is_refused(pets):
 def test_indices_are_0_to_n_minus_1_each_once(indices):
     with pytest.raises(ValueError, match="class_index must number its 2 classes 0 to 1, each number once"):
         check_class_index(dict(zip("ab", indices)))
+
+
+def test_a_class_may_be_called_as_a_method_of_dict_is():
+    """A recipe's class_index is an EasyDict, whose entries hide its methods."""
+    assert check_class_index(EasyDict({"keys": 2, "get": 1, "items": 0})) == ("items", "get", "keys")
 
 
 def test_an_empty_class_index_is_refused(pets):
