@@ -1,4 +1,4 @@
-"""The artists of the drawn set, in the order of `class_en`: each draws one thing; rng chooses proportions, colours and details."""
+"""The artists of the drawn set, in the order of `class_en`: each draws one thing; rng chooses proportions, colours, details."""
 
 from itertools import pairwise
 
