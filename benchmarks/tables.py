@@ -64,7 +64,7 @@ def with_tables(readme, text):
 
 def results(words):
     head = read("benchmarks/garbage_head.json")
-    card = read("checkpoints/garbage26_mobilenet_v2.json")
+    card = read("checkpoints/garbage26_mobilenet_v2.ckpt.json")
     all_layers, top1 = card["metrics"]["test"], [run["top1"] for run in head["runs"]]
     return "\n".join([
         words["results"].format(images=head["test_pictures"]), "|---|---|---|---|", words["tutorial"],

@@ -1,4 +1,4 @@
-"""Weights on disk with their card: NAME.ckpt or NAME.safetensors, and NAME.json beside it.
+"""Weights on disk with their card: NAME.ckpt or NAME.safetensors, and its name with .json added beside it.
 
 The card says what the weights are: net, classes, picture size, pixel statistics, metrics, data, seed, versions, command. With
 it, evaluation and prediction need only the path, and cannot preprocess otherwise than training did.
@@ -26,8 +26,8 @@ OPTIMIZER_STATE = re.compile(r"(moments?[12]?|accum|vhat|stat|velocity)\.|"
 
 
 def card_path(path):
-    """The path of the card that belongs to the checkpoint at `path`."""
-    return Path(path).with_suffix(".json")
+    """The path of the card that belongs to the file at `path`: its name with .json added."""
+    return Path(f"{path}.json")
 
 
 def save_checkpoint(net, path, card, half=False):
@@ -42,7 +42,7 @@ def save_checkpoint(net, path, card, half=False):
     with replacing(path) as temporary:
         ms.save_checkpoint(parameters, str(temporary), format=_format(path))
         digest = sha256(temporary)
-    write_json(card_path(path), {"format": CARD_FORMAT, **card, "weights_sha256": digest})
+    write_json(card_path(path), {**card, "format": CARD_FORMAT, "weights_sha256": digest})
     return path
 
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import os
 import sys
 import unicodedata
 from dataclasses import asdict
@@ -12,7 +13,8 @@ from mindclf import __version__
 from mindclf.config import DEFAULTS, merge
 
 USER_ERROR = 2
-PREDICT_CHUNK = 64  # pictures read at a time, so that a folder of any size fits into memory
+PREDICT_CHUNK = 64         # pictures read at a time, or fewer:
+PREDICT_BYTES = 256 * 2**20  # a large photo may take 36 MB
 
 
 def main(argv=None, config=None):
@@ -21,11 +23,16 @@ def main(argv=None, config=None):
     `config` is a recipe's: what its commands start from. Without one they start from mindclf.config.DEFAULTS.
     """
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # a terminal that cannot show Chinese gets question marks, not a traceback
+        if hasattr(stream, "reconfigure"):  # not in a notebook
+            stream.reconfigure(errors="replace")  # a terminal that cannot show Chinese gets question marks, not a traceback
     arguments = _parser(is_recipe=config is not None).parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    level = logging.INFO if arguments.command is _train else logging.WARNING
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     try:
         return arguments.command(arguments, merge(config or {}, getattr(arguments, "fields", [])), config is not None)
+    except BrokenPipeError:  # whoever reads our output has seen enough, as in `mindclf predict photos/ | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (ValueError, OSError) as error:
         print(f"mindclf: {error}", file=sys.stderr)
         return USER_ERROR
@@ -58,6 +65,7 @@ def _parser(is_recipe):
     sub = add("predict", _predict, "say what is on pictures: files, folders, URLs, - for standard input", checkpoint=True)
     sub.add_argument("pictures", nargs="+", metavar="PICTURE")
     sub.add_argument("--top-k", type=int, default=3, metavar="K", help="classes to show for each picture (3)")
+    sub.add_argument("--device", default="auto", help="auto (default), CPU, GPU or Ascend")
     sub.add_argument("--json", action="store_true", help="one JSON object a picture and line")
     sub = add("export", _export, "write a checkpoint for other runtimes", checkpoint=True)
     sub.add_argument("--format", default="mindir", help="mindir (default), onnx or safetensors")
@@ -75,16 +83,17 @@ def _train(arguments, config, is_recipe):
 
     fitted = fit(config)
     figures = fitted.report.metrics()
-    program = f"python {sys.argv[0]}" if is_recipe else f"mindclf predict --checkpoint {fitted.checkpoint}"
+    python = os.path.relpath(sys.executable) if Path(sys.executable).is_relative_to(Path.cwd()) else sys.executable
     print(f"\ndata        {fitted.data_origin}\n"
+          f"started at  {fitted.weights_origin}\n"
           f"accuracy    {figures['top1']:.2%} of {figures['images']} test pictures (top-5 {figures['top5']:.2%})\n"
           f"time        {fitted.seconds:.0f} s\n"
           f"checkpoint  {fitted.checkpoint}\n"
           f"pictures    {fitted.checkpoint.parent / 'predictions.png'}, confusion.png, curves.png\n"
-          f"your photo  {program}{' predict' if is_recipe else ''} photo.jpg")
+          f"your photo  {python} -m mindclf predict --checkpoint {fitted.checkpoint} photo.jpg")
     if "no photos" in fitted.data_origin:
-        print("            this net has seen drawings only; for photos use the one that comes with mindclf: "
-              "mindclf predict photo.jpg")
+        print(f"            this net has seen drawings only; for photos use the one that comes with mindclf:\n"
+              f"            {python} -m mindclf predict photo.jpg")
     return 0
 
 
@@ -120,7 +129,7 @@ def _predict(arguments, config, is_recipe):
     from mindclf.device import use_device
     from mindclf.predict import Predictor, gather
 
-    use_device(config.device_target)
+    use_device(arguments.device)
     predictor = Predictor(*_checkpoint_and_card(arguments, config, is_recipe))
     failed, chunk = False, []
 
@@ -136,7 +145,7 @@ def _predict(arguments, config, is_recipe):
         except ValueError as error:
             failed = True
             print(f"mindclf: {error}", file=sys.stderr)
-        if len(chunk) == PREDICT_CHUNK:
+        if len(chunk) == PREDICT_CHUNK or sum(picture.nbytes for _, picture in chunk) > PREDICT_BYTES:
             show_chunk()
     show_chunk()
     return USER_ERROR if failed else 0
@@ -169,7 +178,7 @@ def _nets(arguments, config, is_recipe):
 def _checkpoint_and_card(arguments, config, is_recipe):
     """(path, card); card is None where the checkpoint has its own, and made from the recipe for a tutorial's file."""
     from mindclf.checkpoint import card_path
-    from mindclf.config import IMAGENET_MEAN, IMAGENET_STD
+    from mindclf.config import pixel_statistics
     from mindclf.dataset.folder import check_class_index
     from mindclf.pretrained import GARBAGE_SORTER
 
@@ -177,10 +186,10 @@ def _checkpoint_and_card(arguments, config, is_recipe):
     path = Path(arguments.checkpoint) if arguments.checkpoint else default
     if not is_recipe or card_path(path).is_file():
         return path, None
+    mean, std = pixel_statistics(config)
     return path, {
         "net": config.net, "net_options": config.net_options, "classes": check_class_index(config.class_index),
-        "image_height": config.image_height, "image_width": config.image_width, "mean": config.mean or IMAGENET_MEAN,
-        "std": config.std or IMAGENET_STD,
+        "image_height": config.image_height, "image_width": config.image_width, "mean": mean, "std": std,
     }
 
 

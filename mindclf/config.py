@@ -6,6 +6,8 @@ import difflib
 
 from easydict import EasyDict
 
+from mindclf.labels import index_en
+
 IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)  # RGB, on the 0 to 255 scale
 IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
@@ -37,7 +39,7 @@ DEFAULTS = EasyDict(
     lr_max=0.05,
     lr_end=0.0,
     warmup_epochs=0,
-    momentum=0.9,
+    momentum=0.9,                      # of "momentum" and "sgd"
     weight_decay=1e-4,                 # of kernels and matrices; biases and batch norm have none
     label_smoothing=0.0,
     cached_views=0,                    # layers="head": train on so many stored views of each picture; 0 computes each anew
@@ -49,6 +51,7 @@ DEFAULTS = EasyDict(
     output="outputs/run",              # folder for checkpoints, cards, history and plots; an earlier run there is moved aside
     feature_cache="outputs/features",  # folder for the features of cached_views; "" stores none
 )
+CLASS_INDEX = {"garbage26": index_en}  # of the data sets that mindclf knows
 PHASE_FIELDS = ("layers", "epochs", "batch_size", "optimizer", "lr_max", "lr_end", "warmup_epochs", "momentum", "weight_decay",
                 "label_smoothing", "cached_views")
 CHOICES = {
@@ -69,9 +72,10 @@ RANGES = {  # field: (smallest, largest) value
 def merge(config, overrides):
     """`config` with `overrides` applied: a dict of fields, or a list of "field=value" texts as a command line has them.
 
-    Every field must exist in DEFAULTS and have its type; `net_options.width_mult=0.5` sets one entry of a dict. A field that
-    `phases` sets too is replaced there as well: what is asked for last holds everywhere. Raises ValueError that names the
-    field, and the field that was perhaps meant.
+    Every field must exist in DEFAULTS and have its type; `net_options.width_mult=0.5` sets one entry of a dict, and
+    `phases.1.epochs=2` a field of the second phase. A field that `phases` sets too is replaced there as well: what is asked
+    for last holds everywhere. A data set that mindclf knows brings its class_index. Raises ValueError that names the field,
+    and the field that was perhaps meant.
     """
     for name in set(config) - set(DEFAULTS):
         raise ValueError(_unknown(name))
@@ -81,15 +85,24 @@ def merge(config, overrides):
         name, _, entry = name.partition(".")
         if name not in DEFAULTS:
             raise ValueError(_unknown(name))
-        if entry:
+        if name == "phases" and entry:
+            value = _with_phase_field(merged.phases, entry, value)
+        elif entry:
             if not isinstance(DEFAULTS[name], dict):
                 raise ValueError(f"{name}.{entry}: only fields that are dicts have entries")
             value = {**merged[name], entry: _literal(value)}
         merged[name] = _typed(name, value)
         if name in PHASE_FIELDS:
             merged.phases = tuple({**phase, name: merged[name]} if name in phase else phase for phase in merged.phases)
+    if merged.dataset in CLASS_INDEX and not merged.class_index:
+        merged.class_index = CLASS_INDEX[merged.dataset]
     _check(merged)
     return merged
+
+
+def pixel_statistics(config):
+    """(mean, std) of a config or card: ImageNet's where they are left open."""
+    return tuple(config.get("mean") or IMAGENET_MEAN), tuple(config.get("std") or IMAGENET_STD)
 
 
 def phases_of(config):
@@ -123,12 +136,25 @@ def _check(config):
             raise ValueError(f"{name}={value} must have {length} numbers")
         if not all(isinstance(number, (int, float)) for number in value):
             raise ValueError(f"{name}={value} must be numbers")
+    if bool(config.mean) != bool(config.std):
+        raise ValueError("mean and std belong together: set both or neither")
     if any(value <= 0 for value in config.std):
         raise ValueError(f"std={config.std} must be positive")
     for name in ("scale", "ratio"):
         low, high = config[name]
         if not 0 < low <= high:
             raise ValueError(f"{name}={config[name]} must be two positive numbers, the smaller first")
+    if config.scale[1] > 1:
+        raise ValueError(f"scale={config.scale} is a part of the picture's area: at most 1")
+
+
+def _with_phase_field(phases, entry, value):
+    """The phases with the field that `entry`, "1.epochs", names set to `value`."""
+    number, _, field = entry.partition(".")
+    if not number.isdigit() or int(number) >= len(phases) or field not in PHASE_FIELDS:
+        raise ValueError(f"phases.{entry}: expected phases.N.FIELD with N from 0 to {len(phases) - 1} and a field of a phase, "
+                         f"such as phases.0.epochs")
+    return tuple({**phase, field: value} if index == int(number) else phase for index, phase in enumerate(phases))
 
 
 def _split(text):

@@ -11,7 +11,6 @@ from mindclf.nets import create_net
 # TensorFlow trains these nets with its own padding and batch-norm epsilon, on pixels scaled to -1 .. 1.
 TF_OPTIONS = {"pad_mode": "same", "bn_epsilon": 1e-3}
 TF_MEAN, TF_STD = [127.5] * 3, [127.5] * 3
-BATCH_NORM = {"gamma": "gamma", "beta": "beta", "moving_mean": "moving_mean", "moving_variance": "moving_variance"}
 LAYER = re.compile(r"(?P<scope>Conv(_1)?|expanded_conv(_(?P<block>\d+))?_(?P<part>expand|depthwise|project))"
                    r"_(?P<value>(depthwise_)?weights|biases|BatchNorm_(?P<norm>\w+))$")
 
@@ -25,8 +24,8 @@ def convert_tf_mobilenet_v2(source, destination):
     """
     try:
         with np.load(source, allow_pickle=False) as archive:
-            variables = {name: archive[name] for name in archive.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+            variables = {name: np.asarray(archive[name], np.float32) for name in archive.files}
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise ValueError(f"{source} cannot be read as an .npz archive: {error}") from None
     values = {_tf_key(name): _tf_layout(name, value) for name, value in variables.items()}
     if "head.1.weight" not in values:
@@ -50,7 +49,7 @@ def _tf_key(name):
     match = LAYER.match(name)
     if not match:
         return name  # reported as left over
-    value = BATCH_NORM.get(match["norm"], "weight")
+    value = match["norm"] or "weight"
     layer = 1 if match["norm"] else 0
     if not match["part"]:
         return f"features.{18 if match['scope'] == 'Conv_1' else 0}.features.{layer}.{value}"

@@ -1,5 +1,6 @@
 """The device, its set-up, and the seeds: the only place that calls set_context."""
 
+import contextlib
 import os
 import platform
 
@@ -18,6 +19,8 @@ def use_device(target="auto"):
     """
     if target == "auto":
         target = next(name for name, available in AVAILABLE.items() if available())
+    if target not in AVAILABLE:
+        raise ValueError(f"device_target={target!r} is not known; expected one of auto, {', '.join(AVAILABLE)}")
     if not AVAILABLE[target]():
         raise ValueError(f"device_target={target}: MindSpore finds no {target} here; use device_target=CPU, or install the "
                          f"driver and the MindSpore wheel for it")
@@ -29,6 +32,20 @@ def set_seeds(seed):
     """Seeds MindSpore, its data pipelines and NumPy."""
     ms.set_seed(seed)
     ds.config.set_seed(seed)
+
+
+@contextlib.contextmanager
+def data_seed(seed):
+    """Has the data pipelines that are read inside the block draw from `seed`.
+
+    MindSpore seeds a pipeline anew each time that one begins to iterate: two passes under one seed see the same crops.
+    """
+    before = ds.config.get_seed()
+    ds.config.set_seed(seed)
+    try:
+        yield
+    finally:
+        ds.config.set_seed(before)
 
 
 def describe_device(target):

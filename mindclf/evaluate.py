@@ -58,8 +58,9 @@ def report(logits, labels, num_classes):
     """The `Report` of logits (n, classes) against labels (n,)."""
     rows = np.arange(len(labels))
     log_probability = np.log(softmax(logits)[rows, labels].clip(1e-30))
-    # A class is among the top 5 if fewer than 5 score higher; ties count against it, so constant logits win nothing.
-    rank = (logits >= logits[rows, labels][:, None]).sum(1) - 1
+    # A class is among the top 5 if fewer than 5 others score as high. Ties count against it, and so does NaN, so that neither
+    # constant nor broken logits win anything.
+    rank = (~(logits < logits[rows, labels][:, None])).sum(1) - 1
     confusion = np.zeros((num_classes, num_classes), int)
     np.add.at(confusion, (labels, logits.argmax(1)), 1)
     return Report(loss=float(-log_probability.mean()), top1=float((rank < 1).mean()), top5=float((rank < 5).mean()),

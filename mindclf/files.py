@@ -15,7 +15,7 @@ def replacing(path):
         temporary = Path(folder) / path.name
         yield temporary
         temporary.chmod(0o644)  # MindSpore writes its files read-only
-        with open(temporary, "rb") as file:
+        with open(temporary, "r+b") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
 

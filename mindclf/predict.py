@@ -59,7 +59,8 @@ class Predictor:
     def logits(self, pictures):
         """Logits (n, classes) of a sequence of n pictures."""
         unlabelled = Pictures(tuple(pictures), (0,) * len(pictures), self.classes)
-        return predict_logits(self.net, eval_pipeline(unlabelled, {**self.card, "eval_batch_size": BATCH_SIZE}))[0]
+        batch_size = BATCH_SIZE if len(pictures) > 1 else 1
+        return predict_logits(self.net, eval_pipeline(unlabelled, {**self.card, "eval_batch_size": batch_size}))[0]
 
     def _guess(self, row, index):
         return Guess(self.classes[index], float(row[index]), **describe(self.classes[index]))

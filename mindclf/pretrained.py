@@ -3,8 +3,8 @@
 import logging
 from pathlib import Path
 
-from mindclf.checkpoint import load_checkpoint, read_card
-from mindclf.config import IMAGENET_MEAN, IMAGENET_STD, merge
+from mindclf.checkpoint import card_path, load_checkpoint, read_card
+from mindclf.config import merge, pixel_statistics
 from mindclf.convert import convert_tf_mobilenet_v2
 from mindclf.dataset.locate import find_imagenet_mobilenet_v2
 from mindclf.nets import create_net
@@ -24,14 +24,11 @@ def start_net(config, num_classes):
     from -1 to 1 and TensorFlow's padding in training must see them again.
     """
     path, origin = find_pretrained(config)
-    card = read_card(path) if path and path.with_suffix(".json").is_file() else {}
+    card = read_card(path) if path and card_path(path).is_file() else {}
     if card.get("net", config.net) != config.net:
         raise ValueError(f"pretrained={path} holds a {card['net']}, but net={config.net}")
-    config = merge(config, {
-        "net_options": {**card.get("net_options", {}), **config.net_options},
-        "mean": config.mean or card.get("mean", IMAGENET_MEAN),
-        "std": config.std or card.get("std", IMAGENET_STD),
-    })
+    mean, std = pixel_statistics({**card, "mean": config.mean, "std": config.std} if config.mean else card)
+    config = merge(config, {"net_options": {**card.get("net_options", {}), **config.net_options}, "mean": mean, "std": std})
     net = create_net(config.net, num_classes, **config.net_options)
     if path:
         load_checkpoint(path, net.backbone)
@@ -50,7 +47,8 @@ def find_pretrained(config):
                          f"checkpoint, or an empty pretrained= for fresh weights")
     found = find_imagenet_mobilenet_v2()
     if found is None:
-        log.warning("no ImageNet weights to be had: starting from the backbone of mindclf's own garbage sorter")
+        log.warning("no ImageNet weights to be had: starting from the backbone of mindclf's own garbage sorter, which has seen "
+                    "the training photos of the garbage set")
         return GARBAGE_SORTER, "the backbone of mindclf's own garbage sorter"
     if found.path.suffix == ".npz":
         return converted(found.path), f"{found.origin} (TF-slim)"
@@ -60,6 +58,7 @@ def find_pretrained(config):
 def converted(source):
     """data/<name of `source`>.ckpt, converted from the TF-slim weights in `source` unless it is there and newer."""
     path = Path("data") / f"{source.stem}.ckpt"
-    if not path.is_file() or path.stat().st_mtime < source.stat().st_mtime:
+    fresh = path.is_file() and card_path(path).is_file() and path.stat().st_mtime >= source.stat().st_mtime
+    if not fresh:
         convert_tf_mobilenet_v2(source, path)
     return path

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn
 
-from mindclf.checkpoint import load_checkpoint, load_net, read_card, read_weights, save_checkpoint
+from mindclf.checkpoint import card_path, load_checkpoint, load_net, read_card, read_weights, save_checkpoint
 from mindclf.nets import MobileNetV2, MobileNetV2Backbone
 
 OPTIONS = {"width_mult": 0.25, "last_channel": 32}
@@ -55,7 +55,7 @@ def test_half_precision_rounds_kernels_and_keeps_statistics(tmp_path):
 def test_saving_leaves_no_other_files_and_replaces_the_old_ones(tmp_path):
     save_checkpoint(small_net(), tmp_path / "net.ckpt", {**CARD, "seed": 1})
     save_checkpoint(small_net(), tmp_path / "net.ckpt", {**CARD, "seed": 2})
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["net.ckpt", "net.json"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["net.ckpt", "net.ckpt.json"]
     assert read_card(tmp_path / "net.ckpt")["seed"] == 2
 
 
@@ -68,7 +68,7 @@ def test_a_save_that_fails_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(ms, "save_checkpoint", no_space)
     with pytest.raises(OSError, match="No space"):
         save_checkpoint(small_net(), path, {**CARD, "seed": 2})
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["net.ckpt", "net.json"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["net.ckpt", "net.ckpt.json"]
     load_net(path)
 
 
@@ -129,7 +129,7 @@ def test_every_flipped_bit_is_noticed(tmp_path):
     good = path.read_bytes()
     for position in np.random.default_rng(0).integers(0, len(good), 20):
         path.write_bytes(good[:position] + bytes([good[position] ^ 4]) + good[position + 1:])
-        with pytest.raises(ValueError, match=r"damaged, or not the file that net.json describes"):
+        with pytest.raises(ValueError, match=r"damaged, or not the file that net.ckpt.json describes"):
             load_net(path)
 
 
@@ -153,7 +153,7 @@ def test_a_truncated_file_is_one_clear_line(tmp_path, share):
 ])
 def test_a_card_that_is_none_says_why(tmp_path, content, message):
     path = save_checkpoint(small_net(), tmp_path / "net.ckpt", CARD)
-    path.with_suffix(".json").write_text(content)
+    card_path(path).write_text(content)
     with pytest.raises(ValueError, match=message):
         read_card(path)
 
@@ -162,7 +162,7 @@ def test_what_is_not_there_is_named(tmp_path):
     with pytest.raises(ValueError, match="none.ckpt does not exist"):
         read_card(tmp_path / "none.ckpt")
     ms.save_checkpoint(small_net(), str(tmp_path / "tutorial.ckpt"))
-    with pytest.raises(ValueError, match="tutorial.json is missing"):
+    with pytest.raises(ValueError, match="tutorial.ckpt.json is missing"):
         load_net(tmp_path / "tutorial.ckpt")
     with pytest.raises(ValueError, match=r"ends in .ckpt or .safetensors"):
         save_checkpoint(small_net(), tmp_path / "net.pth", CARD)

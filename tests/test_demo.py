@@ -39,7 +39,7 @@ def test_the_demo_works_offline_and_says_what_it_used(offline, capsys, caplog):
     printed = capsys.readouterr().out
     assert "drawings made by mindclf, no photos" in printed and "has seen drawings only" in printed
     assert "http://127.0.0.1:9/nothing.zip cannot be downloaded" in caplog.text
-    card = json.loads((offline / "outputs" / "garbage_mobilenet_v2" / "best.json").read_text(encoding="utf-8"))
+    card = json.loads((offline / "outputs" / "garbage_mobilenet_v2" / "best.ckpt.json").read_text(encoding="utf-8"))
     assert card["data"]["origin"] == "drawings made by mindclf, no photos"
     assert card["start"] == "the backbone of mindclf's own garbage sorter"
     assert card["metrics"]["test"]["images"] == 26

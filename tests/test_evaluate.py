@@ -33,6 +33,11 @@ def test_constant_logits_win_nothing():
     assert (result.top1, result.top5) == (0, 0)
 
 
+def test_broken_logits_win_nothing():
+    result = report(np.full((4, 7), np.nan, np.float32), np.arange(4), 7)
+    assert (result.top1, result.top5) == (0, 0)
+
+
 def test_probabilities_of_large_logits_are_finite():
     np.testing.assert_allclose(softmax(np.array([[1e4, 0, -1e4]], np.float32)), [[1, 0, 0]])
 

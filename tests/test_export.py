@@ -5,7 +5,7 @@ import pytest
 from mindspore import Tensor
 
 from mindclf import export as exporting
-from mindclf.checkpoint import load_net
+from mindclf.checkpoint import load_net, read_card, save_checkpoint
 from mindclf.export import export
 
 IMAGES = np.random.default_rng(1).standard_normal((5, 3, 32, 32)).astype(np.float32)
@@ -19,8 +19,15 @@ def test_exported_logits_are_the_checkpoints(fitted, tmp_path, file_format, run)
     net, card = load_net(fitted.checkpoint)
     for count in (1, 5):
         np.testing.assert_allclose(run(file, IMAGES[:count]), net(Tensor(IMAGES[:count])).asnumpy(), atol=1e-4)
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["net.json", f"net.{file_format}"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [f"net.{file_format}", f"net.{file_format}.json"]
     assert card["classes"] == ["green", "blue", "red"]
+
+
+@pytest.mark.parametrize("file_format", ["safetensors", "mindir"])
+def test_an_export_beside_the_checkpoint_leaves_it_usable(fitted, tmp_path, file_format):
+    checkpoint = save_checkpoint(load_net(fitted.checkpoint)[0], tmp_path / "net.ckpt", read_card(fitted.checkpoint))
+    assert export(checkpoint, file_format) == tmp_path / f"net.{file_format}"
+    load_net(checkpoint)
 
 
 def test_safetensors_loads_as_a_checkpoint(fitted, tmp_path):

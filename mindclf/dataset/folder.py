@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mindclf.config import CHOICES
 from mindclf.dataset.pictures import whole_picture
 
 log = logging.getLogger(__name__)
 
 LITTER = {"Thumbs.db", "desktop.ini"}  # what operating systems leave in folders of pictures, besides dot files
-ON_BAD_IMAGE = ("stop", "skip")
 NAMES_SHOWN = 10  # in a message; the count covers the rest
 
 
@@ -59,8 +59,8 @@ def read_folder(folder, class_index, on_bad_image="stop"):
     What is not usable (damaged, not a picture, an empty class) stops with its names, or with on_bad_image="skip" is left out
     and counted in the log.
     """
-    if on_bad_image not in ON_BAD_IMAGE:
-        raise ValueError(f"on_bad_image={on_bad_image!r} is not known; expected one of {', '.join(ON_BAD_IMAGE)}")
+    if on_bad_image not in CHOICES["on_bad_image"]:
+        raise ValueError(f"on_bad_image={on_bad_image!r} is not known; expected one of {', '.join(CHOICES['on_bad_image'])}")
     scan = scan_folder(folder, class_index)
     if scan.problems:
         count = f"{len(scan.problems)} problem{'s' if len(scan.problems) > 1 else ''} in {folder}"

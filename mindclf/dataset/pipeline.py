@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from mindspore import dataset as ds
 
-from mindclf.config import DEFAULTS, IMAGENET_MEAN, IMAGENET_STD
+from mindclf.config import DEFAULTS, pixel_statistics
 from mindclf.dataset.folder import read_folder
 from mindclf.dataset.pictures import encoded_picture
 from mindclf.dataset.transforms import eval_transforms, train_transforms
@@ -72,4 +72,4 @@ def _train_operations(config):
 
 
 def _size_and_statistics(config):
-    return ((config["image_height"], config["image_width"]), config["mean"] or IMAGENET_MEAN, config["std"] or IMAGENET_STD)
+    return (config["image_height"], config["image_width"]), *pixel_statistics(config)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mindclf.dataset.folder import Pictures, read_folder
+from mindclf.dataset.folder import Pictures, check_class_index, read_folder
 from mindclf.dataset.locate import find_garbage26
 
 
@@ -35,6 +35,7 @@ def read_splits(config):
 
     Raises ValueError if no data set is named, or for whatever is wrong with its pictures.
     """
+    check_class_index(config.class_index)
     folder, origin = find_folder(config)
     everything = read_folder(folder / "train", config.class_index, config.on_bad_image)
     train, valid = everything.hold_out(config.valid_fraction, config.seed)

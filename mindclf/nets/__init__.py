@@ -1,7 +1,6 @@
 """The networks. One paper, one file; `NETS` lists what `create_net` builds."""
 
-import inspect
-
+from mindclf.files import first_line
 from mindclf.nets.layers import GlobalAvgPooling, freeze, make_divisible, unfreeze
 from mindclf.nets.mobilenet_v2 import (
     ConvBNReLU,
@@ -21,12 +20,11 @@ NETS = {"mobilenet_v2": MobileNetV2}  # each is called with num_classes and its 
 def create_net(name, num_classes, **options):
     """The net called `name` with `num_classes` outputs; `options` are the further arguments of its class.
 
-    Raises ValueError for a name that is not in NETS, or an option that the net does not have.
+    Raises ValueError for a name that is not in NETS, and for options that the net does not have or cannot be built with.
     """
     if name not in NETS:
         raise ValueError(f"net={name!r} is not known; the nets are: {', '.join(NETS)}")
     try:
-        inspect.signature(NETS[name]).bind(num_classes=num_classes, **options)
-    except TypeError as error:
-        raise ValueError(f"net {name}: {error}") from None
-    return NETS[name](num_classes=num_classes, **options)
+        return NETS[name](**options, num_classes=num_classes)
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise ValueError(f"net {name} cannot be built with net_options={options}: {first_line(error)}") from None

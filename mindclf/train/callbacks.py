@@ -50,7 +50,7 @@ class Progress(Callback):
                           f"{done * self.batch_size / (now - self.started):.0f} pictures/s  {left:.0f} s left \x1b[K")
         self.stream.flush()
 
-    def on_train_end(self, run_context):
+    def on_train_epoch_end(self, run_context):
         if self.stream.isatty():
             self.stream.write("\r\x1b[K")
 

@@ -10,6 +10,7 @@ from mindspore import dataset as ds
 from mindspore import nn
 
 from mindclf.dataset import augmented_pipeline, eval_pipeline
+from mindclf.device import data_seed
 from mindclf.evaluate import predict_logits
 from mindclf.files import replacing
 from mindclf.nets import GlobalAvgPooling
@@ -35,6 +36,8 @@ def feature_batches(backbone, pictures, config, views=1, shuffle=False):
     View 0 is the centre crop that evaluation takes; the others are random training views. Feature batches are float32
     (config.batch_size, channels); with shuffle=True in a new order each epoch and without an incomplete last batch.
     """
+    if shuffle and len(pictures) * views < config.batch_size:
+        raise ValueError(f"batch_size={config.batch_size} is more than the {len(pictures) * views} training pictures")
     net = PooledFeatures(backbone)
     identity = _identity(backbone, pictures, config)
     stored = [_stored_view(net, pictures, config, view, identity) for view in range(views)]
@@ -54,7 +57,8 @@ def _stored_view(net, pictures, config, view, identity):
             log.warning("%s is damaged: computing it again", file)
     log.info("computing features of %d pictures, view %d", len(pictures), view)
     dataset = augmented_pipeline(pictures, config) if view else eval_pipeline(pictures, config)
-    features, labels = predict_logits(net, dataset)
+    with data_seed(config.seed + view):
+        features, labels = predict_logits(net, dataset)
     if config.feature_cache:
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as temporary:

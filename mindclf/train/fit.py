@@ -10,7 +10,7 @@ from mindclf.checkpoint import load_checkpoint
 from mindclf.config import merge, phases_of
 from mindclf.dataset import eval_pipeline
 from mindclf.dataset.splits import read_splits
-from mindclf.device import set_seeds, use_device
+from mindclf.device import describe_device, set_seeds, use_device
 from mindclf.evaluate import Report, predict_logits, report
 from mindclf.files import write_json
 from mindclf.pretrained import start_net
@@ -23,11 +23,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Fitted:
-    """What `fit` made: the checkpoint to use, its report on the test pictures, whence the pictures came, and the seconds."""
+    """What `fit` made: the checkpoint to use, its report on the test pictures, where data and weights came from, seconds."""
 
     checkpoint: Path
     report: Report
     data_origin: str
+    weights_origin: str
     seconds: float
 
 
@@ -35,13 +36,15 @@ def fit(config):
     """Trains as `config` says (see mindclf.config.DEFAULTS) and returns a `Fitted`.
 
     Writes to config.output: best.ckpt and last.ckpt with their cards, epochs/ with the newest finished epoch, history.csv,
-    curves.png, report.json, confusion.png and predictions.png. The test pictures are used once, at the end, on the best weights
-    (see `Keeper`). Raises ValueError for what a user can mend in the config, the pictures or the weights.
+    curves.png, report.json, confusion.png and predictions.png. The report is that of the best weights (see `Keeper`) on the
+    test pictures. Those choose nothing; with none held out they are also watched after each epoch. Raises ValueError for what
+    a user can mend in the config, the pictures or the weights.
     """
     started = time.perf_counter()
     config = merge(config, {})
     device = use_device(config.device_target)
     set_seeds(config.seed)
+    log.info("device %(target)s: %(processor)s, %(cores)d cores, oneDNN instruction set %(onednn_isa)s", describe_device(device))
     splits = read_splits(config)
     log.info("%d training, %d held-out and %d test pictures of %d classes: %s (%s)", len(splits.train), len(splits.valid),
              len(splits.test), len(splits.classes), splits.origin, splits.path)
@@ -58,7 +61,7 @@ def fit(config):
     add_metrics(best, "test", result)
     plots.training_curves(read_history(output / "history.csv"), output / "curves.png")
     write_report(output, splits.test, logits, result)
-    return Fitted(best, result, splits.origin, time.perf_counter() - started)
+    return Fitted(best, result, splits.origin, weights_origin, time.perf_counter() - started)
 
 
 def write_report(output, pictures, logits, result):
@@ -70,8 +73,10 @@ def write_report(output, pictures, logits, result):
 
 
 def fresh_folder(path):
-    """An empty folder at `path`; what an earlier run left there moves aside to `path`-1, `path`-2 ..."""
+    """An empty folder at `path`; an earlier run there moves aside to `path`-1, `path`-2 ... Anything else raises ValueError."""
     path = Path(path)
+    if path.exists() and not (path.is_dir() and ((path / "history.csv").is_file() or not any(path.iterdir()))):
+        raise ValueError(f"output={path} exists and is not the folder of an earlier run: name another")
     if path.exists():
         number = 1
         while (aside := path.with_name(f"{path.name}-{number}")).exists():

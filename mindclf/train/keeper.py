@@ -13,10 +13,10 @@ import numpy as np
 import PIL
 
 from mindclf import __version__
-from mindclf.checkpoint import card_path, read_card, save_checkpoint
+from mindclf.checkpoint import CARD_FORMAT, card_path, read_card, save_checkpoint
 from mindclf.config import DEFAULTS
 from mindclf.device import describe_device
-from mindclf.files import write_json
+from mindclf.files import sha256, write_json
 from mindclf.labels import describe
 
 log = logging.getLogger(__name__)
@@ -34,12 +34,16 @@ class Keeper:
         self.started = time.perf_counter()
         self.best_score = self.epoch = None
 
-    def after_epoch(self, row, report):
-        """Logs an epoch, and saves the weights if the held-out pictures say that they are the best so far."""
+    def after_epoch(self, row, report, snapshot):
+        """Logs an epoch, gives its `snapshot` a card, and saves the weights if held-out pictures find them the best so far."""
         log.info("phase %d epoch %d  loss %.4f  %s loss %.4f top-1 %.2f%%  rate %.2e  %.0f pictures/s  %.1f s", row["phase"],
                  row["epoch"], row["train_loss"], row["watched"], row["loss"], 100 * row["top1"], row["learning_rate"],
                  row["images_per_second"], row["seconds"])
         self.epoch = {"phase": row["phase"], "epoch": row["epoch"], "metrics": {row["watched"]: report.metrics()}}
+        for old in snapshot.parent.glob("*.json"):
+            old.unlink()
+        snapshot.chmod(0o644)  # MindSpore writes its files read-only
+        write_json(card_path(snapshot), {**self._card("newest epoch of a run"), "weights_sha256": sha256(snapshot)})
         score = (report.top1, -report.loss)
         if row["watched"] == "held out" and (self.best_score is None or score > self.best_score):
             self.best_score = score
@@ -48,15 +52,17 @@ class Keeper:
     def finish(self):
         """Saves the last weights, which make the snapshots in epochs/ superfluous; returns the path of the best."""
         self._save("last.ckpt", "last epoch")
-        shutil.rmtree(self.output / "epochs")
         if self.best_score is None:
             self._save("best.ckpt", "last epoch: no pictures were held out to choose by")
+        shutil.rmtree(self.output / "epochs")
         return self.output / "best.ckpt"
 
     def _save(self, name, choice):
-        save_checkpoint(self.net, self.output / name, {
-            **self.card, **self.epoch, "chosen": choice, "seconds": round(time.perf_counter() - self.started, 1),
-        })
+        save_checkpoint(self.net, self.output / name, self._card(choice))
+
+    def _card(self, choice):
+        seconds = round(time.perf_counter() - self.started, 1)
+        return {"format": CARD_FORMAT, **self.card, **self.epoch, "chosen": choice, "seconds": seconds}
 
 
 def add_metrics(checkpoint, name, report):

@@ -25,7 +25,7 @@ def create_optimizer(net, config, learning_rates):
     if config.optimizer == "momentum":
         return nn.Momentum(groups, learning_rates, config.momentum, loss_scale=config.loss_scale)
     if config.optimizer == "sgd":
-        return nn.SGD(groups, learning_rates, loss_scale=config.loss_scale)
+        return nn.SGD(groups, learning_rates, config.momentum, loss_scale=config.loss_scale)
     if config.optimizer == "adam":
         return nn.Adam(groups, learning_rates, loss_scale=config.loss_scale)
     return nn.AdamWeightDecay(groups, learning_rates)

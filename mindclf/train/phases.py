@@ -1,6 +1,7 @@
 """One phase of training: which layers learn, from what, and for how long."""
 
 import logging
+from pathlib import Path
 
 from mindspore.train import CheckpointConfig, ModelCheckpoint
 
@@ -19,7 +20,7 @@ def train_phase(net, number, config, splits, keeper):
     """Trains `net` as the phase's `config` says; `keeper` hears of every epoch.
 
     layers="head" freezes the backbone for good. With cached_views the head alone is trained, on stored features. After each
-    epoch the whole net goes to epochs/ (the newest only), so that a killed run loses one epoch at most.
+    epoch the whole net goes to epochs/ with its card (the newest only): what a run that is killed leaves behind.
     """
     if config.layers == "head":
         freeze(net.backbone)
@@ -46,11 +47,16 @@ def train_phase(net, number, config, splits, keeper):
     title = f"phase {number} ({config.layers})"
     log.info("%s: %d epochs of %d steps of %d pictures, %s, rate up to %g", title, config.epochs, steps, config.batch_size,
              config.optimizer, config.lr_max)
-    snapshots = CheckpointConfig(save_checkpoint_steps=steps, keep_checkpoint_max=1, saved_network=net)
+    snapshots = ModelCheckpoint(f"phase{number}", str(keeper.output / "epochs"), CheckpointConfig(
+        save_checkpoint_steps=steps, keep_checkpoint_max=1, saved_network=net))
+
+    def after_epoch(row, report):
+        keeper.after_epoch(row, report, Path(snapshots.latest_ckpt_file_name))
+
     model.train(config.epochs, batches, dataset_sink_mode=False, callbacks=[
         StopOnBadLoss(learning_rates),
         Progress(title, learning_rates, config.batch_size),
         History(keeper.output / "history.csv", number, learning_rates, config.batch_size, watched_name, watch,
-                keeper.after_epoch),
-        ModelCheckpoint(f"phase{number}", str(keeper.output / "epochs"), snapshots),
+                after_epoch),
+        snapshots,
     ])

@@ -161,6 +161,9 @@ def test_create_net_names_what_it_does_not_know():
         create_net("resnet1001", 10)
     with pytest.raises(ValueError, match="width_multi"):
         create_net("mobilenet_v2", 10, width_multi=1)
+    for options in ({"round_nearest": 0}, {"inverted_residual_setting": 5}, {"last_channel": -8}, {"width_mult": "abc"}):
+        with pytest.raises(ValueError, match="net mobilenet_v2 cannot be built with net_options="):
+            create_net("mobilenet_v2", 10, **options)
     with pytest.raises(ValueError, match="width_mult=-1"):
         create_net("mobilenet_v2", 10, width_mult=-1)
     with pytest.raises(ValueError, match="pad_mode='valid'"):

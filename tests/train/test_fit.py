@@ -1,6 +1,7 @@
 """fit from pictures to checkpoint: a tiny net on tiny pictures, through the real entry point."""
 
 import csv
+import itertools
 import json
 import subprocess
 import sys
@@ -13,13 +14,13 @@ import pytest
 from mindspore import Tensor
 from PIL import Image
 
-from mindclf.checkpoint import load_net, read_weights, save_checkpoint
+from mindclf.checkpoint import load_net, read_card, read_weights, save_checkpoint
 from mindclf.config import merge
 from mindclf.dataset import eval_pipeline, read_folder
 from mindclf.evaluate import evaluate
 from mindclf.nets import create_net
 from mindclf.pretrained import start_net
-from mindclf.train import callbacks, features, fit
+from mindclf.train import callbacks, features, fit, keeper
 
 from ..conftest import CLASS_INDEX
 
@@ -27,7 +28,7 @@ from ..conftest import CLASS_INDEX
 def test_fit_learns_the_colours_and_writes_what_it_promises(fitted):
     assert fitted.report.images == 9 and fitted.report.top1 > 0.6
     files = {file.name for file in fitted.checkpoint.parent.iterdir()}
-    assert files == {"best.ckpt", "best.json", "last.ckpt", "last.json", "history.csv", "curves.png", "report.json",
+    assert files == {"best.ckpt", "best.ckpt.json", "last.ckpt", "last.ckpt.json", "history.csv", "curves.png", "report.json",
                      "confusion.png", "predictions.png"}
     for name in ("curves.png", "confusion.png", "predictions.png"):
         with Image.open(fitted.checkpoint.parent / name) as image:
@@ -57,11 +58,11 @@ def test_history_has_a_row_an_epoch_and_the_rates_of_the_schedule(fitted):
 
 def test_best_is_the_best_epoch_on_the_held_out_pictures(fitted):
     rows = callbacks.read_history(fitted.checkpoint.parent / "history.csv")
-    card = json.loads(fitted.checkpoint.with_suffix(".json").read_text())
+    card = read_card(fitted.checkpoint)
     best = max(rows, key=lambda row: (row["top1"], -row["loss"]))
     assert card["epoch"] == best["epoch"]
     assert card["metrics"]["held out"]["top1"] == pytest.approx(best["top1"], abs=1e-5)
-    assert json.loads((fitted.checkpoint.parent / "last.json").read_text())["epoch"] == 6
+    assert read_card(fitted.checkpoint.parent / "last.ckpt")["epoch"] == 6
 
 
 def test_with_nothing_held_out_the_last_epoch_is_the_best(tiny_config):
@@ -117,6 +118,37 @@ def test_stored_features_are_those_of_the_net(tiny_config, colour_folder, monkey
     for file in Path(config.feature_cache).iterdir():
         file.write_bytes(file.read_bytes()[:100])
     np.testing.assert_array_equal(stored(), first)
+
+
+def test_every_stored_view_is_another_picture(tiny_config, colour_folder):
+    config = merge(tiny_config, {})
+    net = create_net("mobilenet_v2", 3, **config.net_options).set_train(False)
+    pictures = read_folder(colour_folder / "test", CLASS_INDEX)
+    views = images_of(features.feature_batches(net.backbone, pictures, config, views=4)).reshape(4, len(pictures), -1)
+    for first, second in itertools.combinations(views, 2):
+        assert not np.array_equal(first, second)
+
+
+def test_a_run_that_stops_leaves_its_newest_epoch_ready_to_use(tiny_config, monkeypatch):
+    def stop_after_the_first(self, row, report, snapshot, after_epoch=keeper.Keeper.after_epoch):
+        after_epoch(self, row, report, snapshot)
+        if row["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(keeper.Keeper, "after_epoch", stop_after_the_first)
+    with pytest.raises(KeyboardInterrupt):
+        fit({**tiny_config, "epochs": 3})
+    [snapshot] = (Path(tiny_config["output"]) / "epochs").glob("*.ckpt")
+    _, card = load_net(snapshot)
+    assert card["epoch"] == 2
+
+
+def test_only_an_earlier_run_is_moved_aside(tiny_config, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "holiday.jpg").write_bytes(b"")
+    with pytest.raises(ValueError, match="run exists and is not the folder of an earlier run"):
+        fit(tiny_config)
+    assert (tmp_path / "run" / "holiday.jpg").exists()
 
 
 def test_one_seed_gives_the_same_weights_in_two_processes(tiny_config, tmp_path):

@@ -1,0 +1,31 @@
+"""What every result says of how it came about."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def provenance(device):
+    """The command, the commit (with "+" if files differ from it) and the device of a result."""
+    def git(*arguments):
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, encoding="utf-8", check=True).stdout.strip()
+
+    changed = "+" if git("status", "--porcelain", "--untracked-files=no") else ""
+    command = ["python", Path(sys.argv[0]).resolve().relative_to(ROOT).as_posix(), *sys.argv[1:]]
+    return {"command": " ".join(command), "commit": git("rev-parse", "--short=12", "HEAD") + changed, "device": device}
+
+
+def require_photos(origin):
+    """Raises ValueError if a result would be one about drawings."""
+    if "no photos" in origin:
+        raise ValueError("this result is about photos: put them into data/data_en, or set MINDCLF_DATA")
+
+
+def write_result(script, result):
+    """Writes the result of a script beside it, as JSON."""
+    path = Path(script).with_suffix(".json")
+    path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"written: {path.name}")
