@@ -109,7 +109,7 @@ def test_training_from_the_command_line(colour_folder, tmp_path, photo):
     assert "accuracy" in result.stdout and "your folder" in result.stdout and "fresh weights" in result.stdout
     assert "oneDNN instruction set" in result.stderr
     shown = next(line for line in result.stdout.splitlines() if line.startswith("your photo")).split()
-    assert run(*shown[4:-1], photo).returncode == 0, "the command that is printed does not work"
+    assert run(*shown[5:-1], photo).returncode == 0, "the command that is printed does not work"
     command = json.loads((tmp_path / "run" / "best.ckpt.json").read_text())["command"]
     assert "train" in command and "epochs=1" in command
 
@@ -118,7 +118,7 @@ def test_training_from_the_command_line(colour_folder, tmp_path, photo):
     (["train", "epoch=2"], "unknown field 'epoch'; did you mean 'epochs'?"),
     (["train", "epochs=two"], "epochs='two' must be of type int"),
     (["train", "epochs"], "'epochs' is not of the form field=value"),
-    (["train", "dataset_path=nowhere"], "folder nowhere/train does not exist"),
+    (["train", "dataset_path=nowhere", "class_index={index}"], "folder nowhere/train does not exist"),
     (["train", "dataset_path={colours}", "class_index={index}", "net_options.width_mult=abc"], "{'width_mult': 'abc'}"),
     (["train", "dataset_path={colours}", "class_index={index}", "output={bad}"], "is not the folder of an earlier run"),
     (["train", "dataset_path={colours}", "net=resnet1001", "class_index={index}"], "net='resnet1001' is not known"),

@@ -28,8 +28,8 @@ def test_tables_of_fields_name_only_fields():
     ("lr_max=0.25", "lr_max", 0.25),
     ("lr_max=1", "lr_max", 1.0),
     ("weight_decay=1e-3", "weight_decay", 0.001),
-    ("mean=(1, 2, 3)", "mean", (1, 2, 3)),
-    ("mean=[1, 2, 3]", "mean", (1, 2, 3)),
+    ("ratio=(0.5, 2)", "ratio", (0.5, 2)),
+    ("ratio=[0.5, 2]", "ratio", (0.5, 2)),
     ("output=runs/a=b", "output", "runs/a=b"),
     ("output=7", "output", "7"),
     ("output=", "output", ""),
@@ -61,6 +61,9 @@ def test_overrides_may_be_a_dict():
     assert (merged.epochs, merged.net_options) == (6, {"width_mult": 0.5})
 
 
+ONE_PHASE = "expected phases.N.FIELD with N from 0 to 0 and a field of a phase, such as phases.0.epochs"
+
+
 @pytest.mark.parametrize(("override", "message"), [
     ("epoch=2", "unknown field 'epoch'; did you mean 'epochs'?"),
     ("batchsize=2", "unknown field 'batchsize'; did you mean 'batch_size'?"),
@@ -89,12 +92,30 @@ def test_overrides_may_be_a_dict():
     ("scale=(0.5,)", "scale=(0.5,) must have 2 numbers"),
     ("scale=(1.0, 0.5)", "scale=(1.0, 0.5) must be two positive numbers, the smaller first"),
     ("ratio=(0, 1)", "ratio=(0, 1) must be two positive numbers, the smaller first"),
-    ("std=(1, 0, 1)", "std=(1, 0, 1) must be positive"),
+    ("scale=(0.5, 5)", "scale=(0.5, 5) is a part of the picture's area: at most 1"),
+    ("mean=(1, 2, 3)", "mean and std belong together: set both or neither"),
+    ("phases.1.epochs=2", f"phases.1.epochs: {ONE_PHASE}"),
+    ("phases.0.net=x", f"phases.0.net: {ONE_PHASE}"),
 ])
 def test_a_mistake_is_named(override, message):
     with pytest.raises(ValueError) as raised:
-        merge({}, [override])
+        merge({"phases": [{"epochs": 3}]}, [override])
     assert str(raised.value) == message
+
+
+def test_a_standard_deviation_is_positive():
+    with pytest.raises(ValueError, match="must be positive"):
+        merge({}, ["mean=(1, 2, 3)", "std=(1, 0, 1)"])
+
+
+def test_one_phase_can_be_set_alone():
+    phases = merge({"phases": [{"epochs": 3}, {"epochs": 4}]}, ["phases.1.epochs=9", "phases.0.lr_max=1"]).phases
+    assert phases == ({"epochs": 3, "lr_max": 1.0}, {"epochs": 9})
+
+
+def test_a_known_data_set_brings_its_classes():
+    assert merge({}, ["dataset=garbage26"]).class_index["Old Mirror"] == 2
+    assert merge({"class_index": {"a": 0}}, ["dataset=garbage26"]).class_index == {"a": 0}
 
 
 def test_an_unknown_field_without_a_neighbour_lists_the_fields():

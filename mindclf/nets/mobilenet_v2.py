@@ -76,8 +76,9 @@ class MobileNetV2Backbone(nn.Cell):
     def __init__(self, width_mult=1., inverted_residual_setting=None, round_nearest=8, input_channel=32, last_channel=1280,
                  pad_mode="pad", bn_epsilon=1e-5):
         super().__init__()
-        if width_mult <= 0:
-            raise ValueError(f"width_mult={width_mult} must be positive")
+        if min(width_mult, round_nearest, input_channel, last_channel) <= 0:
+            raise ValueError(f"width_mult={width_mult}, round_nearest={round_nearest}, input_channel={input_channel} and "
+                             f"last_channel={last_channel} must be positive")
         norm = {"pad_mode": pad_mode, "bn_epsilon": bn_epsilon}
         channels = make_divisible(input_channel * width_mult, round_nearest)
         self.out_channels = make_divisible(last_channel * max(1.0, width_mult), round_nearest)

@@ -114,7 +114,7 @@ def test_stored_features_are_those_of_the_net(tiny_config, colour_folder, monkey
         patch.setattr(features, "predict_logits", not_again)
         np.testing.assert_array_equal(stored(), first)
         with pytest.raises(AssertionError, match="computed again"):  # other features, not those of another normalisation
-            stored(mean=(1.0, 2.0, 3.0))
+            stored(mean=(1.0, 2.0, 3.0), std=(1.0, 1.0, 1.0))
     for file in Path(config.feature_cache).iterdir():
         file.write_bytes(file.read_bytes()[:100])
     np.testing.assert_array_equal(stored(), first)
