@@ -4,6 +4,7 @@
 """
 
 import json
+import math
 import re
 import statistics
 from pathlib import Path
@@ -14,20 +15,24 @@ READMES = ("README.md", "README_CN.md")
 # What the tables say, in the language of each README. The trap names of garbage_traps.json are their own English.
 WORDS = {
     "README.md": {
-        "results": "| garbage sorting, 26 classes, {images} test photos | top-1 | wall time | made by |",
-        "tutorial": "| tutorial, as published | 2 of the 9 'Cardboard' pictures it shows | | |",
-        "head": "| head on a frozen backbone, {runs} seeds | **{mean:.1%}** ({low:.1%} to {high:.1%}) | {seconds:.0f} s (median) "
-                "| `{recipe}` |",
-        "all": "| then all layers, 1 seed | **{top1:.1%}** (top-5 {top5:.1%}) | {minutes:.0f} min | `{recipe}` |",
+        "results": "| garbage sorting, 26 classes, {images} test photos | top-1 | 95 % interval | wall time | made by |",
+        "tutorial": "| tutorial, as published | 2 of the 9 'Cardboard' pictures it shows | | | |",
+        "head": "| head on a frozen backbone, mean of {runs} seeds (range) | **{mean:.1%}** ({low:.1%} to {high:.1%}) "
+                "| {interval} | {seconds:.0f} s (median) | `{recipe}` |",
+        "all": "| then all layers, 1 seed | **{top1:.1%}** (top-5 {top5:.1%}) | {interval} | {minutes:.0f} min | `{recipe}` |",
+        "duplicates": "| the same without {count} test photos that resemble a training photo | {top1:.1%} | {interval} | | "
+                      "`benchmarks/near_duplicates.py` |",
         "traps": "| run | top-1, mean of {runs} seeds (range) | against corrected |",
         "to": "to",
     },
     "README_CN.md": {
-        "results": "| 26 类垃圾分类，{images} 张测试照片 | top-1 | 用时 | 脚本 |",
-        "tutorial": "| 教程公布的结果 | 展示的 9 张“硬纸板”中认对 2 张 | | |",
-        "head": "| 冻结骨干，只训练分类头，{runs} 个随机种子 | **{mean:.1%}**（{low:.1%} 至 {high:.1%}） "
-                "| {seconds:.0f} 秒（中位数） | `{recipe}` |",
-        "all": "| 再训练所有层，1 个种子 | **{top1:.1%}**（top-5 {top5:.1%}） | {minutes:.0f} 分钟 | `{recipe}` |",
+        "results": "| 26 类垃圾分类，{images} 张测试照片 | top-1 | 95 % 区间 | 用时 | 脚本 |",
+        "tutorial": "| 教程公布的结果 | 展示的 9 张“硬纸板”中认对 2 张 | | | |",
+        "head": "| 冻结骨干，只训练分类头，{runs} 个随机种子的平均（范围） | **{mean:.1%}**（{low:.1%} 至 {high:.1%}） "
+                "| {interval} | {seconds:.0f} 秒（中位数） | `{recipe}` |",
+        "all": "| 再训练所有层，1 个种子 | **{top1:.1%}**（top-5 {top5:.1%}） | {interval} | {minutes:.0f} 分钟 | `{recipe}` |",
+        "duplicates": "| 同上，去掉 {count} 张与训练照片相似的测试照片 | {top1:.1%} | {interval} | | "
+                      "`benchmarks/near_duplicates.py` |",
         "traps": "| 运行 | top-1，{runs} 个种子的平均（范围） | 与修正后相比 |",
         "to": "至",
     },
@@ -65,14 +70,31 @@ def with_tables(readme, text):
 def results(words):
     head = read("benchmarks/garbage_head.json")
     card = read("checkpoints/garbage26_mobilenet_v2.ckpt.json")
+    duplicates = read("benchmarks/near_duplicates.json")
     all_layers, top1 = card["metrics"]["test"], [run["top1"] for run in head["runs"]]
+    fresh = duplicates["test_pictures"] - duplicates["near_duplicates"]
+
+    def interval(share, count):
+        low, high = wilson(share, count)
+        return f"{low:.1%} {words['to']} {high:.1%}"
+
     return "\n".join([
-        words["results"].format(images=head["test_pictures"]), "|---|---|---|---|", words["tutorial"],
+        words["results"].format(images=head["test_pictures"]), "|---|---|---|---|---|", words["tutorial"],
         words["head"].format(runs=len(top1), mean=head["mean_top1"], low=min(top1), high=max(top1), recipe=head["recipe"],
-                             seconds=head["median_seconds"]),
+                             seconds=head["median_seconds"], interval=interval(head["mean_top1"], head["test_pictures"])),
         words["all"].format(top1=all_layers["top1"], top5=all_layers["top5"], minutes=card["seconds"] / 60,
+                            interval=interval(all_layers["top1"], all_layers["images"]),
                             recipe="recipes/garbage_mobilenet_v2_all_layers.py"),
+        words["duplicates"].format(count=duplicates["near_duplicates"], top1=duplicates["top1_without_near_duplicates"],
+                                   interval=interval(duplicates["top1_without_near_duplicates"], fresh)),
     ])
+
+
+def wilson(share, count, z=1.96):
+    """The 95 % interval of a share of `count` independent trials (Wilson, 1927)."""
+    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return centre - half, centre + half
 
 
 def traps(words, chinese):

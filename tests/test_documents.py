@@ -1,0 +1,53 @@
+"""The documents say what the results say, and the two READMEs the same."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+READMES = ("README.md", "README_CN.md")
+
+
+def load_tables():
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "benchmarks" / "tables.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_the_tables_are_those_of_the_results(readme):
+    text = (ROOT / readme).read_text(encoding="utf-8")
+    assert load_tables().with_tables(readme, text) == text, "run python benchmarks/tables.py"
+
+
+def test_wilsons_interval():
+    # 81 of 263: 0.2553 to 0.3662 (Newcombe, Statistics in Medicine 17, 1998, Table I, method 3)
+    assert load_tables().wilson(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+
+
+def test_both_readmes_show_the_same_commands_and_figures():
+    english, chinese = ((ROOT / readme).read_text(encoding="utf-8") for readme in READMES)
+
+    def commands(text):
+        blocks = re.findall(r"```\w*\n(.*?)```", text, re.DOTALL)
+        return [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+
+    assert commands(english) == commands(chinese)
+    assert re.findall(r"\d+\.\d%", english) == re.findall(r"\d+\.\d%", chinese)
+
+
+@pytest.mark.parametrize("document", [*READMES, "CONTRIBUTING.md", "benchmarks/README.md"])
+def test_paths_in_the_documents_exist(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    paths = re.findall(r"`((?:mindclf|recipes|tests|benchmarks|checkpoints)/[\w./]+)`", text)
+    assert paths
+    for path in paths:
+        assert (ROOT / path).exists(), path
+
+
+def test_no_document_or_card_names_this_machines_folders():
+    for file in [*ROOT.glob("*.md"), *ROOT.glob("checkpoints/*.json"), *ROOT.glob("benchmarks/**/*.json")]:
+        assert not re.search(r"[\"`' ]/(?:work|root|home|Users)/", file.read_text(encoding="utf-8")), file.name
