@@ -26,8 +26,9 @@ def main(argv=None, config=None):
         if hasattr(stream, "reconfigure"):  # not in a notebook
             stream.reconfigure(errors="replace")  # a terminal that cannot show Chinese gets question marks, not a traceback
     arguments = _parser(is_recipe=config is not None).parse_args(argv)
-    level = logging.INFO if arguments.command is _train else logging.WARNING
-    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    if arguments.command is _train:
+        logging.getLogger("mindclf").setLevel(logging.INFO)
     try:
         return arguments.command(arguments, merge(config or {}, getattr(arguments, "fields", [])), config is not None)
     except BrokenPipeError:  # whoever reads our output has seen enough, as in `mindclf predict photos/ | head`

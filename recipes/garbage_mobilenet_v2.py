@@ -1,7 +1,10 @@
 """Garbage sorting, 26 classes: MobileNetV2, the head alone on a frozen ImageNet backbone.
 
-    python recipes/garbage_mobilenet_v2.py train                        # about a minute on a laptop
+    python recipes/garbage_mobilenet_v2.py train
     python recipes/garbage_mobilenet_v2.py predict photo.jpg
+
+Two Xeon cores, 3 seeds: 93.1 % of the 130 test photos with each, 67 to 70 s from pictures to checkpoint.
+Log: benchmarks/garbage_head.json. Choice of rate, decay and smoothing: benchmarks/garbage_choice.json.
 """
 
 import sys
@@ -16,7 +19,7 @@ config = dict(
     pretrained="imagenet",
     layers="head",
     cached_views=1,
-    valid_fraction=0.0,    # holding out a tenth costs more than a point; what follows was chosen by cross-validation instead
+    valid_fraction=0.0,    # every photo counts for a head; what follows was chosen by cross-validation instead
     epochs=40,
     batch_size=64,         # 34 steps = 2,181 / 64
     lr_max=0.1,
