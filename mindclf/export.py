@@ -1,14 +1,13 @@
 """A checkpoint as a file for other runtimes, checked before it is called done."""
 
-import tempfile
 from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
-from mindclf.checkpoint import card_path, load_net, save_checkpoint
-from mindclf.files import write_json
+from mindclf.checkpoint import CARD_FORMAT, card_path, load_net, save_checkpoint
+from mindclf.files import replacing, sha256, write_json
 
 TOLERANCE = 1e-4
 SUFFIXES = {"mindir": ".mindir", "onnx": ".onnx", "safetensors": ".safetensors"}
@@ -34,15 +33,13 @@ def export(checkpoint, file_format, destination=None, card=None):
     noise = np.random.default_rng(0).standard_normal((3, 3, card["image_height"], card["image_width"]), np.float32)
     expected = net(Tensor(noise)).asnumpy()
     write, run = {"mindir": (_write_mindir, _run_mindir), "onnx": (_write_onnx, _run_onnx)}[file_format]
-    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".exporting-") as folder:
-        file = Path(folder) / destination.name
+    with replacing(destination) as file:
         write(net, file, noise.shape)
         for count in (1, 3):
             difference = np.abs(run(file, noise[:count]) - expected[:count]).max()
             if not difference <= TOLERANCE:
                 raise ValueError(f"{destination} was not written: its logits differ by {difference:.2g} from the checkpoint's")
-        file.replace(destination)
-    write_json(card_path(destination), card)
+    write_json(card_path(destination), {**card, "format": CARD_FORMAT, "weights_sha256": sha256(destination)})
     return destination
 
 
