@@ -88,13 +88,16 @@ class History(Callback):
         self.after_epoch(row, report)
 
 
+def start_history(path):
+    """Begins the CSV file at `path` with its header line."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.DictWriter(file, HISTORY_FIELDS).writeheader()
+
+
 def append_row(path, row):
-    """Adds a row to the CSV file at `path`, with a header line if the file is new."""
-    new = not path.exists()
+    """Adds a row to the CSV file at `path`."""
     with open(path, "a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, HISTORY_FIELDS)
-        if new:
-            writer.writeheader()
         writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})
 
 

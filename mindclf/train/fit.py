@@ -14,7 +14,7 @@ from mindclf.device import describe_device, set_seeds, use_device
 from mindclf.evaluate import Report, predict_logits, report
 from mindclf.files import write_json
 from mindclf.pretrained import start_net
-from mindclf.train.callbacks import read_history
+from mindclf.train.callbacks import read_history, start_history
 from mindclf.train.keeper import Keeper, add_metrics, make_card
 from mindclf.train.phases import train_phase
 
@@ -50,6 +50,7 @@ def fit(config):
              len(splits.test), len(splits.classes), splits.origin, splits.path)
     net, config, weights_origin = start_net(config, len(splits.classes))
     output = fresh_folder(config.output)
+    start_history(output / "history.csv")  # from here on the folder is known as that of a run
     keeper = Keeper(net, output, make_card(config, splits, weights_origin, device))
     for number, phase in enumerate(phases_of(config), start=1):
         train_phase(net, number, phase, splits, keeper)

@@ -143,6 +143,16 @@ def test_a_run_that_stops_leaves_its_newest_epoch_ready_to_use(tiny_config, monk
     assert card["epoch"] == 2
 
 
+def test_a_run_that_was_stopped_at_once_can_be_started_again(tiny_config, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(callbacks.StopOnBadLoss, "on_train_step_end", stop)
+        fit({**tiny_config, "epochs": 1})
+    assert fit({**tiny_config, "epochs": 1}).checkpoint.exists()
+
+
 def test_only_an_earlier_run_is_moved_aside(tiny_config, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "holiday.jpg").write_bytes(b"")
