@@ -61,7 +61,10 @@ def find_imagenet_mobilenet_v2():
 
 
 def _roots():
-    return [Path("data")] + ([Path(os.environ["MINDCLF_DATA"])] if os.environ.get("MINDCLF_DATA") else [])
+    named = os.environ.get("MINDCLF_DATA")
+    if named and not Path(named).is_dir():
+        raise ValueError(f"MINDCLF_DATA={named} is not a folder: correct it, or unset it")
+    return [Path("data"), Path(named)] if named else [Path("data")]
 
 
 def _download_zip(url, name, wanted):

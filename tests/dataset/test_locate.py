@@ -147,3 +147,9 @@ def test_without_imagenet_weights_there_is_none(closed_url, caplog):
     with caplog.at_level(logging.WARNING):
         assert find_imagenet_mobilenet_v2() is None
     assert f"{closed_url}/weights.zip cannot be downloaded" in caplog.text
+
+
+def test_a_mistyped_folder_is_named_and_not_passed_over(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINDCLF_DATA", str(tmp_path / "photoz"))
+    with pytest.raises(ValueError, match="photoz is not a folder"):
+        find_garbage26()
