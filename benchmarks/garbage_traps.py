@@ -47,7 +47,7 @@ def main():
         print(f"{time.perf_counter() - started:6.0f} s  {row}: {value:.2%}", flush=True)
 
     for seed in SEEDS:
-        set_seeds(seed)
+        config = merge(config, {"seed": seed})
         net, settled, _ = start_net(config, len(index_en))
         backbone = PooledFeatures(freeze(net.backbone))
         centre, labels = predict_logits(backbone, eval_pipeline(test, settled))
@@ -68,7 +68,7 @@ def main():
         [(crops, crop_labels)] = random_views(backbone, train, settled, seed + 100, count=1)
         score("reported: 'test' set is augmented training pictures", accuracy(heads["corrected"], crops, crop_labels))
 
-        moving, moving_views = batch_norm_in_training_mode(config, train, seed)
+        moving, moving_views = batch_norm_in_training_mode(config, train)
         moved_centre, _ = predict_logits(moving, eval_pipeline(test, settled))
         moved_squashed = features_of(moving, squashed_batches(test, settled))
         score("frozen backbone's batch norm in training mode",
@@ -107,9 +107,8 @@ def train_head(views, options, seed):
     return head.set_train(False)
 
 
-def batch_norm_in_training_mode(config, train, seed):
+def batch_norm_in_training_mode(config, train):
     """The backbone after EPOCHS epochs with requires_grad=False alone, and the features that a head saw of it meanwhile."""
-    set_seeds(seed)
     net, settled, _ = start_net(config, len(index_en))
     backbone = PooledFeatures(net.backbone)
     epochs = train_pipeline(train, settled).create_tuple_iterator(num_epochs=EPOCHS, output_numpy=True)

@@ -7,6 +7,7 @@ from mindclf.checkpoint import card_path, load_checkpoint, read_card
 from mindclf.config import merge, pixel_statistics
 from mindclf.convert import convert_tf_mobilenet_v2
 from mindclf.dataset.locate import find_imagenet_mobilenet_v2
+from mindclf.device import set_seeds
 from mindclf.nets import create_net
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,8 @@ GARBAGE_SORTER = CHECKPOINTS / "garbage26_mobilenet_v2.ckpt"
 def start_net(config, num_classes):
     """(net, config, origin): the net with its backbone loaded, the config with what it left open, the weights in words.
 
-    Net options and pixel statistics that the config leaves open are those of the weights' card: a backbone that saw pixels
+    Seeds everything anew right before it draws the net's weights, so that what happened before (a conversion on the first run)
+    does not change them. Net options and pixel statistics that the config leaves open are those of the weights' card: a backbone that saw pixels
     from -1 to 1 and TensorFlow's padding in training must see them again.
     """
     path, origin = find_pretrained(config)
@@ -29,6 +31,7 @@ def start_net(config, num_classes):
         raise ValueError(f"pretrained={path} holds a {card['net']}, but net={config.net}")
     mean, std = pixel_statistics({**card, "mean": config.mean, "std": config.std} if config.mean else card)
     config = merge(config, {"net_options": {**card.get("net_options", {}), **config.net_options}, "mean": mean, "std": std})
+    set_seeds(config.seed)
     net = create_net(config.net, num_classes, **config.net_options)
     if path:
         load_checkpoint(path, net.backbone)

@@ -18,7 +18,7 @@ ALLOWED = {  # parts of mindclf that the files of a part may import; parts that 
     "evaluate": set(),
     "checkpoint": {"nets", "files"},
     "convert": {"nets", "checkpoint"},
-    "pretrained": {"nets", "dataset", "checkpoint", "config", "convert"},
+    "pretrained": {"nets", "dataset", "checkpoint", "config", "convert", "device"},
     "predict": {"dataset", "checkpoint", "evaluate", "labels", "pretrained"},
     "export": {"checkpoint", "files"},
     "plots": {"dataset", "evaluate"},

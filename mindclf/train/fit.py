@@ -10,7 +10,7 @@ from mindclf.checkpoint import load_checkpoint
 from mindclf.config import merge, phases_of
 from mindclf.dataset import eval_pipeline
 from mindclf.dataset.splits import read_splits
-from mindclf.device import describe_device, set_seeds, use_device
+from mindclf.device import describe_device, use_device
 from mindclf.evaluate import Report, predict_logits, report
 from mindclf.files import write_json
 from mindclf.pretrained import start_net
@@ -43,7 +43,6 @@ def fit(config):
     started = time.perf_counter()
     config = merge(config, {})
     device = use_device(config.device_target)
-    set_seeds(config.seed)
     log.info("device %(target)s: %(processor)s, %(cores)d cores, oneDNN instruction set %(onednn_isa)s", describe_device(device))
     splits = read_splits(config)
     log.info("%d training, %d held-out and %d test pictures of %d classes: %s (%s)", len(splits.train), len(splits.valid),

@@ -174,6 +174,19 @@ def test_one_seed_gives_the_same_weights_in_two_processes(tiny_config, tmp_path)
     assert any(not np.array_equal(value, weights[2][name]) for name, value in weights[0].items())
 
 
+def test_what_happened_before_does_not_change_the_first_weights(tiny_config):
+    """The first run of a recipe may convert weights, which builds another net; later runs do not."""
+    config = merge(tiny_config, {"seed": 5})
+    weights = []
+    for nets_before in (0, 1, 3):
+        for _ in range(nets_before):
+            create_net("mobilenet_v2", 7, **config.net_options)
+        net, _, _ = start_net(config, 3)
+        weights.append(net.head.head[1].weight.asnumpy())
+    np.testing.assert_array_equal(weights[0], weights[1])
+    np.testing.assert_array_equal(weights[0], weights[2])
+
+
 def test_an_earlier_run_is_moved_aside_not_overwritten(tiny_config):
     first = fit({**tiny_config, "epochs": 1}).checkpoint.read_bytes()
     second = fit({**tiny_config, "epochs": 1, "seed": 2}).checkpoint
