@@ -22,8 +22,8 @@ def start_net(config, num_classes):
     """(net, config, origin): the net with its backbone loaded, the config with what it left open, the weights in words.
 
     Seeds everything anew right before it draws the net's weights, so that what happened before (a conversion on the first run)
-    does not change them. Net options and pixel statistics that the config leaves open are those of the weights' card: a backbone that saw pixels
-    from -1 to 1 and TensorFlow's padding in training must see them again.
+    does not change them. Net options and pixel statistics that the config leaves open are those of the weights' card: a backbone
+    that saw pixels from -1 to 1 and TensorFlow's padding in training must see them again.
     """
     path, origin = find_pretrained(config)
     card = read_card(path) if path and card_path(path).is_file() else {}
