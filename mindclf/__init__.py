@@ -30,7 +30,7 @@ def has_avx512(cpuinfo=Path("/proc/cpuinfo")):
 def tune_cpu(environ=os.environ):
     """Caps oneDNN at AVX2 on processors with AVX-512; returns the instruction set in force, or "" for oneDNN's own choice.
 
-    With AVX-512 the oneDNN inside the MindSpore 2.10.0 wheel runs convolutions through a reference implementation, 7 to 14
+    With AVX-512 the oneDNN inside the MindSpore 2.10.0 wheel runs convolutions through a reference implementation, many
     times slower. ONEDNN_MAX_CPU_ISA=AVX2, in place before the first operator runs, avoids that. A value that you set stays.
     """
     if "ONEDNN_MAX_CPU_ISA" not in environ and has_avx512():

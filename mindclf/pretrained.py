@@ -29,7 +29,7 @@ def start_net(config, num_classes):
     card = read_card(path) if path and card_path(path).is_file() else {}
     if card.get("net", config.net) != config.net:
         raise ValueError(f"pretrained={path} holds a {card['net']}, but net={config.net}")
-    mean, std = pixel_statistics({**card, "mean": config.mean, "std": config.std} if config.mean else card)
+    mean, std = pixel_statistics(config if config.mean else card)
     config = merge(config, {"net_options": {**card.get("net_options", {}), **config.net_options}, "mean": mean, "std": std})
     set_seeds(config.seed)
     net = create_net(config.net, num_classes, **config.net_options)
