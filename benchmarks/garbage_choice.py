@@ -33,7 +33,8 @@ def main():
     pictures = read_folder(found.path / "train", index_en)
     config = merge({}, dict(dataset="garbage26", pretrained="imagenet", batch_size=64, layers="head"))
     net, config, start = start_net(config, len(index_en))
-    batches = feature_batches(freeze(net.backbone), pictures, config).create_tuple_iterator(num_epochs=1, output_numpy=True)
+    freeze(net.backbone)
+    batches = feature_batches(net, pictures, config).create_tuple_iterator(num_epochs=1, output_numpy=True)
     features, labels = map(np.concatenate, zip(*batches))
     folds = np.random.default_rng(0).permutation(len(labels)) % FOLDS
     rows = []

@@ -49,7 +49,8 @@ def main():
     for seed in SEEDS:
         config = merge(config, {"seed": seed})
         net, settled, _ = start_net(config, len(index_en))
-        backbone = PooledFeatures(freeze(net.backbone))
+        freeze(net.backbone)
+        backbone = PooledFeatures(net)
         centre, labels = predict_logits(backbone, eval_pipeline(test, settled))
         squashed = features_of(backbone, squashed_batches(test, settled))
         views = random_views(backbone, train, settled, seed)
@@ -78,7 +79,8 @@ def main():
 
         other = merge(config, dict(mean=IMAGENET_MEAN, std=IMAGENET_STD, net_options={"pad_mode": "pad", "bn_epsilon": 1e-5}))
         net, _, _ = start_net(other, len(index_en))
-        backbone = PooledFeatures(freeze(net.backbone))
+        freeze(net.backbone)
+        backbone = PooledFeatures(net)
         views = random_views(backbone, train, other, seed)
         score("other pixel statistics, padding and epsilon than the weights'",
               accuracy(train_head(views, CORRECTED, seed), predict_logits(backbone, eval_pipeline(test, other))[0], labels))
@@ -110,7 +112,7 @@ def train_head(views, options, seed):
 def batch_norm_in_training_mode(config, train):
     """The backbone after EPOCHS epochs with requires_grad=False alone, and the features that a head saw of it meanwhile."""
     net, settled, _ = start_net(config, len(index_en))
-    backbone = PooledFeatures(net.backbone)
+    backbone = PooledFeatures(net)
     epochs = train_pipeline(train, settled).create_tuple_iterator(num_epochs=EPOCHS, output_numpy=True)
     backbone.set_train(True)
     views = []

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import mindspore as ms
 from mindspore import Parameter, Tensor
+from mindspore.nn.utils import no_init_parameters
 
 from mindclf.files import first_line, replacing, sha256, write_json
-from mindclf.nets import create_net
+from mindclf.nets import HEAD_KEYS, create_net
 
 CARD_FORMAT = 1
 FORMATS = {".ckpt": "ckpt", ".safetensors": "safetensors"}
@@ -54,8 +55,8 @@ def load_checkpoint(path, net):
     float32. MindSpore's own loader would skip keys, or drop a prefix to make them fit, without a word.
     """
     values = read_weights(path)
-    has_head = any(p.name.startswith("head.") for p in net.get_parameters())
-    spare = [name for name in values if OPTIMIZER_STATE.match(name) or (name.startswith("head.") and not has_head)]
+    has_head = any(p.name.startswith(HEAD_KEYS) for p in net.get_parameters())
+    spare = [name for name in values if OPTIMIZER_STATE.match(name) or (name.startswith(HEAD_KEYS) and not has_head)]
     return fill_net(net, {name: value for name, value in values.items() if name not in spare}, path)
 
 
@@ -83,7 +84,8 @@ def load_net(path, card=None):
     """
     if card is None:
         card = read_card(path)
-    net = create_net(card["net"], len(card["classes"]), **card["net_options"])
+    with no_init_parameters():  # the file has all weights: none need be drawn
+        net = create_net(card["net"], len(card["classes"]), **card["net_options"])
     return load_checkpoint(path, net).set_train(False), card
 
 

@@ -1,7 +1,7 @@
 """The networks. One paper, one file; `NETS` lists what `create_net` builds."""
 
 from mindclf.files import first_line
-from mindclf.nets.layers import GlobalAvgPooling, freeze, make_divisible, unfreeze
+from mindclf.nets.layers import HEAD_KEYS, GlobalAvgPooling, ImageClassifier, freeze, make_divisible, unfreeze
 from mindclf.nets.mobilenet_v2 import (
     ConvBNReLU,
     InvertedResidual,
@@ -11,10 +11,13 @@ from mindclf.nets.mobilenet_v2 import (
     mobilenet_v2,
 )
 
-__all__ = ["NETS", "ConvBNReLU", "GlobalAvgPooling", "InvertedResidual", "MobileNetV2", "MobileNetV2Backbone",
-           "MobileNetV2Head", "create_net", "freeze", "make_divisible", "mobilenet_v2", "unfreeze"]
+__all__ = ["HEAD_KEYS", "NETS", "ConvBNReLU", "GlobalAvgPooling", "ImageClassifier", "InvertedResidual", "MobileNetV2",
+           "MobileNetV2Backbone", "MobileNetV2Head", "create_net", "freeze", "make_divisible", "mobilenet_v2", "unfreeze"]
 
-NETS = {"mobilenet_v2": MobileNetV2}  # each is called with num_classes and its own options, and has .backbone and .head
+# Each is called with num_classes and its own options, and makes an ImageClassifier.
+NETS = {
+    "mobilenet_v2": MobileNetV2,
+}
 
 
 def create_net(name, num_classes, **options):
@@ -24,7 +27,11 @@ def create_net(name, num_classes, **options):
     """
     if name not in NETS:
         raise ValueError(f"net={name!r} is not known; the nets are: {', '.join(NETS)}")
+    build = NETS[name]
+    fixed = [option for option in options if option in getattr(build, "keywords", ())]  # partial would let them be replaced
     try:
-        return NETS[name](**options, num_classes=num_classes)
+        if fixed:
+            raise ValueError(f"the name {name} says what {', '.join(fixed)} is")
+        return build(**options, num_classes=num_classes)
     except (TypeError, ValueError, ArithmeticError) as error:
         raise ValueError(f"net {name} cannot be built with net_options={options}: {first_line(error)}") from None

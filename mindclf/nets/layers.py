@@ -1,9 +1,10 @@
-"""Building blocks that several nets share, and the true freeze."""
+"""Building blocks that several nets share, the contract that every net keeps, and the true freeze."""
 
 from mindspore import nn, ops
 from mindspore.common.initializer import HeNormal, Normal, initializer
 
 PAD_MODES = ("pad", "same")
+HEAD_KEYS = ("head.", "classifier.", "auxiliary.")  # what the keys of heads begin with; no backbone has such keys
 
 
 def make_divisible(value, divisor=8, min_value=None):
@@ -15,18 +16,87 @@ def make_divisible(value, divisor=8, min_value=None):
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
-def conv2d(in_channels, out_channels, kernel_size, stride=1, groups=1, pad_mode="pad"):
-    """A convolution without bias: (N, in_channels, H, W) -> (N, out_channels, H / stride, W / stride), rounded up.
+def check_choice(name, value, choices):
+    """Raises ValueError unless the argument `name` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} is not known; expected one of {', '.join(map(str, choices))}")
 
-    pad_mode "pad" puts (kernel_size - 1) / 2 zeros on each side, as PyTorch and the MindSpore tutorials do. "same" puts what
-    TensorFlow does: with stride 2 and even sizes one zero after, none before. Weights trained under one of the two compute
-    something else under the other.
+
+def check_size(images, min_size):
+    """Raises ValueError if `images` (N, 3, H, W) are smaller than `min_size` pixels in height or width."""
+    if min(images.shape[2:]) < min_size:
+        raise ValueError(f"pictures of {images.shape[2]} x {images.shape[3]} pixels are too small for this net: it takes "
+                         f"{min_size} x {min_size} and up")
+
+
+def conv2d(in_channels, out_channels, kernel_size, stride=1, groups=1, pad_mode="pad", padding=None, has_bias=False):
+    """A convolution: (N, in_channels, H, W) -> (N, out_channels, H / stride, W / stride), rounded up.
+
+    pad_mode "pad" puts `padding` zeros on each side, by default (kernel_size - 1) / 2, as PyTorch and the MindSpore tutorials
+    do. "same" puts what TensorFlow does: with stride 2 and even sizes one zero after, none before. Weights trained under one
+    of the two compute something else under the other. A kernel that is not square is (height, width).
     """
-    if pad_mode not in PAD_MODES:
-        raise ValueError(f"pad_mode={pad_mode!r} is not known; expected one of {', '.join(PAD_MODES)}")
-    padding = (kernel_size - 1) // 2 if pad_mode == "pad" else 0
+    check_choice("pad_mode", pad_mode, PAD_MODES)
+    height, width = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
+    if pad_mode == "same":
+        padding = 0
+    elif padding is None:
+        padding = ((height - 1) // 2, (height - 1) // 2, (width - 1) // 2, (width - 1) // 2)
     return nn.Conv2d(in_channels, out_channels, kernel_size, stride, pad_mode=pad_mode, padding=padding, group=groups,
-                     has_bias=False)
+                     has_bias=has_bias)
+
+
+class HSwish(nn.Cell):
+    """x * ReLU6(x + 3) / 6 (MobileNetV3, arXiv:1905.02244, section 5.2), in operators that every export format has."""
+
+    def __init__(self):
+        super().__init__()
+        self.relu6 = nn.ReLU6()
+
+    def construct(self, x):
+        return x * (self.relu6(x + 3.0) / 6.0)
+
+
+class HSigmoid(nn.Cell):
+    """ReLU6(x + 3) / 6 (MobileNetV3, arXiv:1905.02244, section 5.2), in operators that every export format has."""
+
+    def __init__(self):
+        super().__init__()
+        self.relu6 = nn.ReLU6()
+
+    def construct(self, x):
+        return self.relu6(x + 3.0) / 6.0
+
+
+ACTIVATIONS = {None: nn.Identity, "relu": nn.ReLU, "relu6": nn.ReLU6, "hswish": HSwish}
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm and then an activation: None, "relu", "relu6" or "hswish". The shape (N, channels, H, W) stays."""
+
+    def __init__(self, channels, activation=None, eps=1e-5):
+        super().__init__(channels, eps=eps)
+        check_choice("activation", activation, ACTIVATIONS)
+        self.activation = ACTIVATIONS[activation]()
+
+    def construct(self, x):
+        return self.activation(super().construct(x))
+
+
+class MaxPool(nn.Cell):
+    """The largest of kernel_size x kernel_size values that are 0 or more, as they are after a ReLU.
+
+    (N, C, H, W) -> (N, C, (H + 2 padding - kernel_size) / stride + 1, ...), rounded down. Since nothing is negative the padding
+    may be zeros, and a pool without padding is what every export format has.
+    """
+
+    def __init__(self, kernel_size, stride, padding=0):
+        super().__init__()
+        self.pad = nn.Pad(((0, 0), (0, 0), (padding, padding), (padding, padding))) if padding else nn.Identity()
+        self.pool = nn.MaxPool2d(kernel_size, stride)
+
+    def construct(self, x):
+        return self.pool(self.pad(x))
 
 
 class GlobalAvgPooling(nn.Cell):
@@ -36,13 +106,50 @@ class GlobalAvgPooling(nn.Cell):
         return ops.mean(x, (2, 3)) if x.ndim == 4 else x
 
 
+class DenseHead(nn.Cell):
+    """Global average, dropout, dense layer: maps (N, in_channels, h, w), or their averages -> logits (N, num_classes).
+
+    `dropout` is the share of features that training sets to zero.
+    """
+
+    def __init__(self, in_channels, num_classes, dropout=0.0):
+        super().__init__()
+        self.pool = GlobalAvgPooling()
+        self.dropout = nn.Dropout(p=dropout) if dropout else nn.Identity()
+        self.classifier = nn.Dense(in_channels, num_classes)
+        initialise(self)
+
+    def construct(self, x):
+        return self.classifier(self.dropout(self.pool(x)))
+
+
+class ImageClassifier(nn.Cell):
+    """A backbone and a head as one net: images (N, 3, H, W) -> logits (N, num_classes).
+
+    What every net of mindclf has, so that phases, stored features and Grad-CAM work with all of them:
+    - net.backbone: images -> maps (N, backbone.out_channels, h, w);
+    - net.head: maps -> logits, with keys that begin with one of HEAD_KEYS;
+    - net.head.pool: maps -> the smallest thing that the head takes in their place, mostly their averages (N, C).
+    The keys of the net are those of its parts, without a prefix.
+    """
+
+    def __init__(self, backbone, head):
+        super().__init__(auto_prefix=False)
+        self.backbone = backbone
+        self.head = head
+
+    def construct(self, x):
+        return self.head(self.backbone(x))
+
+
 def initialise(cell):
-    """Draws fresh weights: He normal over the fan-out for convolutions, deviation 0.01 and zero bias for dense layers."""
+    """Draws fresh weights: He normal over the fan-out for convolutions, deviation 0.01 for dense layers, zeros for biases."""
     for _, child in cell.cells_and_names():
         if isinstance(child, nn.Conv2d):
             _fill(child.weight, HeNormal(mode="fan_out", nonlinearity="relu"))
         elif isinstance(child, nn.Dense):
             _fill(child.weight, Normal(0.01))
+        if isinstance(child, (nn.Conv2d, nn.Dense)) and child.has_bias:
             _fill(child.bias, "zeros")
 
 

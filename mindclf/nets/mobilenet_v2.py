@@ -6,7 +6,7 @@ are the keys of its checkpoints: `features.0.features.0.weight` ... `head.1.bias
 
 from mindspore import nn
 
-from mindclf.nets.layers import GlobalAvgPooling, conv2d, initialise, make_divisible
+from mindclf.nets.layers import BatchNorm, GlobalAvgPooling, ImageClassifier, check_choice, conv2d, initialise, make_divisible
 
 STAGES = (  # expansion, channels, repeats, first stride
     (1, 16, 1, 1),
@@ -27,8 +27,7 @@ class ConvBNReLU(nn.Cell):
         super().__init__()
         self.features = nn.SequentialCell(
             conv2d(in_planes, out_planes, kernel_size, stride, groups, pad_mode),
-            nn.BatchNorm2d(out_planes, eps=bn_epsilon),
-            nn.ReLU6(),
+            BatchNorm(out_planes, "relu6", bn_epsilon),
         )
 
     def construct(self, x):
@@ -43,15 +42,14 @@ class InvertedResidual(nn.Cell):
 
     def __init__(self, inp, oup, stride, expand_ratio, pad_mode="pad", bn_epsilon=1e-5):
         super().__init__()
-        if stride not in (1, 2):
-            raise ValueError(f"stride={stride} must be 1 or 2")
+        check_choice("stride", stride, (1, 2))
         hidden = round(inp * expand_ratio)
         norm = {"pad_mode": pad_mode, "bn_epsilon": bn_epsilon}
         layers = [] if expand_ratio == 1 else [ConvBNReLU(inp, hidden, kernel_size=1, **norm)]
         layers += [
             ConvBNReLU(hidden, hidden, stride=stride, groups=hidden, **norm),
             conv2d(hidden, oup, kernel_size=1, pad_mode=pad_mode),
-            nn.BatchNorm2d(oup, eps=bn_epsilon),
+            BatchNorm(oup, eps=bn_epsilon),
         ]
         self.conv = nn.SequentialCell(layers)
         self.use_res_connect = stride == 1 and inp == oup
@@ -107,9 +105,9 @@ class MobileNetV2Head(nn.Cell):
 
     def __init__(self, input_channel=1280, num_classes=1000, has_dropout=False, activation="None"):
         super().__init__()
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"activation={activation!r} is not known; expected one of {', '.join(ACTIVATIONS)}")
-        layers = [GlobalAvgPooling(), nn.Dense(input_channel, num_classes)]
+        check_choice("activation", activation, ACTIVATIONS)
+        self.pool = GlobalAvgPooling()
+        layers = [self.pool, nn.Dense(input_channel, num_classes)]
         if has_dropout:
             layers.insert(1, nn.Dropout(p=0.2))
         if activation != "None":
@@ -121,19 +119,7 @@ class MobileNetV2Head(nn.Cell):
         return self.head(x)
 
 
-class MobileNetV2Combine(nn.Cell):
-    """A backbone and a head as one net, (N, 3, H, W) -> logits, whose keys are those of the two parts, without a prefix."""
-
-    def __init__(self, backbone, head):
-        super().__init__(auto_prefix=False)
-        self.backbone = backbone
-        self.head = head
-
-    def construct(self, x):
-        return self.head(self.backbone(x))
-
-
-class MobileNetV2(MobileNetV2Combine):
+class MobileNetV2(ImageClassifier):
     """MobileNetV2 in one piece; arguments as in MobileNetV2Backbone and MobileNetV2Head, keys as in `mobilenet_v2`."""
 
     def __init__(self, num_classes=1000, width_mult=1., has_dropout=False, inverted_residual_setting=None, round_nearest=8,
@@ -145,4 +131,4 @@ class MobileNetV2(MobileNetV2Combine):
 
 def mobilenet_v2(backbone, head):
     """The net made of a MobileNetV2Backbone and a MobileNetV2Head."""
-    return MobileNetV2Combine(backbone, head)
+    return ImageClassifier(backbone, head)

@@ -13,34 +13,33 @@ from mindclf.dataset import augmented_pipeline, eval_pipeline
 from mindclf.device import data_seed
 from mindclf.evaluate import predict_logits
 from mindclf.files import replacing
-from mindclf.nets import GlobalAvgPooling
 
 log = logging.getLogger(__name__)
 
 
 class PooledFeatures(nn.Cell):
-    """(N, 3, H, W) -> (N, channels): the backbone and the average that heads begin with."""
+    """Images (N, 3, H, W) -> what the head of `net` takes in place of maps, mostly (N, channels): backbone and pool."""
 
-    def __init__(self, backbone):
+    def __init__(self, net):
         super().__init__(auto_prefix=False)
-        self.backbone = backbone
-        self.pool = GlobalAvgPooling()
+        self.backbone = net.backbone
+        self.pool = net.head.pool
 
     def construct(self, images):
         return self.pool(self.backbone(images))
 
 
-def feature_batches(backbone, pictures, config, views=1, shuffle=False):
-    """(feature, label) batches of `pictures` seen by the frozen `backbone`, `views` times each.
+def feature_batches(net, pictures, config, views=1, shuffle=False):
+    """(feature, label) batches of `pictures` seen by the frozen backbone of `net`, `views` times each.
 
-    View 0 is the centre crop that evaluation takes; the others are random training views. Feature batches are float32
-    (config.batch_size, channels); with shuffle=True in a new order each epoch and without an incomplete last batch.
+    View 0 is the centre crop that evaluation takes; the others are random training views. Feature batches are float32, what
+    net.head.pool makes of the maps; with shuffle=True in a new order each epoch and without an incomplete last batch.
     """
     if shuffle and len(pictures) * views < config.batch_size:
         raise ValueError(f"batch_size={config.batch_size} is more than the {len(pictures) * views} training pictures")
-    net = PooledFeatures(backbone)
-    identity = _identity(backbone, pictures, config)
-    stored = [_stored_view(net, pictures, config, view, identity) for view in range(views)]
+    pooled = PooledFeatures(net)
+    identity = _identity(net.backbone, pictures, config)
+    stored = [_stored_view(pooled, pictures, config, view, identity) for view in range(views)]
     features = np.concatenate([view[0] for view in stored])
     labels = np.concatenate([view[1] for view in stored])
     source = ds.NumpySlicesDataset((features, labels), ["feature", "label"], shuffle=shuffle, num_parallel_workers=1)

@@ -29,8 +29,8 @@ def train_phase(net, number, config, splits, keeper):
     watched, watched_name = splits.watched
     if config.cached_views:
         trained = net.head
-        batches = feature_batches(net.backbone, splits.train, config, config.cached_views, shuffle=True)
-        watched_batches = feature_batches(net.backbone, watched, config)
+        batches = feature_batches(net, splits.train, config, config.cached_views, shuffle=True)
+        watched_batches = feature_batches(net, watched, config)
     else:
         trained = net
         batches = train_pipeline(splits.train, config)

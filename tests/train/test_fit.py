@@ -101,7 +101,7 @@ def test_stored_features_are_those_of_the_net(tiny_config, colour_folder, monkey
     pictures = read_folder(colour_folder / "test", CLASS_INDEX)
 
     def stored(**changes):
-        return images_of(features.feature_batches(net.backbone, pictures, merge(config, changes)))
+        return images_of(features.feature_batches(net, pictures, merge(config, changes)))
 
     first = stored()
     images = images_of(eval_pipeline(pictures, config))
@@ -124,7 +124,7 @@ def test_every_stored_view_is_another_picture(tiny_config, colour_folder):
     config = merge(tiny_config, {})
     net = create_net("mobilenet_v2", 3, **config.net_options).set_train(False)
     pictures = read_folder(colour_folder / "test", CLASS_INDEX)
-    views = images_of(features.feature_batches(net.backbone, pictures, config, views=4)).reshape(4, len(pictures), -1)
+    views = images_of(features.feature_batches(net, pictures, config, views=4)).reshape(4, len(pictures), -1)
     for first, second in itertools.combinations(views, 2):
         assert not np.array_equal(first, second)
 
