@@ -106,6 +106,30 @@ class GlobalAvgPooling(nn.Cell):
         return ops.mean(x, (2, 3)) if x.ndim == 4 else x
 
 
+class AdaptiveAvgPool(nn.Cell):
+    """Means over size x size windows that cover the maps: (N, C, h, w) -> (N, C, size, size), for any h and w.
+
+    As in PyTorch, window i of n values reaches from i * n / size, rounded down, to (i + 1) * n / size, rounded up. Maps of
+    size x size stay as they are.
+    """
+
+    def __init__(self, size):
+        super().__init__()
+        self.size = size
+
+    def construct(self, x):
+        height, width = x.shape[2:]
+        if height != self.size:
+            x = ops.cat([ops.mean(x[:, :, first:last], 2, True) for first, last in _windows(height, self.size)], 2)
+        if width != self.size:
+            x = ops.cat([ops.mean(x[:, :, :, first:last], 3, True) for first, last in _windows(width, self.size)], 3)
+        return x
+
+
+def _windows(length, count):
+    return [(index * length // count, -(-(index + 1) * length // count)) for index in range(count)]
+
+
 class DenseHead(nn.Cell):
     """Global average, dropout, dense layer: maps (N, in_channels, h, w), or their averages -> logits (N, num_classes).
 

@@ -1,0 +1,83 @@
+"""MobileNetV1 (arXiv:1704.04861, Table 1). Images (N, 3, H, W) -> logits (N, num_classes)."""
+
+from mindspore import nn, ops
+
+from mindclf.nets.layers import BatchNorm, DenseHead, ImageClassifier, check_choice, conv2d, initialise, make_divisible
+
+BLOCKS = (  # channels, stride
+    (64, 1),
+    (128, 2), (128, 1),
+    (256, 2), (256, 1),
+    (512, 2), (512, 1), (512, 1), (512, 1), (512, 1), (512, 1),
+    (1024, 2), (1024, 1),
+)
+STEM_STRIDES = {"imagenet": 2, "cifar": 1}
+
+
+class DepthwiseSeparable(nn.Cell):
+    """Depthwise 3x3, then pointwise 1x1, each with batch norm and activation (Figure 3).
+
+    (N, in_channels, H, W) -> (N, out_channels, H / stride, W / stride), rounded up.
+    """
+
+    def __init__(self, in_channels, out_channels, stride, activation="relu", pad_mode="pad", bn_epsilon=1e-5):
+        super().__init__()
+        self.depthwise = nn.SequentialCell(
+            conv2d(in_channels, in_channels, 3, stride, groups=in_channels, pad_mode=pad_mode),
+            BatchNorm(in_channels, activation, bn_epsilon),
+        )
+        self.pointwise = nn.SequentialCell(
+            conv2d(in_channels, out_channels, 1, pad_mode=pad_mode),
+            BatchNorm(out_channels, activation, bn_epsilon),
+        )
+
+    def construct(self, x):
+        return self.pointwise(self.depthwise(x))
+
+
+class MobileNetV1Backbone(nn.Cell):
+    """The convolutional part: (N, 3, H, W) -> (N, out_channels, H / 32, W / 32), or / 16 with the CIFAR stem, rounded up.
+
+    Args:
+        width_mult: the paper's alpha; multiplies every channel count, rounded to multiples of 8.
+        resolution_mult: the paper's rho; height and width of the pictures are resized by it before the first layer.
+        stem: "imagenet" (the first layer has stride 2) or "cifar" (stride 1, for pictures of about 32 pixels).
+        activation: "relu", or "relu6" as in weights that were trained by Keras or timm.
+        pad_mode: "pad" (symmetric) or "same" (TensorFlow's, for weights that were trained there).
+        bn_epsilon: added to the variance; 1e-5 in MindSpore and PyTorch, 1e-3 in TensorFlow.
+    """
+
+    def __init__(self, width_mult=1.0, resolution_mult=1.0, stem="imagenet", activation="relu", pad_mode="pad", bn_epsilon=1e-5):
+        super().__init__()
+        check_choice("stem", stem, STEM_STRIDES)
+        check_choice("activation", activation, ("relu", "relu6"))
+        if not (width_mult > 0 and resolution_mult > 0):
+            raise ValueError(f"width_mult={width_mult} and resolution_mult={resolution_mult} must be positive")
+        self.resolution_mult = resolution_mult
+        channels = make_divisible(32 * width_mult)
+        layers = [nn.SequentialCell(
+            conv2d(3, channels, 3, STEM_STRIDES[stem], pad_mode=pad_mode),
+            BatchNorm(channels, activation, bn_epsilon),
+        )]
+        for block_channels, stride in BLOCKS:
+            out_channels = make_divisible(block_channels * width_mult)
+            layers.append(DepthwiseSeparable(channels, out_channels, stride, activation, pad_mode, bn_epsilon))
+            channels = out_channels
+        self.features = nn.SequentialCell(layers)
+        self.out_channels = channels
+        initialise(self)
+
+    def construct(self, x):
+        if self.resolution_mult != 1.0:
+            size = [max(1, round(side * self.resolution_mult)) for side in x.shape[2:]]
+            x = ops.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
+        return self.features(x)
+
+
+class MobileNetV1(ImageClassifier):
+    """MobileNetV1 in one piece; arguments as in MobileNetV1Backbone; `dropout` is the share of features dropped in training."""
+
+    def __init__(self, num_classes=1000, width_mult=1.0, resolution_mult=1.0, stem="imagenet", activation="relu", dropout=0.0,
+                 pad_mode="pad", bn_epsilon=1e-5):
+        backbone = MobileNetV1Backbone(width_mult, resolution_mult, stem, activation, pad_mode, bn_epsilon)
+        super().__init__(backbone, DenseHead(backbone.out_channels, num_classes, dropout))
