@@ -28,6 +28,17 @@ def use_device(target="auto"):
     return target
 
 
+@contextlib.contextmanager
+def pynative():
+    """Has cells run line by line inside the block, as hooks on cells need it, and then in the mode from before."""
+    before = ms.get_context("mode")
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    try:
+        yield
+    finally:
+        ms.set_context(mode=before)
+
+
 def set_seeds(seed):
     """Seeds MindSpore, its data pipelines and NumPy."""
     ms.set_seed(seed)

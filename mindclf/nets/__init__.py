@@ -3,7 +3,10 @@
 from functools import partial
 
 from mindclf.files import first_line
+from mindclf.nets.alexnet import AlexNet
 from mindclf.nets.asymmnet import AsymmNet
+from mindclf.nets.densenet import DenseNet
+from mindclf.nets.inception_v3 import InceptionV3
 from mindclf.nets.layers import HEAD_KEYS, GlobalAvgPooling, ImageClassifier, freeze, make_divisible, unfreeze
 from mindclf.nets.mobilenet_v1 import MobileNetV1
 from mindclf.nets.mobilenet_v2 import (
@@ -16,10 +19,13 @@ from mindclf.nets.mobilenet_v2 import (
 )
 from mindclf.nets.resnet import ResNet
 from mindclf.nets.shufflenet_v1 import GroupConv, ShuffleNetV1, ShuffleV1Block, shufflenet_v1
+from mindclf.nets.squeezenet import SqueezeNet
+from mindclf.nets.vgg import VGG
 
-__all__ = ["HEAD_KEYS", "NETS", "AsymmNet", "ConvBNReLU", "GlobalAvgPooling", "GroupConv", "ImageClassifier", "InvertedResidual",
-           "MobileNetV1", "MobileNetV2", "MobileNetV2Backbone", "MobileNetV2Head", "ResNet", "ShuffleNetV1", "ShuffleV1Block",
-           "create_net", "freeze", "make_divisible", "mobilenet_v2", "shufflenet_v1", "unfreeze"]
+__all__ = ["HEAD_KEYS", "NETS", "VGG", "AlexNet", "AsymmNet", "ConvBNReLU", "DenseNet", "GlobalAvgPooling", "GroupConv",
+           "ImageClassifier", "InceptionV3", "InvertedResidual", "MobileNetV1", "MobileNetV2", "MobileNetV2Backbone",
+           "MobileNetV2Head", "ResNet", "ShuffleNetV1", "ShuffleV1Block", "SqueezeNet", "create_net", "freeze", "make_divisible",
+           "mobilenet_v2", "shufflenet_v1", "unfreeze"]
 
 # Each is called with num_classes and its own options, and makes an ImageClassifier.
 NETS = {
@@ -33,10 +39,26 @@ NETS = {
     "resnet50": partial(ResNet, depth=50),
     "resnet101": partial(ResNet, depth=101),
     "resnet152": partial(ResNet, depth=152),
+    "vgg11": partial(VGG, depth=11, batch_norm=False),
+    "vgg13": partial(VGG, depth=13, batch_norm=False),
+    "vgg16": partial(VGG, depth=16, batch_norm=False),
+    "vgg19": partial(VGG, depth=19, batch_norm=False),
+    "vgg11_bn": partial(VGG, depth=11, batch_norm=True),
+    "vgg13_bn": partial(VGG, depth=13, batch_norm=True),
+    "vgg16_bn": partial(VGG, depth=16, batch_norm=True),
+    "vgg19_bn": partial(VGG, depth=19, batch_norm=True),
+    "alexnet": AlexNet,
+    "squeezenet1_0": partial(SqueezeNet, version="1_0"),
+    "squeezenet1_1": partial(SqueezeNet, version="1_1"),
+    "densenet121": partial(DenseNet, depth=121),
+    "densenet161": partial(DenseNet, depth=161),
+    "densenet169": partial(DenseNet, depth=169),
+    "densenet201": partial(DenseNet, depth=201),
+    "inception_v3": InceptionV3,
 }
 
 
-def create_net(name, num_classes, **options):
+def create_net(name, num_classes, /, **options):
     """The net called `name` with `num_classes` outputs; `options` are the further arguments of its class.
 
     Raises ValueError for a name that is not in NETS, and for options that the net does not have or cannot be built with.

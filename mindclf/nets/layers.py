@@ -34,14 +34,14 @@ def conv2d(in_channels, out_channels, kernel_size, stride=1, groups=1, pad_mode=
 
     pad_mode "pad" puts `padding` zeros on each side, by default (kernel_size - 1) / 2, as PyTorch and the MindSpore tutorials
     do. "same" puts what TensorFlow does: with stride 2 and even sizes one zero after, none before. Weights trained under one
-    of the two compute something else under the other. A kernel that is not square is (height, width).
+    of the two compute something else under the other. A kernel that is not square is (height, width) and takes "same" only:
+    unequal paddings come out in the wrong order when MindSpore 2.10 exports ONNX.
     """
     check_choice("pad_mode", pad_mode, PAD_MODES)
-    height, width = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
     if pad_mode == "same":
         padding = 0
     elif padding is None:
-        padding = ((height - 1) // 2, (height - 1) // 2, (width - 1) // 2, (width - 1) // 2)
+        padding = (kernel_size - 1) // 2
     return nn.Conv2d(in_channels, out_channels, kernel_size, stride, pad_mode=pad_mode, padding=padding, group=groups,
                      has_bias=has_bias)
 
@@ -166,11 +166,11 @@ class ImageClassifier(nn.Cell):
         return self.head(self.backbone(x))
 
 
-def initialise(cell):
-    """Draws fresh weights: He normal over the fan-out for convolutions, deviation 0.01 for dense layers, zeros for biases."""
+def initialise(cell, mode="fan_out"):
+    """Draws fresh weights: He normal over `mode` for convolutions, deviation 0.01 for dense layers, zeros for biases."""
     for _, child in cell.cells_and_names():
         if isinstance(child, nn.Conv2d):
-            _fill(child.weight, HeNormal(mode="fan_out", nonlinearity="relu"))
+            _fill(child.weight, HeNormal(mode=mode, nonlinearity="relu"))
         elif isinstance(child, nn.Dense):
             _fill(child.weight, Normal(0.01))
         if isinstance(child, (nn.Conv2d, nn.Dense)) and child.has_bias:

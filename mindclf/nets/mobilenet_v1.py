@@ -1,6 +1,7 @@
 """MobileNetV1 (arXiv:1704.04861, Table 1). Images (N, 3, H, W) -> logits (N, num_classes)."""
 
-from mindspore import nn, ops
+import numpy as np
+from mindspore import Tensor, nn, ops
 
 from mindclf.nets.layers import BatchNorm, DenseHead, ImageClassifier, check_choice, conv2d, initialise, make_divisible
 
@@ -35,6 +36,29 @@ class DepthwiseSeparable(nn.Cell):
         return self.pointwise(self.depthwise(x))
 
 
+class Resize(nn.Cell):
+    """Bilinear resizing by a factor: (N, C, H, W) -> (N, C, H x factor, W x factor), rounded, and never empty.
+
+    As two products with constant matrices, which every export format has, unlike MindSpore's own operators for it.
+    """
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def construct(self, x):
+        height, width = x.shape[2:]
+        x = ops.matmul(_bilinear(height, max(1, round(height * self.factor))), x)
+        return ops.matmul(x, _bilinear(width, max(1, round(width * self.factor))).T)
+
+
+@ops.constexpr
+def _bilinear(length, count):
+    """(count, length): row i holds the weights of the two values that lie round the middle of the i-th of `count` parts."""
+    centres = np.clip((np.arange(count) + 0.5) * length / count - 0.5, 0, length - 1)
+    return Tensor(np.maximum(0, 1 - np.abs(centres[:, None] - np.arange(length))).astype(np.float32))
+
+
 class MobileNetV1Backbone(nn.Cell):
     """The convolutional part: (N, 3, H, W) -> (N, out_channels, H / 32, W / 32), or / 16 with the CIFAR stem, rounded up.
 
@@ -53,7 +77,7 @@ class MobileNetV1Backbone(nn.Cell):
         check_choice("activation", activation, ("relu", "relu6"))
         if not (width_mult > 0 and resolution_mult > 0):
             raise ValueError(f"width_mult={width_mult} and resolution_mult={resolution_mult} must be positive")
-        self.resolution_mult = resolution_mult
+        self.resize = nn.Identity() if resolution_mult == 1.0 else Resize(resolution_mult)
         channels = make_divisible(32 * width_mult)
         layers = [nn.SequentialCell(
             conv2d(3, channels, 3, STEM_STRIDES[stem], pad_mode=pad_mode),
@@ -68,10 +92,7 @@ class MobileNetV1Backbone(nn.Cell):
         initialise(self)
 
     def construct(self, x):
-        if self.resolution_mult != 1.0:
-            size = [max(1, round(side * self.resolution_mult)) for side in x.shape[2:]]
-            x = ops.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
-        return self.features(x)
+        return self.features(self.resize(x))
 
 
 class MobileNetV1(ImageClassifier):

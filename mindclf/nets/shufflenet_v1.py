@@ -34,7 +34,8 @@ class GroupConv(nn.Cell):
                       has_bias=has_bias)
             for _ in range(groups)
         ])
-        self.convolve = ops.Conv2D(out_channels, kernel_size, pad_mode=pad_mode, pad=pad, stride=stride, group=groups)
+        self.convolve = ops.Conv2D(out_channels, self.convs[0].kernel_size, pad_mode=pad_mode, pad=pad, stride=(stride, stride),
+                                   group=groups)
 
     def construct(self, x):
         if self.native:

@@ -1,0 +1,165 @@
+"""What every net of the table keeps, checked on each, and what PyTorch computes with the same weights (see tests/reference)."""
+
+import gzip
+import json
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor
+from mindspore.nn.utils import no_init_parameters
+
+from mindclf import device
+from mindclf.checkpoint import fill_net, load_checkpoint, save_checkpoint
+from mindclf.nets import HEAD_KEYS, NETS, create_net, freeze, unfreeze
+from tests.reference import KEYS_FILE, REFERENCE_FILE
+from tests.reference.cases import CASES, NUM_CLASSES
+from tests.reference.rule import direction, pictures, weight
+
+REFERENCE = json.loads(REFERENCE_FILE.read_text())
+KEYS = json.loads(gzip.decompress(KEYS_FILE.read_bytes()))
+ROWS, OPTIONS = CASES[:len(NETS)], CASES[len(NETS):]
+
+
+@pytest.fixture
+def pynative():
+    """Operator by operator, which needs no compiling."""
+    with device.pynative():
+        yield
+
+
+def build(case, **options):
+    """The net of a case, filled by the rule, in inference mode."""
+    with no_init_parameters():
+        net = create_net(case.net, NUM_CLASSES, **case.options, **options)
+    return fill_net(net, {p.name: weight(p.name, p.shape) for p in net.get_parameters()}, "the rule").set_train(False)
+
+
+def images(case, count=2):
+    return Tensor(pictures(count, case.height, case.width))
+
+
+def assert_logits(actual, expected, tolerance=1e-4):
+    """Equal to `tolerance`, or to that part of the largest logit where it is more than 1."""
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * max(1, np.abs(expected).max()))
+
+
+@pytest.fixture(scope="module", params=ROWS, ids=[case.net for case in ROWS])
+def row(request):
+    """(case, net) of a row of the table. The tests of a row share its net, so each leaves it as it was."""
+    return request.param, build(request.param)
+
+
+def test_there_is_a_case_for_each_row():
+    assert [case.net for case in ROWS] == list(NETS)
+
+
+def test_keys_and_shapes_are_frozen(row):
+    """They are a file format: a change needs a key map. Written by tests/reference/write_keys.py."""
+    case, net = row
+    assert [f"{p.name} {p.shape}" for p in net.get_parameters()] == KEYS[case.net]
+
+
+def test_logits_are_pytorchs_and_the_compiled_graph_computes_what_the_operators_do(row):
+    case, net = row
+    expected = np.array(REFERENCE[case.name]["logits"])
+    compiled = net(images(case)).asnumpy()
+    assert compiled.shape == (2, NUM_CLASSES) and np.isfinite(compiled).all()
+    assert_logits(compiled, expected)
+    with device.pynative():
+        assert_logits(net(images(case)).asnumpy(), compiled)
+
+
+def test_logits_of_a_picture_do_not_depend_on_its_batch(row, pynative):
+    case, net = row
+    batch = images(case)
+    together = net(batch).asnumpy()
+    for index in range(2):
+        assert_logits(net(batch[index:index + 1]).asnumpy()[0], together[index], 1e-5)
+
+
+def test_the_head_takes_maps_and_what_it_pools(row, pynative):
+    case, net = row
+    batch = images(case)
+    maps = net.backbone(batch)
+    assert maps.ndim == 4 and maps.shape[:2] == (2, net.backbone.out_channels)
+    logits = net(batch).asnumpy()
+    np.testing.assert_array_equal(net.head(maps).asnumpy(), logits)
+    pooled = net.head.pool(maps)
+    assert len(pooled) == 2
+    np.testing.assert_array_equal(net.head(pooled).asnumpy(), logits)
+
+
+def test_every_weight_gets_a_finite_gradient(row, pynative):
+    case, net = row
+    before = {p.name: p.asnumpy().copy() for p in net.get_parameters() if "moving_" in p.name}
+    weights = net.trainable_params()
+    net.set_train(True)
+    gradients = ms.value_and_grad(lambda batch: (net(batch) ** 2).sum(), None, weights)(images(case))[1]
+    net.set_train(False)
+    for p, gradient in zip(weights, gradients):
+        values = gradient.asnumpy()
+        assert np.isfinite(values).all(), p.name
+        assert p.ndim == 1 or np.abs(values).sum() > 0, p.name
+    fill_net(net, {p.name: before.get(p.name, p.asnumpy()) for p in net.get_parameters()}, "before")
+
+
+def test_a_frozen_backbone_leaves_the_head_and_gives_the_features_of_inference(row, pynative):
+    case, net = row
+    weights = {p.name for p in net.trainable_params()}
+    inference = net.backbone(images(case)).asnumpy()
+    freeze(net.backbone)
+    left = {p.name for p in net.trainable_params()}
+    assert left and left == {name for name in weights if name.startswith(HEAD_KEYS)}
+    net.set_train(True)
+    np.testing.assert_array_equal(net.backbone(images(case)).asnumpy(), inference)
+    unfreeze(net)
+    net.set_train(False)
+    assert {p.name for p in net.trainable_params()} == weights
+
+
+def test_a_checkpoint_brings_every_weight_back(row, tmp_path):
+    case, net = row
+    path = save_checkpoint(net, tmp_path / "net.ckpt", {})
+    with no_init_parameters():
+        other = create_net(case.net, NUM_CLASSES, **case.options)
+    load_checkpoint(path, other)
+    with no_init_parameters():
+        backbone = create_net(case.net, NUM_CLASSES + 1, **case.options).backbone
+    load_checkpoint(path, backbone)  # the head in the file is for other classes
+    for loaded in (other, backbone):
+        for p in loaded.get_parameters():
+            np.testing.assert_array_equal(p.asnumpy(), weight(p.name, p.shape), err_msg=p.name)
+
+
+@pytest.mark.parametrize("case", OPTIONS, ids=[case.name for case in OPTIONS])
+def test_logits_with_further_options_are_pytorchs(case, pynative):
+    assert_logits(build(case)(images(case)).asnumpy(), np.array(REFERENCE[case.name]["logits"]))
+
+
+FAMILIES = [case for case in CASES if case.gradients]
+
+
+@pytest.mark.parametrize("case", FAMILIES, ids=[case.name for case in FAMILIES])
+def test_gradients_are_pytorchs(case, pynative):
+    """Length and projection of each weight's gradient, through batch norm in training mode.
+
+    To 1e-6 for most nets. Where rounding moves a value across the kink of a ReLU, gradients before it change by up to a percent.
+    """
+    has_dropout = any(type(cell).__name__ == "Dropout" for _, cell in build(case).cells_and_names())
+    net = build(case, **({"dropout": 0.0} if has_dropout else {})).set_train(True)
+    reference = REFERENCE[case.name]
+    expected, first = reference["gradients"], reference["first_picture"]
+    factors = Tensor(weight("loss", (4, NUM_CLASSES)))
+    batch = Tensor(pictures(4, case.height, case.width, first))
+    weights = net.trainable_params()
+    gradients = ms.value_and_grad(lambda batch: (net(batch) * factors).mean(), None, weights)(batch)[1]
+    assert {p.name for p in weights} == set(expected)
+    longest = max(length for length, _ in expected.values())
+    differences = []
+    for p, gradient in zip(weights, gradients):
+        values, (length, projection) = gradient.asnumpy().astype(np.float64), expected[p.name]
+        off = max(abs(np.linalg.norm(values) - length), abs((values * direction(p.name, p.shape)).sum() - projection))
+        differences.append(off / (length + 0.01 * longest))  # some gradients are nothing but rounding
+        assert differences[-1] < 0.01 + reference["rounding"], p.name
+    assert np.median(differences) < 1e-3
