@@ -3,14 +3,29 @@
 from mindspore import nn
 from mindspore.train import FixedLossScaleManager, Model
 
+AUXILIARY_SHARE = 0.3  # of the loss of an auxiliary head (GoogLeNet, arXiv:1409.4842, section 5)
+
+
+class ClassifierLoss(nn.Cell):
+    """Cross-entropy of logits (N, classes) and int32 labels (N,); of a net that gives (logits, auxiliary logits), of both."""
+
+    def __init__(self, label_smoothing=0.0):
+        super().__init__()
+        self.cross_entropy = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
+
+    def construct(self, logits, labels):
+        if isinstance(logits, tuple):
+            return self.cross_entropy(logits[0], labels) + AUXILIARY_SHARE * self.cross_entropy(logits[1], labels)
+        return self.cross_entropy(logits, labels)
+
 
 def create_model(net, config, learning_rates):
     """A Model that trains the unfrozen weights of `net`, one of `learning_rates` a step.
 
-    The loss is the cross-entropy of logits and int32 labels. It is multiplied by config.loss_scale and the optimizer divides
+    The loss is a ClassifierLoss. It is multiplied by config.loss_scale and the optimizer divides
     the gradients by the same number; where the two differ, the step is wrong by that factor without a warning.
     """
-    loss = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
+    loss = ClassifierLoss(config.label_smoothing)
     optimizer = create_optimizer(net, config, learning_rates)
     manager = FixedLossScaleManager(config.loss_scale, drop_overflow_update=False)
     return Model(net, loss, optimizer, loss_scale_manager=manager)

@@ -92,3 +92,25 @@ def test_the_optimizer_reads_one_rate_a_step():
                                    else optimizer.get_lr().asnumpy())[0]))
         optimizer.global_step += 1
     assert seen == rates
+
+
+class TwoLogits(nn.Cell):
+    """A net with an auxiliary head, as Inception is in training."""
+
+    def __init__(self):
+        super().__init__()
+        self.main, self.auxiliary = dense(0), dense(1)
+
+    def construct(self, x):
+        return self.main(x), self.auxiliary(x)
+
+
+def test_an_auxiliary_head_counts_three_tenths():
+    """GoogLeNet (arXiv:1409.4842), section 5: the losses of the auxiliary classifiers were weighted by 0.3."""
+    net = TwoLogits()
+    before = [head.weight.asnumpy().copy() for head in (net.main, net.auxiliary)]
+    main, auxiliary = gradients(net.main)[0], gradients(net.auxiliary)[0]
+    model = create_model(net, merge({}, {"weight_decay": 0.0, "optimizer": "sgd", "momentum": 0.0}), [0.5])
+    model.train(1, ds.NumpySlicesDataset((IMAGES, LABELS), ["feature", "label"], shuffle=False).batch(8), dataset_sink_mode=False)
+    np.testing.assert_allclose(net.main.weight.asnumpy(), before[0] - 0.5 * main, atol=1e-6)
+    np.testing.assert_allclose(net.auxiliary.weight.asnumpy(), before[1] - 0.5 * 0.3 * auxiliary, atol=1e-6)
