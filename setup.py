@@ -28,9 +28,11 @@ setup(
         "download>=0.3.5,<0.4",
     ],
     extras_require={
-        "dev": ["pytest>=8", "ruff>=0.6"],
+        "convert": ["h5py>=3.9"],  # weights of Keras
+        "dev": ["pytest>=8", "ruff>=0.6", "h5py>=3.9"],
         "notebooks": ["notebook>=7"],
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
+        "torch": ["torch>=2.6"],  # .pth files; .safetensors need no PyTorch
     },
     entry_points={"console_scripts": ["mindclf = mindclf.cli:main"]},
 )

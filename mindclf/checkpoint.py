@@ -84,6 +84,8 @@ def load_net(path, card=None):
     """
     if card is None:
         card = read_card(path)
+    if not card["classes"]:
+        raise ValueError(f"{path} holds a backbone without a classifier: train one with pretrained={path}")
     with no_init_parameters():  # the file has all weights: none need be drawn
         net = create_net(card["net"], len(card["classes"]), **card["net_options"])
     return load_checkpoint(path, net).set_train(False), card

@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import sys
 import unicodedata
 from dataclasses import asdict
@@ -25,7 +26,7 @@ def main(argv=None, config=None):
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # not in a notebook
             stream.reconfigure(errors="replace")  # a terminal that cannot show Chinese gets question marks, not a traceback
-    arguments = _parser(is_recipe=config is not None).parse_args(argv)
+    arguments = _parse(_parser(is_recipe=config is not None), argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     if arguments.command is _train:
         logging.getLogger("mindclf").setLevel(logging.INFO)
@@ -72,11 +73,39 @@ def _parser(is_recipe):
     sub.add_argument("--format", default="mindir", help="mindir (default), onnx or safetensors")
     sub.add_argument("--to", metavar="FILE", help="default: beside the checkpoint")
     if not is_recipe:
-        sub = add("convert", _convert, "turn TF-slim MobileNetV2 weights (.npz) into a checkpoint")
+        sub = add("convert", _convert,
+                  "turn weights of PyTorch (.pth, .safetensors), Keras (.h5) or TF-slim (.npz) into a checkpoint")
         sub.add_argument("source", metavar="WEIGHTS")
-        sub.add_argument("destination", metavar="CHECKPOINT")
-        add("nets", _nets, "list the nets")
+        sub.add_argument("fields", nargs="*", metavar="CHECKPOINT field=value",
+                         help="what to write (default: beside the weights, as .ckpt), and fields of the card that the weights do "
+                              "not tell: image_height, image_width, mean, std, net_options.x, class_index")
+        sub.add_argument("--net", default="", help="one of those that `mindclf nets` lists; not needed for .npz")
+        sub.set_defaults(destination=None)
+        add("nets", _nets, "list the nets, with their trainable parameters for 1000 classes")
+        sub = add("summary", _summary, "show a net's layers: output shapes, parameters, multiply-accumulates (MACs), memory")
+        sub.add_argument("net", metavar="NET", help="one of those that `mindclf nets` lists")
+        sub.add_argument("fields", nargs="*", metavar="net_options.x=y", help="sets an option of the net")
+        sub.add_argument("--size", type=int, default=224, metavar="PIXELS", help="height and width of a picture (224)")
+        sub.add_argument("--classes", type=int, default=1000, metavar="N", help="number of classes (1000)")
+        sub.add_argument("--batch-size", type=int, default=32, metavar="N", help="pictures in a training step (32)")
+        sub.add_argument("--json", action="store_true", help="one JSON object with layers, totals and memory")
     return parser
+
+
+def _parse(parser, argv):
+    """The arguments, with fields also after an option: argparse itself takes those before the first option only."""
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and (not hasattr(arguments, "fields") or any(text.startswith("-") for text in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        arguments.fields += rest
+    if arguments.command is _convert:
+        files = [text for text in arguments.fields if not re.match(r"[A-Za-z_][\w.]*=", text)]
+        if len(files) > 1:
+            parser.error(f"convert writes one checkpoint, not {', '.join(files)}")
+        arguments.destination = files[0] if files else None
+        arguments.fields = [text for text in arguments.fields if text not in files]
+    return arguments
 
 
 def _train(arguments, config, is_recipe):
@@ -163,16 +192,58 @@ def _export(arguments, config, is_recipe):
 
 
 def _convert(arguments, config, is_recipe):
-    from mindclf.convert import convert_tf_mobilenet_v2
+    from mindclf.convert import convert
 
-    print(convert_tf_mobilenet_v2(arguments.source, arguments.destination))
+    given = {text.partition("=")[0].partition(".")[0] for text in arguments.fields}
+    print(convert(arguments.source, arguments.destination, arguments.net, **{name: config[name] for name in given}))
     return 0
 
 
 def _nets(arguments, config, is_recipe):
-    from mindclf.nets import NETS
+    from mindspore.nn.utils import no_init_parameters
 
-    print("\n".join(NETS))
+    from mindclf.nets import NETS, create_net
+    from mindclf.summary import count_parameters, paper
+
+    rows = []
+    for name in NETS:
+        with no_init_parameters():
+            trainable, _ = count_parameters(create_net(name, 1000).get_parameters())
+        rows.append((name, f"{trainable:,}", paper(name)))
+    _print_table(rows, right=(1,))
+    return 0
+
+
+def _summary(arguments, config, is_recipe):
+    for field in arguments.fields:
+        if not field.startswith(("net_options.", "net_options=")):
+            raise ValueError(f"{field!r}: a summary takes no field but net_options, as in net_options.width_mult=0.5")
+    for option, value, largest in (("--size", arguments.size, 4096), ("--classes", arguments.classes, 100_000),
+                                   ("--batch-size", arguments.batch_size, 65_536)):
+        if not 1 <= value <= largest:
+            raise ValueError(f"{option} {value} must lie between 1 and {largest}")
+
+    from mindclf.device import use_device
+    from mindclf.summary import empty_net, summarise
+
+    use_device("CPU")
+    size, batch_size = arguments.size, arguments.batch_size
+    summary = summarise(empty_net(arguments.net, arguments.classes, **config.net_options), size, size)
+    if arguments.json:
+        print(json.dumps({"net": arguments.net, "net_options": config.net_options, "num_classes": arguments.classes,
+                          "image_height": size, "image_width": size, **summary.as_dict(batch_size)}))
+        return 0
+    rows = [("layer", "kind", "output", "trainable", "statistics", "MACs")]
+    rows += [(layer.name, layer.kind, " x ".join(map(str, layer.shape)) if layer.shape else "not run",
+              f"{layer.trainable:,}", f"{layer.statistics:,}", f"{layer.macs:,}") for layer in summary.layers]
+    rows.append(("total", "", "", f"{summary.trainable:,}", f"{summary.statistics:,}", f"{summary.macs:,}"))
+    _print_table(rows, right=(3, 4, 5))
+    print(f"\none picture of {size} x {size} pixels, {arguments.classes} classes; everything in float32\n"
+          f"MACs         {summary.macs / 1e6:,.1f} million multiply-accumulates, of convolutions and dense layers\n"
+          f"weights      {summary.weights_mib:,.1f} MiB with the statistics\n"
+          f"activations  {summary.activations_mib:,.1f} MiB: the outputs of all layers above\n"
+          f"training     {summary.training_mib(batch_size):,.1f} MiB for the weights, a gradient and a momentum for each, and "
+          f"the activations of {batch_size} pictures; room to work in comes on top")
     return 0
 
 
@@ -203,10 +274,13 @@ def _show(name, guesses, as_json):
                    f"{guess.probability:.1%}") for guess in guesses])
 
 
-def _print_table(rows):
+def _print_table(rows, right=()):
+    """Prints columns of texts. Those whose index is in `right` are flush right, as numbers should be."""
     widths = [max(map(_width, column)) for column in zip(*rows)]
     for row in rows:
-        print("  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths)).rstrip(), flush=True)
+        gaps = [" " * (width - _width(cell)) for cell, width in zip(row, widths)]
+        cells = [gap + cell if index in right else cell + gap for index, (cell, gap) in enumerate(zip(row, gaps))]
+        print("  ".join(cells).rstrip(), flush=True)
 
 
 def _width(text):

@@ -17,11 +17,12 @@ ALLOWED = {  # parts of mindclf that the files of a part may import; parts that 
     "config": {"labels"}, "labels": set(), "files": set(), "device": set(),
     "evaluate": set(),
     "checkpoint": {"nets", "files"},
-    "convert": {"nets", "checkpoint"},
+    "convert": {"convert", "nets", "dataset", "checkpoint", "config", "files"},
     "pretrained": {"nets", "dataset", "checkpoint", "config", "convert", "device"},
     "predict": {"dataset", "checkpoint", "evaluate", "labels", "pretrained"},
     "export": {"checkpoint", "files"},
     "plots": {"dataset", "evaluate"},
+    "summary": {"nets", "device"},
     "train": {"train", "nets", "dataset", "checkpoint", "config", "device", "evaluate", "files", "labels", "plots", "pretrained"},
 }
 

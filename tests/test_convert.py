@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from mindclf.checkpoint import load_net, read_weights
+from mindclf.checkpoint import load_net, read_card, read_weights
+from mindclf.cli import main
 from mindclf.convert import convert_tf_mobilenet_v2
 from mindclf.nets import MobileNetV2
 
@@ -80,6 +81,36 @@ def test_other_weights_are_refused(tmp_path):
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     with pytest.raises(ValueError, match="does not hold TF-slim MobileNetV2 weights"):
         convert_tf_mobilenet_v2(tmp_path / "other.npz", tmp_path / "net.ckpt")
+
+
+@pytest.mark.parametrize(("words", "written"), [
+    (["{folder}/tf.npz", "{folder}/net.ckpt"], "net.ckpt"),
+    (["{folder}/tf.npz"], "tf.ckpt"),
+    (["{folder}/tf.npz", "--net", "mobilenet_v2", "{folder}/net=1.safetensors", "image_width=96"], "net=1.safetensors"),
+    (["--net", "mobilenet_v2", "{folder}/tf.npz", "image_width=96", "image_height=96", "{folder}/net.ckpt"], "net.ckpt"),
+])
+def test_the_command_takes_a_checkpoint_and_fields_in_any_order(tmp_path, capsys, words, written):
+    np.savez(tmp_path / "tf.npz", **tf_slim_variables())
+    assert main(["convert", *(word.format(folder=tmp_path) for word in words)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / written}\n"
+    assert read_card(tmp_path / written)["image_width"] == (96 if "image_width=96" in words else 224)
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["weights.pth"], "the file does not say which net it holds; give --net, one of mobilenet_v1, "),
+    (["tf.npz", "--net", "resnet18"], "an .npz archive holds TF-slim's mobilenet_v2"),
+    (["tf.npz", "net.ckpt", "epochs=3"], "field 'epochs' says nothing about weights; those that do: image_height, "),
+    (["tf.npz", "net.ckpt", "image_widht=3"], "did you mean 'image_width'?"),
+])
+def test_the_command_answers_a_mistake_in_one_line(capsys, words, message):
+    assert main(["convert", *words]) == 2
+    assert message in capsys.readouterr().err.rstrip("\n").splitlines()[-1]
+
+
+def test_the_command_writes_one_checkpoint(capsys):
+    with pytest.raises(SystemExit):
+        main(["convert", "tf.npz", "a.ckpt", "b.ckpt"])
+    assert "convert writes one checkpoint, not a.ckpt, b.ckpt" in capsys.readouterr().err
 
 
 def test_converted_imagenet_weights_compute_what_tensorflow_computes(shared, tmp_path):
