@@ -5,17 +5,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mindclf  # before MindSpore, which it tunes
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def provenance(device):
-    """The command, the commit (with "+" if files differ from it) and the device of a result."""
+    """The command, the version, the commit (with "+" if files differ from it) and the device of a result."""
     def git(*arguments):
         return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, encoding="utf-8", check=True).stdout.strip()
 
     changed = "+" if git("status", "--porcelain", "--untracked-files=no") else ""
     command = ["python", Path(sys.argv[0]).resolve().relative_to(ROOT).as_posix(), *sys.argv[1:]]
-    return {"command": " ".join(command), "commit": git("rev-parse", "--short=12", "HEAD") + changed, "device": device}
+    return {"command": " ".join(command), "mindclf": mindclf.__version__,
+            "commit": git("rev-parse", "--short=12", "HEAD") + changed, "device": device}
 
 
 def require_photos(origin):

@@ -1,4 +1,4 @@
-"""Writes the tables of README.md and README_CN.md from the results in benchmarks/ and the cards in checkpoints/.
+"""Writes the tables of the documents from the results in benchmarks/ and the cards in checkpoints/.
 
     python benchmarks/tables.py            # between the lines <!-- table NAME --> and <!-- end -->
 """
@@ -10,8 +10,6 @@ import statistics
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-READMES = ("README.md", "README_CN.md")
-
 # What the tables say, in the language of each README. The trap names of garbage_traps.json are their own English.
 WORDS = {
     "README.md": {
@@ -52,22 +50,24 @@ CHINESE_TRAPS = {
 
 
 def main():
-    for readme in READMES:
-        path = ROOT / readme
-        path.write_text(with_tables(readme, path.read_text(encoding="utf-8")), encoding="utf-8")
+    for document in TABLES:
+        path = ROOT / document
+        path.write_text(with_tables(document, path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
-def with_tables(readme, text):
-    """The text of a README with each of its tables made anew."""
-    for name, table in (("results", results(WORDS[readme])), ("traps", traps(WORDS[readme], readme == "README_CN.md"))):
+def with_tables(document, text):
+    """The text of a document with each of its tables made anew."""
+    for name, make in TABLES[document].items():
+        table = make(document)
         pattern = re.compile(rf"(<!-- table {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         text, found = pattern.subn(lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text)
         if found != 1:
-            raise ValueError(f"{readme} has {found} places for the table {name}, expected 1")
+            raise ValueError(f"{document} has {found} places for the table {name}, expected 1")
     return text
 
 
-def results(words):
+def results(document):
+    words = WORDS[document]
     head = read("benchmarks/garbage_head.json")
     card = read("checkpoints/garbage26_mobilenet_v2.ckpt.json")
     duplicates = read("benchmarks/near_duplicates.json")
@@ -97,7 +97,8 @@ def wilson(share, count, z=1.96):
     return centre - half, centre + half
 
 
-def traps(words, chinese):
+def traps(document):
+    words, chinese = WORDS[document], document == "README_CN.md"
     measured = read("benchmarks/garbage_traps.json")
     corrected = statistics.mean(measured["top1"]["corrected"])
     rows = [words["traps"].format(runs=len(measured["seeds"])), "|---|---|---|"]
@@ -109,9 +110,41 @@ def traps(words, chinese):
     return "\n".join(rows)
 
 
+def nets(document):
+    """A line for each net of the table."""
+    rows = ["| net | paper and table | parameters | MACs | counts agree with | compared with | largest difference |",
+            "|---|---|---|---|---|---|---|"]
+    for row in zoo_rows(of_the_table=True):
+        compared = f"{row['reference']}{', gradients too' if row['gradients'] else ''}"
+        rows.append(f"| `{row['net']}` | {row['paper']} | {row['parameters']:,} | {row['macs'] / 1e6:,.1f} M at {row['size']} "
+                    f"| {'; '.join(row['counts_published_by'])} | {compared} | {row['difference']:.0e} |")
+    return "\n".join(rows)
+
+
+def net_options(document):
+    """A line for each further case that was compared."""
+    rows = ["| net and options | compared with | largest difference |", "|---|---|---|"]
+    for row in zoo_rows(of_the_table=False):
+        options = " ".join(f"net_options.{option}={value}" for option, value in row["options"].items())
+        rows.append(f"| `{' '.join(filter(None, (row['net'], options)))}` at {' x '.join(map(str, row['compared_at']))} "
+                    f"| {row['reference']} | {row['difference']:.0e} |")
+    return "\n".join(rows)
+
+
+def zoo_rows(of_the_table):
+    return [row for row in read("benchmarks/zoo.json")["rows"] if ("paper" in row) == of_the_table]
+
+
 def read(path):
     return json.loads((ROOT / path).read_text(encoding="utf-8"))
 
+
+README_TABLES = {"results": results, "traps": traps}
+TABLES = {
+    "README.md": README_TABLES,
+    "README_CN.md": README_TABLES,
+    "mindclf/nets/README.md": {"nets": nets, "options": net_options},
+}
 
 if __name__ == "__main__":
     main()
