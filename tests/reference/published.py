@@ -33,7 +33,8 @@ PUBLISHED = [
     Published("mobilenet_v1", 10, 3_217_226, SPECIFICATION, CIFAR, size=32, mmacs=46.354432, decimals=6),
     Published("mobilenet_v2", 1000, 3_504_872, SPECIFICATION),
     Published("mobilenet_v2", 26, 2_257_178, SPECIFICATION, mmacs=299.5),
-    *(Published("shufflenet_v1", 10, parameters, SPECIFICATION, {"model_size": size}, mmacs=mmacs) for size, parameters, mmacs in (
+    *(Published("shufflenet_v1", 10, parameters, SPECIFICATION, {"model_size": size}, mmacs=mmacs)
+      for size, parameters, mmacs in (
         ("0.5x", 242_134, 37.1), ("1.0x", 914_338, 136.5), ("1.5x", 2_015_578, 291.0), ("2.0x", 3_548_986, 522.1))),
     *(Published("shufflenet_v1", 10, parameters, SPECIFICATION, {"model_size": size, **CIFAR}, 32, mmacs)
       for size, parameters, mmacs in (
