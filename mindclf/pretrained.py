@@ -33,6 +33,10 @@ def start_net(config, num_classes):
     config = merge(config, {"net_options": {**card.get("net_options", {}), **config.net_options}, "mean": mean, "std": std})
     set_seeds(config.seed)
     net = create_net(config.net, num_classes, **config.net_options)
+    smallest, given = net.min_training_size, (config.image_height, config.image_width)
+    if min(given) < smallest:
+        raise ValueError(f"image_height={given[0]} and image_width={given[1]} are too small for training {config.net} with "
+                         f"net_options={dict(config.net_options)}: it takes {smallest} pixels and up")
     if path:
         load_checkpoint(path, net.backbone)
     log.info("net %s, starting from %s", config.net, origin)

@@ -191,6 +191,21 @@ def test_what_does_not_fit_is_named_and_nothing_is_written(small, change, messag
     assert [file.name for file in source.parent.iterdir()] == [source.name]
 
 
+def test_a_card_that_is_there_is_not_written_over(small):
+    source = small()
+    card = source.with_name(source.stem + ".ckpt.json")
+    card.write_text("mine")
+    with pytest.raises(ValueError, match="is there already: name the checkpoint"):
+        convert(source, net="squeezenet1_1")
+    assert card.read_text() == "mine"
+
+
+def test_numbers_that_are_not_finite_are_refused():
+    arrays = {"classifier.1.bias": np.array([1, np.nan], np.float32)}
+    with pytest.raises(ValueError, match="weights.pth: classifier.1.bias holds numbers that are not finite"):
+        pytorch.arranged(arrays, "mobilenet_v2", "weights.pth")
+
+
 def test_two_names_for_one_key_are_refused():
     arrays = {name: np.zeros(2, np.float32) for name in ("classifier.1.bias", "classifier.bias")}
     with pytest.raises(ValueError, match="classifier.1.bias and classifier.bias would both be head.1.bias"):
@@ -205,6 +220,7 @@ def test_two_names_for_one_key_are_refused():
     ("weights.safetensors", {"net": "squeezenet1_1", "class_index": {"a": 0}}, "class_index has 1 classes, the weights have 7"),
     ("weights.safetensors", {"net": "squeezenet1_1", "net_options": {"depth": 3}}, "cannot be built with net_options"),
     ("weights.safetensors", {"net": "squeezenet1_1", "destination": "weights.h5"}, "a checkpoint's name ends in"),
+    ("weights.safetensors", {"net": "squeezenet1_1", "destination": "."}, "is a folder: name the checkpoint"),
     ("weights.onnx", {"net": "squeezenet1_1"}, "weights are read from files whose names end in .npz, .pth"),
 ])
 def test_a_mistake_is_answered_in_one_line(small, monkeypatch, name, options, message):

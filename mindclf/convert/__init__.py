@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from mindclf.checkpoint import card_path
 from mindclf.config import merge
 from mindclf.convert import keras, pytorch, tf_slim
 from mindclf.convert.foreign import write
@@ -37,9 +38,11 @@ def convert(source, destination=None, net="", **fields):
         raise ValueError(f"{source}: weights are read from files whose names end in {', '.join(READERS)}")
     if destination is None:
         destination = source.with_name(re.sub(r"(\.pth)?\.\w+$", ".ckpt", source.name))
-        if destination.exists():
+        if destination.exists() or card_path(destination).exists():
             raise ValueError(f"{destination} is there already: name the checkpoint that is to be written")
     destination = Path(destination)
+    if destination.is_dir():
+        raise ValueError(f"{destination} is a folder: name the checkpoint that is to be written")
     if destination.exists() and source.exists() and destination.samefile(source):
         raise ValueError(f"{source} cannot be written over: name another checkpoint")
     return write(READERS[source.suffix.lower()](source, net), source, destination, {name: config[name] for name in fields})

@@ -56,10 +56,12 @@ def place(source, arrays, key_of, layout=lambda name, key, value: value):
     for name, value in arrays.items():
         if value.dtype.kind != "f" and value.dtype.name != "bfloat16":
             raise ValueError(f"{source}: {name} is of type {value.dtype}, not a floating-point weight")
+        value = np.asarray(value, np.float32)
+        if not np.isfinite(value).all():
+            raise ValueError(f"{source}: {name} holds numbers that are not finite")
         key = key_of(name)
         if key in values:
             raise ValueError(f"{source} holds another net: {names[key]} and {name} would both be {key}")
-        value = np.asarray(value, np.float32)
         values[key] = value if key == name else layout(name, key, value)  # what has no place is named as it is in the file
         names[key] = name
     return values, names
@@ -90,7 +92,9 @@ def write(foreign, source, destination, given):
     options = {**foreign.net_options, **given.get("net_options", {})}
     with no_init_parameters():  # the file has all weights: none need be drawn
         net = create_net(foreign.net, num_classes or 1, **options)
-    net = net if num_classes else net.backbone
+    if not num_classes:
+        net = net.backbone
+        foreign.values = {key: value for key, value in foreign.values.items() if not key.startswith(HEAD_KEYS)}
     problems = misfits(net, foreign)
     if problems:
         raise ValueError(f"{source} does not fit {foreign.net}: {'; '.join(problems)}")
@@ -137,6 +141,6 @@ def _classes(num_classes, has_background, class_index):
         if len(classes) != num_classes:
             raise ValueError(f"class_index has {len(classes)} classes, the weights have {num_classes}")
         return classes
-    if has_background or num_classes == 1001:
+    if has_background:
         return ["background"] + [f"ImageNet class {index}" for index in range(1, num_classes)]
     return [f"{'ImageNet class' if num_classes == 1000 else 'class'} {index}" for index in range(num_classes)]

@@ -1,5 +1,7 @@
 """The networks. One paper, one file; `NETS` lists what `create_net` builds."""
 
+import inspect
+import math
 from functools import partial
 
 from mindclf.files import first_line
@@ -56,6 +58,10 @@ NETS = {
     "densenet201": partial(DenseNet, depth=201),
     "inception_v3": InceptionV3,
 }
+RANGES = {  # of options: (smallest, largest) value
+    "width_mult": (0.01, 16), "resolution_mult": (0.01, 16), "bn_epsilon": (1e-12, 1), "dropout": (0, 0.99),
+    "hidden_channels": (1, 65_536), "round_nearest": (1, 1024), "input_channel": (1, 65_536), "last_channel": (1, 65_536),
+}
 
 
 def create_net(name, num_classes, /, **options):
@@ -66,10 +72,30 @@ def create_net(name, num_classes, /, **options):
     if name not in NETS:
         raise ValueError(f"net={name!r} is not known; the nets are: {', '.join(NETS)}")
     build = NETS[name]
-    fixed = [option for option in options if option in getattr(build, "keywords", ())]  # partial would let them be replaced
     try:
-        if fixed:
-            raise ValueError(f"the name {name} says what {', '.join(fixed)} is")
-        return build(**options, num_classes=num_classes)
+        return build(num_classes=num_classes, **_checked(name, build, options))
     except (TypeError, ValueError, ArithmeticError) as error:
         raise ValueError(f"net {name} cannot be built with net_options={options}: {first_line(error)}") from None
+
+
+def _checked(name, build, options):
+    """`options` in the types and ranges that the net's class takes; a whole number will do for a fraction."""
+    fixed = getattr(build, "keywords", {})
+    known = {option: parameter.default for option, parameter in inspect.signature(build).parameters.items()
+             if option != "num_classes" and option not in fixed}
+    checked = {}
+    for option, value in options.items():
+        if option in fixed:
+            raise ValueError(f"the name {name} says what {option} is")
+        if option not in known:
+            raise ValueError(f"it has no option {option!r}; its options are: {', '.join(known) or 'none'}")
+        kind = type(known[option])
+        if kind is float and type(value) is int:
+            value = float(value)
+        if known[option] is not None and type(value) is not kind:
+            raise ValueError(f"{option}={value!r} must be of type {kind.__name__}")
+        low, high = RANGES.get(option, (-math.inf, math.inf))
+        if option in RANGES and not low <= value <= high:
+            raise ValueError(f"{option}={value} must lie between {low:g} and {high:g}")
+        checked[option] = value
+    return checked

@@ -168,7 +168,7 @@ class InceptionV3Backbone(nn.Cell):
             channels = out_channels
         self.lower = nn.SequentialCell(OrderedDict(**stem, **mixed_blocks(channels, LOWER)))
         self.upper = nn.SequentialCell(mixed_blocks(self.middle_channels, UPPER))
-        initialise(self)
+        initialise(self, mode="fan_in")  # over the fan-out, as in DenseNet, values pile up before batch norm has moved
 
     def construct(self, x):
         check_size(x, self.min_size)
@@ -205,6 +205,10 @@ class InceptionV3(ImageClassifier):
         backbone = InceptionV3Backbone()
         super().__init__(backbone, DenseHead(backbone.out_channels, num_classes, dropout))
         self.auxiliary = AuxiliaryHead(backbone.middle_channels, num_classes) if aux_logits else None
+
+    @property
+    def min_training_size(self):
+        return self.auxiliary.min_size if self.auxiliary else self.backbone.min_size
 
     def construct(self, x):
         if not self.training or self.auxiliary is None:

@@ -162,6 +162,11 @@ class ImageClassifier(nn.Cell):
         self.backbone = backbone
         self.head = head
 
+    @property
+    def min_training_size(self):
+        """The smallest height and width, in pixels, of pictures that the net can be trained on."""
+        return getattr(self.backbone, "min_size", 1)
+
     def construct(self, x):
         return self.head(self.backbone(x))
 

@@ -82,7 +82,8 @@ class MobileNetV2Backbone(nn.Cell):
         self.out_channels = make_divisible(last_channel * max(1.0, width_mult), round_nearest)
 
         layers = [ConvBNReLU(3, channels, stride=2, **norm)]
-        for expansion, stage_channels, repeats, first_stride in inverted_residual_setting or STAGES:
+        stages = STAGES if inverted_residual_setting is None else inverted_residual_setting
+        for expansion, stage_channels, repeats, first_stride in stages:
             out_channels = make_divisible(stage_channels * width_mult, round_nearest)
             for index in range(repeats):
                 stride = first_stride if index == 0 else 1

@@ -75,7 +75,7 @@ class SqueezeNetHead(nn.Cell):
     """A map for each class, averaged: (N, in_channels, h, w) -> logits (N, num_classes), which are 0 or more.
 
     `dropout` is the share of the input values that training sets to zero. The average comes after a ReLU, so nothing smaller
-    than the maps can stand in for them.
+    than the maps can stand in for them. Trained alone at a large rate, maps may fall silent for good: ReLU lets nothing back.
     """
 
     def __init__(self, in_channels=512, num_classes=1000, dropout=0.5):

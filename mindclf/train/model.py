@@ -22,8 +22,8 @@ class ClassifierLoss(nn.Cell):
 def create_model(net, config, learning_rates):
     """A Model that trains the unfrozen weights of `net`, one of `learning_rates` a step.
 
-    The loss is a ClassifierLoss. It is multiplied by config.loss_scale and the optimizer divides
-    the gradients by the same number; where the two differ, the step is wrong by that factor without a warning.
+    The loss is a ClassifierLoss. It is multiplied by config.loss_scale and the optimizer divides the gradients by the same
+    number; where the two differ, the step is wrong by that factor without a warning.
     """
     loss = ClassifierLoss(config.label_smoothing)
     optimizer = create_optimizer(net, config, learning_rates)

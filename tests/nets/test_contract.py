@@ -1,12 +1,13 @@
 """What every net of the table keeps, checked on each, and what PyTorch computes with the same weights (see tests/reference)."""
 
 import gzip
+import inspect
 import json
 
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Tensor
+from mindspore import Tensor, nn
 from mindspore.nn.utils import no_init_parameters
 
 from mindclf import device
@@ -132,6 +133,15 @@ def test_a_checkpoint_brings_every_weight_back(row, tmp_path):
             np.testing.assert_array_equal(p.asnumpy(), weight(p.name, p.shape), err_msg=p.name)
 
 
+@pytest.mark.parametrize("name", [name for name in NETS if "dropout" in inspect.signature(NETS[name]).parameters])
+def test_dropout_drops_what_it_is_told(name):
+    for dropout in (0.25, 0.5):
+        with no_init_parameters():
+            net = create_net(name, NUM_CLASSES, dropout=dropout)
+        shares = [cell.p for _, cell in net.cells_and_names() if isinstance(cell, nn.Dropout)]
+        assert shares and set(shares) == {dropout}
+
+
 @pytest.mark.parametrize("case", OPTIONS, ids=[case.name for case in OPTIONS])
 def test_logits_with_further_options_are_pytorchs(case, pynative):
     assert_logits(build(case)(images(case)).asnumpy(), np.array(REFERENCE[case.name]["logits"]))
@@ -146,14 +156,19 @@ def test_gradients_are_pytorchs(case, pynative):
 
     To 1e-6 for most nets. Where rounding moves a value across the kink of a ReLU, gradients before it change by up to a percent.
     """
-    has_dropout = any(type(cell).__name__ == "Dropout" for _, cell in build(case).cells_and_names())
-    net = build(case, **({"dropout": 0.0} if has_dropout else {})).set_train(True)
+    without = {"dropout": 0.0} if "dropout" in inspect.signature(NETS[case.net]).parameters else {}
+    net = build(case, **without).set_train(True)
     reference = REFERENCE[case.name]
     expected, first = reference["gradients"], reference["first_picture"]
     factors = Tensor(weight("loss", (4, NUM_CLASSES)))
     batch = Tensor(pictures(4, case.height, case.width, first))
     weights = net.trainable_params()
-    gradients = ms.value_and_grad(lambda batch: (net(batch) * factors).mean(), None, weights)(batch)[1]
+
+    def loss(batch):
+        outputs = net(batch)
+        return sum((logits * factors).mean() for logits in (outputs if isinstance(outputs, tuple) else [outputs]))
+
+    gradients = ms.value_and_grad(loss, None, weights)(batch)[1]
     assert {p.name for p in weights} == set(expected)
     longest = max(length for length, _ in expected.values())
     differences = []

@@ -9,7 +9,6 @@ from mindclf.nets import (
     MobileNetV2,
     MobileNetV2Backbone,
     MobileNetV2Head,
-    create_net,
     make_divisible,
     mobilenet_v2,
 )
@@ -154,21 +153,3 @@ def test_dropout_drops_a_fifth_not_four_fifths():
 @pytest.mark.parametrize(("value", "rounded"), [(32 * 0.35, 16), (16 * 0.35, 8), (24 * 0.75, 24), (1280 * 1.4, 1792), (3, 8)])
 def test_make_divisible_never_loses_a_tenth(value, rounded):
     assert make_divisible(value, 8) == rounded
-
-
-def test_create_net_names_what_it_does_not_know():
-    with pytest.raises(ValueError, match=r"net='resnet1001' is not known; the nets are: mobilenet_v1, mobilenet_v2, "):
-        create_net("resnet1001", 10)
-    with pytest.raises(ValueError, match="width_multi"):
-        create_net("mobilenet_v2", 10, width_multi=1)
-    for options in ({"round_nearest": 0}, {"inverted_residual_setting": 5}, {"last_channel": -8}, {"width_mult": "abc"}):
-        with pytest.raises(ValueError, match="net mobilenet_v2 cannot be built with net_options="):
-            create_net("mobilenet_v2", 10, **options)
-    with pytest.raises(ValueError, match="the name resnet18 says what depth is"):
-        create_net("resnet18", 10, depth=34)
-    with pytest.raises(ValueError, match="multiple values for .*num_classes"):
-        create_net("mobilenet_v2", 10, num_classes=3)
-    with pytest.raises(ValueError, match="width_mult=-1"):
-        create_net("mobilenet_v2", 10, width_mult=-1)
-    with pytest.raises(ValueError, match="pad_mode='valid'"):
-        create_net("mobilenet_v2", 10, pad_mode="valid")

@@ -43,6 +43,8 @@ CASES = [
     # Further options.
     Case("mobilenet_v1", 32, 33, PYTORCHCV, {"stem": "cifar"}),
     Case("mobilenet_v1", 65, 97, PYTORCHCV, {"width_mult": 0.5}),
+    Case("mobilenet_v1", 64, 98, PYTORCHCV, {"activation": "relu6", "pad_mode": "same", "bn_epsilon": 1e-3}),
+    Case("mobilenet_v2", 64, 98, TORCHVISION, {"pad_mode": "same", "bn_epsilon": 1e-3}),
     Case("mobilenet_v2", 65, 97, TORCHVISION, {"width_mult": 0.5}),
     Case("shufflenet_v1", 32, 33, FUNCTIONAL, {"stem": "cifar", "group": 1, "model_size": "0.5x"}),
     *(Case("shufflenet_v1", 64, 50, FUNCTIONAL, {"group": group, "model_size": size})
@@ -50,6 +52,7 @@ CASES = [
     Case("asymmnet_large", 64, 50, FUNCTIONAL, {"asymmrate": 0, "width_mult": 0.35}),
     Case("asymmnet_small", 64, 50, FUNCTIONAL, {"asymmrate": 2, "width_mult": 0.75}),
     Case("resnet18", 32, 33, TORCHVISION, {"stem": "cifar"}),
+    Case("resnet50", 65, 97, TORCHVISION, {"stride_on": "1x1", "bn_epsilon": 1.001e-5}),
     Case("vgg11", 224, 224, TORCHVISION),
-    Case("inception_v3", 111, 139, TORCHVISION, {"aux_logits": True}),
+    Case("inception_v3", 299, 299, TORCHVISION, {"aux_logits": True}, gradients=True),
 ]

@@ -3,7 +3,8 @@
     python tests/reference/make_reference.py       # needs torch==2.13.0, torchvision==0.28.0 and pytorchcv==0.0.74
 
 The tests then compare mindclf with these numbers, without PyTorch. Gradients are those of the mean over a batch of 4, in training
-mode and without dropout, of logits x a fixed random matrix; for each weight its length and its projection on a random direction.
+mode and without dropout, of logits x a fixed random matrix (with those of an auxiliary head added); for each weight its length
+and its projection on a random direction.
 They are computed in float64. Rounding to float32 moves a value now and then across the kink of a ReLU, which changes gradients by
 up to a percent; so of ten batches it takes the one for which PyTorch's float32 gradients agree best with its float64 ones, and
 says how well they do ("rounding").
@@ -61,8 +62,9 @@ def settled_gradients(module, keys, case):
 def gradients(module, keys, case, first):
     module.train().zero_grad()
     kind = next(module.parameters()).dtype
-    logits = module(torch.from_numpy(pictures(4, case.height, case.width, first)).to(kind))
-    (logits * torch.from_numpy(weight("loss", (4, NUM_CLASSES))).to(kind)).mean().backward()
+    outputs = module(torch.from_numpy(pictures(4, case.height, case.width, first)).to(kind))
+    factors = torch.from_numpy(weight("loss", (4, NUM_CLASSES))).to(kind)
+    sum((logits * factors).mean() for logits in (outputs if isinstance(outputs, tuple) else [outputs])).backward()
     return {keys[name]: parameter.grad.double().numpy() for name, parameter in module.named_parameters()}
 
 

@@ -22,10 +22,25 @@ def reference_net(case, num_classes):
     """(module, {name in its state dict: key of mindclf}) of a case; without dropout, so that training can be compared."""
     build = {"torchvision 0.28": torchvision_net, "pytorchcv 0.0.74": pytorchcv_net}.get(case.reference, functional_net)
     module, keys = build(case, num_classes)
-    for child in module.modules():
+    adapt(module, case.options)
+    return module, keys
+
+
+def adapt(module, options):
+    """No dropout, and what Keras and TensorFlow do otherwise: batch norm's epsilon, ReLU6, their padding, the early stride."""
+    for child in list(module.modules()):
         if isinstance(child, torch.nn.Dropout):
             child.p = 0.0
-    return module, keys
+        if isinstance(child, torch.nn.BatchNorm2d) and "bn_epsilon" in options:
+            child.eps = options["bn_epsilon"]
+        if isinstance(child, torch.nn.Conv2d) and options.get("pad_mode") == "same" and child.stride == (2, 2):
+            child.padding = (0, 0)
+            child.register_forward_pre_hook(lambda conv, inputs: (pad_same(inputs[0]),))
+        if type(child).__name__ == "Bottleneck" and options.get("stride_on") == "1x1":
+            child.conv1.stride, child.conv2.stride = child.conv2.stride, child.conv1.stride
+        for name, part in child.named_children():
+            if type(part) is torch.nn.ReLU and options.get("activation") == "relu6":
+                setattr(child, name, torch.nn.ReLU6())
 
 
 def torchvision_net(case, num_classes):
