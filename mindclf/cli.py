@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mindclf import __version__
 from mindclf.config import DEFAULTS, merge
+from mindclf.files import first_line
 
 USER_ERROR = 2
 PREDICT_CHUNK = 64         # pictures read at a time, or fewer:
@@ -36,7 +37,7 @@ def main(argv=None, config=None):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, OSError) as error:
-        print(f"mindclf: {error}", file=sys.stderr)
+        print(f"mindclf: {first_line(error)}", file=sys.stderr)  # MindSpore's own go on for twenty
         return USER_ERROR
     except KeyboardInterrupt:
         print("mindclf: stopped", file=sys.stderr)
@@ -262,6 +263,7 @@ def _checkpoint_and_card(arguments, config, is_recipe):
     return path, {
         "net": config.net, "net_options": config.net_options, "classes": check_class_index(config.class_index),
         "image_height": config.image_height, "image_width": config.image_width, "mean": mean, "std": std,
+        "crop_share": config.crop_share,
     }
 
 

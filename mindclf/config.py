@@ -22,6 +22,10 @@ DEFAULTS = EasyDict(
     image_width=224,                   # pixels
     mean=(),                           # RGB, on the 0 to 255 scale; () is what the pretrained weights want, else ImageNet's
     std=(),
+    crop_share=0.875,                  # part of height and width that evaluation sees: the centre; 1.0 is all of it
+    augment="resized_crop",            # of training pictures: "resized_crop" or, for small pictures, "padded_crop"
+    crop_padding=4,                    # "padded_crop": largest shift, in pixels
+    cutout=0,                          # "padded_crop": side of a square of the mean colour, in pixels; 0 is none
     scale=(0.08, 1.0),                 # part of the area that a training crop may have
     ratio=(0.75, 1.333),               # width over height that a training crop may have
     flip_prob=0.5,                     # of a mirror image
@@ -57,13 +61,15 @@ PHASE_FIELDS = ("layers", "epochs", "batch_size", "optimizer", "lr_max", "lr_end
 CHOICES = {
     "dataset": ("", "garbage26"),
     "on_bad_image": ("stop", "skip"),
+    "augment": ("resized_crop", "padded_crop"),
     "layers": ("all", "head"),
     "optimizer": ("momentum", "sgd", "adam", "adamw"),
     "device_target": ("auto", "CPU", "GPU", "Ascend"),
 }
 RANGES = {  # field: (smallest, largest) value
     "valid_fraction": (0, 0.9), "image_height": (32, 4096), "image_width": (32, 4096), "flip_prob": (0, 1),
-    "color_adjust": (0, 1), "epochs": (1, 100_000), "batch_size": (1, 65_536), "eval_batch_size": (1, 65_536), "lr_max": (0, 1e3),
+    "color_adjust": (0, 1), "crop_share": (0.1, 1), "crop_padding": (0, 4096), "cutout": (0, 4096), "epochs": (1, 100_000),
+    "batch_size": (1, 65_536), "eval_batch_size": (1, 65_536), "lr_max": (0, 1e3),
     "lr_end": (0, 1e3), "warmup_epochs": (0, 100_000), "momentum": (0, 1), "weight_decay": (0, 1e3), "label_smoothing": (0, 0.99),
     "cached_views": (0, 1000), "loss_scale": (1, 2**24), "seed": (0, 2**31 - 1),
 }

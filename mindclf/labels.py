@@ -38,6 +38,11 @@ GARBAGE = (
     ("Paint bucket", "油漆桶", "有害垃圾"),
 )
 
+# In the order of the labels in its files (batches.meta.txt), with Chinese names.
+CIFAR10_CHINESE = {"airplane": "飞机", "automobile": "汽车", "bird": "鸟", "cat": "猫", "deer": "鹿", "dog": "狗", "frog": "青蛙",
+                   "horse": "马", "ship": "船", "truck": "卡车"}
+CIFAR10 = tuple(CIFAR10_CHINESE)
+
 # The names under which the tutorial's readers know these tables.
 class_en = [english for english, _, _ in GARBAGE]
 class_cn = [chinese for _, chinese, _ in GARBAGE]
@@ -50,4 +55,4 @@ def describe(name):
     for english, chinese, category in GARBAGE:
         if english == name:
             return {"chinese": chinese, "category": CATEGORIES[category][0], "category_chinese": category}
-    return {}
+    return {"chinese": CIFAR10_CHINESE[name]} if name in CIFAR10_CHINESE else {}

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from mindspore import dataset as ds
 
 from mindclf.config import CHOICES
-from mindclf.dataset.pictures import whole_picture
+from mindclf.dataset.pictures import encoded_picture, whole_picture
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +26,15 @@ class Pictures:
     labels: tuple
     classes: tuple
 
+    raw_size = None  # encoded files, each of its own size
+
     def __len__(self):
         return len(self.paths)
+
+    def source(self, shuffle):
+        """Rows of (encoded image, label); with shuffle=True in a new order each epoch."""
+        return ds.GeneratorDataset(_Reader(self), ["image", "label"], shuffle=shuffle, num_parallel_workers=1,
+                                   python_multiprocessing=False)
 
     def take(self, indices):
         """The pictures at `indices`."""
@@ -43,6 +51,19 @@ class Pictures:
             held_out.extend(rng.permutation(members)[:count].tolist())
         kept = sorted(set(range(len(self))) - set(held_out))
         return self.take(kept), self.take(sorted(held_out))
+
+
+class _Reader:
+    """Random access to the encoded bytes and the label of each picture, as GeneratorDataset wants it."""
+
+    def __init__(self, pictures):
+        self.pictures = pictures
+
+    def __len__(self):
+        return len(self.pictures)
+
+    def __getitem__(self, index):
+        return encoded_picture(self.pictures.paths[index]), np.int32(self.pictures.labels[index])
 
 
 @dataclass(frozen=True)

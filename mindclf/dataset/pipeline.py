@@ -3,13 +3,9 @@
 import os
 from pathlib import Path
 
-import numpy as np
-from mindspore import dataset as ds
-
 from mindclf.config import DEFAULTS, pixel_statistics
 from mindclf.dataset.folder import read_folder
-from mindclf.dataset.pictures import encoded_picture
-from mindclf.dataset.transforms import eval_transforms, train_transforms
+from mindclf.dataset.transforms import eval_transforms, padded_crop_transforms, train_transforms
 
 
 def create_dataset(dataset_path, config, training=True):
@@ -31,42 +27,32 @@ def train_pipeline(pictures, config):
     batch_size = config["batch_size"]
     if len(pictures) < batch_size:
         raise ValueError(f"batch_size={batch_size} is more than the {len(pictures)} training pictures")
-    return _pipeline(pictures, _train_operations(config), batch_size, shuffle=True, drop_remainder=True)
+    operations = _train_operations(pictures, config)
+    return _pipeline(pictures, operations, batch_size, shuffle=True, drop_remainder=True)
 
 
 def augmented_pipeline(pictures, config):
     """All of `pictures` in their order, each as one random training view: what the feature cache stores."""
-    return _pipeline(pictures, _train_operations(config), config["eval_batch_size"], shuffle=False, drop_remainder=False)
+    operations = _train_operations(pictures, config)
+    return _pipeline(pictures, operations, config["eval_batch_size"], shuffle=False, drop_remainder=False)
 
 
 def eval_pipeline(pictures, config):
     """All of `pictures` in their order, the last batch as short as it comes. A card will do for `config`."""
     config = {**DEFAULTS, **config}
-    operations = eval_transforms(*_size_and_statistics(config))
+    operations = eval_transforms(*_size_and_statistics(config), config["crop_share"], pictures.raw_size)
     return _pipeline(pictures, operations, config["eval_batch_size"], shuffle=False, drop_remainder=False)
 
 
-class _Reader:
-    """Random access to the encoded bytes and the label of each picture, as GeneratorDataset wants it."""
-
-    def __init__(self, pictures):
-        self.pictures = pictures
-
-    def __len__(self):
-        return len(self.pictures)
-
-    def __getitem__(self, index):
-        return encoded_picture(self.pictures.paths[index]), np.int32(self.pictures.labels[index])
-
-
 def _pipeline(pictures, operations, batch_size, shuffle, drop_remainder):
-    source = ds.GeneratorDataset(_Reader(pictures), ["image", "label"], shuffle=shuffle, num_parallel_workers=1,
-                                 python_multiprocessing=False)
     workers = min(os.cpu_count(), 8)  # MindSpore refuses more workers than cores
-    return source.map(operations, "image", num_parallel_workers=workers).batch(batch_size, drop_remainder)
+    return pictures.source(shuffle).map(operations, "image", num_parallel_workers=workers).batch(batch_size, drop_remainder)
 
 
-def _train_operations(config):
+def _train_operations(pictures, config):
+    if config["augment"] == "padded_crop":
+        return padded_crop_transforms(*_size_and_statistics(config), config["crop_padding"], config["flip_prob"],
+                                      config["color_adjust"], config["cutout"], pictures.raw_size)
     return train_transforms(*_size_and_statistics(config), config["scale"], config["ratio"], config["flip_prob"],
                             config["color_adjust"])
 

@@ -73,6 +73,7 @@ def _identity(backbone, pictures, config):
     for path, label in zip(pictures.paths, pictures.labels):
         status = Path(path).stat()
         digest.update(f"{Path(path).absolute()} {status.st_size} {status.st_mtime_ns} {label}\n".encode())
-    fields = ("image_height", "image_width", "mean", "std", "scale", "ratio", "flip_prob", "color_adjust", "net", "net_options")
+    fields = ("image_height", "image_width", "mean", "std", "crop_share", "augment", "crop_padding", "cutout", "scale", "ratio",
+              "flip_prob", "color_adjust", "net", "net_options")
     digest.update(repr([config[field] for field in fields]).encode())
     return digest.hexdigest()[:16]

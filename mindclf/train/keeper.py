@@ -80,7 +80,7 @@ def make_card(config, splits, weights_origin, device):
         "classes_chinese": [entry.get("chinese", "") for entry in known],
         "categories": [entry.get("category", "") for entry in known],
         "image_height": config.image_height, "image_width": config.image_width,
-        "mean": list(config.mean), "std": list(config.std),
+        "mean": list(config.mean), "std": list(config.std), "crop_share": config.crop_share,
         "data": {"origin": splits.origin, "path": splits.path, "train": len(splits.train), "held_out": len(splits.valid),
                  "test": len(splits.test)},
         "start": weights_origin, "command": command_line(), "seed": config.seed,
