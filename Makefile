@@ -1,5 +1,6 @@
 # make demo   trains the garbage sorter and shows how good it is     make test   runs the tests
 # make check  looks for mistakes in the code                         make clean  removes what these made
+# make bench  measures speed (TORCH_PYTHON=a Python with PyTorch)    make sanitize  checks the C kernels' memory accesses
 # Each sets up .venv first, with the first Python of 3.10 to 3.12 that answers (or PYTHON=...).
 
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.10 python; do \
@@ -12,7 +13,7 @@ ifneq ($(wildcard ../shared/data),)
 export MINDCLF_DATA ?= ../shared
 endif
 
-.PHONY: demo test check clean
+.PHONY: demo test check sanitize bench clean
 
 demo: $(VENV)/installed
 	$(RUN) recipes/garbage_mobilenet_v2.py train
@@ -20,10 +21,31 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(RUN) -m pytest
 
+bench: $(VENV)/installed
+	$(RUN) benchmarks/speed.py $(if $(TORCH_PYTHON),--torch-python $(TORCH_PYTHON))
+
 check: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 
-$(VENV)/installed: setup.py pyproject.toml
+# Each variant that this processor runs, checked for addresses out of bounds and for undefined behaviour.
+SANITIZE := -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -Wall -Wextra -Wno-psabi -pthread
+KERNELS := $(wildcard mindclf/kernels/*.c)
+FLAGS_portable :=
+FLAGS_avx2 := -mavx2 -mfma
+FLAGS_avx512 := $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl
+VARIANTS := portable $(shell grep -qw avx2 /proc/cpuinfo 2>/dev/null && echo avx2) $(shell grep -qw avx512vl /proc/cpuinfo 2>/dev/null && echo avx512)
+
+sanitize:
+	@mkdir -p build; echo 'int main(void) { return 0; }' > build/probe.c; \
+	if ! $(CC) $(SANITIZE) build/probe.c -o build/probe 2>/dev/null; then \
+		echo "sanitize: skipped, for $(CC) cannot link with -fsanitize=address,undefined"; exit 0; \
+	fi; \
+	for variant in $(VARIANTS); do $(MAKE) --no-print-directory build/check_$$variant && ./build/check_$$variant || exit 1; done
+
+build/check_%: tests/kernels/check_kernels.c $(KERNELS) $(wildcard mindclf/kernels/*.h)
+	$(CC) $(SANITIZE) $(FLAGS_$*) tests/kernels/check_kernels.c $(KERNELS) -o $@ -lm
+
+$(VENV)/installed: setup.py pyproject.toml $(wildcard mindclf/kernels/*.[ch])
 	@test -n "$(PYTHON)" || { echo "mindclf needs Python 3.10, 3.11 or 3.12: install one, or name it with PYTHON=..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[dev,onnx]'

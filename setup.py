@@ -1,12 +1,39 @@
-"""Packaging of mindclf. The checkpoints at the top of the clone are installed inside the package, as mindclf/checkpoints."""
+"""Packaging of mindclf. The checkpoints at the top of the clone are installed inside the package, as mindclf/checkpoints.
 
+The CPU kernels of mindclf/kernels are compiled where there is a C compiler, once for each instruction set. Where there is none,
+or it fails, mindclf is installed without them and nets run on MindSpore's own operators.
+"""
+
+import platform
 import re
+import sys
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "mindclf" / "__init__.py").read_text(encoding="utf-8"))[1]
+
+KERNELS = Path("mindclf") / "kernels"
+VARIANTS = {"portable": []}
+if platform.machine().lower() in ("x86_64", "amd64"):
+    avx2 = ["-mavx2", "-mfma"]
+    avx512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
+    VARIANTS |= {"avx2": avx2, "avx512": avx2 + avx512}
+
+
+def kernels():
+    """The kernels' libraries; plain ones without a Python module inside. MindSpore takes them on Linux only."""
+    if sys.platform != "linux":
+        return []
+    # Threads sleep inside the code between two kernels, so it may never be unloaded: nodelete.
+    return [Extension(f"mindclf.kernels._{variant}", sorted(str(path) for path in KERNELS.glob("*.c")),
+                      depends=sorted(str(path) for path in KERNELS.glob("*.h")), libraries=["m"], optional=True,
+                      extra_compile_args=["-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math",
+                                          "-fvisibility=hidden", "-pthread", "-Wno-psabi", *flags],
+                      extra_link_args=["-pthread", "-Wl,-z,nodelete"])
+            for variant, flags in VARIANTS.items()]
+
 
 setup(
     name="mindclf",
@@ -18,7 +45,8 @@ setup(
     python_requires=">=3.10,<3.13",  # the Pythons that the MindSpore wheel is built for
     packages=find_packages(include=["mindclf", "mindclf.*"]) + ["mindclf.checkpoints"],
     package_dir={"mindclf.checkpoints": "checkpoints"},
-    package_data={"mindclf.checkpoints": ["*.ckpt", "*.json"]},
+    package_data={"mindclf.checkpoints": ["*.ckpt", "*.json"], "mindclf.kernels": ["*.c", "*.h"]},
+    ext_modules=kernels(),
     install_requires=[
         "mindspore>=2.10,<2.11",
         "numpy>=1.26,<2",  # with numpy 2 the MindSpore wheel fails at its first ops.mean
@@ -29,7 +57,7 @@ setup(
     ],
     extras_require={
         "convert": ["h5py>=3.9"],  # weights of Keras
-        "dev": ["pytest>=8", "ruff>=0.6", "h5py>=3.9"],
+        "dev": ["pytest>=8", "ruff>=0.6", "h5py>=3.9", "hypothesis>=6"],
         "notebooks": ["notebook>=7"],
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
         "torch": ["torch>=2.6"],  # .pth files; .safetensors need no PyTorch

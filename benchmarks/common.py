@@ -28,7 +28,8 @@ def require_photos(origin):
 
 
 def write_result(script, result):
-    """Writes the result of a script beside it, as JSON."""
+    """Writes the result of a script beside it, as JSON; or to the .json file that `script` names."""
     path = Path(script).with_suffix(".json")
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"written: {path.name}")

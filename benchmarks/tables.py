@@ -21,6 +21,9 @@ WORDS = {
         "duplicates": "| the same without {count} test photos that resemble a training photo | {top1:.1%} | {interval} | | "
                       "`benchmarks/near_duplicates.py` |",
         "traps": "| run | top-1, mean of {runs} seeds (range) | against corrected |",
+        "speed": "| {cores} cores, ms | stock MindSpore | capped | **mindclf** | PyTorch | ONNX Runtime "
+                 "| mindclf / PyTorch | mindclf / ONNX Runtime |",
+        "step": {"train": "{net}, {size} px, training step of {batch}", "infer": "{net}, {size} px, inference of {batch}"},
         "to": "to",
     },
     "README_CN.md": {
@@ -32,6 +35,9 @@ WORDS = {
         "duplicates": "| 同上，去掉 {count} 张与训练照片相似的测试照片 | {top1:.1%} | {interval} | | "
                       "`benchmarks/near_duplicates.py` |",
         "traps": "| 运行 | top-1，{runs} 个种子的平均（范围） | 与修正后相比 |",
+        "speed": "| {cores} 核，毫秒 | 未调优的 MindSpore | 限制指令集 | **mindclf** | PyTorch | ONNX Runtime "
+                 "| mindclf / PyTorch | mindclf / ONNX Runtime |",
+        "step": {"train": "{net}，{size} 像素，{batch} 张的训练步", "infer": "{net}，{size} 像素，{batch} 张的推理"},
         "to": "至",
     },
 }
@@ -107,6 +113,30 @@ def traps(document):
         cost = "" if name == "corrected" else f"{100 * (mean - corrected):+.1f}"
         shown = CHINESE_TRAPS[name] if chinese else name
         rows.append(f"| {shown} | {mean:.1%} ({min(values):.1%} {words['to']} {max(values):.1%}) | {cost} |")
+    return "\n".join(rows)
+
+
+def speed(document):
+    """A line for each task of each net: medians in ms, and ratios of mindclf's time with their quartiles."""
+    words, measured = WORDS[document], read("benchmarks/results/speed.json")
+
+    def milliseconds(row, *names):
+        times = [row["seconds"][name]["median"] for name in names if name in row["seconds"]]
+        return f"{1000 * min(times):,.0f}" if times else ""
+
+    def ratio(row, name):
+        if name not in row["ratios"]:
+            return ""
+        low, high = row["ratios"][name]["quartiles"]
+        return f"{row['ratios'][name]['median']:.2f} ({low:.2f} {words['to']} {high:.2f})"
+
+    rows = [words["speed"].format(cores=measured["usable_cores"]), "|---|---|---|---|---|---|---|---|"]
+    for row in measured["steps"]:
+        step = words["step"][row["task"]].format(net=row["title"], size=row["size"], batch=row["batch_size"])
+        cells = [step, milliseconds(row, "stock"), milliseconds(row, "capped"), f"**{milliseconds(row, 'mindclf')}**",
+                 milliseconds(row, "torch", "torch channels-last"), milliseconds(row, "onnxruntime"),
+                 ratio(row, "better torch"), ratio(row, "onnxruntime")]
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 

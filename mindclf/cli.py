@@ -82,6 +82,8 @@ def _parser(is_recipe):
                               "not tell: image_height, image_width, mean, std, net_options.x, class_index")
         sub.add_argument("--net", default="", help="one of those that `mindclf nets` lists; not needed for .npz")
         sub.set_defaults(destination=None)
+        sub = add("doctor", _doctor, "say what mindclf runs on here: versions, device, kernels, memory, data")
+        sub.add_argument("--json", action="store_true", help="one JSON object")
         add("nets", _nets, "list the nets, with their trainable parameters for 1000 classes")
         sub = add("summary", _summary, "show a net's layers: output shapes, parameters, multiply-accumulates (MACs), memory")
         sub.add_argument("net", metavar="NET", help="one of those that `mindclf nets` lists")
@@ -197,6 +199,17 @@ def _convert(arguments, config, is_recipe):
 
     given = {text.partition("=")[0].partition(".")[0] for text in arguments.fields}
     print(convert(arguments.source, arguments.destination, arguments.net, **{name: config[name] for name in given}))
+    return 0
+
+
+def _doctor(arguments, config, is_recipe):
+    from mindclf.doctor import describe, examine
+
+    facts = examine()
+    if arguments.json:
+        print(json.dumps(facts, ensure_ascii=False))
+    else:
+        _print_table(describe(facts))
     return 0
 
 

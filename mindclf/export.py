@@ -6,6 +6,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
+from mindclf import kernels
 from mindclf.checkpoint import CARD_FORMAT, card_path, load_net, save_checkpoint
 from mindclf.files import replacing, sha256, write_json
 
@@ -27,7 +28,8 @@ def export(checkpoint, file_format, destination=None, card=None):
     destination = Path(destination) if destination else Path(checkpoint).with_suffix(suffix)
     if destination.suffix != suffix:
         raise ValueError(f"{destination}: the name of a {file_format} file ends in {suffix}")
-    net, card = load_net(checkpoint, card)
+    with kernels.off():  # other runtimes know only MindSpore's operators
+        net, card = load_net(checkpoint, card)
     if file_format == "safetensors":
         return save_checkpoint(net, destination, card)
     destination.parent.mkdir(parents=True, exist_ok=True)

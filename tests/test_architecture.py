@@ -12,15 +12,15 @@ import mindclf
 
 PACKAGE = Path(mindclf.__file__).parent
 ALLOWED = {  # parts of mindclf that the files of a part may import; parts that are not listed may import anything
-    "nets": {"nets", "files"},
+    "nets": {"nets", "files", "device", "kernels"},
     "dataset": {"dataset", "config", "labels", "files"},
-    "config": {"labels"}, "labels": set(), "files": set(), "device": set(),
+    "config": {"labels"}, "labels": set(), "files": set(), "device": set(), "kernels": set(),
     "evaluate": set(),
     "checkpoint": {"nets", "files"},
     "convert": {"convert", "nets", "dataset", "checkpoint", "config", "files"},
     "pretrained": {"nets", "dataset", "checkpoint", "config", "convert", "device"},
     "predict": {"dataset", "checkpoint", "evaluate", "labels", "pretrained"},
-    "export": {"checkpoint", "files"},
+    "export": {"checkpoint", "files", "kernels"},
     "plots": {"dataset", "evaluate"},
     "summary": {"nets", "device"},
     "train": {"train", "nets", "dataset", "checkpoint", "config", "device", "evaluate", "files", "labels", "plots", "pretrained"},

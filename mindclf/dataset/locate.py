@@ -33,10 +33,9 @@ def find_garbage26():
 
     Drawings are made in data/garbage26_drawn when the photos are in neither place and cannot be downloaded.
     """
-    for root in _roots():
-        for name in GARBAGE26_FOLDERS:
-            if (root / name / "train").is_dir() and (root / name / "test").is_dir():
-                return Found(root / name, "photos of the garbage sorting tutorial")
+    folder = garbage26_on_disk()
+    if folder:
+        return Found(folder, "photos of the garbage sorting tutorial")
     try:
         folder = _download_zip(GARBAGE26_URL, "data_en", "train")
         return Found(folder, f"photos downloaded from {GARBAGE26_URL}")
@@ -48,16 +47,26 @@ def find_garbage26():
 
 def find_imagenet_mobilenet_v2():
     """The file with ImageNet weights of MobileNetV2 as `Found` (.ckpt or TF-slim .npz), or None if there is none to be had."""
-    for root in _roots():
-        for name in IMAGENET_FILES:
-            if (root / name).is_file():
-                return Found(root / name, "ImageNet weights")
+    file = imagenet_on_disk()
+    if file:
+        return Found(file, "ImageNet weights")
     try:
         folder = _download_zip(IMAGENET_URL, "mobilenetV2-200_1067", "**/*.ckpt")
     except ConnectionError as error:
         log.warning("%s", error)
         return None
     return Found(next(folder.glob("**/*.ckpt")), f"ImageNet weights downloaded from {IMAGENET_URL}")
+
+
+def garbage26_on_disk():
+    """The folder with the photos of the garbage set in data/ or in $MINDCLF_DATA, or None."""
+    folders = (root / name for root in _roots() for name in GARBAGE26_FOLDERS)
+    return next((folder for folder in folders if (folder / "train").is_dir() and (folder / "test").is_dir()), None)
+
+
+def imagenet_on_disk():
+    """The file with ImageNet weights of MobileNetV2 in data/ or in $MINDCLF_DATA, or None."""
+    return next((root / name for root in _roots() for name in IMAGENET_FILES if (root / name).is_file()), None)
 
 
 def _roots():

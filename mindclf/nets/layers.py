@@ -1,7 +1,10 @@
 """Building blocks that several nets share, the contract that every net keeps, and the true freeze."""
 
+import mindspore as ms
 from mindspore import nn, ops
 from mindspore.common.initializer import HeNormal, Normal, initializer
+
+from mindclf import kernels
 
 PAD_MODES = ("pad", "same")
 HEAD_KEYS = ("head.", "classifier.", "auxiliary.")  # what the keys of heads begin with; no backbone has such keys
@@ -42,8 +45,36 @@ def conv2d(in_channels, out_channels, kernel_size, stride=1, groups=1, pad_mode=
         padding = 0
     elif padding is None:
         padding = (kernel_size - 1) // 2
-    return nn.Conv2d(in_channels, out_channels, kernel_size, stride, pad_mode=pad_mode, padding=padding, group=groups,
-                     has_bias=has_bias)
+    return Conv2d(in_channels, out_channels, kernel_size, stride, pad_mode=pad_mode, padding=padding, group=groups,
+                  has_bias=has_bias)
+
+
+def convolution(out_channels, kernel_size, stride, pad_mode, padding, depthwise=False):
+    """(operator, settings) of the CPU kernel for such a convolution, or (None, None) where kernels are not in use or lack it.
+
+    `kernel_size` and `stride` are pairs. Takes float32 only. operator(x, weight, settings) has no bias.
+    """
+    padding = kernels.SAME if pad_mode == "same" else padding
+    if not kernels.in_use() or not kernels.can_convolve(kernel_size, stride, padding):
+        return None, None
+    depthwise = depthwise and kernel_size in ((3, 3), (5, 5)) and stride[0] in (1, 2)
+    return kernels.convolution(out_channels, kernel_size, stride[0], padding, depthwise)
+
+
+class Conv2d(nn.Conv2d):
+    """nn.Conv2d that runs as a CPU kernel of mindclf where that can be. Make it with `conv2d`."""
+
+    def __init__(self, in_channels, out_channels, kernel_size, stride, pad_mode, padding, group, has_bias):
+        super().__init__(in_channels, out_channels, kernel_size, stride, pad_mode, padding, group=group, has_bias=has_bias)
+        self.kernel, self.settings = convolution(out_channels, self.kernel_size, self.stride, pad_mode, padding,
+                                                 depthwise=in_channels == out_channels == group)
+        self.fp16 = self.bf16 = False  # to_float sets them
+
+    def construct(self, x):
+        if self.kernel is None or self.fp16 or self.bf16 or x.dtype != ms.float32:
+            return super().construct(x)
+        output = self.kernel(x, self.weight, self.settings)
+        return self.bias_add(output, self.bias) if self.has_bias else output
 
 
 class HSwish(nn.Cell):
@@ -72,15 +103,30 @@ ACTIVATIONS = {None: nn.Identity, "relu": nn.ReLU, "relu6": nn.ReLU6, "hswish": 
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch norm and then an activation: None, "relu", "relu6" or "hswish". The shape (N, channels, H, W) stays."""
+    """Batch norm and then an activation: None, "relu", "relu6" or "hswish". The shape (N, channels, H, W) stays.
+
+    Both are one CPU kernel of mindclf where that can be.
+    """
 
     def __init__(self, channels, activation=None, eps=1e-5):
         super().__init__(channels, eps=eps)
         check_choice("activation", activation, ACTIVATIONS)
         self.activation = ACTIVATIONS[activation]()
+        self.fp16 = self.bf16 = False  # to_float sets them
+        self.has_kernel = kernels.in_use()
+        if self.has_kernel:
+            self.train_kernel, self.infer_kernel, self.settings = kernels.batch_norm(eps, 1 - self.momentum, activation)
 
     def construct(self, x):
-        return self.activation(super().construct(x))
+        if not self.has_kernel or self.fp16 or self.bf16 or x.dtype != ms.float32 or x.ndim != 4:
+            return self.activation(super().construct(x))
+        learns = self.training if self.use_batch_statistics is None else self.use_batch_statistics
+        if not learns:
+            return self.infer_kernel(x, self.gamma, self.beta, self.moving_mean, self.moving_variance, self.settings)
+        y, _, _, mean, variance = self.train_kernel(x, self.gamma, self.beta, self.moving_mean, self.moving_variance,
+                                                    self.settings)
+        y = ops.depend(y, ops.assign(self.moving_mean, mean))
+        return ops.depend(y, ops.assign(self.moving_variance, variance))
 
 
 class MaxPool(nn.Cell):

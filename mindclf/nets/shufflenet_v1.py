@@ -6,7 +6,7 @@ The public names, arguments and checkpoint keys are those of MindSpore's Shuffle
 import mindspore as ms
 from mindspore import nn, ops
 
-from mindclf.nets.layers import BatchNorm, DenseHead, ImageClassifier, check_choice, conv2d, initialise
+from mindclf.nets.layers import BatchNorm, DenseHead, ImageClassifier, check_choice, conv2d, convolution, initialise
 
 STAGE_CHANNELS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}  # groups: channels of stage 2 at 1.0x; stages 3 and 4 double them
 STAGE_REPEATS = (4, 8, 4)
@@ -34,23 +34,29 @@ class GroupConv(nn.Cell):
                       has_bias=has_bias)
             for _ in range(groups)
         ])
-        self.convolve = ops.Conv2D(out_channels, self.convs[0].kernel_size, pad_mode=pad_mode, pad=pad, stride=(stride, stride),
-                                   group=groups)
+        first = self.convs[0]
+        self.convolve = ops.Conv2D(out_channels, first.kernel_size, pad_mode=pad_mode, pad=pad, stride=first.stride, group=groups)
+        self.fp16 = self.bf16 = False  # to_float sets them
+        self.kernel, self.settings = convolution(out_channels, first.kernel_size, first.stride, pad_mode, pad)
 
     def construct(self, x):
-        if self.native:
+        if self.native or self._has_kernel_for(x):
             return self._joined(x)
         outputs = ()
         for conv, part in zip(self.convs, ops.chunk(x, self.groups, axis=1)):
             outputs += (conv(part),)
         return ops.concat(outputs, axis=1)
 
+    def _has_kernel_for(self, x):
+        return self.kernel is not None and not self.fp16 and not self.bf16 and x.dtype == ms.float32
+
     def _joined(self, x):
         weights, biases = (), ()
         for conv in self.convs:
             weights += (conv.weight,)
             biases += (conv.bias,)
-        x = self.convolve(x, ops.concat(weights))
+        weight = ops.concat(weights)
+        x = self.kernel(x, weight, self.settings) if self._has_kernel_for(x) else self.convolve(x, weight)
         return x + ops.concat(biases).reshape(1, -1, 1, 1) if self.has_bias else x
 
 

@@ -1,0 +1,204 @@
+"""The CPU kernels of mindclf: which library of them is in use and why, and MindSpore operators that call it.
+
+setup.py compiles the C sources beside this file once for each instruction set. `status` says what this process uses. Layers
+(mindclf.nets.layers) ask `in_use` when they are made and call `convolution` and `batch_norm`; where kernels are not in use they
+take MindSpore's own operators, which compute the same.
+
+MINDCLF_KERNELS=0 turns the kernels off; avx512, avx2 or portable asks for that variant.
+"""
+
+import contextlib
+import ctypes
+import functools
+import os
+import platform
+from pathlib import Path
+
+import mindspore as ms
+from mindspore import Tensor, ops
+
+# Variant: the flags in /proc/cpuinfo that a processor must have to run it; the fastest first.
+VARIANTS = {"avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"}, "avx2": {"avx2", "fma"}, "portable": set()}
+ACTIVATIONS = {None: 0, "relu": 1, "relu6": 2, "hswish": 3}  # as in batch_norm.c
+MAX_TAPS = 128  # as in convolution.c
+SAME = -1  # stands for the padding of TensorFlow, as in entry.h
+
+_off = 0
+
+
+@contextlib.contextmanager
+def off():
+    """Layers that are made inside the block use MindSpore's own operators. Exported files need that: they know no kernels."""
+    global _off
+    _off += 1
+    try:
+        yield
+    finally:
+        _off -= 1
+
+
+def in_use():
+    """Whether layers that are made now use the kernels."""
+    return status()[0]
+
+
+def status():
+    """(in use, instruction set, reason): True, "avx512", "avx2" or "portable", why that one; or False, "", why not."""
+    if _off:
+        return False, "", "turned off for now, as for export"
+    target = ms.get_context("device_target")
+    if target != "CPU":
+        return False, "", f"the device is {target}; the kernels are for CPU"
+    variant, reason = _choose(os.environ.get("MINDCLF_KERNELS", ""))
+    return bool(variant), variant, reason
+
+
+@functools.cache
+def _choose(wanted):
+    """(variant, why) that MINDCLF_KERNELS=wanted gives on this machine; ("", why) if none."""
+    if wanted == "0":
+        return "", "turned off by MINDCLF_KERNELS=0"
+    if wanted not in ("", "1", *VARIANTS):
+        raise ValueError(f"MINDCLF_KERNELS={wanted!r} is not known; expected one of 0, 1, {', '.join(VARIANTS)}")
+    if platform.system() != "Linux":
+        return "", "MindSpore has operators of one's own on Linux only"
+    if not any(map(library, VARIANTS)):
+        return "", "they are not compiled; that needs gcc when mindclf is installed"
+    flags = _processor_flags()
+    reasons = []
+    for variant, needed in VARIANTS.items():
+        if wanted in VARIANTS and variant != wanted:
+            continue
+        if not needed <= flags:
+            reasons.append(f"{variant}: this processor lacks {', '.join(sorted(needed - flags))}")
+        elif (problem := _problem_of(variant)) is not None:
+            reasons.append(f"{variant}: {problem}")
+        else:
+            reasons.insert(0, "asked for by MINDCLF_KERNELS" if wanted == variant else "the fastest that fits")
+            return variant, "; ".join(reasons)
+    return "", "; ".join(reasons)
+
+
+def _processor_flags(cpuinfo=Path("/proc/cpuinfo")):
+    if platform.machine().lower() not in ("x86_64", "amd64") or not cpuinfo.exists():
+        return set()
+    lines = (line for line in cpuinfo.read_text(encoding="utf-8").splitlines() if line.startswith("flags"))
+    return set(next(lines, "").split())
+
+
+def available(variant):
+    """Whether a variant is compiled and runs on this processor."""
+    return VARIANTS[variant] <= _processor_flags() and _problem_of(variant) is None
+
+
+def library(variant):
+    """The path of the compiled library of a variant, or None if it was not compiled."""
+    return next(iter(sorted(Path(__file__).parent.glob(f"_{variant}.*so"))), None)
+
+
+def _problem_of(variant):
+    path = library(variant)
+    if path is None:
+        return "not compiled"
+    try:
+        ctypes.CDLL(str(path))
+    except OSError as error:
+        return f"cannot be loaded: {error}"
+    return None
+
+
+def _operator(name, settings, shape, outputs, bprop=None):
+    """The MindSpore operator of a C function; `shape` makes the output shapes from the input shapes. All outputs are float32.
+
+    MindSpore takes operators of equal attributes for one, and then their shapes too: the settings have to be an attribute.
+    """
+    function = f"{library(_choose(os.environ.get('MINDCLF_KERNELS', ''))[0])}:{name}"
+    operator = ops.Custom(function, shape, ms.float32 if outputs == 1 else (ms.float32,) * outputs, "aot", bprop=bprop)
+    operator.add_prim_attr("settings", str(settings))
+    return operator
+
+
+def can_convolve(kernel_size, stride, padding):
+    """Whether `convolution` computes such a convolution: one stride for both axes, and not too large a window."""
+    height, width = kernel_size
+    return stride[0] == stride[1] and height * width <= MAX_TAPS and padding < min(height, width)
+
+
+@functools.cache
+def convolution(out_channels, kernel_size, stride, padding, depthwise=False):
+    """(operator, settings): operator(x, weight, settings) is the convolution of (N, C, H, W) without bias.
+
+    `stride` is an int; `padding` counts the zeros on each side, or is SAME. The number of groups follows from the shapes.
+    `depthwise` takes the kernels for a group a channel, which have 3 x 3 and 5 x 5 windows and strides 1 and 2.
+    """
+    values = (stride, padding)
+    settings = Tensor(values, ms.int32)
+    height, width = kernel_size
+
+    def extent(size, window):
+        return -(-size // stride) if padding == SAME else (size + 2 * padding - window) // stride + 1
+
+    def output_shape(x, weight, settings):
+        return x[0], out_channels, extent(x[2], height), extent(x[3], width)
+
+    def shape_of_x(x, weight, settings, dy):
+        return x
+
+    def shape_of_weight(x, weight, settings, dy):
+        return weight
+
+    def shape_of_both(x, weight, settings, dy):
+        return x, weight
+
+    if depthwise:
+        backward = _operator("depthwise_backward", values, shape_of_both, 2)
+
+        def bprop(x, weight, settings, out, dout):
+            dx, dweight = backward(x, weight, settings, dout)
+            return dx, dweight, ops.zeros_like(settings)
+
+        return _operator("depthwise_forward", values, output_shape, 1, bprop), settings
+
+    # Two operators: MindSpore then leaves out the gradient that nobody asks for, as that of the pictures.
+    input_gradient = _operator("convolution_input_gradient", values, shape_of_x, 1)
+    weight_gradient = _operator("convolution_weight_gradient", values, shape_of_weight, 1)
+
+    def bprop(x, weight, settings, out, dout):
+        return (input_gradient(x, weight, settings, dout), weight_gradient(x, weight, settings, dout),
+                ops.zeros_like(settings))
+
+    return _operator("convolution_forward", values, output_shape, 1, bprop), settings
+
+
+@functools.cache
+def batch_norm(eps, momentum, activation):
+    """(train, infer, settings) for batch norm and then an activation of ACTIVATIONS.
+
+    train(x, gamma, beta, moving_mean, moving_variance, settings) gives y, the mean and the inverse deviation of the batch, and
+    the new moving mean and variance, `momentum` of which is the old one; infer(the same) gives y.
+    """
+    values = (eps, momentum, ACTIVATIONS[activation])
+    settings = Tensor(values, ms.float32)
+
+    def shape_of_x(x, gamma, beta, mean, variance, settings):
+        return x
+
+    def shapes_of_training(x, gamma, beta, mean, variance, settings):
+        return x, gamma, gamma, gamma, gamma
+
+    def shapes_of_gradients(x, gamma, beta, mean, variance, settings, dy):
+        return x, gamma, beta
+
+    train_backward = _operator("batch_norm_train_backward", values, shapes_of_gradients, 3)
+    infer_backward = _operator("batch_norm_infer_backward", values, shapes_of_gradients, 3)
+
+    def train_bprop(x, gamma, beta, mean, variance, settings, out, dout):
+        dx, dgamma, dbeta = train_backward(x, gamma, beta, out[1], out[2], settings, dout[0])
+        return dx, dgamma, dbeta, ops.zeros_like(mean), ops.zeros_like(variance), ops.zeros_like(settings)
+
+    def infer_bprop(x, gamma, beta, mean, variance, settings, out, dout):
+        dx, dgamma, dbeta = infer_backward(x, gamma, beta, mean, variance, settings, dout)
+        return dx, dgamma, dbeta, ops.zeros_like(mean), ops.zeros_like(variance), ops.zeros_like(settings)
+
+    return (_operator("batch_norm_train", values, shapes_of_training, 5, train_bprop),
+            _operator("batch_norm_infer", values, shape_of_x, 1, infer_bprop), settings)

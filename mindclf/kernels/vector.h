@@ -1,0 +1,156 @@
+/* A vector of floats as wide as the instruction set allows, in GCC's vector extensions: vec + vec, vec * vec and so on work as
+ * they stand, and the compiler fuses multiplication and addition. What the extensions lack is below. The same source is
+ * compiled once for each instruction set (setup.py), so WIDTH is a constant everywhere. */
+#ifndef MINDCLF_VECTOR_H
+#define MINDCLF_VECTOR_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#define WIDTH 16
+#elif defined(__AVX2__)
+#include <immintrin.h>
+#define WIDTH 8
+#else
+#define WIDTH 4
+#endif
+
+enum { STREAMED_FLOATS = 1 << 22 }; /* 16 MiB */
+
+#define INLINE static inline __attribute__((always_inline, unused))
+#define UNROLL _Pragma("GCC unroll 32")
+
+typedef float vec __attribute__((vector_size(WIDTH * 4), may_alias));
+typedef float vec_anywhere __attribute__((vector_size(WIDTH * 4), may_alias, aligned(4)));
+typedef int32_t mask __attribute__((vector_size(WIDTH * 4), may_alias));
+
+INLINE long min_long(long a, long b) { return a < b ? a : b; }
+INLINE long max_long(long a, long b) { return a > b ? a : b; }
+INLINE long round_up(long value, long multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+INLINE vec load(const float *from) { return *(const vec_anywhere *)from; }
+INLINE void store(float *to, vec value) { *(vec_anywhere *)to = value; }
+INLINE vec zeros(void) { return (vec){0}; }
+INLINE vec all(float value) { return value - zeros(); } /* a minus keeps -0 */
+
+/* Writes past the caches, for what is too large to be found there later: what is in the caches stays, and memory need not be
+ * read before it is written. `to` must be a multiple of a vector's bytes; after the last one of a task comes finish_streams. */
+INLINE void stream(float *to, vec value)
+{
+#if WIDTH == 16
+    _mm512_stream_ps(to, (__m512)value);
+#elif WIDTH == 8
+    _mm256_stream_ps(to, (__m256)value);
+#else
+    store(to, value);
+#endif
+}
+
+INLINE void finish_streams(void)
+{
+#if WIDTH > 4
+    _mm_sfence();
+#endif
+}
+
+/* Whether `values` floats at `to`, written in rows of `row`, are worth streaming and every row is aligned for it. */
+INLINE int streams(const float *to, long values, long row)
+{
+    return values > STREAMED_FLOATS && (uintptr_t)to % (WIDTH * 4) == 0 && row % WIDTH == 0;
+}
+
+/* The first `count` (0 to WIDTH) floats of `from`, then zeros; nothing behind them is read. */
+INLINE vec load_part(const float *from, long count)
+{
+#if WIDTH == 16
+    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), from);
+#else
+    vec value = zeros();
+    memcpy(&value, from, (size_t)count * sizeof(float));
+    return value;
+#endif
+}
+
+/* Writes the first `count` (0 to WIDTH) floats of `value`, and nothing behind them. */
+INLINE void store_part(float *to, vec value, long count)
+{
+#if WIDTH == 16
+    _mm512_mask_storeu_ps(to, (__mmask16)((1u << count) - 1), (__m512)value);
+#else
+    memcpy(to, &value, (size_t)count * sizeof(float));
+#endif
+}
+
+/* Lane by lane: a < b ? yes : no. A NaN in a or b gives `no`. */
+INLINE vec where_less(vec a, vec b, vec yes, vec no)
+{
+#if WIDTH == 16
+    return (vec)_mm512_mask_blend_ps(_mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LT_OQ), (__m512)no, (__m512)yes);
+#else
+    mask less = (mask)(a < b);
+    return (vec)((less & (mask)yes) | (~less & (mask)no));
+#endif
+}
+
+/* `value`, but no less than `low` or no more than `high`. A NaN stays a NaN. */
+INLINE vec at_least(vec value, float low) { return where_less(value, all(low), all(low), value); }
+INLINE vec at_most(vec value, float high) { return where_less(all(high), value, all(high), value); }
+
+/* The sum of the lanes, halves first: always in the same order. */
+INLINE float sum(vec value)
+{
+    float lanes[WIDTH];
+    memcpy(lanes, &value, sizeof lanes);
+    for (int half = WIDTH / 2; half; half /= 2)
+        for (int lane = 0; lane < half; lane++)
+            lanes[lane] += lanes[lane + half];
+    return lanes[0];
+}
+
+/* Copies `count` floats; for the short rows of small maps a call of memcpy costs more than the copy. */
+INLINE void copy(float *to, const float *from, long count)
+{
+    long i = 0;
+    for (; i + WIDTH <= count; i += WIDTH)
+        store(to + i, load(from + i));
+#if WIDTH == 16
+    if (i < count)
+        store_part(to + i, load_part(from + i, count - i), count - i);
+#else
+    for (; i < count; i++)
+        to[i] = from[i];
+#endif
+}
+
+INLINE void clear(float *to, long count) { memset(to, 0, (size_t)count * sizeof(float)); }
+
+/* Lanes of a and b in turns: the first half of each, or the second half of each. */
+INLINE vec interleave(vec a, vec b, int second_half)
+{
+#if WIDTH == 16
+    const mask first = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
+#elif WIDTH == 8
+    const mask first = {0, 8, 1, 9, 2, 10, 3, 11};
+#else
+    const mask first = {0, 4, 1, 5};
+#endif
+    return __builtin_shuffle(a, b, first + second_half * (WIDTH / 2));
+}
+
+/* Transposes a square of WIDTH vectors: log2(WIDTH) perfect shuffles of its rows. */
+INLINE void transpose(vec square[WIDTH])
+{
+    UNROLL for (int round = 1; round < WIDTH; round *= 2) {
+        vec shuffled[WIDTH];
+        UNROLL for (int i = 0; i < WIDTH / 2; i++) {
+            shuffled[2 * i] = interleave(square[i], square[i + WIDTH / 2], 0);
+            shuffled[2 * i + 1] = interleave(square[i], square[i + WIDTH / 2], 1);
+        }
+        UNROLL for (int i = 0; i < WIDTH; i++)
+            square[i] = shuffled[i];
+    }
+}
+
+#endif

@@ -1,0 +1,156 @@
+/* Runs every kernel over many small and odd shapes, for the sanitizers to watch: make sanitize. What is computed is checked in
+ * Python; here a kernel has to stay within arrays of exactly the right size, which malloc gives. Also runs kernels from several
+ * threads at once and in a forked child. */
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+typedef int Kernel(int, void **, int *, int64_t **, const char **, void *, void *);
+Kernel depthwise_forward, depthwise_backward, convolution_forward, convolution_input_gradient, convolution_weight_gradient,
+    batch_norm_train, batch_norm_train_backward, batch_norm_infer, batch_norm_infer_backward;
+
+enum { MAX = 16 };
+
+/* The parameters of a call: each an array of its own, filled with small numbers. */
+typedef struct {
+    int count;
+    void *data[MAX];
+    int ranks[MAX];
+    int64_t *shapes[MAX], sizes[MAX][4];
+    const char *types[MAX];
+} Call;
+
+static void *add(Call *call, int rank, int64_t a, int64_t b, int64_t c, int64_t d)
+{
+    int64_t sizes[4] = {a, rank > 1 ? b : 1, rank > 2 ? c : 1, rank > 3 ? d : 1};
+    int64_t size = sizes[0] * sizes[1] * sizes[2] * sizes[3];
+    float *values = malloc((size_t)size * sizeof(float));
+    for (int64_t i = 0; i < size; i++)
+        values[i] = (float)(i % 13) / 13 + 0.1f;
+    int at = call->count++;
+    for (int i = 0; i < 4; i++)
+        call->sizes[at][i] = sizes[i];
+    call->data[at] = values;
+    call->ranks[at] = rank;
+    call->shapes[at] = call->sizes[at];
+    call->types[at] = "float32";
+    return values;
+}
+
+static void add_integers(Call *call, int first, int second)
+{
+    int32_t *values = add(call, 1, 2, 1, 1, 1);
+    values[0] = first;
+    values[1] = second;
+    call->types[call->count - 1] = "int32";
+}
+
+static void run(Kernel *kernel, Call *call)
+{
+    int status = kernel(call->count, call->data, call->ranks, call->shapes, call->types, NULL, NULL);
+    if (status) {
+        fprintf(stderr, "a kernel returned %d\n", status);
+        exit(1);
+    }
+    for (int i = 0; i < call->count; i++)
+        free(call->data[i]);
+}
+
+/* A convolution, forward and backward, where a window fits. */
+static void check_convolution(int n, int c, int h, int w, int outs, int group_in, int window, int stride, int padding)
+{
+    int before = padding < 0 ? 0 : 2 * padding - window + 1;
+    int rows = padding < 0 ? (h + stride - 1) / stride : (h + before - 1) / stride + 1;
+    int columns = padding < 0 ? (w + stride - 1) / stride : (w + before - 1) / stride + 1;
+    int depthwise = group_in == 1 && outs == c && (window == 3 || window == 5) && stride < 3;
+    Kernel *backward[2][2] = {{convolution_input_gradient, convolution_weight_gradient}, {depthwise_backward, NULL}};
+    if (h + before < 1 || w + before < 1)
+        return;
+    Call forward = {0};
+    add(&forward, 4, n, c, h, w);
+    add(&forward, 4, outs, group_in, window, window);
+    add_integers(&forward, stride, padding);
+    add(&forward, 4, n, outs, rows, columns);
+    run(depthwise ? depthwise_forward : convolution_forward, &forward);
+    for (int i = 0; i < 2 && backward[depthwise][i]; i++) {
+        Call call = {0};
+        add(&call, 4, n, c, h, w);
+        add(&call, 4, outs, group_in, window, window);
+        add_integers(&call, stride, padding);
+        add(&call, 4, n, outs, rows, columns);
+        if (depthwise || i == 0)
+            add(&call, 4, n, c, h, w);
+        if (depthwise || i == 1)
+            add(&call, 4, outs, group_in, window, window);
+        run(backward[depthwise][i], &call);
+    }
+}
+
+static void check_batch_norm(int n, int c, int h, int w, int activation)
+{
+    Kernel *kernels[] = {batch_norm_train, batch_norm_infer, batch_norm_train_backward, batch_norm_infer_backward};
+    for (int i = 0; i < 4; i++) {
+        Call call = {0};
+        add(&call, 4, n, c, h, w);
+        for (int channel_values = 0; channel_values < 4; channel_values++)
+            add(&call, 1, c, 1, 1, 1);
+        float *settings = add(&call, 1, 3, 1, 1, 1);
+        settings[0] = 1e-5f;
+        settings[1] = 0.9f;
+        settings[2] = (float)activation;
+        add(&call, 4, n, c, h, w); /* y, or dy */
+        if (i >= 2)
+            add(&call, 4, n, c, h, w);
+        for (int output = 0; output < (int[]){4, 0, 2, 2}[i]; output++)
+            add(&call, 1, c, 1, 1, 1);
+        run(kernels[i], &call);
+    }
+}
+
+/* The argument tells how many of the shapes. */
+static void *check_shapes(void *argument)
+{
+    static const int sides[][2] = {{1, 1}, {2, 3}, {4, 4}, {7, 7}, {7, 9}, {14, 14}, {16, 17}, {3, 40}, {33, 5}, {33, 35}};
+    static const int channels[] = {1, 3, 8, 17};
+    for (long s = 0; s < (long)argument; s++)
+        for (size_t i = 0; i < sizeof channels / sizeof *channels; i++) {
+            int c = channels[i], h = sides[s][0], w = sides[s][1];
+            for (int window = 1; window <= 7; window += 2)
+                for (int stride = 1; stride <= 3; stride++)
+                    for (int padding = -1; padding < window; padding++) {
+                        check_convolution(2, c, h, w, c, 1, window, stride, padding);
+                        check_convolution(2, c, h, w, 5, c, window, stride, padding);
+                    }
+            for (int activation = 0; activation < 4; activation++)
+                check_batch_norm(3, c, h, w, activation);
+        }
+    check_convolution(1, 320, 7, 7, 640, 320, 1, 1, 0);
+    check_convolution(6, 4, 112, 112, 64, 4, 1, 1, 0); /* large enough to be streamed, as in vector.h */
+    check_batch_norm(6, 64, 112, 112, 2);
+    return NULL;
+}
+
+int main(void)
+{
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++)
+        pthread_create(&threads[i], NULL, check_shapes, (void *)(i == 0 ? 10L : 2L));
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    pid_t child = fork();
+    if (!child) {
+        check_convolution(2, 40, 14, 14, 40, 1, 3, 1, 1);
+        check_batch_norm(2, 40, 7, 7, 1);
+        _exit(0);
+    }
+    int status = 1;
+    if (child < 0 || waitpid(child, &status, 0) < 0 || status) {
+        fprintf(stderr, "the kernels failed in a forked child\n");
+        return 1;
+    }
+    puts("every kernel ran over every shape");
+    return 0;
+}

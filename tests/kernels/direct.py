@@ -1,0 +1,111 @@
+"""The C functions called straight from NumPy, without MindSpore, in each variant that this processor runs; and what they should
+compute, in NumPy and float64."""
+
+import ctypes
+
+import numpy as np
+
+from mindclf import kernels
+
+
+def variants():
+    """The variants that are compiled and run here."""
+    return [name for name in kernels.VARIANTS if kernels.available(name)]
+
+
+def call(variant, name, inputs, output_shapes):
+    """Runs the C function `name` on arrays; returns its outputs. Each output has a guard behind it that must stay."""
+    function = getattr(ctypes.CDLL(str(kernels.library(variant))), name)
+    inputs = [np.ascontiguousarray(array) for array in inputs]
+    guarded = [np.full(int(np.prod(shape)) + 32, 77, np.float32) for shape in output_shapes]
+    arrays = inputs + guarded
+    shapes = [array.shape for array in inputs] + list(output_shapes)
+    data = (ctypes.c_void_p * len(arrays))(*[array.ctypes.data for array in arrays])
+    sizes = [(ctypes.c_int64 * len(shape))(*shape) for shape in shapes]
+    pointers = (ctypes.POINTER(ctypes.c_int64) * len(arrays))(*sizes)
+    ranks = (ctypes.c_int * len(arrays))(*map(len, shapes))
+    types = (ctypes.c_char_p * len(arrays))(*[str(array.dtype).encode() for array in arrays])
+    status = function(len(arrays), data, ranks, pointers, types, None, None)
+    assert status == 0, f"{name} returned {status}"
+    for array in guarded:
+        assert (array[-32:] == 77).all(), f"{name} wrote behind its output"
+    return [array[:-32].reshape(shape) for array, shape in zip(guarded, output_shapes)]
+
+
+def out_size(size, window, stride, padding):
+    return -(-size // stride) if padding == kernels.SAME else (size + 2 * padding - window) // stride + 1
+
+
+def zeros_before(size, window, stride, padding):
+    """As TensorFlow says in its documentation of padding="SAME", or `padding`."""
+    if padding != kernels.SAME:
+        return padding
+    return max((out_size(size, window, stride, padding) - 1) * stride + window - size, 0) // 2
+
+
+def convolve(x, weight, stride, padding):
+    """(y, backward) in float64, by the definition: a sum over the taps; backward(dy) gives (dx, dweight)."""
+    x, weight = x.astype(np.float64), weight.astype(np.float64)
+    pictures, channels, height, width = x.shape
+    outs, group_in, kh, kw = weight.shape
+    groups = channels // group_in
+    rows, columns = out_size(height, kh, stride, padding), out_size(width, kw, stride, padding)
+    top, left = zeros_before(height, kh, stride, padding), zeros_before(width, kw, stride, padding)
+    framed = np.zeros((pictures, channels, height + top + kh + stride, width + left + kw + stride))
+    framed[:, :, top:top + height, left:left + width] = x
+    split = framed.reshape(pictures, groups, group_in, *framed.shape[2:])
+    by_group = weight.reshape(groups, outs // groups, group_in, kh, kw)
+
+    def windows(array, a, b):
+        return array[..., a:a + (rows - 1) * stride + 1:stride, b:b + (columns - 1) * stride + 1:stride]
+
+    taps = [(a, b) for a in range(kh) for b in range(kw)]
+    y = sum(np.einsum("ngihw,goi->ngohw", windows(split, a, b), by_group[..., a, b]) for a, b in taps)
+
+    def backward(dy):
+        dy = dy.astype(np.float64).reshape(pictures, groups, outs // groups, rows, columns)
+        dframed, dweight = np.zeros_like(split), np.zeros_like(by_group)
+        for a, b in taps:
+            windows(dframed, a, b)[...] += np.einsum("ngohw,goi->ngihw", dy, by_group[..., a, b])
+            dweight[..., a, b] = np.einsum("ngohw,ngihw->goi", dy, windows(split, a, b))
+        dx = dframed.reshape(framed.shape)[:, :, top:top + height, left:left + width]
+        return dx, dweight.reshape(weight.shape)
+
+    return y.reshape(pictures, outs, rows, columns), backward
+
+
+def activate(value, activation):
+    """(activation(value), its derivative)."""
+    if activation is None:
+        return value, np.ones_like(value)
+    if activation == "relu":
+        return np.maximum(value, 0), (value > 0) * 1.0
+    if activation == "relu6":
+        return np.clip(value, 0, 6), ((value > 0) & (value < 6)) * 1.0
+    inside = (value > -3) & (value < 3)
+    return value * np.clip(value + 3, 0, 6) / 6, np.where(inside, (2 * value + 3) / 6, value >= 3)
+
+
+def norm(x, gamma, beta, activation, eps, mean=None, variance=None):
+    """(y, backward, mean, variance) in float64; backward(dy) gives (dx, dgamma, dbeta). Without a mean, the batch's."""
+    x, gamma, beta = (array.astype(np.float64) for array in (x, gamma, beta))
+    training, axes = mean is None, (0, 2, 3)
+
+    def spread(values):
+        return np.asarray(values, np.float64).reshape(1, -1, 1, 1)
+
+    if training:
+        mean, variance = x.mean(axes), x.var(axes)
+    inverse = 1 / np.sqrt(spread(variance) + eps)
+    normal = (x - spread(mean)) * inverse
+    y, slope = activate(normal * spread(gamma) + spread(beta), activation)
+
+    def backward(dy):
+        dz = dy.astype(np.float64) * slope
+        dgamma, dbeta = (dz * normal).sum(axes), dz.sum(axes)
+        dx = dz
+        if training:
+            dx = dz - spread(dz.mean(axes)) - normal * spread((dz * normal).mean(axes))
+        return dx * inverse * spread(gamma), dgamma, dbeta
+
+    return y, backward, mean, variance

@@ -1,0 +1,129 @@
+"""Folding batch norm into convolutions leaves the logits as they are, and takes only the batch norms that it may take."""
+
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+
+from mindclf import device, kernels
+from mindclf import export as exporting
+from mindclf.nets import NETS, GroupConv, create_net, fold_batch_norm
+from mindclf.nets.fold import foldable_pairs
+from mindclf.nets.layers import BatchNorm, conv2d
+from tests.conftest import TINY_NET
+from tests.nets.test_contract import assert_logits, build, images
+from tests.reference.cases import CASES
+from tests.reference.rule import pictures, weight
+
+ROWS = CASES[:len(NETS)]
+DENSE_LAYERS = {"densenet121": (6, 12, 24, 16), "densenet161": (6, 12, 36, 24),  # of each block: Table 1 of the paper
+                "densenet169": (6, 12, 32, 32), "densenet201": (6, 12, 48, 32)}
+
+
+def norms(net):
+    return [cell for _, cell in net.cells_and_names() if isinstance(cell, BatchNorm)]
+
+
+def filled(cell):
+    """`cell` with the weights of the rule, in inference mode."""
+    for p in cell.get_parameters():
+        p.set_data(Tensor(weight(p.name, p.shape)))
+    return cell.set_train(False)
+
+
+def left_over(net):
+    """Batch norms that no convolution feeds: in DenseNet the first of each layer, and one after each block."""
+    return sum(layers + 1 for layers in DENSE_LAYERS.get(net, ()))
+
+
+LARGEST = ("resnet101", "resnet152", "densenet161", "densenet201")  # as their smaller kin, only slower
+FOLDED = [case for case in ROWS if case.net not in LARGEST]
+
+
+@pytest.mark.parametrize("case", FOLDED, ids=[case.net for case in FOLDED])
+def test_a_folded_net_gives_the_logits_of_the_net_and_keeps_the_contract(case):
+    net = build(case)
+    with device.pynative():
+        expected = net(images(case)).asnumpy()
+        folded = fold_batch_norm(net)
+        assert_logits(folded(images(case)).asnumpy(), expected)
+        assert len(norms(folded)) == left_over(case.net)
+        maps = folded.backbone(images(case))
+        assert_logits(folded.head(folded.head.pool(maps)).asnumpy(), expected)
+
+
+def tiny_net():
+    return create_net("mobilenet_v2", 3, **TINY_NET)
+
+
+def grouped_net():
+    return nn.SequentialCell(GroupConv(3, 6, 3, 1, pad=1, groups=3, has_bias=True), BatchNorm(6, "hswish"))
+
+
+@pytest.mark.parametrize("make", [tiny_net, grouped_net])
+def test_a_net_that_was_compiled_before_folds_to_a_graph_of_its_own(make):
+    net, batch = filled(make()), Tensor(pictures(2, 32, 33))
+    expected = net(batch).asnumpy()
+    assert_logits(fold_batch_norm(net)(batch).asnumpy(), expected)
+    np.testing.assert_array_equal(net(batch).asnumpy(), expected)
+
+
+def test_padding_and_epsilon_of_tensorflow_fold_too():
+    net = filled(create_net("mobilenet_v2", 3, **TINY_NET, pad_mode="same", bn_epsilon=1e-3))
+    with device.pynative():
+        batch = Tensor(pictures(2, 32, 33))
+        assert_logits(fold_batch_norm(net)(batch).asnumpy(), net(batch).asnumpy())
+
+
+class Forked(nn.Cell):
+    """A batch norm reads the convolution, and so does somebody else, whom no cell watches."""
+
+    def __init__(self, other):
+        super().__init__()
+        self.conv, self.norm, self.other = conv2d(3, 4, 3), BatchNorm(4, "relu"), other
+
+    def construct(self, x):
+        x = self.conv(x)
+        return (self.norm(x) + self.other(x)).mean((2, 3))
+
+
+class Repeated(nn.Cell):
+    """One convolution and one batch norm, twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = conv2d(3, 3, 3), BatchNorm(3)
+
+    def construct(self, x):
+        return self.norm(self.conv(self.norm(self.conv(x)))).mean((2, 3))
+
+
+def negated(x):
+    return -x
+
+
+@pytest.mark.parametrize("cell", [Forked(negated), Forked(nn.ReLU6()), Repeated()])
+def test_a_convolution_that_others_need_is_left_alone(cell):
+    assert foldable_pairs(filled(cell)) == []
+
+
+def test_one_shared_convolution_does_not_keep_others_from_folding():
+    net = filled(nn.SequentialCell(conv2d(3, 3, 1), BatchNorm(3), Forked(nn.ReLU())))
+    assert foldable_pairs(net) == [(net[0], net[1])]
+
+
+def test_a_folded_net_has_nothing_to_train_and_nothing_more_to_fold():
+    folded = fold_batch_norm(filled(create_net("mobilenet_v2", 3, **TINY_NET)).set_train(True))
+    assert not folded.training and folded.trainable_params() == [] and foldable_pairs(folded) == []
+
+
+@pytest.mark.parametrize("file_format", ["mindir", "onnx"])
+def test_a_folded_net_can_be_exported(tmp_path, file_format):
+    if file_format == "onnx":
+        pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+    with kernels.off():  # no other runtime knows them
+        net = filled(create_net("mobilenet_v2", 3, **TINY_NET))
+    batch = pictures(2, 32, 33)
+    write, run = {"mindir": (exporting._write_mindir, exporting._run_mindir),
+                  "onnx": (exporting._write_onnx, exporting._run_onnx)}[file_format]
+    write(fold_batch_norm(net), tmp_path / f"net.{file_format}", batch.shape)
+    assert_logits(run(tmp_path / f"net.{file_format}", batch), net(Tensor(batch)).asnumpy())

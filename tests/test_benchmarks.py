@@ -1,0 +1,89 @@
+"""The arithmetic of benchmarks/speed.py: medians, ratios and who runs when."""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def speed(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("speed")
+
+
+@pytest.fixture
+def speed_case(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("speed_case")
+
+
+def rounds(**seconds):
+    """A list of rounds from {configuration: its seconds in each round}."""
+    names = {name.replace("_channels_last", " channels-last"): values for name, values in seconds.items()}
+    return [{name: {"seconds": values[number], "others": 0.01 * number} for name, values in names.items() if number < len(values)}
+            for number in range(max(map(len, names.values())))]
+
+
+@pytest.mark.parametrize("values", [[3.0], [1.0, 2.0], [5.0, 1.0, 4.0], [1.0, 9.0, 3.0, 7.0, 2.0]])
+def test_a_spread_is_numpys_median_and_quartiles(speed, values):
+    figures = speed.spread(values)
+    assert figures["count"] == len(values)
+    np.testing.assert_allclose([figures["median"], *figures["quartiles"]], np.percentile(values, [50, 25, 75]))
+
+
+def test_a_ratio_is_the_median_of_the_rounds_ratios(speed):
+    """Both are three times slower in the second round: the ratio does not see it."""
+    figures = speed.summary(rounds(mindclf=[1.0, 3.0, 1.0], capped=[2.0, 6.0, 4.0]))
+    assert figures["ratios"]["capped"]["median"] == 0.5 and figures["seconds"]["mindclf"]["median"] == 1.0
+
+
+def test_the_better_pytorch_is_the_one_with_the_smaller_median(speed):
+    figures = speed.summary(rounds(mindclf=[1.0] * 3, torch=[2.0, 2.0, 2.0], torch_channels_last=[4.0]))
+    assert figures["ratios"]["better torch"] == figures["ratios"]["torch"]
+    figures = speed.summary(rounds(mindclf=[2.0] * 3, torch=[1.0, 9.0, 9.0], torch_channels_last=[4.0] * 3))
+    assert figures["ratios"]["better torch"]["median"] == 0.5
+
+
+def test_stock_is_compared_with_its_own_round(speed):
+    figures = speed.summary(rounds(mindclf=[2.0, 1.0, 1.0], stock=[40.0]))
+    assert figures["ratios"]["stock"] == {"median": 0.05, "quartiles": [0.05, 0.05], "count": 1}
+
+
+def test_without_pytorch_there_is_no_better_one(speed):
+    assert list(speed.summary(rounds(mindclf=[1.0], capped=[2.0]))["ratios"]) == ["capped"]
+
+
+def test_the_most_that_others_took_is_told(speed):
+    assert speed.summary(rounds(mindclf=[1.0] * 3, capped=[2.0] * 3))["others"] == {"median": 0.01, "most": 0.02}
+
+
+def test_everyone_runs_once_a_round_and_stock_in_the_first_alone(speed):
+    names = ["stock", "capped", "mindclf", "torch"]
+    rows = speed.orders(names, 4)
+    assert [sorted(row) for row in rows] == [sorted(names)] + [sorted(names[1:])] * 3
+    assert len({row[0] for row in rows}) > 1
+
+
+def test_workers_get_no_tuning_but_their_own(speed, monkeypatch):
+    monkeypatch.setenv("MINDCLF_KERNELS", "0")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    environment = speed.environment_with({"OMP_NUM_THREADS": "1"})
+    assert environment["OMP_NUM_THREADS"] == "1" and not {"MINDCLF_KERNELS", "ONEDNN_MAX_CPU_ISA"} & set(environment)
+
+
+def test_a_batch_is_always_the_same_and_fits_its_case(speed_case):
+    for case in speed_case.CASES.values():
+        images, labels = speed_case.random_batch(case)
+        assert images.shape == (case.batch_size, 3, case.size, case.size) and images.dtype == np.float32
+        assert labels.dtype == np.int32 and set(labels) <= set(range(case.num_classes))
+        np.testing.assert_array_equal(images, speed_case.random_batch(case)[0])
+
+
+def test_the_cases_are_nets_of_the_table(speed_case):
+    from mindclf.nets import NETS
+
+    assert set(speed_case.CASES) <= set(NETS)
