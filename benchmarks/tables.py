@@ -169,7 +169,7 @@ def read(path):
     return json.loads((ROOT / path).read_text(encoding="utf-8"))
 
 
-README_TABLES = {"results": results, "traps": traps}
+README_TABLES = {"results": results, "traps": traps, "speed": speed}
 TABLES = {
     "README.md": README_TABLES,
     "README_CN.md": README_TABLES,
