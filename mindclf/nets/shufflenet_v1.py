@@ -27,7 +27,7 @@ class GroupConv(nn.Cell):
         for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
             if channels % groups:
                 raise ValueError(f"{name}={channels} must be a multiple of groups={groups}")
-        self.groups, self.stride, self.pad_mode, self.pad, self.has_bias = groups, stride, pad_mode, pad, has_bias
+        self.groups, self.has_bias = groups, has_bias
         self.native = groups > 1 and ms.get_context("device_target") != "Ascend"
         self.convs = nn.CellList([
             nn.Conv2d(in_channels // groups, out_channels // groups, kernel_size, stride, pad_mode=pad_mode, padding=pad,
