@@ -77,17 +77,6 @@ class Conv2d(nn.Conv2d):
         return self.bias_add(output, self.bias) if self.has_bias else output
 
 
-class HSwish(nn.Cell):
-    """x * ReLU6(x + 3) / 6 (MobileNetV3, arXiv:1905.02244, section 5.2), in operators that every export format has."""
-
-    def __init__(self):
-        super().__init__()
-        self.relu6 = nn.ReLU6()
-
-    def construct(self, x):
-        return x * (self.relu6(x + 3.0) / 6.0)
-
-
 class HSigmoid(nn.Cell):
     """ReLU6(x + 3) / 6 (MobileNetV3, arXiv:1905.02244, section 5.2), in operators that every export format has."""
 
@@ -97,6 +86,17 @@ class HSigmoid(nn.Cell):
 
     def construct(self, x):
         return self.relu6(x + 3.0) / 6.0
+
+
+class HSwish(nn.Cell):
+    """x times HSigmoid of x (MobileNetV3, arXiv:1905.02244, section 5.2). The shape stays."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate = HSigmoid()
+
+    def construct(self, x):
+        return x * self.gate(x)
 
 
 ACTIVATIONS = {None: nn.Identity, "relu": nn.ReLU, "relu6": nn.ReLU6, "hswish": HSwish}
