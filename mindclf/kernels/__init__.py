@@ -19,8 +19,8 @@ from mindspore import Tensor, ops
 
 # Variant: the flags in /proc/cpuinfo that a processor must have to run it; the fastest first.
 VARIANTS = {"avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"}, "avx2": {"avx2", "fma"}, "portable": set()}
-ACTIVATIONS = {None: 0, "relu": 1, "relu6": 2, "hswish": 3}  # as in batch_norm.c
-MAX_TAPS = 128  # as in convolution.c
+ACTIVATIONS = {None: 0, "relu": 1, "relu6": 2, "hswish": 3}  # as in activation.h
+MAX_TAPS = 128  # as in windows.h
 SAME = -1  # stands for the padding of TensorFlow, as in entry.h
 
 _off = 0
@@ -124,6 +124,19 @@ def can_convolve(kernel_size, stride, padding):
     return stride[0] == stride[1] and height * width <= MAX_TAPS and padding < min(height, width)
 
 
+def _shape_of_output(out_channels, kernel_size, stride, padding):
+    """The function that tells MindSpore the output's shape from the inputs'; `out_channels` None stands for those of x."""
+    height, width = kernel_size
+
+    def extent(size, window):
+        return -(-size // stride) if padding == SAME else (size + 2 * padding - window) // stride + 1
+
+    def shape(x, *others):
+        return x[0], x[1] if out_channels is None else out_channels, extent(x[2], height), extent(x[3], width)
+
+    return shape
+
+
 @functools.cache
 def convolution(out_channels, kernel_size, stride, padding, depthwise=False):
     """(operator, settings): operator(x, weight, settings) is the convolution of (N, C, H, W) without bias.
@@ -133,13 +146,7 @@ def convolution(out_channels, kernel_size, stride, padding, depthwise=False):
     """
     values = (stride, padding)
     settings = Tensor(values, ms.int32)
-    height, width = kernel_size
-
-    def extent(size, window):
-        return -(-size // stride) if padding == SAME else (size + 2 * padding - window) // stride + 1
-
-    def output_shape(x, weight, settings):
-        return x[0], out_channels, extent(x[2], height), extent(x[3], width)
+    output_shape = _shape_of_output(out_channels, kernel_size, stride, padding)
 
     def shape_of_x(x, weight, settings, dy):
         return x
@@ -168,6 +175,44 @@ def convolution(out_channels, kernel_size, stride, padding, depthwise=False):
                 ops.zeros_like(settings))
 
     return _operator("convolution_forward", values, output_shape, 1, bprop), settings
+
+
+@functools.cache
+def activated_convolution(out_channels, kernel_size, stride, padding, depthwise, activation):
+    """(operator, settings): operator(x, weight, bias, settings) is the activation, of ACTIVATIONS, of a convolution with bias.
+
+    For inference: it has no gradient. The other arguments are those of `convolution`.
+    """
+    values = (stride, padding, ACTIVATIONS[activation])
+    shape = _shape_of_output(out_channels, kernel_size, stride, padding)
+    name = "depthwise_activated" if depthwise else "convolution_activated"
+    return _operator(name, values, shape, 1), Tensor(values, ms.int32)
+
+
+def can_pool(kernel_size, stride, padding):
+    """Whether `max_pool` computes such a pool."""
+    return stride in (1, 2) and padding < kernel_size
+
+
+@functools.cache
+def max_pool(kernel_size, stride, padding):
+    """(operator, settings): operator(x, settings) is the largest value of each window of kernel_size x kernel_size.
+
+    `stride` is an int; `padding` counts the values outside of the map on each side, which never are the largest, or is SAME.
+    """
+    values = (kernel_size, stride, padding)
+    settings = Tensor(values, ms.int32)
+
+    def shape_of_x(x, settings, dy):
+        return x
+
+    backward = _operator("max_pool_backward", values, shape_of_x, 1)
+
+    def bprop(x, settings, out, dout):
+        return backward(x, settings, dout), ops.zeros_like(settings)
+
+    shape = _shape_of_output(None, (kernel_size, kernel_size), stride, padding)
+    return _operator("max_pool_forward", values, shape, 1, bprop), settings
 
 
 @functools.cache

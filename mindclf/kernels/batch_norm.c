@@ -3,18 +3,16 @@
  * The work is shared by blocks of channels. One picture's part of a block lies together in memory and is read in runs of up to
  * RUN values; what differs between channels (mean, scale, ...) is spread over arrays as long as a run, so that a vector may
  * hold values of several channels and small maps cost no more a value than large ones. A block's values of all pictures
- * mostly stay in the second-level cache from the pass that sums to the pass that writes.
- *
- * Activations compare so that a NaN stays a NaN. (MindSpore's own ReLU and ReLU6 do the same; tests/kernels says so.) */
+ * mostly stay in the second-level cache from the pass that sums to the pass that writes. */
 #include <math.h>
 
+#include "activation.h"
 #include "entry.h"
 #include "threads.h"
 #include "vector.h"
 
 enum { RUN = 512, MAX_CHANNELS = 64 };
-enum { NO_ACTIVATION, RELU, RELU6, HSWISH }; /* as in mindclf/kernels/__init__.py */
-enum { EPSILON, MOMENTUM, ACTIVATION };      /* places in `settings`, float32 */
+enum { EPSILON, MOMENTUM, THEN };             /* places in `settings`, float32 */
 
 typedef struct {
     const float *x, *gamma, *beta, *dy;
@@ -24,6 +22,7 @@ typedef struct {
     float *y, *new_mean, *new_variance, *kept_mean, *kept_inverse;
     float *dx, *dgamma, *dbeta;
     long pictures, channels, plane, block;   /* block: channels a task */
+    long lead;                               /* values before the first whole vector of a run, where memory is not aligned */
     int streams;                             /* whether y or dx goes past the caches */
 } Norm;
 
@@ -67,13 +66,24 @@ static void gather_sums(const Norm *norm, const Block *block, const float *run, 
     }
 }
 
-/* Visits the values of a block: `offset` counts from x, y, dx or dy, `j` within a run; the last visit of a run may be
- * of fewer than WIDTH values. The body is the last argument. */
+/* What is known value by value of a run. Its whole vectors are as aligned as those of the run, and it may be read a vector beyond
+ * its end. */
+#define RUN_OF(norm, name)                                                                                                  \
+    float name##_[RUN + 2 * WIDTH] __attribute__((aligned(64)));                                                            \
+    float *const name = name##_ + ((norm)->lead ? WIDTH - (norm)->lead : 0)
+
+/* Visits the values of a block: `offset` counts from x, y, dx or dy, `j` within a run; the first and the last visit of a run
+ * may be of fewer than WIDTH values. The body is the last argument. */
 #define FOR_EACH_VECTOR(norm, block, offset, j, count, ...)                                                                 \
     for (long picture_ = 0; picture_ < (norm)->pictures; picture_++)                                                         \
         for (long run_ = 0; run_ < (block)->extent; run_ += RUN) {                                                          \
             long start_ = picture_ * (block)->picture + (block)->first * (norm)->plane + run_;                              \
             long length_ = min_long(RUN, (block)->extent - run_), j = 0;                                                    \
+            if ((norm)->lead) {                                                                                             \
+                const long offset = start_, count = min_long((norm)->lead, length_);                                        \
+                __VA_ARGS__                                                                                                  \
+                j = count;                                                                                                  \
+            }                                                                                                               \
             for (; j + WIDTH <= length_; j += WIDTH) {                                                                      \
                 const long offset = start_ + j, count = WIDTH;                                                              \
                 __VA_ARGS__                                                                                                  \
@@ -102,16 +112,6 @@ INLINE void put_result(const Norm *norm, float *to, vec value, long count)
         put(to, value, count);
 }
 
-INLINE vec activate(vec value, const int activation)
-{
-    switch (activation) {
-    case RELU: return at_least(value, 0);
-    case RELU6: return at_most(at_least(value, 0), 6);
-    case HSWISH: return value * at_most(at_least(value + 3.0f, 0), 6) * (1 / 6.0f);
-    default: return value;
-    }
-}
-
 /* The gradient before the activation, from the one behind it and the value that went in; at kinks as MindSpore has it. */
 INLINE vec gradient_before(vec value, vec dy, const int activation)
 {
@@ -126,7 +126,7 @@ INLINE vec gradient_before(vec value, vec dy, const int activation)
 
 /* Compiles `call` once for each activation, so that none is decided value by value. */
 #define FOR_THE_ACTIVATION(norm, call)                                                                                      \
-    switch ((int)(norm)->settings[ACTIVATION]) {                                                                            \
+    switch ((int)(norm)->settings[THEN]) {                                                                            \
     case RELU: call(RELU); break;                                                                                           \
     case RELU6: call(RELU6); break;                                                                                         \
     case HSWISH: call(HSWISH); break;                                                                                       \
@@ -135,7 +135,9 @@ INLINE vec gradient_before(vec value, vec dy, const int activation)
 
 INLINE void write_outputs(const Norm *norm, const Block *block, const float *means, const float *scales, const int activation)
 {
-    float mean[RUN], scale[RUN], beta[RUN];
+    RUN_OF(norm, mean);
+    RUN_OF(norm, scale);
+    RUN_OF(norm, beta);
     spread(norm, block, means, mean);
     spread(norm, block, scales, scale);
     spread(norm, block, norm->beta + block->first, beta);
@@ -162,7 +164,12 @@ static void first_means(const Norm *norm, const Block *block, float *means)
 
 static void batch_statistics(const Norm *norm, const Block *block, double *mean, double *variance)
 {
-    float start[MAX_CHANNELS], shift[RUN], sums[RUN] = {0}, squares[RUN] = {0};
+    float start[MAX_CHANNELS];
+    RUN_OF(norm, shift);
+    RUN_OF(norm, sums);
+    RUN_OF(norm, squares);
+    clear(sums, RUN);
+    clear(squares, RUN);
     first_means(norm, block, start);
     spread(norm, block, start, shift);
     FOR_EACH_VECTOR(norm, block, at, j, count, {
@@ -225,7 +232,13 @@ static void infer_block(const void *kernel, long index, float *scratch)
 INLINE void sum_gradients(const Norm *norm, const Block *block, const float *means, const float *scales, double *sums,
                           double *products, const int activation)
 {
-    float mean[RUN], scale[RUN], beta[RUN], sum_run[RUN] = {0}, product_run[RUN] = {0};
+    RUN_OF(norm, mean);
+    RUN_OF(norm, scale);
+    RUN_OF(norm, beta);
+    RUN_OF(norm, sum_run);
+    RUN_OF(norm, product_run);
+    clear(sum_run, RUN);
+    clear(product_run, RUN);
     spread(norm, block, means, mean);
     spread(norm, block, scales, scale);
     spread(norm, block, norm->beta + block->first, beta);
@@ -243,7 +256,11 @@ INLINE void sum_gradients(const Norm *norm, const Block *block, const float *mea
 INLINE void write_gradients(const Norm *norm, const Block *block, const float *means, const float *scales,
                             const float *slopes, const float *shifts, const int activation)
 {
-    float mean[RUN], scale[RUN], beta[RUN], slope[RUN], shift[RUN];
+    RUN_OF(norm, mean);
+    RUN_OF(norm, scale);
+    RUN_OF(norm, beta);
+    RUN_OF(norm, slope);
+    RUN_OF(norm, shift);
     spread(norm, block, means, mean);
     spread(norm, block, scales, scale);
     spread(norm, block, norm->beta + block->first, beta);
@@ -302,7 +319,9 @@ static int run_blocks(Task task, Norm *norm, const int64_t *shape)
     norm->channels = shape[1];
     norm->plane = shape[2] * shape[3];
     norm->block = channels_a_block(norm->plane);
-    norm->streams = streams(norm->y ? norm->y : norm->dx, norm->pictures * norm->channels * norm->plane, norm->plane);
+    int rows_are_alike = norm->plane % WIDTH == 0;
+    norm->lead = rows_are_alike ? (WIDTH - misalignment(norm->y ? norm->y : norm->dx)) % WIDTH : 0;
+    norm->streams = rows_are_alike && norm->pictures * norm->channels * norm->plane > STREAMED_FLOATS;
     if (!begin_kernel(0, 0))
         return NO_MEMORY;
     run_tasks(task, norm, (norm->channels + norm->block - 1) / norm->block);

@@ -5,15 +5,16 @@
  * borders and knows no difference between strides.
  *
  * Both copy what a window slides over into a frame with its zeros around, so that no loop asks where the border is. */
+#include "activation.h"
 #include "entry.h"
 #include "threads.h"
 #include "vector.h"
 
-enum { STRIDE, PADDING }; /* places in `settings`, int32 */
 enum { MAX_TAPS = 25 };
 
 typedef struct {
-    const float *x, *weight, *dy;
+    const float *x, *weight, *bias, *dy; /* bias: NULL where there is none */
+    int activation;
     float *y, *dx, *dweight;
     long pictures, channels, height, width, out_height, out_width;
     long top, left, window;
@@ -67,12 +68,12 @@ INLINE long tap_column(const Frame *frame, int b, const int stride)
 /* ---- Wide maps, row by row ---- */
 
 /* WIDTH values of `rows` rows of the result below each other. With stride 1 each value that is read serves all of them. */
-INLINE void slide_column(const Frame *frame, const float *at, const float *weight, float *to, long to_pitch, const int window,
-                         const int rows, const int stride)
+INLINE void slide_column(const Frame *frame, const float *at, const float *weight, float bias, int activation, float *to,
+                         long to_pitch, const int window, const int rows, const int stride)
 {
     vec sums[4];
     UNROLL for (int r = 0; r < rows; r++)
-        sums[r] = zeros();
+        sums[r] = all(bias);
     UNROLL for (int a = 0; a < (rows - 1) * stride + window; a++)
         UNROLL for (int b = 0; b < window; b++) {
             vec value = load(at + a * frame->pitch + tap_column(frame, b, stride));
@@ -81,40 +82,45 @@ INLINE void slide_column(const Frame *frame, const float *at, const float *weigh
                     sums[r] += value * weight[(a - r * stride) * window + b];
         }
     UNROLL for (int r = 0; r < rows; r++)
-        store(to + r * to_pitch, sums[r]);
+        store(to + r * to_pitch, activate(sums[r], activation));
 }
 
 /* The result, out_height x out_width, of sliding a window over a frame. The last vector of a row overlaps the one before. */
-INLINE void slide(const Frame *frame, const float *framed, const float *weight, float *to, long out_height, long out_width,
-                  const int window, const int stride)
+INLINE void slide(const Frame *frame, const float *framed, const float *weight, float bias, int activation, float *to,
+                  long out_height, long out_width, const int window, const int stride)
 {
     const int rows = 4;
     long y = 0;
     for (; y + rows <= out_height; y += rows)
         for (long x = 0; x < out_width; x += WIDTH) {
             long first = min_long(x, out_width - WIDTH);
-            slide_column(frame, framed + y * stride * frame->pitch + first, weight, to + y * out_width + first, out_width, window,
-                         rows, stride);
+            slide_column(frame, framed + y * stride * frame->pitch + first, weight, bias, activation, to + y * out_width + first,
+                         out_width, window, rows, stride);
         }
     for (; y < out_height; y++)
         for (long x = 0; x < out_width; x += WIDTH) {
             long first = min_long(x, out_width - WIDTH);
-            slide_column(frame, framed + y * stride * frame->pitch + first, weight, to + y * out_width + first, out_width, window,
-                         1, stride);
+            slide_column(frame, framed + y * stride * frame->pitch + first, weight, bias, activation, to + y * out_width + first,
+                         out_width, window, 1, stride);
         }
 }
 
-static void slide_window(const Frame *frame, const float *framed, const float *weight, float *to, long out_height,
-                         long out_width, long window)
+/* Compiles call(window, stride) once for each kind of window. */
+#define FOR_THE_WINDOW(window, stride, call)                                                                                \
+    if ((window) == 3 && (stride) == 1)                                                                                     \
+        call(3, 1);                                                                                                         \
+    else if ((window) == 3)                                                                                                 \
+        call(3, 2);                                                                                                         \
+    else if ((stride) == 1)                                                                                                 \
+        call(5, 1);                                                                                                         \
+    else                                                                                                                    \
+        call(5, 2);
+
+static void slide_window(const Frame *frame, const float *framed, const float *weight, float bias, int activation, float *to,
+                         long out_height, long out_width, long size)
 {
-    if (window == 3 && frame->stride == 1)
-        slide(frame, framed, weight, to, out_height, out_width, 3, 1);
-    else if (window == 3)
-        slide(frame, framed, weight, to, out_height, out_width, 3, 2);
-    else if (frame->stride == 1)
-        slide(frame, framed, weight, to, out_height, out_width, 5, 1);
-    else
-        slide(frame, framed, weight, to, out_height, out_width, 5, 2);
+#define SLIDE(window, stride) slide(frame, framed, weight, bias, activation, to, out_height, out_width, window, stride)
+    FOR_THE_WINDOW(size, frame->stride, SLIDE)
 }
 
 /* Adds to sums[t], for the taps in rows first ... first + rows - 1 of the window, dy times what the tap met. */
@@ -155,16 +161,10 @@ INLINE void meet_window_of(const Frame *frame, const float *framed, const float 
 }
 
 static void meet_window(const Frame *frame, const float *framed, const float *dy, long out_height, long out_width, vec *sums,
-                        long window)
+                        long size)
 {
-    if (window == 3 && frame->stride == 1)
-        meet_window_of(frame, framed, dy, out_height, out_width, sums, 3, 1);
-    else if (window == 3)
-        meet_window_of(frame, framed, dy, out_height, out_width, sums, 3, 2);
-    else if (frame->stride == 1)
-        meet_window_of(frame, framed, dy, out_height, out_width, sums, 5, 1);
-    else
-        meet_window_of(frame, framed, dy, out_height, out_width, sums, 5, 2);
+#define MEET(window, stride) meet_window_of(frame, framed, dy, out_height, out_width, sums, window, stride)
+    FOR_THE_WINDOW(size, frame->stride, MEET)
 }
 
 /* Every second value of one row of the input gradient: the sum over `taps` of what lies at `offset` of the framed dy. */
@@ -232,9 +232,10 @@ static void plane_forward(const void *kernel, long index, float *scratch)
     long first = index * conv->pictures, window = conv->window;
     clear(scratch, (long)frame_size(&frame));
     for (long i = first; i < first + conv->pictures; i++) {
+        long channel = i % conv->channels;
         fill_frame(&frame, conv->x + i * conv->height * conv->width, scratch);
-        slide_window(&frame, scratch, conv->weight + i % conv->channels * window * window,
-                     conv->y + i * conv->out_height * conv->out_width, conv->out_height, conv->out_width, window);
+        slide_window(&frame, scratch, conv->weight + channel * window * window, conv->bias ? conv->bias[channel] : 0,
+                     conv->activation, conv->y + i * conv->out_height * conv->out_width, conv->out_height, conv->out_width, window);
     }
 }
 
@@ -267,7 +268,7 @@ static void plane_backward(const void *kernel, long channel, float *scratch)
         fill_frame(&gradient, dy, framed_dy);
         meet_window(&input, framed_x, dy, conv->out_height, conv->out_width, sums, conv->window);
         if (conv->stride == 1)
-            slide_window(&gradient, framed_dy, reversed, dx, conv->height, conv->width, conv->window);
+            slide_window(&gradient, framed_dy, reversed, 0, NO_ACTIVATION, dx, conv->height, conv->width, conv->window);
         else
             spread_back(conv, &gradient, framed_dy, weight, dx, row);
     }
@@ -340,12 +341,12 @@ static void weights_to_lanes(const Depthwise *conv, long channel, long lanes, fl
 }
 
 /* The four sums at once hide how long each addition takes. */
-INLINE void lanes_window(const float *at, long pitch, const float *weight, float *to, const int window, const int columns,
-                         const int stride)
+INLINE void lanes_window(const float *at, long pitch, const float *weight, vec bias, int activation, float *to,
+                         const int window, const int columns, const int stride)
 {
     vec sums[4];
     UNROLL for (int i = 0; i < columns; i++)
-        sums[i] = zeros();
+        sums[i] = bias;
     UNROLL for (int a = 0; a < window; a++)
         UNROLL for (int b = 0; b < window; b++) {
             vec tap = load(weight + (a * window + b) * WIDTH);
@@ -353,19 +354,19 @@ INLINE void lanes_window(const float *at, long pitch, const float *weight, float
                 sums[i] += tap * load(at + (a * pitch + b + i * stride) * WIDTH);
         }
     UNROLL for (int i = 0; i < columns; i++)
-        store(to + i * WIDTH, sums[i]);
+        store(to + i * WIDTH, activate(sums[i], activation));
 }
 
-INLINE void lanes_slide(const Depthwise *conv, const float *framed, long pitch, const float *weight, float *to, const int window,
-                        const int stride)
+INLINE void lanes_slide(const Depthwise *conv, const float *framed, long pitch, const float *weight, vec bias, float *to,
+                        const int window, const int stride)
 {
     for (long y = 0; y < conv->out_height; y++) {
         const float *at = framed + y * stride * pitch * WIDTH;
         long x = 0;
         for (; x + 4 <= conv->out_width; x += 4, to += 4 * WIDTH)
-            lanes_window(at + x * stride * WIDTH, pitch, weight, to, window, 4, stride);
+            lanes_window(at + x * stride * WIDTH, pitch, weight, bias, conv->activation, to, window, 4, stride);
         for (; x < conv->out_width; x++, to += WIDTH)
-            lanes_window(at + x * stride * WIDTH, pitch, weight, to, window, 1, stride);
+            lanes_window(at + x * stride * WIDTH, pitch, weight, bias, conv->activation, to, window, 1, stride);
     }
 }
 
@@ -382,14 +383,9 @@ static void lanes_forward(const void *kernel, long index, float *scratch)
     planes_to_lanes(conv->x + plane * conv->height * conv->width, lanes, conv->height, conv->width, framed + frame.first,
                     frame.pitch);
     weights_to_lanes(conv, channel, lanes, weight);
-    if (conv->window == 3 && conv->stride == 1)
-        lanes_slide(conv, framed, frame.pitch, weight, result, 3, 1);
-    else if (conv->window == 3)
-        lanes_slide(conv, framed, frame.pitch, weight, result, 3, 2);
-    else if (conv->stride == 1)
-        lanes_slide(conv, framed, frame.pitch, weight, result, 5, 1);
-    else
-        lanes_slide(conv, framed, frame.pitch, weight, result, 5, 2);
+    vec bias = conv->bias ? load_part(conv->bias + channel, lanes) : zeros();
+#define SLIDE_LANES(window, stride) lanes_slide(conv, framed, frame.pitch, weight, bias, result, window, stride)
+    FOR_THE_WINDOW(conv->window, conv->stride, SLIDE_LANES)
     lanes_to_planes(result, conv->out_width, lanes, conv->out_height, conv->out_width,
                     conv->y + plane * conv->out_height * conv->out_width);
 }
@@ -481,19 +477,31 @@ static int describe(Depthwise *conv, const int64_t *x, const int64_t *weight, co
     return fits && conv->top < conv->window && conv->left < conv->window && y[1] == x[1] && weight[0] == x[1] && weight[1] == 1;
 }
 
+static int forward(const Depthwise *conv)
+{
+    Frame frame = input_frame(conv);
+    int narrow = is_narrow(conv);
+    if (!begin_kernel(narrow ? lanes_scratch(conv) : frame_size(&frame), 0))
+        return NO_MEMORY;
+    run_tasks(narrow ? lanes_forward : plane_forward, conv, narrow ? conv->pictures * lane_blocks(conv) : conv->channels);
+    end_kernel();
+    return DONE;
+}
+
 /* x, weight, settings -> y */
 KERNEL(depthwise_forward)
 {
     Depthwise conv = {.x = data[0], .weight = data[1], .y = data[3]};
-    if (!describe(&conv, shapes[0], shapes[1], shapes[3], data[2]))
-        return BAD_SHAPE;
-    Frame frame = input_frame(&conv);
-    int narrow = is_narrow(&conv);
-    if (!begin_kernel(narrow ? lanes_scratch(&conv) : frame_size(&frame), 0))
-        return NO_MEMORY;
-    run_tasks(narrow ? lanes_forward : plane_forward, &conv, narrow ? conv.pictures * lane_blocks(&conv) : conv.channels);
-    end_kernel();
-    return DONE;
+    return describe(&conv, shapes[0], shapes[1], shapes[3], data[2]) ? forward(&conv) : BAD_SHAPE;
+}
+
+/* x, weight, bias, settings -> y, the activation of the convolution with a bias */
+KERNEL(depthwise_activated)
+{
+    const int32_t *settings = data[3];
+    Depthwise conv = {.x = data[0], .weight = data[1], .bias = data[2], .activation = settings[ACTIVATION], .y = data[4]};
+    int fits = describe(&conv, shapes[0], shapes[1], shapes[4], settings) && shapes[2][0] == conv.channels;
+    return fits ? forward(&conv) : BAD_SHAPE;
 }
 
 /* x, weight, settings, dy -> dx, dweight */

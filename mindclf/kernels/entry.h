@@ -17,6 +17,9 @@ static inline int known_types(int count, const char **types)
     return 1;
 }
 
+/* Places in the `settings` of a convolution. */
+enum { STRIDE, PADDING, ACTIVATION };
+
 /* KERNEL(name) { body } is a function that MindSpore finds; the body knows `data` and `shapes`. */
 #define KERNEL(name)                                                                                                      \
     static int name##_of_float32(void **data, int64_t **shapes);                                                          \

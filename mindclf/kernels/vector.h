@@ -17,7 +17,7 @@
 #define WIDTH 4
 #endif
 
-enum { STREAMED_FLOATS = 1 << 22 }; /* 16 MiB */
+enum { STREAMED_FLOATS = 1 << 20 }; /* 4 MiB: more than a second-level cache holds */
 
 #define INLINE static inline __attribute__((always_inline, unused))
 #define UNROLL _Pragma("GCC unroll 32")
@@ -55,11 +55,9 @@ INLINE void finish_streams(void)
 #endif
 }
 
-/* Whether `values` floats at `to`, written in rows of `row`, are worth streaming and every row is aligned for it. */
-INLINE int streams(const float *to, long values, long row)
-{
-    return values > STREAMED_FLOATS && (uintptr_t)to % (WIDTH * 4) == 0 && row % WIDTH == 0;
-}
+/* How many floats behind a multiple of a vector's bytes `at` is. MindSpore's memory begins 16 bytes behind one: whoever goes
+ * through much of it had better begin with a part of a vector, for what lies across two cache lines costs twice. */
+INLINE long misalignment(const float *at) { return (long)((uintptr_t)at / sizeof(float) % WIDTH); }
 
 /* The first `count` (0 to WIDTH) floats of `from`, then zeros; nothing behind them is read. */
 INLINE vec load_part(const float *from, long count)
@@ -137,6 +135,19 @@ INLINE vec interleave(vec a, vec b, int second_half)
     const mask first = {0, 4, 1, 5};
 #endif
     return __builtin_shuffle(a, b, first + second_half * (WIDTH / 2));
+}
+
+/* Every second lane of a and then of b, from the first on. */
+INLINE vec even_lanes(vec a, vec b)
+{
+#if WIDTH == 16
+    const mask even = {0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30};
+#elif WIDTH == 8
+    const mask even = {0, 2, 4, 6, 8, 10, 12, 14};
+#else
+    const mask even = {0, 2, 4, 6};
+#endif
+    return __builtin_shuffle(a, b, even);
 }
 
 /* Transposes a square of WIDTH vectors: log2(WIDTH) perfect shuffles of its rows. */

@@ -6,7 +6,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from mindclf.device import pynative
-from mindclf.nets.layers import BatchNorm
+from mindclf.nets.layers import BatchNorm, Convolves
 from mindclf.nets.shufflenet_v1 import GroupConv
 
 SMALLEST = 32  # pixels; what the nets that state no min_size are traced with
@@ -15,10 +15,10 @@ SMALLEST = 32  # pixels; what the nets that state no min_size are traced with
 def fold_batch_norm(net):
     """A copy of `net` for inference, in which each batch norm that follows a convolution is part of that convolution.
 
-    The convolution's weights are multiplied by gamma / sqrt(variance + eps), it gets the bias that belongs to that, and of the
-    batch norm its activation is left. Logits are equal to 1e-4, of the largest logit where that is more than 1; a net without
-    such pairs comes back as a plain copy. `backbone`, `head` and `head.pool` are there as before. Weights keep their type:
-    they are computed in float64 and rounded once.
+    The convolution's weights are multiplied by gamma / sqrt(variance + eps), it gets the bias that belongs to that, and it ends
+    with the batch norm's activation; a CPU kernel computes all of it in one pass. Logits are equal to 1e-4, of the largest
+    logit where that is more than 1; a net without such pairs comes back as a plain copy. `backbone`, `head` and `head.pool` are
+    there as before. Weights keep their type: they are computed in float64 and rounded once.
 
     The copy cannot be trained on: its weights are frozen and its statistics gone. Its keys are not those of the net: save
     checkpoints from `net`, which stays as it is.
@@ -26,7 +26,7 @@ def fold_batch_norm(net):
     folded = _copied(net).set_train(False)
     for convolution, norm in foldable_pairs(folded):
         _fold(convolution, norm)
-        _replace(folded, norm, norm.activation)
+        _replace(folded, norm, nn.Identity())
     for parameter in folded.get_parameters():
         parameter.requires_grad = False
     return folded
@@ -100,7 +100,7 @@ def _run(net, images, hooks):
 
 def _convolutions(cell):
     """The convolutions within `cell`; one of joined weights is one."""
-    if isinstance(cell, (nn.Conv2d, GroupConv)):
+    if isinstance(cell, Convolves):
         return [cell]
     return [found for child in cell.cells() for found in _convolutions(child)]
 
@@ -117,6 +117,7 @@ def _fold(convolution, norm):
         group.bias = Parameter(Tensor(group_shift, weight.dtype), name=weight.name.removesuffix("weight") + "bias")
         group.has_bias = True
     convolution.has_bias = True
+    convolution.end_with(norm.activation_name)
 
 
 def _float64(parameter):

@@ -49,34 +49,6 @@ def conv2d(in_channels, out_channels, kernel_size, stride=1, groups=1, pad_mode=
                   has_bias=has_bias)
 
 
-def convolution(out_channels, kernel_size, stride, pad_mode, padding, depthwise=False):
-    """(operator, settings) of the CPU kernel for such a convolution, or (None, None) where kernels are not in use or lack it.
-
-    `kernel_size` and `stride` are pairs. Takes float32 only. operator(x, weight, settings) has no bias.
-    """
-    padding = kernels.SAME if pad_mode == "same" else padding
-    if not kernels.in_use() or not kernels.can_convolve(kernel_size, stride, padding):
-        return None, None
-    depthwise = depthwise and kernel_size in ((3, 3), (5, 5)) and stride[0] in (1, 2)
-    return kernels.convolution(out_channels, kernel_size, stride[0], padding, depthwise)
-
-
-class Conv2d(nn.Conv2d):
-    """nn.Conv2d that runs as a CPU kernel of mindclf where that can be. Make it with `conv2d`."""
-
-    def __init__(self, in_channels, out_channels, kernel_size, stride, pad_mode, padding, group, has_bias):
-        super().__init__(in_channels, out_channels, kernel_size, stride, pad_mode, padding, group=group, has_bias=has_bias)
-        self.kernel, self.settings = convolution(out_channels, self.kernel_size, self.stride, pad_mode, padding,
-                                                 depthwise=in_channels == out_channels == group)
-        self.fp16 = self.bf16 = False  # to_float sets them
-
-    def construct(self, x):
-        if self.kernel is None or self.fp16 or self.bf16 or x.dtype != ms.float32:
-            return super().construct(x)
-        output = self.kernel(x, self.weight, self.settings)
-        return self.bias_add(output, self.bias) if self.has_bias else output
-
-
 class HSigmoid(nn.Cell):
     """ReLU6(x + 3) / 6 (MobileNetV3, arXiv:1905.02244, section 5.2), in operators that every export format has."""
 
@@ -102,7 +74,59 @@ class HSwish(nn.Cell):
 ACTIVATIONS = {None: nn.Identity, "relu": nn.ReLU, "relu6": nn.ReLU6, "hswish": HSwish}
 
 
-class BatchNorm(nn.BatchNorm2d):
+class HasKernel:
+    """What layers share that run as a CPU kernel of mindclf where that can be; `kernel` is None where it cannot."""
+
+    kernel = settings = None
+    fp16 = bf16 = False  # to_float sets them
+
+    def takes(self, x):
+        """Whether the kernel computes `x`: kernels are for float32 only."""
+        return self.kernel is not None and not self.fp16 and not self.bf16 and x.dtype == ms.float32
+
+
+class Convolves(HasKernel):
+    """A convolution that has a kernel, and may end with an activation once a batch norm is folded into it."""
+
+    def choose_kernel(self, out_channels, kernel_size, stride, pad_mode, padding, depthwise=False):
+        """Sets `kernel`, operator(x, weight, settings) without bias, where the kernels have such a convolution.
+
+        `kernel_size` and `stride` are pairs. `depthwise` says that each channel is a group of its own.
+        """
+        self.activation = nn.Identity()
+        self.activated = False  # whether the kernel adds the bias and applies the activation
+        padding = kernels.SAME if pad_mode == "same" else padding
+        if kernels.in_use() and kernels.can_convolve(kernel_size, stride, padding):
+            depthwise = depthwise and kernel_size in ((3, 3), (5, 5)) and stride[0] in (1, 2)
+            self.geometry = (out_channels, kernel_size, stride[0], padding, depthwise)
+            self.kernel, self.settings = kernels.convolution(*self.geometry)
+
+    def end_with(self, activation):
+        """From now on the convolution, which has a bias, ends with one of ACTIVATIONS; for inference only."""
+        self.activation = ACTIVATIONS[activation]()
+        if self.kernel is not None:
+            self.kernel, self.settings = kernels.activated_convolution(*self.geometry, activation)
+            self.activated = True
+
+
+class Conv2d(Convolves, nn.Conv2d):
+    """nn.Conv2d that runs as a CPU kernel of mindclf where that can be. Make it with `conv2d`."""
+
+    def __init__(self, in_channels, out_channels, kernel_size, stride, pad_mode, padding, group, has_bias):
+        super().__init__(in_channels, out_channels, kernel_size, stride, pad_mode, padding, group=group, has_bias=has_bias)
+        self.choose_kernel(out_channels, self.kernel_size, self.stride, pad_mode, padding,
+                           depthwise=in_channels == out_channels == group)
+
+    def construct(self, x):
+        if not self.takes(x):
+            return self.activation(super().construct(x))
+        if self.activated:
+            return self.kernel(x, self.weight, self.bias, self.settings)
+        output = self.kernel(x, self.weight, self.settings)
+        return self.bias_add(output, self.bias) if self.has_bias else output
+
+
+class BatchNorm(HasKernel, nn.BatchNorm2d):
     """Batch norm and then an activation: None, "relu", "relu6" or "hswish". The shape (N, channels, H, W) stays.
 
     Both are one CPU kernel of mindclf where that can be.
@@ -111,38 +135,41 @@ class BatchNorm(nn.BatchNorm2d):
     def __init__(self, channels, activation=None, eps=1e-5):
         super().__init__(channels, eps=eps)
         check_choice("activation", activation, ACTIVATIONS)
+        self.activation_name = activation
         self.activation = ACTIVATIONS[activation]()
-        self.fp16 = self.bf16 = False  # to_float sets them
-        self.has_kernel = kernels.in_use()
-        if self.has_kernel:
-            self.train_kernel, self.infer_kernel, self.settings = kernels.batch_norm(eps, 1 - self.momentum, activation)
+        if kernels.in_use():
+            self.kernel, self.infer_kernel, self.settings = kernels.batch_norm(eps, 1 - self.momentum, activation)
 
     def construct(self, x):
-        if not self.has_kernel or self.fp16 or self.bf16 or x.dtype != ms.float32 or x.ndim != 4:
+        if not self.takes(x) or x.ndim != 4:
             return self.activation(super().construct(x))
         learns = self.training if self.use_batch_statistics is None else self.use_batch_statistics
         if not learns:
             return self.infer_kernel(x, self.gamma, self.beta, self.moving_mean, self.moving_variance, self.settings)
-        y, _, _, mean, variance = self.train_kernel(x, self.gamma, self.beta, self.moving_mean, self.moving_variance,
-                                                    self.settings)
+        y, _, _, mean, variance = self.kernel(x, self.gamma, self.beta, self.moving_mean, self.moving_variance, self.settings)
         y = ops.depend(y, ops.assign(self.moving_mean, mean))
         return ops.depend(y, ops.assign(self.moving_variance, variance))
 
 
-class MaxPool(nn.Cell):
+class MaxPool(HasKernel, nn.Cell):
     """The largest of kernel_size x kernel_size values that are 0 or more, as they are after a ReLU.
 
-    (N, C, H, W) -> (N, C, (H + 2 padding - kernel_size) / stride + 1, ...), rounded down. Since nothing is negative the padding
-    may be zeros, and a pool without padding is what every export format has.
+    (N, C, H, W) -> (N, C, (H + 2 padding - kernel_size) / stride + 1, ...), rounded down; with pad_mode "same" (N, C, H / stride,
+    ...), rounded up, as in TensorFlow (see `conv2d`). Since nothing is negative the padding may be zeros, and a pool without
+    padding is what every export format has. Runs as a CPU kernel of mindclf where that can be.
     """
 
-    def __init__(self, kernel_size, stride, padding=0):
+    def __init__(self, kernel_size, stride, padding=0, pad_mode="pad"):
         super().__init__()
+        check_choice("pad_mode", pad_mode, PAD_MODES)
         self.pad = nn.Pad(((0, 0), (0, 0), (padding, padding), (padding, padding))) if padding else nn.Identity()
-        self.pool = nn.MaxPool2d(kernel_size, stride)
+        self.pool = nn.MaxPool2d(kernel_size, stride, pad_mode="same" if pad_mode == "same" else "valid")
+        padding = kernels.SAME if pad_mode == "same" else padding
+        if kernels.in_use() and kernels.can_pool(kernel_size, stride, padding):
+            self.kernel, self.settings = kernels.max_pool(kernel_size, stride, padding)
 
     def construct(self, x):
-        return self.pool(self.pad(x))
+        return self.kernel(x, self.settings) if self.takes(x) else self.pool(self.pad(x))
 
 
 class GlobalAvgPooling(nn.Cell):

@@ -6,7 +6,7 @@ The public names, arguments and checkpoint keys are those of MindSpore's Shuffle
 import mindspore as ms
 from mindspore import nn, ops
 
-from mindclf.nets.layers import BatchNorm, DenseHead, ImageClassifier, check_choice, conv2d, convolution, initialise
+from mindclf.nets.layers import BatchNorm, Convolves, DenseHead, ImageClassifier, MaxPool, check_choice, conv2d, initialise
 
 STAGE_CHANNELS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}  # groups: channels of stage 2 at 1.0x; stages 3 and 4 double them
 STAGE_REPEATS = (4, 8, 4)
@@ -14,7 +14,7 @@ MODEL_SIZES = {"0.25x": 6, "0.5x": 12, "1.0x": 24, "1.5x": 24, "2.0x": 48}  # si
 STEMS = ("imagenet", "cifar")
 
 
-class GroupConv(nn.Cell):
+class GroupConv(Convolves, nn.Cell):
     """A grouped convolution whose keys are the tutorial's, a convolution a group: `convs.0.weight`, `convs.1.weight`, ...
 
     (N, in_channels, H, W) -> (N, out_channels, H', W'). Where the device can it runs as one grouped convolution of the joined
@@ -36,28 +36,36 @@ class GroupConv(nn.Cell):
         ])
         first = self.convs[0]
         self.convolve = ops.Conv2D(out_channels, first.kernel_size, pad_mode=pad_mode, pad=pad, stride=first.stride, group=groups)
-        self.fp16 = self.bf16 = False  # to_float sets them
-        self.kernel, self.settings = convolution(out_channels, first.kernel_size, first.stride, pad_mode, pad)
+        self.choose_kernel(out_channels, first.kernel_size, first.stride, pad_mode, pad)
 
     def construct(self, x):
-        if self.native or self._has_kernel_for(x):
-            return self._joined(x)
+        if self.takes(x):
+            return self._run_kernel(x)
+        if self.native:
+            output = self.convolve(x, self._joined_weights())
+            return self.activation(output + self._joined_biases().reshape(1, -1, 1, 1) if self.has_bias else output)
         outputs = ()
         for conv, part in zip(self.convs, ops.chunk(x, self.groups, axis=1)):
             outputs += (conv(part),)
-        return ops.concat(outputs, axis=1)
+        return self.activation(ops.concat(outputs, axis=1))
 
-    def _has_kernel_for(self, x):
-        return self.kernel is not None and not self.fp16 and not self.bf16 and x.dtype == ms.float32
+    def _run_kernel(self, x):
+        if self.activated:
+            return self.kernel(x, self._joined_weights(), self._joined_biases(), self.settings)
+        output = self.kernel(x, self._joined_weights(), self.settings)
+        return output + self._joined_biases().reshape(1, -1, 1, 1) if self.has_bias else output
 
-    def _joined(self, x):
-        weights, biases = (), ()
+    def _joined_weights(self):
+        weights = ()
         for conv in self.convs:
             weights += (conv.weight,)
+        return ops.concat(weights)
+
+    def _joined_biases(self):
+        biases = ()
+        for conv in self.convs:
             biases += (conv.bias,)
-        weight = ops.concat(weights)
-        x = self.kernel(x, weight, self.settings) if self._has_kernel_for(x) else self.convolve(x, weight)
-        return x + ops.concat(biases).reshape(1, -1, 1, 1) if self.has_bias else x
+        return ops.concat(biases)
 
 
 class ShuffleV1Block(nn.Cell):
@@ -112,7 +120,7 @@ class ShuffleNetV1Backbone(nn.Cell):
             conv2d(3, channels, 3, stride=2 if stem == "imagenet" else 1),
             BatchNorm(channels, "relu"),
         )
-        self.maxpool = nn.MaxPool2d(3, 2, pad_mode="same") if stem == "imagenet" else nn.Identity()
+        self.maxpool = MaxPool(3, 2, pad_mode="same") if stem == "imagenet" else nn.Identity()
         blocks = []
         for stage, repeats in enumerate(STAGE_REPEATS):
             out_channels = stage_channels * 2 ** stage

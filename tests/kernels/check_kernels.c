@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 typedef int Kernel(int, void **, int *, int64_t **, const char **, void *, void *);
-Kernel depthwise_forward, depthwise_backward, convolution_forward, convolution_input_gradient, convolution_weight_gradient,
-    batch_norm_train, batch_norm_train_backward, batch_norm_infer, batch_norm_infer_backward;
+Kernel depthwise_forward, depthwise_activated, depthwise_backward, convolution_forward, convolution_activated,
+    convolution_input_gradient, convolution_weight_gradient, max_pool_forward, max_pool_backward, batch_norm_train, batch_norm_train_backward, batch_norm_infer, batch_norm_infer_backward;
 
 enum { MAX = 16 };
 
@@ -40,11 +40,12 @@ static void *add(Call *call, int rank, int64_t a, int64_t b, int64_t c, int64_t 
     return values;
 }
 
-static void add_integers(Call *call, int first, int second)
+static void add_integers(Call *call, int first, int second, int third)
 {
-    int32_t *values = add(call, 1, 2, 1, 1, 1);
+    int32_t *values = add(call, 1, 3, 1, 1, 1);
     values[0] = first;
     values[1] = second;
+    values[2] = third;
     call->types[call->count - 1] = "int32";
 }
 
@@ -72,20 +73,45 @@ static void check_convolution(int n, int c, int h, int w, int outs, int group_in
     Call forward = {0};
     add(&forward, 4, n, c, h, w);
     add(&forward, 4, outs, group_in, window, window);
-    add_integers(&forward, stride, padding);
+    add_integers(&forward, stride, padding, 0);
     add(&forward, 4, n, outs, rows, columns);
     run(depthwise ? depthwise_forward : convolution_forward, &forward);
+    Call activated = {0};
+    add(&activated, 4, n, c, h, w);
+    add(&activated, 4, outs, group_in, window, window);
+    add(&activated, 1, outs, 1, 1, 1);
+    add_integers(&activated, stride, padding, window % 4);
+    add(&activated, 4, n, outs, rows, columns);
+    run(depthwise ? depthwise_activated : convolution_activated, &activated);
     for (int i = 0; i < 2 && backward[depthwise][i]; i++) {
         Call call = {0};
         add(&call, 4, n, c, h, w);
         add(&call, 4, outs, group_in, window, window);
-        add_integers(&call, stride, padding);
+        add_integers(&call, stride, padding, 0);
         add(&call, 4, n, outs, rows, columns);
         if (depthwise || i == 0)
             add(&call, 4, n, c, h, w);
         if (depthwise || i == 1)
             add(&call, 4, outs, group_in, window, window);
         run(backward[depthwise][i], &call);
+    }
+}
+
+static void check_max_pool(int n, int c, int h, int w, int window, int stride, int padding)
+{
+    int before = padding < 0 ? 0 : 2 * padding - window + 1;
+    int rows = padding < 0 ? (h + stride - 1) / stride : (h + before - 1) / stride + 1;
+    int columns = padding < 0 ? (w + stride - 1) / stride : (w + before - 1) / stride + 1;
+    if (h + before < 1 || w + before < 1)
+        return;
+    for (int backward = 0; backward < 2; backward++) {
+        Call call = {0};
+        add(&call, 4, n, c, h, w);
+        add_integers(&call, window, stride, padding);
+        add(&call, 4, n, c, rows, columns);
+        if (backward)
+            add(&call, 4, n, c, h, w);
+        run(backward ? max_pool_backward : max_pool_forward, &call);
     }
 }
 
@@ -123,6 +149,8 @@ static void *check_shapes(void *argument)
                     for (int padding = -1; padding < window; padding++) {
                         check_convolution(2, c, h, w, c, 1, window, stride, padding);
                         check_convolution(2, c, h, w, 5, c, window, stride, padding);
+                        if (stride < 3)
+                            check_max_pool(2, c, h, w, window, stride, padding);
                     }
             for (int activation = 0; activation < 4; activation++)
                 check_batch_norm(3, c, h, w, activation);

@@ -13,11 +13,14 @@ def variants():
     return [name for name in kernels.VARIANTS if kernels.available(name)]
 
 
-def call(variant, name, inputs, output_shapes):
-    """Runs the C function `name` on arrays; returns its outputs. Each output has a guard behind it that must stay."""
+def call(variant, name, inputs, output_shapes, behind=4):
+    """Runs the C function `name` on arrays; returns its outputs. Each output has a guard behind it that must stay.
+
+    Outputs begin so many floats `behind` a multiple of 64 bytes; MindSpore's memory begins 4 behind.
+    """
     function = getattr(ctypes.CDLL(str(kernels.library(variant))), name)
     inputs = [np.ascontiguousarray(array) for array in inputs]
-    guarded = [np.full(int(np.prod(shape)) + 32, 77, np.float32) for shape in output_shapes]
+    guarded = [_placed(int(np.prod(shape)) + 32, behind) for shape in output_shapes]
     arrays = inputs + guarded
     shapes = [array.shape for array in inputs] + list(output_shapes)
     data = (ctypes.c_void_p * len(arrays))(*[array.ctypes.data for array in arrays])
@@ -30,6 +33,12 @@ def call(variant, name, inputs, output_shapes):
     for array in guarded:
         assert (array[-32:] == 77).all(), f"{name} wrote behind its output"
     return [array[:-32].reshape(shape) for array, shape in zip(guarded, output_shapes)]
+
+
+def _placed(size, behind):
+    memory = np.full(size + 32, 77, np.float32)
+    first = -memory.ctypes.data // 4 % 16 + behind
+    return memory[first:first + size]
 
 
 def out_size(size, window, stride, padding):

@@ -67,6 +67,23 @@ def test_values_that_are_streamed_past_the_caches(variant):
 
 
 @pytest.mark.parametrize("variant", variants())
+@pytest.mark.parametrize("shape", [(2, 3, 32, 40), (3, 70, 4, 4), (6, 64, 112, 112)], ids=str)
+def test_where_memory_begins_changes_no_bit(variant, shape):
+    x, gamma, beta, mean, variance, dy = make(shape)
+    options, channels = np.array([EPS, MOMENTUM, kernels.ACTIVATIONS["relu"]], np.float32), (shape[1],)
+
+    def run(behind):
+        outputs = call(variant, "batch_norm_train", [x, gamma, beta, mean, variance, options], [shape] + [channels] * 4, behind)
+        return outputs + call(variant, "batch_norm_train_backward", [x, gamma, beta, *outputs[1:3], options, dy],
+                              [shape, channels, channels], behind)
+
+    expected = run(0)
+    for behind in (1, 4, 15):
+        for actual, wanted in zip(run(behind), expected):
+            np.testing.assert_array_equal(actual, wanted)
+
+
+@pytest.mark.parametrize("variant", variants())
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(shape=st.tuples(st.integers(2, 4), st.integers(1, 70), st.integers(1, 30), st.integers(1, 30)),
        activation=st.sampled_from([None, "relu6"]), training=st.booleans())

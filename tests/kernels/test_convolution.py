@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mindclf import kernels
-from tests.kernels.direct import call, convolve, out_size, variants
+from tests.kernels.direct import activate, call, convolve, out_size, variants
 
 pytestmark = pytest.mark.skipif(not variants(), reason="the kernels are not compiled: that needs a C compiler at installation")
 
@@ -82,6 +82,38 @@ def test_depthwise(variant, shape, window, stride, padding):
 ], ids=str)
 def test_convolution(variant, shape, outs, window, stride, padding, groups):
     check(variant, shape, (outs, shape[1] // groups, *window), stride, padding, depthwise=False)
+
+
+@pytest.mark.parametrize("variant", variants())
+@pytest.mark.parametrize(("shape", "outs", "window", "stride"), [
+    ((3, 20, 8, 8), 24, 1, 1), ((2, 5, 16, 16), 9, 3, 1), ((2, 5, 16, 16), 9, 3, 2), ((6, 4, 112, 112), 64, 1, 1),
+], ids=str)
+def test_where_memory_begins_changes_no_bit(variant, shape, outs, window, stride):
+    rng = np.random.default_rng(0)
+    x, weight = rng.standard_normal(shape, np.float32), rng.standard_normal((outs, shape[1], window, window), np.float32)
+    geometry, y_shape = np.array([stride, window // 2], np.int32), (shape[0], outs, shape[2] // stride, shape[3] // stride)
+    dy = rng.standard_normal(y_shape, np.float32)
+    for name, inputs, out_shape in (("convolution_forward", [x, weight, geometry], y_shape),
+                                    ("convolution_input_gradient", [x, weight, geometry, dy], shape)):
+        results = [call(variant, name, inputs, [out_shape], behind)[0] for behind in (0, 1, 4, 15)]
+        for result in results[1:]:
+            np.testing.assert_array_equal(result, results[0])
+
+
+@pytest.mark.parametrize("variant", variants())
+@pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
+@pytest.mark.parametrize(("shape", "outs", "groups", "window", "stride"), [
+    ((2, 17, 20, 21), 17, 17, 3, 1), ((2, 17, 7, 6), 17, 17, 5, 2), ((2, 6, 9, 10), 26, 2, 1, 1), ((2, 3, 33, 32), 8, 1, 3, 2),
+], ids=str)
+def test_bias_and_activation(variant, activation, shape, outs, groups, window, stride):
+    rng = np.random.default_rng(0)
+    weight_shape = (outs, shape[1] // groups, window, window)
+    x, weight = rng.standard_normal(shape, np.float32), rng.standard_normal(weight_shape, np.float32)
+    bias = 3 * rng.standard_normal(outs, np.float32)
+    expected = activate(convolve(x, weight, stride, window // 2)[0] + bias.astype(np.float64)[:, None, None], activation)[0]
+    name = "depthwise_activated" if groups == shape[1] == outs else "convolution_activated"
+    geometry = np.array([stride, window // 2, kernels.ACTIVATIONS[activation]], np.int32)
+    assert_close(call(variant, name, [x, weight, bias, geometry], [expected.shape])[0], expected)
 
 
 @st.composite

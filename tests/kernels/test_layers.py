@@ -8,7 +8,7 @@ from mindspore import Parameter, Tensor, nn
 from mindclf import device, kernels
 from mindclf.checkpoint import load_checkpoint, save_checkpoint
 from mindclf.nets import create_net, freeze
-from mindclf.nets.layers import BatchNorm, conv2d
+from mindclf.nets.layers import BatchNorm, MaxPool, conv2d
 from mindclf.nets.shufflenet_v1 import GroupConv
 from tests.conftest import TINY_NET
 
@@ -89,11 +89,20 @@ def test_group_convolutions_agree(pynative):
     assert_same(outputs_and_gradients(ours, x), outputs_and_gradients(plain, x))
 
 
+@pytest.mark.parametrize("options", [dict(kernel_size=3, stride=2, padding=1), dict(kernel_size=3, stride=2, pad_mode="same"),
+                                     dict(kernel_size=2, stride=2)], ids=str)
+def test_max_pools_agree(options, pynative):
+    ours, plain = both(lambda: MaxPool(**options))
+    assert ours.kernel is not None and plain.kernel is None
+    x = abs(pictures(2, 3, 8, 11))
+    assert_same(outputs_and_gradients(ours, x), outputs_and_gradients(plain, x))
+
+
 @pytest.mark.parametrize("training", [True, False], ids=["training", "inference"])
 @pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
 def test_batch_norms_agree(activation, training, pynative):
     ours, plain = both(lambda: BatchNorm(5, activation))
-    assert isinstance(ours, nn.BatchNorm2d) and ours.has_kernel and not plain.has_kernel
+    assert isinstance(ours, nn.BatchNorm2d) and ours.kernel is not None and plain.kernel is None
     x = pictures(3, 5, 6, 7)
     assert_same(outputs_and_gradients(ours, x, training), outputs_and_gradients(plain, x, training))
 
@@ -200,7 +209,7 @@ def test_off_leaves_the_kernels_out(monkeypatch):
         assert conv2d(3, 8, 3).kernel is None
     monkeypatch.setenv("MINDCLF_KERNELS", "0")
     assert kernels.status() == (False, "", "turned off by MINDCLF_KERNELS=0")
-    assert conv2d(3, 8, 3).kernel is None and not BatchNorm(8).has_kernel
+    assert conv2d(3, 8, 3).kernel is None and BatchNorm(8).kernel is None
 
 
 def test_a_parameter_stays_a_parameter():

@@ -1,0 +1,72 @@
+"""The kernels of max pooling against the definition."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mindclf import kernels
+from tests.kernels.direct import call, out_size, variants, zeros_before
+
+pytestmark = pytest.mark.skipif(not variants(), reason="the kernels are not compiled: that needs a C compiler at installation")
+
+
+def pooled(x, window, stride, padding):
+    """(y, backward) by the definition, window by window; backward(dy) gives dx. Of equal values the first gets the gradient."""
+    pictures, channels, height, width = x.shape
+    rows, columns = out_size(height, window, stride, padding), out_size(width, window, stride, padding)
+    top, left = zeros_before(height, window, stride, padding), zeros_before(width, window, stride, padding)
+    framed = np.full((pictures, channels, height + top + window + stride, width + left + window + stride), -np.inf)
+    framed[:, :, top:top + height, left:left + width] = x
+    y, places = np.empty((pictures, channels, rows, columns)), []
+    for row in range(rows):
+        for column in range(columns):
+            seen = framed[:, :, row * stride:row * stride + window, column * stride:column * stride + window]
+            y[:, :, row, column] = seen.max((2, 3))
+            first = seen.reshape(pictures, channels, -1).argmax(2)
+            places.append((row * stride + first // window, column * stride + first % window))
+
+    def backward(dy):
+        gradient = np.zeros_like(framed)
+        n, c = np.indices((pictures, channels))
+        for index, (down, right) in enumerate(places):
+            np.add.at(gradient, (n, c, down, right), dy[:, :, index // columns, index % columns])
+        return gradient[:, :, top:top + height, left:left + width]
+
+    return y, backward
+
+
+def check(variant, shape, window, stride, padding):
+    rng = np.random.default_rng(0)
+    x = np.maximum(rng.standard_normal(shape, np.float32), 0)  # with ties, as behind a ReLU
+    y, backward = pooled(x, window, stride, padding)
+    dy = rng.standard_normal(y.shape, np.float32)
+    geometry = np.array([window, stride, padding], np.int32)
+    np.testing.assert_array_equal(call(variant, "max_pool_forward", [x, geometry], [y.shape])[0], y)
+    dx = call(variant, "max_pool_backward", [x, geometry, dy], [shape])[0]
+    np.testing.assert_allclose(dx, backward(dy), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("variant", variants())
+@pytest.mark.parametrize(("shape", "window", "stride", "padding"), [
+    ((2, 3, 32, 32), 3, 2, 1), ((1, 2, 112, 112), 3, 2, kernels.SAME), ((2, 3, 15, 33), 3, 2, 1), ((1, 3, 8, 8), 2, 2, 0),
+    ((1, 1, 1, 1), 3, 2, 1), ((2, 1, 5, 70), 3, 1, 1),
+], ids=str)
+def test_max_pool(variant, shape, window, stride, padding):
+    check(variant, shape, window, stride, padding)
+
+
+@pytest.mark.parametrize("variant", variants())
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(size=st.tuples(st.integers(3, 40), st.integers(3, 40)), window=st.integers(1, 3), stride=st.integers(1, 2), data=st.data())
+def test_any_max_pool(variant, size, window, stride, data):
+    padding = data.draw(st.sampled_from([kernels.SAME, *range(window)]))
+    check(variant, (2, 3, *size), window, stride, padding)
+
+
+@pytest.mark.parametrize("variant", variants())
+def test_nan_and_infinity_stay(variant):
+    x = np.ones((1, 1, 8, 40), np.float32)
+    x[0, 0, 2, 3], x[0, 0, 2, 4], x[0, 0, 7, 39] = np.nan, np.inf, np.nan
+    y = call(variant, "max_pool_forward", [x, np.array([2, 2, 0], np.int32)], [(1, 1, 4, 20)])[0][0, 0]
+    assert np.isnan(y[1, 1]) and y[1, 2] == np.inf and np.isnan(y[3, 19]) and np.isnan(y).sum() == 2
