@@ -52,7 +52,9 @@ def training(case):
 def inference(case):
     from mindspore import Tensor
 
-    net = build(case).set_train(False)
+    from mindclf.nets import fold_batch_norm
+
+    net = fold_batch_norm(build(case))  # as mindclf.predict has it
     images = Tensor(random_batch(case)[0])
 
     def step():

@@ -14,6 +14,7 @@ from mindclf.dataset import Pictures, eval_pipeline, whole_picture
 from mindclf.dataset.folder import is_litter
 from mindclf.evaluate import predict_logits, softmax
 from mindclf.labels import describe
+from mindclf.nets import fold_batch_norm
 from mindclf.pretrained import GARBAGE_SORTER
 
 BATCH_SIZE = 16
@@ -37,7 +38,8 @@ class Predictor:
     """The net in a checkpoint, ready to look at pictures. `card` stands in for the card of a file that has none."""
 
     def __init__(self, path=GARBAGE_SORTER, card=None):
-        self.net, self.card = load_net(path, card)
+        net, self.card = load_net(path, card)
+        self.net = fold_batch_norm(net)
         self.classes = tuple(self.card["classes"])
 
     def predict(self, pictures, top_k=3):

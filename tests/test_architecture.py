@@ -19,7 +19,7 @@ ALLOWED = {  # parts of mindclf that the files of a part may import; parts that 
     "checkpoint": {"nets", "files"},
     "convert": {"convert", "nets", "dataset", "checkpoint", "config", "files"},
     "pretrained": {"nets", "dataset", "checkpoint", "config", "convert", "device"},
-    "predict": {"dataset", "checkpoint", "evaluate", "labels", "pretrained"},
+    "predict": {"nets", "dataset", "checkpoint", "evaluate", "labels", "pretrained"},
     "export": {"checkpoint", "files", "kernels"},
     "plots": {"dataset", "evaluate"},
     "summary": {"nets", "device"},
