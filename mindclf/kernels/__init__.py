@@ -216,6 +216,24 @@ def max_pool(kernel_size, stride, padding):
 
 
 @functools.cache
+def add(activation):
+    """(operator, settings): operator(a, b, settings) is a + b and then the activation, None or "relu"; (N, C, H, W) each."""
+    values = (ACTIVATIONS[activation],)
+    settings = Tensor(values, ms.int32)
+
+    def shape_of_a(a, b, *settings):
+        return a
+
+    relu_backward = _operator("relu_backward", (), shape_of_a, 1)
+
+    def bprop(a, b, settings, out, dout):
+        gradient = relu_backward(out, dout) if activation else dout
+        return gradient, gradient, ops.zeros_like(settings)
+
+    return _operator("add_forward", values, shape_of_a, 1, bprop), settings
+
+
+@functools.cache
 def batch_norm(eps, momentum, activation):
     """(train, infer, settings) for batch norm and then an activation of ACTIVATIONS.
 

@@ -5,6 +5,7 @@ import math
 from mindspore import nn, ops
 
 from mindclf.nets.layers import (
+    Add,
     BatchNorm,
     GlobalAvgPooling,
     HSigmoid,
@@ -87,6 +88,7 @@ class AsymmBottleneck(nn.Cell):
         self.squeeze_excite = SqueezeExcite(width) if has_squeeze else nn.Identity()
         self.project = nn.SequentialCell(conv2d(width, out_channels, 1), BatchNorm(out_channels))
         self.has_shortcut = stride == 1 and in_channels == out_channels
+        self.add = Add()
 
     def construct(self, x):
         out = x
@@ -94,7 +96,7 @@ class AsymmBottleneck(nn.Cell):
             copies = (x,) * self.asymmrate
             out = ops.concat(copies + (self.expand(x),) + copies, axis=1)
         out = self.project(self.squeeze_excite(self.depthwise(out)))
-        return x + out if self.has_shortcut else out
+        return self.add(x, out) if self.has_shortcut else out
 
 
 class AsymmNetBackbone(nn.Cell):

@@ -151,6 +151,23 @@ class BatchNorm(HasKernel, nn.BatchNorm2d):
         return ops.depend(y, ops.assign(self.moving_variance, variance))
 
 
+class Add(HasKernel, nn.Cell):
+    """The end of a residual block: a + b, both (N, C, H, W), and then an activation, None or "relu". The shape stays.
+
+    One CPU kernel of mindclf where that can be.
+    """
+
+    def __init__(self, activation=None):
+        super().__init__()
+        check_choice("activation", activation, (None, "relu"))
+        self.activation = ACTIVATIONS[activation]()
+        if kernels.in_use():
+            self.kernel, self.settings = kernels.add(activation)
+
+    def construct(self, a, b):
+        return self.kernel(a, b, self.settings) if self.takes(a) and b.dtype == a.dtype else self.activation(a + b)
+
+
 class MaxPool(HasKernel, nn.Cell):
     """The largest of kernel_size x kernel_size values that are 0 or more, as they are after a ReLU.
 

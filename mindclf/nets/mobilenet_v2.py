@@ -6,7 +6,16 @@ are the keys of its checkpoints: `features.0.features.0.weight` ... `head.1.bias
 
 from mindspore import nn
 
-from mindclf.nets.layers import BatchNorm, GlobalAvgPooling, ImageClassifier, check_choice, conv2d, initialise, make_divisible
+from mindclf.nets.layers import (
+    Add,
+    BatchNorm,
+    GlobalAvgPooling,
+    ImageClassifier,
+    check_choice,
+    conv2d,
+    initialise,
+    make_divisible,
+)
 
 STAGES = (  # expansion, channels, repeats, first stride
     (1, 16, 1, 1),
@@ -53,9 +62,10 @@ class InvertedResidual(nn.Cell):
         ]
         self.conv = nn.SequentialCell(layers)
         self.use_res_connect = stride == 1 and inp == oup
+        self.add = Add()
 
     def construct(self, x):
-        return x + self.conv(x) if self.use_res_connect else self.conv(x)
+        return self.add(x, self.conv(x)) if self.use_res_connect else self.conv(x)
 
 
 class MobileNetV2Backbone(nn.Cell):

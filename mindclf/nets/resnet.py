@@ -5,7 +5,7 @@ Keys are those of torchvision's checkpoints, in MindSpore's words for batch norm
 
 from mindspore import nn
 
-from mindclf.nets.layers import BatchNorm, DenseHead, ImageClassifier, MaxPool, check_choice, conv2d, initialise
+from mindclf.nets.layers import Add, BatchNorm, DenseHead, ImageClassifier, MaxPool, check_choice, conv2d, initialise
 
 CHANNELS = (64, 128, 256, 512)
 STEMS = ("imagenet", "cifar")
@@ -23,10 +23,10 @@ class BasicBlock(nn.Cell):
         self.conv2 = conv2d(channels, channels, 3)
         self.bn2 = BatchNorm(channels, eps=bn_epsilon)
         self.downsample = shortcut(in_channels, channels, stride, bn_epsilon)
-        self.relu = nn.ReLU()
+        self.add = Add("relu")
 
     def construct(self, x):
-        return self.relu(self.bn2(self.conv2(self.bn1(self.conv1(x)))) + self.downsample(x))
+        return self.add(self.bn2(self.conv2(self.bn1(self.conv1(x)))), self.downsample(x))
 
 
 class Bottleneck(nn.Cell):
@@ -48,11 +48,11 @@ class Bottleneck(nn.Cell):
         self.conv3 = conv2d(channels, out_channels, 1)
         self.bn3 = BatchNorm(out_channels, eps=bn_epsilon)
         self.downsample = shortcut(in_channels, out_channels, stride, bn_epsilon)
-        self.relu = nn.ReLU()
+        self.add = Add("relu")
 
     def construct(self, x):
         branch = self.bn2(self.conv2(self.bn1(self.conv1(x))))
-        return self.relu(self.bn3(self.conv3(branch)) + self.downsample(x))
+        return self.add(self.bn3(self.conv3(branch)), self.downsample(x))
 
 
 DEPTHS = {  # blocks, repeats of the four stages

@@ -6,7 +6,7 @@ The public names, arguments and checkpoint keys are those of MindSpore's Shuffle
 import mindspore as ms
 from mindspore import nn, ops
 
-from mindclf.nets.layers import BatchNorm, Convolves, DenseHead, ImageClassifier, MaxPool, check_choice, conv2d, initialise
+from mindclf.nets.layers import Add, BatchNorm, Convolves, DenseHead, ImageClassifier, MaxPool, check_choice, conv2d, initialise
 
 STAGE_CHANNELS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}  # groups: channels of stage 2 at 1.0x; stages 3 and 4 double them
 STAGE_REPEATS = (4, 8, 4)
@@ -92,11 +92,12 @@ class ShuffleV1Block(nn.Cell):
         )
         self.branch_proj = nn.AvgPool2d(3, 2, pad_mode="same")
         self.relu = nn.ReLU()
+        self.add_relu = Add("relu")
 
     def construct(self, old_x):
         x = self.branch_main_2(channel_shuffle(self.branch_main_1(old_x), self.group))
         if self.stride == 1:
-            return self.relu(old_x + x)
+            return self.add_relu(old_x, x)
         return self.relu(ops.concat((self.branch_proj(old_x), x), axis=1))
 
 

@@ -10,7 +10,8 @@
 
 typedef int Kernel(int, void **, int *, int64_t **, const char **, void *, void *);
 Kernel depthwise_forward, depthwise_activated, depthwise_backward, convolution_forward, convolution_activated,
-    convolution_input_gradient, convolution_weight_gradient, max_pool_forward, max_pool_backward, batch_norm_train, batch_norm_train_backward, batch_norm_infer, batch_norm_infer_backward;
+    convolution_input_gradient, convolution_weight_gradient, max_pool_forward, max_pool_backward, add_forward, relu_backward,
+    batch_norm_train, batch_norm_train_backward, batch_norm_infer, batch_norm_infer_backward;
 
 enum { MAX = 16 };
 
@@ -115,6 +116,19 @@ static void check_max_pool(int n, int c, int h, int w, int window, int stride, i
     }
 }
 
+static void check_add(int n, int c, int h, int w, int activation)
+{
+    Call forward = {0}, backward = {0};
+    for (int i = 0; i < 2; i++)
+        add(&forward, 4, n, c, h, w);
+    add_integers(&forward, activation, 0, 0);
+    add(&forward, 4, n, c, h, w);
+    run(add_forward, &forward);
+    for (int i = 0; i < 3; i++)
+        add(&backward, 4, n, c, h, w);
+    run(relu_backward, &backward);
+}
+
 static void check_batch_norm(int n, int c, int h, int w, int activation)
 {
     Kernel *kernels[] = {batch_norm_train, batch_norm_infer, batch_norm_train_backward, batch_norm_infer_backward};
@@ -154,10 +168,13 @@ static void *check_shapes(void *argument)
                     }
             for (int activation = 0; activation < 4; activation++)
                 check_batch_norm(3, c, h, w, activation);
+            for (int activation = 0; activation < 2; activation++)
+                check_add(3, c, h, w, activation);
         }
     check_convolution(1, 320, 7, 7, 640, 320, 1, 1, 0);
     check_convolution(6, 4, 112, 112, 64, 4, 1, 1, 0); /* large enough to be streamed, as in vector.h */
     check_batch_norm(6, 64, 112, 112, 2);
+    check_add(6, 64, 112, 112, 1);
     return NULL;
 }
 

@@ -8,7 +8,7 @@ from mindspore import Parameter, Tensor, nn
 from mindclf import device, kernels
 from mindclf.checkpoint import load_checkpoint, save_checkpoint
 from mindclf.nets import create_net, freeze
-from mindclf.nets.layers import BatchNorm, MaxPool, conv2d
+from mindclf.nets.layers import Add, BatchNorm, MaxPool, conv2d
 from mindclf.nets.shufflenet_v1 import GroupConv
 from tests.conftest import TINY_NET
 
@@ -87,6 +87,25 @@ def test_group_convolutions_agree(pynative):
     ours, plain = both(lambda: GroupConv(12, 24, 1, 1, groups=3))
     x = pictures(2, 12, 7, 7)
     assert_same(outputs_and_gradients(ours, x), outputs_and_gradients(plain, x))
+
+
+@pytest.mark.parametrize("activation", [None, "relu"])
+def test_sums_agree(activation, pynative):
+    ours, plain = both(lambda: nn.SequentialCell(conv2d(3, 3, 3), Residual(activation)))
+    assert ours[1].add.kernel is not None and plain[1].add.kernel is None
+    x = pictures(2, 3, 8, 11)
+    assert_same(outputs_and_gradients(ours, x), outputs_and_gradients(plain, x))
+
+
+class Residual(nn.Cell):
+    """x + its convolution."""
+
+    def __init__(self, activation):
+        super().__init__()
+        self.conv, self.add = conv2d(3, 3, 3), Add(activation)
+
+    def construct(self, x):
+        return self.add(x, self.conv(x))
 
 
 @pytest.mark.parametrize("options", [dict(kernel_size=3, stride=2, padding=1), dict(kernel_size=3, stride=2, pad_mode="same"),
