@@ -14,7 +14,7 @@
 
 /* ---- Weights times what the windows see ---- */
 
-enum { CACHED_FLOATS = 1 << 18, MAX_COLUMNS = 5 * TILE_COLUMNS }; /* what a task gathers fits into a second-level cache of 1 MiB */
+enum { CACHED_FLOATS = 1 << 18, MAX_COLUMNS = 10 * TILE_COLUMNS }; /* what a task gathers fits into a second-level cache of 1 MiB */
 
 /* The maps that a product writes: row r of it is channel r, column (row, column) is value (row * step, column * step). With a
  * step of 1 the columns of a picture lie beside each other, as one row. */

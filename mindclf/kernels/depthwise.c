@@ -1,8 +1,8 @@
 /* Depthwise convolution: each channel with its own 3 x 3 or 5 x 5 window, stride 1 or 2; forward and backward.
  *
- * There are two ways through the data. Wide maps go row by row: lanes are neighbouring columns (`plane_*`). Maps narrower than
- * a vector go WIDTH channels at a time: they are transposed so that lanes are channels (`lanes_*`), which wastes no lane on
- * borders and knows no difference between strides.
+ * There are two ways through the data. Wide maps go row by row: lanes are neighbouring columns (`plane_*`). Maps narrower than a
+ * vector, or forward than three quarters of one, go WIDTH channels at a time: they are transposed so that lanes are channels
+ * (`lanes_*`), which wastes no lane on borders and knows no difference between strides.
  *
  * Both copy what a window slides over into a frame with its zeros around, so that no loop asks where the border is. */
 #include "activation.h"
@@ -67,9 +67,10 @@ INLINE long tap_column(const Frame *frame, int b, const int stride)
 
 /* ---- Wide maps, row by row ---- */
 
-/* WIDTH values of `rows` rows of the result below each other. With stride 1 each value that is read serves all of them. */
+/* `count` values, at most WIDTH, of `rows` rows of the result below each other. With stride 1 each value that is read serves all
+ * of them. */
 INLINE void slide_column(const Frame *frame, const float *at, const float *weight, float bias, int activation, float *to,
-                         long to_pitch, const int window, const int rows, const int stride)
+                         long to_pitch, long count, const int window, const int rows, const int stride)
 {
     vec sums[4];
     UNROLL for (int r = 0; r < rows; r++)
@@ -81,8 +82,13 @@ INLINE void slide_column(const Frame *frame, const float *at, const float *weigh
                 if (a >= r * stride && a < r * stride + window)
                     sums[r] += value * weight[(a - r * stride) * window + b];
         }
-    UNROLL for (int r = 0; r < rows; r++)
-        store(to + r * to_pitch, activate(sums[r], activation));
+    UNROLL for (int r = 0; r < rows; r++) {
+        vec value = activate(sums[r], activation);
+        if (count == WIDTH)
+            store(to + r * to_pitch, value);
+        else
+            store_part(to + r * to_pitch, value, count);
+    }
 }
 
 /* The result, out_height x out_width, of sliding a window over a frame. The last vector of a row overlaps the one before. */
@@ -90,18 +96,18 @@ INLINE void slide(const Frame *frame, const float *framed, const float *weight, 
                   long out_height, long out_width, const int window, const int stride)
 {
     const int rows = 4;
-    long y = 0;
+    long y = 0, count = min_long(WIDTH, out_width);
     for (; y + rows <= out_height; y += rows)
         for (long x = 0; x < out_width; x += WIDTH) {
-            long first = min_long(x, out_width - WIDTH);
+            long first = min_long(x, out_width - count);
             slide_column(frame, framed + y * stride * frame->pitch + first, weight, bias, activation, to + y * out_width + first,
-                         out_width, window, rows, stride);
+                         out_width, count, window, rows, stride);
         }
     for (; y < out_height; y++)
         for (long x = 0; x < out_width; x += WIDTH) {
-            long first = min_long(x, out_width - WIDTH);
+            long first = min_long(x, out_width - count);
             slide_column(frame, framed + y * stride * frame->pitch + first, weight, bias, activation, to + y * out_width + first,
-                         out_width, window, 1, stride);
+                         out_width, count, window, 1, stride);
         }
 }
 
@@ -459,7 +465,8 @@ static void lanes_backward(const void *kernel, long index, float *scratch)
 
 /* ---- Entry points ---- */
 
-static int is_narrow(const Depthwise *conv) { return min_long(conv->width, conv->out_width) < WIDTH; }
+/* Whether maps are narrower than `least` columns, in or out. */
+static int is_narrow(const Depthwise *conv, long least) { return min_long(conv->width, conv->out_width) < least; }
 
 static int describe(Depthwise *conv, const int64_t *x, const int64_t *weight, const int64_t *y, const int32_t *settings)
 {
@@ -480,7 +487,7 @@ static int describe(Depthwise *conv, const int64_t *x, const int64_t *weight, co
 static int forward(const Depthwise *conv)
 {
     Frame frame = input_frame(conv);
-    int narrow = is_narrow(conv);
+    int narrow = is_narrow(conv, WIDTH * 3 / 4);
     if (!begin_kernel(narrow ? lanes_scratch(conv) : frame_size(&frame), 0))
         return NO_MEMORY;
     run_tasks(narrow ? lanes_forward : plane_forward, conv, narrow ? conv->pictures * lane_blocks(conv) : conv->channels);
@@ -510,7 +517,7 @@ KERNEL(depthwise_backward)
     Depthwise conv = {.x = data[0], .weight = data[1], .dy = data[3], .dx = data[4], .dweight = data[5]};
     if (!describe(&conv, shapes[0], shapes[1], shapes[3], data[2]))
         return BAD_SHAPE;
-    int narrow = is_narrow(&conv);
+    int narrow = is_narrow(&conv, WIDTH);
     if (!begin_kernel(narrow ? lanes_scratch(&conv) : plane_backward_scratch(&conv), 0))
         return NO_MEMORY;
     run_tasks(narrow ? lanes_backward : plane_backward, &conv, narrow ? lane_blocks(&conv) : conv.channels);
