@@ -25,7 +25,7 @@ def examine():
         "cores": {"usable": usable_cores(), "present": os.cpu_count()},
         "memory_gib": memory_gib(),
         "data": {"MINDCLF_DATA": os.environ.get("MINDCLF_DATA", ""), "garbage photos": _found("garbage26_on_disk"),
-                 "ImageNet weights": _found("imagenet_on_disk")},
+                 "CIFAR-10": _found("cifar10_on_disk"), "ImageNet weights": _found("imagenet_on_disk")},
     }
 
 
@@ -50,6 +50,7 @@ def describe(facts):
                                             facts["kernels"]["instruction_set"]))) + f": {facts['kernels']['reason']}"),
         ("memory", f"{memory['free']:.1f} GiB free of {memory['present']:.1f} GiB" if memory else "unknown"),
         ("garbage photos", data["garbage photos"] or f"not in data/{elsewhere}: they will be downloaded, or drawn offline"),
+        ("CIFAR-10", data["CIFAR-10"] or f"not in data/{elsewhere}: it will be downloaded"),
         ("ImageNet weights", data["ImageNet weights"] or f"not in data/{elsewhere}: they will be downloaded"),
     ]
     return lines

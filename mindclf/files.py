@@ -20,6 +20,20 @@ def replacing(path):
         temporary.replace(path)
 
 
+@contextlib.contextmanager
+def new_folder(path):
+    """Gives an empty folder on the same disk, which becomes the new folder `path` in one step if the block succeeds.
+
+    Raises OSError if `path` is there by then, and not empty.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
+        unfinished = Path(folder) / path.name
+        unfinished.mkdir()
+        yield unfinished
+        unfinished.rename(path)
+
+
 def write_json(path, content):
     """Writes a JSON file that is complete or not there."""
     with replacing(Path(path)) as temporary:
@@ -29,6 +43,11 @@ def write_json(path, content):
 def sha256(path):
     """The SHA-256 of a file, in hexadecimal."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def md5(path):
+    """The MD5 of a file, in hexadecimal: what publishers of data sets give to tell a whole file from a damaged one."""
+    return hashlib.md5(Path(path).read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def first_line(error):

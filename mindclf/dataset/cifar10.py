@@ -4,6 +4,8 @@ Each file holds 10,000 records: a byte with the label, then 3,072 with the red, 
 Multiple Layers of Features from Tiny Images, 2009).
 """
 
+import hashlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,14 +13,26 @@ import mindspore as ms
 import numpy as np
 from mindspore import dataset as ds
 from mindspore.dataset import transforms
+from PIL import Image
 
 from mindclf.dataset.folder import Pictures
+from mindclf.files import first_line, md5, new_folder
 from mindclf.labels import CIFAR10
 
 SIZE = 32          # pixels, height and width
 RECORDS = 10_000   # in a file
 RECORD_BYTES = 1 + 3 * SIZE * SIZE
+FILE_BYTES = RECORDS * RECORD_BYTES
 FILES = {"train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "test": ("test_batch.bin",)}
+
+MD5 = {  # of the official files
+    "data_batch_1.bin": "5dd7e06a14cb22eb9f671a540d1b7c25", "data_batch_2.bin": "5ea93a67294ea407fff1d09f752e9692",
+    "data_batch_3.bin": "942cd6a4bcdd0dd3c604fbe906cb4421", "data_batch_4.bin": "ae636b3ba5c66a11e91e8cb52e771fcb",
+    "data_batch_5.bin": "53f37980c15c3d472c316c40844f3f0d", "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
+}
+# SHA-256 of the 60,000 labels of the JPEG copy, in the order of its files. It has an order of its own, which tells it from the
+# official files; its pixels would not do, for they depend on the JPEG decoder that unpacked them.
+COPY_LABELS = "136f906f37e2b992738dfa63e94314d44a81cab3d2c8875be4223e9d86a67ef8"
 
 
 @dataclass(frozen=True)
@@ -35,6 +49,10 @@ class Cifar10Pictures(Pictures):
         taken = super().take(indices)
         return Cifar10Pictures(taken.paths, taken.labels, self.classes, self.folder, self.usage,
                                tuple(self.indices[i] for i in indices))
+
+    def identities(self):
+        """A text for each picture that changes with its pixels."""
+        return (hashlib.sha256(pixels).hexdigest() for pixels in self.paths)
 
     def source(self, shuffle):
         """Rows of (image, label), read by MindSpore's Cifar10Dataset; with shuffle=True in a new order each epoch."""
@@ -55,13 +73,78 @@ def read_cifar10(folder, usage):
                            tuple(range(len(records))))
 
 
+def is_folder(folder):
+    """Whether `folder` holds a file of CIFAR-10. If others are missing, reading it says which."""
+    return any((Path(folder) / name).is_file() for name in MD5)
+
+
+def origin_of(folder):
+    """In words what the files in `folder` are: "CIFAR-10", "CIFAR-10, JPEG copy", or that they are neither.
+
+    Raises ValueError as `read_cifar10` does.
+    """
+    folder = Path(folder)
+    labels = np.concatenate([_read(folder / name)[:, 0] for name in MD5])
+    if all(md5(folder / name) == digest for name, digest in MD5.items()):
+        return "CIFAR-10"
+    if hashlib.sha256(labels.tobytes()).hexdigest() == COPY_LABELS:
+        return "CIFAR-10, JPEG copy"
+    return "files laid out as CIFAR-10, but not the official ones"
+
+
+def unpack_copy(archive, folder):
+    """Writes the pictures of the JPEG copy `archive`, an .npz, as the new folder `folder` of binary files. Returns the folder.
+
+    For "train" and "test" the archive has the arrays `_bytes`, JPEG files one after another, `_offsets`, where each of them
+    begins and the last one ends, and `_labels`. Raises ValueError that names the archive if it does not hold 50,000 and 10,000
+    pictures of 32 x 32 pixels with labels from 0 to 9, and if the folder exists.
+    """
+    archive, folder = Path(archive), Path(folder)
+    if folder.exists():
+        raise ValueError(f"{folder} exists: {archive} is not unpacked over it")
+    with new_folder(folder) as unfinished:
+        try:
+            with np.load(archive, allow_pickle=False) as arrays:
+                for usage, names in FILES.items():
+                    data, offsets, labels = (arrays[f"{usage}_{part}"] for part in ("bytes", "offsets", "labels"))
+                    records = _decode(data, offsets, labels, len(names) * RECORDS)
+                    for name, part in zip(names, np.split(records, len(names))):
+                        (unfinished / name).write_bytes(part.tobytes())
+        except OSError as error:
+            if error.errno:  # such as a full disk: not the archive's fault
+                raise
+            raise _no_copy(archive, error) from None
+        except Exception as error:  # what zipfile, NumPy and PIL raise for damaged files is of many kinds
+            raise _no_copy(archive, error) from None
+    return folder
+
+
+def _decode(data, offsets, labels, count):
+    """Records, uint8 (count, 3073), of the JPEG pictures in `data`."""
+    if (labels.shape, offsets.shape, data.ndim) != ((count,), (count + 1,), 1) or data.dtype != np.uint8:
+        raise ValueError(f"expected {count} labels with their pictures, received {len(labels)}")
+    if not (np.isin(labels, range(len(CIFAR10))).all() and offsets[0] >= 0 and offsets[-1] <= len(data)):
+        raise ValueError("labels or offsets are out of range")
+    records = np.empty((count, RECORD_BYTES), np.uint8)
+    records[:, 0] = labels
+    for record, start, end in zip(records, offsets, offsets[1:]):
+        image = Image.open(io.BytesIO(data[start:end].tobytes()), formats=["JPEG"])
+        if image.size != (SIZE, SIZE):
+            raise ValueError(f"a picture has {image.width} x {image.height} pixels")
+        record[1:] = np.asarray(image.convert("RGB")).transpose(2, 0, 1).ravel()
+    return records
+
+
+def _no_copy(archive, error):
+    return ValueError(f"{archive} is damaged, or no JPEG copy of CIFAR-10: {first_line(error)}")
+
+
 def _read(path):
     if not path.is_file():
-        names = [name for group in FILES.values() for name in group]
-        raise ValueError(f"{path} is missing: a folder of CIFAR-10 holds {', '.join(names)}")
+        raise ValueError(f"{path} is missing: a folder of CIFAR-10 holds {', '.join(MD5)}")
     size = path.stat().st_size
-    if size != RECORDS * RECORD_BYTES:
-        raise ValueError(f"{path} has {size:,} bytes, not {RECORDS * RECORD_BYTES:,}: it is damaged, or no binary version")
+    if size != FILE_BYTES:
+        raise ValueError(f"{path} has {size:,} bytes, not {FILE_BYTES:,}: it is damaged, or no binary version")
     records = np.fromfile(path, np.uint8).reshape(RECORDS, RECORD_BYTES)
     if records[:, 0].max() >= len(CIFAR10):
         raise ValueError(f"{path} holds the label {records[:, 0].max()}; those of CIFAR-10 are 0 to {len(CIFAR10) - 1}")
@@ -70,5 +153,10 @@ def _read(path):
 
 def pixel_statistics_of(pictures):
     """(mean, std) of each channel over all pixels of `pictures`, RGB, on the 0 to 255 scale."""
-    pixels = np.stack(pictures.paths)
-    return tuple(pixels.mean((0, 1, 2), dtype=np.float64).tolist()), tuple(pixels.std((0, 1, 2), dtype=np.float64).tolist())
+    total = squares = np.zeros(3, np.int64)
+    for start in range(0, len(pictures), 1000):  # not all at once: as 64-bit numbers they would take a gigabyte
+        pixels = np.stack(pictures.paths[start:start + 1000]).reshape(-1, 3).astype(np.int64)
+        total, squares = total + pixels.sum(0), squares + (pixels ** 2).sum(0)
+    count = len(pictures) * SIZE * SIZE
+    mean = total / count
+    return tuple(mean.tolist()), tuple(np.sqrt(squares / count - mean ** 2).tolist())

@@ -1,17 +1,21 @@
 """Downloading and unpacking: whole or not at all, and never outside the target folder."""
 
 import contextlib
+import gzip
 import lzma
+import shutil
 import socket
 import stat
-import tempfile
+import tarfile
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
 from download import download
 
-MAX_UNPACKED_BYTES = 4 * 2**30  # both archives of the garbage tutorial hold well under 1 GiB
+from mindclf.files import new_folder
+
+MAX_UNPACKED_BYTES = 4 * 2**30  # the archives of the tutorials hold well under 1 GiB
 MAX_MEMBERS = 200_000
 
 
@@ -42,18 +46,51 @@ def unpack_zip(archive, folder):
     archive, folder = Path(archive), Path(folder)
     if folder.exists():
         raise ValueError(f"{folder} exists: {archive} is not unpacked over it")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpacking-") as scratch:
-        contents = Path(scratch) / "contents"
-        contents.mkdir()
+    with new_folder(folder) as contents:
         try:
             with zipfile.ZipFile(archive) as members:
                 _check_members(archive, members.infolist())
                 members.extractall(contents)
         except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
             raise ValueError(f"{archive} is damaged: {error}; delete it and try again") from None
-        contents.rename(folder)
     return folder
+
+
+def unpack_tar(archive, folder, sizes):
+    """Unpacks the files that `sizes` names, {member: bytes}, from the .tar.gz `archive` as the new folder `folder`; returns it.
+
+    They land in the folder under their last names; nothing else of the archive is written. Raises ValueError for a damaged
+    archive, for one in which a file is missing, of another size, or a link, and if the folder exists.
+    """
+    archive, folder = Path(archive), Path(folder)
+    if folder.exists():
+        raise ValueError(f"{folder} exists: {archive} is not unpacked over it")
+    with new_folder(folder) as contents:
+        try:
+            with tarfile.open(archive, "r:gz") as members:
+                _extract(archive, members, contents, dict(sizes))
+        except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+            raise ValueError(f"{archive} is damaged: {error}; delete it and try again") from None
+    return folder
+
+
+def _extract(archive, members, folder, wanted):
+    read = 0
+    for member in members:
+        read += member.size
+        if read > MAX_UNPACKED_BYTES:
+            raise ValueError(f"{archive} is larger unpacked than the {MAX_UNPACKED_BYTES / 2**30:.0f} GiB that are accepted")
+        name = member.name.removeprefix("./")
+        if name not in wanted:
+            continue
+        size = wanted.pop(name)
+        if not member.isfile() or member.size != size:
+            raise ValueError(f"{archive} is refused: its member {name!r} is not a file of {size:,} bytes")
+        with members.extractfile(member) as source, open(folder / PurePosixPath(name).name, "xb") as target:
+            shutil.copyfileobj(source, target)
+        if not wanted:
+            return
+    raise ValueError(f"{archive} does not hold {', '.join(wanted)}")
 
 
 @contextlib.contextmanager

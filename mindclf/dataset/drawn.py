@@ -5,7 +5,6 @@ They teach a net to tell drawings apart and nothing about photographs: accuracy 
 """
 
 import json
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from PIL import Image, ImageFilter
 
 from mindclf.dataset.artists import ARTISTS
 from mindclf.dataset.surface import CANVAS, Surface, hsv, pick, shade
+from mindclf.files import new_folder
 from mindclf.labels import class_en
 
 DRAWING_VERSION = 1  # raise it with every change that alters a picture: folders drawn before are then refused, not mixed up
@@ -37,10 +37,7 @@ def draw_garbage26(folder, train_per_class=40, test_per_class=10, seed=0, size=2
         if _read_manifest(folder) != manifest:
             raise ValueError(f"{folder} exists and is not the drawn set asked for, {manifest}; name another folder")
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as workshop:
-        unfinished = Path(workshop) / "set"
-        unfinished.mkdir()
+    with new_folder(folder) as unfinished:
         (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         for split_number, (split, count) in enumerate((("train", train_per_class), ("test", test_per_class))):
             for class_index, name in enumerate(class_en):
@@ -48,7 +45,6 @@ def draw_garbage26(folder, train_per_class=40, test_per_class=10, seed=0, size=2
                 for index in range(count):
                     rng = np.random.default_rng([seed, split_number, class_index, index])
                     draw_picture(name, rng, size).save(unfinished / split / name / f"{index:03d}.jpg", quality=90)
-        unfinished.rename(folder)
     return folder
 
 

@@ -5,8 +5,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from mindclf.dataset.download import fetch, unpack_zip
+from mindclf.dataset import cifar10
+from mindclf.dataset.download import fetch, unpack_tar, unpack_zip
 from mindclf.dataset.drawn import draw_garbage26
+from mindclf.files import md5
 
 log = logging.getLogger(__name__)
 
@@ -14,10 +16,18 @@ log = logging.getLogger(__name__)
 COURSE = "https://ascend-professional-construction-dataset.obs.cn-north-4.myhuaweicloud.com:443"
 GARBAGE26_URL = f"{COURSE}/MindStudio-pc/data_en.zip"
 IMAGENET_URL = f"{COURSE}/ComputerVision/mobilenetV2-200_1067.zip"
+CIFAR10_URLS = (  # the first is that of MindSpore's tutorials, the second that of the authors, who also publish the MD5
+    "https://mindspore-website.obs.cn-north-4.myhuaweicloud.com/notebook/datasets/cifar-10-binary.tar.gz",
+    "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+)
+CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 
 GARBAGE26_FOLDERS = ("data_en", "garbage26", "data/data_en", "data/garbage26")
 IMAGENET_FILES = ("mobilenetV2-200_1067.ckpt", "weights/mobilenetV2-200_1067.ckpt", "mobilenet_v2_1.0_224_imagenet_tf.npz",
                   "weights/mobilenet_v2_1.0_224_imagenet_tf.npz")
+CIFAR10_FOLDERS = ("cifar-10-batches-bin", "data/cifar-10-batches-bin", "cifar10/cifar-10-batches-bin", "cifar10",
+                   "cifar-10-batches-bin-jpeg")  # the last is where a copy is unpacked
+CIFAR10_COPIES = ("cifar10_jpeg.npz", "data/cifar10_jpeg.npz")
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,30 @@ def imagenet_on_disk():
     return next((root / name for root in _roots() for name in IMAGENET_FILES if (root / name).is_file()), None)
 
 
+def find_cifar10():
+    """The folder with the binary files of CIFAR-10, as `Found`.
+
+    Files on disk come first, then a copy whose pictures are JPEGs, which is unpacked once into data/cifar-10-batches-bin-jpeg,
+    then the network. Raises ValueError that says what to do if there is none: nothing stands in for these pictures.
+    """
+    place = cifar10_on_disk()
+    if place is None:
+        folder, url = _download_cifar10()
+        return Found(folder, f"{cifar10.origin_of(folder)} downloaded from {url}")
+    if place.is_file():
+        log.info("unpacking %s, once", place)
+        place = cifar10.unpack_copy(place, Path("data") / CIFAR10_FOLDERS[-1])
+    return Found(place, cifar10.origin_of(place))
+
+
+def cifar10_on_disk():
+    """The folder with files of CIFAR-10, or else the JPEG copy, in data/ or in $MINDCLF_DATA, or None."""
+    roots = _roots()
+    folders = (root / name for name in CIFAR10_FOLDERS for root in roots)  # the copy's folder last
+    folder = next((folder for folder in folders if cifar10.is_folder(folder)), None)
+    return folder or next((root / name for root in roots for name in CIFAR10_COPIES if (root / name).is_file()), None)
+
+
 def _roots():
     named = os.environ.get("MINDCLF_DATA")
     if named and not Path(named).is_dir():
@@ -88,3 +122,28 @@ def _download_zip(url, name, wanted):
     if not any(folder.glob(wanted)):
         raise ValueError(f"{url} does not hold what it should; look into {folder}")
     return folder
+
+
+def _download_cifar10():
+    """(data/cifar-10-batches-bin, the address that it came from)."""
+    folder = Path("data") / CIFAR10_FOLDERS[0]
+    if folder.exists():
+        raise ValueError(f"{folder} holds none of {', '.join(cifar10.MD5)}: put them there, or delete it to have them downloaded")
+    problems = []
+    for number, url in enumerate(CIFAR10_URLS, 1):
+        archive = Path("data") / f"cifar-10-binary-{number}.tar.gz"  # of its own: what one began the other must not go on with
+        try:
+            fetch(url, archive)
+        except ConnectionError as error:
+            problems.append(str(error))
+            continue
+        digest = md5(archive)
+        if digest == CIFAR10_MD5:
+            unpack_tar(archive, folder, {f"{CIFAR10_FOLDERS[0]}/{name}": cifar10.FILE_BYTES for name in cifar10.MD5})
+            archive.unlink()
+            return folder, url
+        archive.unlink()
+        problems.append(f"{url} is not CIFAR-10: its MD5 is {digest}, not {CIFAR10_MD5}")
+        log.warning("%s", problems[-1])
+    raise ValueError(f"CIFAR-10 is neither in data/ nor in $MINDCLF_DATA: put the folder cifar-10-batches-bin with its files "
+                     f"into data/, or set MINDCLF_DATA to the folder that has it ({'; '.join(problems)})")

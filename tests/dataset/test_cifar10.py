@@ -1,11 +1,17 @@
 """CIFAR-10 from its binary files: every record once, labels that stay with their pictures, the customary transforms."""
 
+import hashlib
+import io
+
 import numpy as np
 import pytest
+from mindspore.dataset import vision
+from PIL import Image
 
 from mindclf.config import DEFAULTS
-from mindclf.dataset import eval_pipeline, train_pipeline
-from mindclf.dataset.cifar10 import FILES, pixel_statistics_of, read_cifar10
+from mindclf.dataset import cifar10, eval_pipeline, train_pipeline
+from mindclf.dataset.cifar10 import MD5, origin_of, pixel_statistics_of, read_cifar10, unpack_copy
+from mindclf.files import md5
 from mindclf.labels import CIFAR10, describe
 
 UNCHANGED = dict(DEFAULTS, image_height=32, image_width=32, mean=(0, 0, 0), std=(1, 1, 1), crop_share=1.0, augment="padded_crop",
@@ -13,17 +19,8 @@ UNCHANGED = dict(DEFAULTS, image_height=32, image_width=32, mean=(0, 0, 0), std=
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """The six files, full size, for MindSpore reads no others. `place` tells from a picture's first pixel which record it is."""
-    folder = tmp_path_factory.mktemp("cifar")
-    noise = np.random.default_rng(0).integers(0, 256, (100, 3073), dtype=np.uint8)
-    for number, name in enumerate([*FILES["train"], *FILES["test"]]):
-        records = np.tile(noise, (100, 1))
-        index = np.arange(10_000)
-        records[:, 1], records[:, 1 + 1024], records[:, 1 + 2048] = number, index // 256, index % 256
-        records[:, 0] = (number + index) % 10
-        records.tofile(folder / name)
-    return folder
+def folder(cifar10_folder):
+    return cifar10_folder
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +113,22 @@ def test_pictures_become_as_large_as_the_net_wants_them(train):
         assert images.shape == (10, 3, 224, 224)
 
 
+def test_resizing_comes_after_the_crop_and_equals_that_of_evaluation(train):
+    """As the ShuffleNet tutorial prepares pictures: padded crop at 32 pixels, then 224."""
+    few = train.take(range(10))
+    config = {**UNCHANGED, "image_height": 224, "image_width": 224}
+    images, labels = joined(train_pipeline(few, config))
+    expected, _ = joined(eval_pipeline(few, config))
+    np.testing.assert_array_equal(images, expected[labels])  # the labels of the first ten are 0 to 9
+    shifted, labels = joined(train_pipeline(few, {**config, "crop_padding": 1}))
+    for image, index in zip(shifted.transpose(0, 2, 3, 1), labels):
+        padded = np.pad(few.paths[index], ((1, 1), (1, 1), (0, 0)))
+        crops = [np.ascontiguousarray(padded[y:y + 32, x:x + 32]) for y in range(3) for x in range(3)]
+        assert sum(np.array_equal(vision.Resize((224, 224))(crop), image) for crop in crops) == 1
+
+
 def test_statistics_are_those_of_all_pixels(train):
-    few = train.take(range(100))
+    few = train.take(range(0, 50_000, 40))  # 1,250
     pixels = np.stack(few.paths).astype(float).reshape(-1, 3)
     mean, std = pixel_statistics_of(few)
     np.testing.assert_allclose(mean, pixels.mean(0))
@@ -139,3 +150,90 @@ def test_damaged_folders_are_named(folder, tmp_path):
 
 def test_classes_have_chinese_names():
     assert describe("frog") == {"chinese": "青蛙"} and all(describe(name)["chinese"] for name in CIFAR10)
+
+
+def test_official_files_are_known_by_their_checksums(folder, monkeypatch):
+    assert origin_of(folder) == "files laid out as CIFAR-10, but not the official ones"
+    monkeypatch.setattr(cifar10, "MD5", {name: md5(folder / name) for name in MD5})
+    assert origin_of(folder) == "CIFAR-10"
+
+
+def test_the_copy_is_known_by_the_order_of_its_labels(folder, monkeypatch):
+    labels = label(np.arange(60_000)).astype(np.uint8)
+    monkeypatch.setattr(cifar10, "COPY_LABELS", hashlib.sha256(labels.tobytes()).hexdigest())
+    assert origin_of(folder) == "CIFAR-10, JPEG copy"
+
+
+def jpeg(colour, size=(32, 32), kind="JPEG"):
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, kind, quality=95)
+    return np.frombuffer(buffer.getvalue(), np.uint8)
+
+
+def make_copy(path, **changes):
+    """A copy of 12 pictures a file, each of the grey 2 * its number; `changes` replace its arrays."""
+    arrays = {}
+    for usage, numbers in (("train", range(60)), ("test", range(60, 72))):
+        files = [jpeg((2 * number,) * 3) for number in numbers]
+        arrays[f"{usage}_bytes"] = np.concatenate(files)
+        arrays[f"{usage}_offsets"] = np.cumsum([0, *map(len, files)])
+        arrays[f"{usage}_labels"] = np.array(numbers, np.uint8) % 10
+    np.savez(path, **{name: value for name, value in {**arrays, **changes}.items() if value is not None})
+    return path
+
+
+@pytest.fixture
+def small_files(monkeypatch):
+    """Files of 12 records instead of 10,000."""
+    monkeypatch.setattr(cifar10, "RECORDS", 12)
+    monkeypatch.setattr(cifar10, "FILE_BYTES", 12 * 3073)
+
+
+def test_a_copy_becomes_the_official_layout(tmp_path, small_files):
+    folder = unpack_copy(make_copy(tmp_path / "copy.npz"), tmp_path / "data" / "new")
+    assert sorted(file.name for file in folder.iterdir()) == sorted(MD5)
+    assert [entry.name for entry in (tmp_path / "data").iterdir()] == ["new"]
+    test = read_cifar10(folder, "test")
+    numbers = [*read_cifar10(folder, "train").paths, *test.paths]
+    assert [pixels[0, 0, 0] for pixels in numbers] == [2 * number for number in range(72)]
+    assert test.labels == tuple(number % 10 for number in range(60, 72))
+    with pytest.raises(ValueError, match="new exists"):
+        unpack_copy(tmp_path / "copy.npz", folder)
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"test_labels": None}, "test_labels"),
+    ({"test_labels": np.full(12, 10, np.uint8)}, "out of range"),
+    ({"test_labels": np.zeros(11, np.uint8)}, "expected 12 labels"),
+    ({"test_labels": np.array([None] * 12)}, "pickle"),
+    ({"test_offsets": np.arange(13)}, ""),
+    ({"test_offsets": np.arange(13) * 10_000}, "out of range"),
+    ({"test_bytes": np.tile(jpeg(0, (33, 32)), 12), "test_offsets": np.arange(13) * len(jpeg(0, (33, 32)))}, "33 x 32 pixels"),
+    ({"test_bytes": np.tile(jpeg(0, kind="PNG"), 12), "test_offsets": np.arange(13) * len(jpeg(0, kind="PNG"))}, "identify"),
+], ids=["no labels", "label 10", "11 labels", "pickle", "wrong offsets", "far offsets", "size", "PNG"])
+def test_a_damaged_copy_leaves_nothing_behind(tmp_path, small_files, changes, message):
+    copy = make_copy(tmp_path / "copy.npz", **changes)
+    with pytest.raises(ValueError, match=rf"^.*copy.npz is damaged, or no JPEG copy of CIFAR-10: .*{message}"):
+        unpack_copy(copy, tmp_path / "new")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["copy.npz"]
+
+
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_truncated_copy_is_refused(tmp_path, small_files, share):
+    copy = make_copy(tmp_path / "copy.npz")
+    copy.write_bytes(copy.read_bytes()[:int(share * copy.stat().st_size)])
+    with pytest.raises(ValueError, match="copy.npz is damaged"):
+        unpack_copy(copy, tmp_path / "new")
+
+
+def test_the_real_copy(shared, tmp_path):
+    """All 60,000 pictures, with the customary statistics of CIFAR-10 (0.4914, 0.4822, 0.4465; 0.2470, 0.2435, 0.2616)."""
+    if not (shared / "data" / "cifar10_jpeg.npz").is_file():
+        pytest.skip("needs ../shared/data/cifar10_jpeg.npz, which is not beside this clone")
+    folder = unpack_copy(shared / "data" / "cifar10_jpeg.npz", tmp_path / "new")
+    assert origin_of(folder) == "CIFAR-10, JPEG copy"
+    train, test = read_cifar10(folder, "train"), read_cifar10(folder, "test")
+    assert np.bincount(train.labels).tolist() == [5_000] * 10 and np.bincount(test.labels).tolist() == [1_000] * 10
+    mean, std = pixel_statistics_of(train)
+    np.testing.assert_allclose(mean, np.array([0.4914, 0.4822, 0.4465]) * 255, atol=0.3)
+    np.testing.assert_allclose(std, np.array([0.2470, 0.2435, 0.2616]) * 255, atol=0.6)

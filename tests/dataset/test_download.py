@@ -1,7 +1,9 @@
 """Downloading and unpacking: whole or not at all, and never outside the target folder."""
 
+import io
 import lzma
 import stat
+import tarfile
 import time
 import zipfile
 import zlib
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from mindclf.dataset import download
-from mindclf.dataset.download import fetch, unpack_zip
+from mindclf.dataset.download import fetch, unpack_tar, unpack_zip
 
 PAYLOAD = np.random.default_rng(0).integers(0, 256, 50_000).astype(np.uint8).tobytes()
 
@@ -95,11 +97,11 @@ def make_zip(path, *members, compression=zipfile.ZIP_DEFLATED):
     return path
 
 
-def refused(archive, match):
+def refused(archive, match, unpack=unpack_zip):
     """Unpacks `archive` where it must be refused, in one line that names it, and must leave nothing behind."""
     before = sorted(archive.parent.rglob("*"))
     with pytest.raises(ValueError, match=match) as raised:
-        unpack_zip(archive, archive.parent / "unpacked")
+        unpack(archive, archive.parent / "unpacked")
     assert str(raised.value).startswith(f"{archive} ")
     assert "\n" not in str(raised.value)
     assert sorted(archive.parent.rglob("*")) == before
@@ -187,3 +189,67 @@ def test_a_folder_that_exists_stays_as_it_is(tmp_path):
         unpack_zip(archive, tmp_path / "unpacked")
     assert [path.read_bytes() for path in (tmp_path / "unpacked").iterdir()] == [b"old"]
     assert len(list(tmp_path.iterdir())) == 2
+
+
+SIZES = {"top/one.bin": 3, "top/two.bin": 2}
+
+
+def unpack_two(archive, folder):
+    return unpack_tar(archive, folder, SIZES)
+
+
+def make_tar(path, *members):
+    """A .tar.gz file of (name or TarInfo, content) pairs."""
+    with tarfile.open(path, "w:gz") as archive:
+        for member, content in members:
+            info = member if isinstance(member, tarfile.TarInfo) else tarfile.TarInfo(member)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def special(name, kind, target=""):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+@pytest.mark.parametrize("prefix", ["", "./"])
+def test_of_a_tar_the_named_files_are_unpacked_and_nothing_else(tmp_path, prefix):
+    members = [("../evil", b"e"), ("/evil", b"e"), (special("top", tarfile.SYMTYPE, "/tmp"), b""), ("top/readme.html", b"r"),
+               ("top/two.bin", b"22"), ("top/one.bin", b"111")]
+    members = [(f"{prefix}{name}" if name in SIZES else name, content) for name, content in members]
+    folder = unpack_two(make_tar(tmp_path / "a.tar.gz", *members), tmp_path / "new" / "unpacked")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"one.bin": b"111", "two.bin": b"22"}
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.tar.gz", "new", "one.bin", "two.bin", "unpacked"]
+    with pytest.raises(ValueError, match="unpacked exists"):
+        unpack_two(tmp_path / "a.tar.gz", folder)
+
+
+@pytest.mark.parametrize(("member", "match"), [
+    (("top/two.bin", b"333"), "'top/two.bin' is not a file of 2 bytes"),
+    ((special("top/two.bin", tarfile.SYMTYPE, "one.bin"), b""), "'top/two.bin' is not a file"),
+    ((special("top/two.bin", tarfile.LNKTYPE, "top/one.bin"), b""), "'top/two.bin' is not a file"),
+    ((special("top/two.bin", tarfile.FIFOTYPE), b""), "'top/two.bin' is not a file"),
+    (("top/three.bin", b"22"), "does not hold top/two.bin"),
+    (("bottom/two.bin", b"22"), "does not hold top/two.bin"),
+], ids=["size", "symbolic link", "hard link", "pipe", "other name", "other folder"])
+def test_a_tar_with_another_file_in_its_place_is_refused(tmp_path, member, match):
+    refused(make_tar(tmp_path / "a.tar.gz", ("top/one.bin", b"111"), member), match, unpack_two)
+
+
+def test_a_tar_of_more_bytes_than_accepted_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "MAX_UNPACKED_BYTES", 1000)
+    refused(make_tar(tmp_path / "a.tar.gz", ("big", bytes(1001)), ("top/one.bin", b"111")), "is larger unpacked than", unpack_two)
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.99])
+def test_a_truncated_tar_is_refused(tmp_path, share):
+    archive = make_tar(tmp_path / "a.tar.gz", ("x", PAYLOAD), ("y", PAYLOAD))
+    archive.write_bytes(archive.read_bytes()[:int(share * archive.stat().st_size)])
+    refused(archive, "is damaged|does not hold", unpack_two)
+
+
+def test_what_is_no_tar_is_refused(tmp_path):
+    (tmp_path / "a.tar.gz").write_bytes(b"<html>Please log in</html>")
+    refused(tmp_path / "a.tar.gz", "is damaged", unpack_two)

@@ -1,14 +1,16 @@
 """Where data and pretrained weights come from: data/, then $MINDCLF_DATA, then the network, then drawings or nothing."""
 
+import hashlib
 import io
 import logging
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from mindclf.dataset import locate
-from mindclf.dataset.locate import find_garbage26, find_imagenet_mobilenet_v2
+from mindclf.dataset import cifar10, locate
+from mindclf.dataset.locate import cifar10_on_disk, find_cifar10, find_garbage26, find_imagenet_mobilenet_v2
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +20,7 @@ def empty_place(tmp_path, monkeypatch, closed_url):
     monkeypatch.delenv("MINDCLF_DATA", raising=False)
     monkeypatch.setattr(locate, "GARBAGE26_URL", f"{closed_url}/data_en.zip")
     monkeypatch.setattr(locate, "IMAGENET_URL", f"{closed_url}/weights.zip")
+    monkeypatch.setattr(locate, "CIFAR10_URLS", (f"{closed_url}/cifar.tar.gz",))
     monkeypatch.setattr(locate, "draw_garbage26", lambda folder: make_set(folder))
 
 
@@ -153,3 +156,107 @@ def test_a_mistyped_folder_is_named_and_not_passed_over(tmp_path, monkeypatch):
     monkeypatch.setenv("MINDCLF_DATA", str(tmp_path / "photoz"))
     with pytest.raises(ValueError, match="photoz is not a folder"):
         find_garbage26()
+
+
+@pytest.fixture
+def origins(monkeypatch):
+    """Files of any content are taken for the official ones."""
+    monkeypatch.setattr(cifar10, "origin_of", lambda folder: "CIFAR-10")
+
+
+def make_cifar(folder):
+    folder.mkdir(parents=True)
+    (folder / "test_batch.bin").touch()
+    return folder
+
+
+@pytest.mark.parametrize("name", ["cifar-10-batches-bin", "data/cifar-10-batches-bin", "cifar10/cifar-10-batches-bin", "cifar10"])
+def test_cifar10_is_found_in_mindclf_data(elsewhere, origins, name):
+    make_cifar(elsewhere / name)
+    found = find_cifar10()
+    assert (found.path, found.origin) == (elsewhere / name, "CIFAR-10")
+
+
+def test_files_of_cifar10_win_over_copies_wherever_they_are(elsewhere):
+    copies = [Path("data/cifar10_jpeg.npz"), elsewhere / "cifar10_jpeg.npz", elsewhere / "data" / "cifar10_jpeg.npz"]
+    for copy in copies[::-1]:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.touch()
+        assert cifar10_on_disk() == copy
+    unpacked = make_cifar(Path("data/cifar-10-batches-bin-jpeg"))
+    assert cifar10_on_disk() == unpacked
+    official = make_cifar(elsewhere / "cifar-10-batches-bin")
+    assert cifar10_on_disk() == official
+
+
+def test_a_copy_of_cifar10_is_unpacked_once(elsewhere, monkeypatch):
+    (elsewhere / "data").mkdir(parents=True)
+    (elsewhere / "data" / "cifar10_jpeg.npz").touch()
+    unpacked = []
+
+    def unpack(archive, folder):
+        unpacked.append(archive)
+        return make_cifar(folder)
+
+    monkeypatch.setattr(cifar10, "unpack_copy", unpack)
+    monkeypatch.setattr(cifar10, "origin_of", lambda folder: "CIFAR-10, JPEG copy")
+    for _ in range(2):
+        found = find_cifar10()
+        assert (found.path, found.origin) == (Path("data/cifar-10-batches-bin-jpeg"), "CIFAR-10, JPEG copy")
+    assert unpacked == [elsewhere / "data" / "cifar10_jpeg.npz"]
+
+
+@pytest.fixture
+def cifar_server(server, monkeypatch, origins):
+    """A server with /good.tar.gz, small files in place of CIFAR-10's; and with /bad.tar.gz, which is something else."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name in (*cifar10.MD5, "readme.html"):
+            info = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            info.size = 4
+            archive.addfile(info, io.BytesIO(b"abcd"))
+    server.files.update({"/good.tar.gz": buffer.getvalue(), "/bad.tar.gz": b"something else"})
+    monkeypatch.setattr(cifar10, "FILE_BYTES", 4)
+    monkeypatch.setattr(locate, "CIFAR10_MD5", hashlib.md5(buffer.getvalue()).hexdigest())
+    return server
+
+
+def test_cifar10_is_downloaded_once(cifar_server, monkeypatch):
+    url = f"{cifar_server.url}/good.tar.gz"
+    monkeypatch.setattr(locate, "CIFAR10_URLS", (url,))
+    found = find_cifar10()
+    assert (found.path, found.origin) == (Path("data/cifar-10-batches-bin"), f"CIFAR-10 downloaded from {url}")
+    assert {file.name: file.read_bytes() for file in found.path.iterdir()} == dict.fromkeys(cifar10.MD5, b"abcd")
+    assert [path.name for path in Path("data").iterdir()] == ["cifar-10-batches-bin"]
+    requests = len(cifar_server.requests)
+    assert find_cifar10().path == found.path
+    assert len(cifar_server.requests) == requests
+
+
+def test_the_next_address_is_tried_after_a_wrong_file_or_none(cifar_server, closed_url, monkeypatch, caplog):
+    addresses = (f"{cifar_server.url}/bad.tar.gz", f"{closed_url}/good.tar.gz", f"{cifar_server.url}/good.tar.gz")
+    monkeypatch.setattr(locate, "CIFAR10_URLS", addresses)
+    with caplog.at_level(logging.WARNING):
+        assert find_cifar10().origin == f"CIFAR-10 downloaded from {addresses[2]}"
+    digest = hashlib.md5(b"something else").hexdigest()
+    assert caplog.messages == [f"{addresses[0]} is not CIFAR-10: its MD5 is {digest}, not {locate.CIFAR10_MD5}"]
+    assert [path.name for path in Path("data").iterdir()] == ["cifar-10-batches-bin"]
+
+
+def test_without_cifar10_one_line_says_what_to_do(cifar_server, closed_url, monkeypatch):
+    monkeypatch.setattr(locate, "CIFAR10_URLS", (f"{closed_url}/good.tar.gz", f"{cifar_server.url}/bad.tar.gz"))
+    with pytest.raises(ValueError) as raised:
+        find_cifar10()
+    message = str(raised.value)
+    assert message.startswith("CIFAR-10 is neither in data/ nor in $MINDCLF_DATA: put the folder cifar-10-batches-bin ")
+    assert f"{closed_url}/good.tar.gz cannot be downloaded: " in message
+    assert f"{cifar_server.url}/bad.tar.gz is not CIFAR-10: its MD5 is " in message
+    assert "\n" not in message and not list(Path("data").iterdir())
+
+
+def test_a_folder_of_something_else_is_not_downloaded_over(cifar_server, monkeypatch):
+    monkeypatch.setattr(locate, "CIFAR10_URLS", (f"{cifar_server.url}/good.tar.gz",))
+    (Path("data") / "cifar-10-batches-bin").mkdir(parents=True)
+    with pytest.raises(ValueError, match="data/cifar-10-batches-bin holds none of data_batch_1.bin, .*put them there, or"):
+        find_cifar10()
+    assert cifar_server.requests == []
