@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from mindclf.dataset import decode_picture
 from mindclf.evaluate import softmax
 
-GRID_ROWS, GRID_COLUMNS = 4, 6
+INCHES_PER_LETTER = 0.075  # of the titles in a grid
 
 
 def training_curves(history, path):
@@ -54,20 +54,45 @@ def confusion_matrix(confusion, classes, path):
     figure.savefig(path, dpi=100)
 
 
-def prediction_grid(pictures, logits, path):
-    """Up to 24 of `pictures`, spread evenly, titled with the prediction: green if right, red with the truth if wrong."""
-    count = min(len(pictures), GRID_ROWS * GRID_COLUMNS)
+def class_accuracy(per_class, classes, path):
+    """A bar for each class: the share of its pictures that are right, 0 to 1 or NaN for a class without pictures."""
+    figure = Figure(figsize=(7, 0.26 * len(classes) + 1.1), layout="constrained")
+    axis = figure.subplots()
+    percent = 100 * np.asarray(per_class)
+    axis.barh(range(len(classes)), np.nan_to_num(percent), color="tab:green")
+    for place, value in enumerate(percent):
+        axis.text(110, place, "no pictures" if np.isnan(value) else f"{value:.1f}", ha="right", va="center", fontsize=8)
+    axis.axvline(np.nanmean(percent), color="grey", linestyle=":")
+    axis.set_yticks(range(len(classes)), classes, fontsize=8)
+    axis.set_ylim(len(classes) - 0.4, -0.6)  # the first class on top
+    axis.set(xlim=(0, 112), xticks=range(0, 101, 20), xlabel="% of the class's pictures that are right",
+             title=f"Accuracy of each class; dotted: their mean, {np.nanmean(percent):.1f} %")
+    figure.savefig(path, dpi=100)
+
+
+def prediction_grid(pictures, logits, path, rows=4, columns=6):
+    """Up to rows x columns of `pictures`, spread evenly, titled with the prediction: green if right, red with the truth if wrong.
+
+    `logits` are (n, classes), one row for each of `pictures`.
+    """
+    count = min(len(pictures), rows * columns)
     chosen = np.linspace(0, len(pictures) - 1, count).round().astype(int)
-    probabilities = softmax(logits)
-    figure = Figure(figsize=(13, 2.5 * math.ceil(count / GRID_COLUMNS)), layout="constrained")
-    axes = figure.subplots(math.ceil(count / GRID_COLUMNS), GRID_COLUMNS, squeeze=False).ravel()
+    titles = [_title(pictures, row, index) for row, index in zip(softmax(logits[chosen]), chosen)]
+    longest = max(len(line) for title, _ in titles for line in title.splitlines())
+    cell = max(1.5, INCHES_PER_LETTER * longest)
+    used_rows = math.ceil(count / columns)
+    figure = Figure(figsize=(cell * columns, (cell + 0.35) * used_rows), layout="constrained")
+    axes = figure.subplots(used_rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.axis("off")
-    for axis, index in zip(axes, chosen):
-        predicted, true = probabilities[index].argmax(), pictures.labels[index]
-        title = f"{pictures.classes[predicted]} {probabilities[index, predicted]:.0%}"
-        if predicted != true:
-            title += f"\n(is {pictures.classes[true]})"
+    for axis, index, (title, right) in zip(axes, chosen, titles):
         axis.imshow(decode_picture(pictures.paths[index]))
-        axis.set_title(title, fontsize=9, color="green" if predicted == true else "red")
+        axis.set_title(title, fontsize=9, color="green" if right else "red")
     figure.savefig(path, dpi=80)
+
+
+def _title(pictures, probabilities, index):
+    """(title, whether the prediction is right) of one picture."""
+    predicted, true = probabilities.argmax(), pictures.labels[index]
+    title = f"{pictures.classes[predicted]} {probabilities[predicted]:.0%}"
+    return title if predicted == true else f"{title}\n(is {pictures.classes[true]})", predicted == true

@@ -1,0 +1,80 @@
+"""What the plots show: read off the figures that would be saved."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from mindclf import plots
+from mindclf.dataset import Pictures
+
+CLASSES = ("cat", "dog")
+
+
+@pytest.fixture
+def saved(monkeypatch):
+    """The figures that were saved, drawn."""
+    figures = []
+    save = Figure.savefig
+
+    def keep(self, path, **options):
+        save(self, path, **options)
+        figures.append(self)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return figures
+
+
+def pictures(count):
+    """Arrays, each of one grey, in turn a cat and a dog."""
+    return Pictures(tuple(np.full((32, 32, 3), index, np.uint8) for index in range(count)), (0, 1) * (count // 2), CLASSES)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(8, 8), (2, 8), (4, 6)])
+def test_a_grid_has_the_rows_and_columns_asked_for(saved, tmp_path, rows, columns):
+    plots.prediction_grid(pictures(100), np.zeros((100, 2)), tmp_path / "grid.png", rows, columns)
+    [figure] = saved
+    shown = [axis.images[0].get_array()[0, 0, 0] for axis in figure.axes]
+    assert len(shown) == rows * columns and shown == sorted(set(shown)) and (shown[0], shown[-1]) == (0, 99)
+    lefts = {round(axis.get_position().x0, 3) for axis in figure.axes}
+    assert len(lefts) == columns
+
+
+def test_titles_are_green_if_right_and_red_with_the_truth_if_wrong(saved, tmp_path):
+    plots.prediction_grid(pictures(4), np.log([[0.8, 0.2], [0.3, 0.7], [0.1, 0.9], [0.6, 0.4]]), tmp_path / "grid.png", 2, 2)
+    titles = [(axis.title.get_text(), axis.title.get_color()) for axis in saved[0].axes]
+    assert titles == [("cat 80%", "green"), ("dog 70%", "green"), ("dog 90%\n(is cat)", "red"), ("cat 60%\n(is dog)", "red")]
+
+
+def test_titles_do_not_run_into_each_other(saved, tmp_path):
+    names = ("Disposable Chopsticks", "Tablet capsules")
+    few = Pictures(pictures(8).paths, (1,) * 8, names)
+    plots.prediction_grid(few, np.tile([1.0, 0.0], (8, 1)), tmp_path / "grid.png", 2, 4)
+    boxes = [axis.title.get_window_extent() for axis in saved[0].axes]
+    for left, right in zip(boxes[:3], boxes[1:4]):
+        assert left.x1 < right.x0
+    assert boxes[0].x0 >= 0
+
+
+def test_fewer_pictures_than_the_grid_has_places(saved, tmp_path):
+    plots.prediction_grid(pictures(4), np.zeros((4, 2)), tmp_path / "grid.png", 8, 3)
+    assert len([axis for axis in saved[0].axes if axis.images]) == 4 and len(saved[0].axes) == 6
+
+
+@pytest.mark.parametrize("count", [2, 10, 26])
+def test_a_bar_for_each_class(saved, tmp_path, count):
+    per_class = np.linspace(0, 1, count)
+    plots.class_accuracy(per_class, tuple(f"class {number}" for number in range(count)), tmp_path / "classes.png")
+    axis = saved[0].axes[0]
+    assert [bar.get_width() for bar in axis.patches] == pytest.approx(100 * per_class)
+    assert [text.get_text() for text in axis.texts] == [f"{100 * value:.1f}" for value in per_class]
+    assert "their mean, 50.0 %" in axis.get_title()
+    with Image.open(tmp_path / "classes.png") as image:
+        assert image.width == 700
+
+
+def test_a_class_without_pictures_is_said_to_have_none(saved, tmp_path):
+    plots.class_accuracy([np.nan, 0.5], CLASSES, tmp_path / "classes.png")
+    axis = saved[0].axes[0]
+    assert [text.get_text() for text in axis.texts] == ["no pictures", "50.0"]
+    assert "their mean, 50.0 %" in axis.get_title()
