@@ -63,7 +63,7 @@ def _parser(is_recipe):
 
     add("train", _train, "train a net and report its accuracy on the test pictures", fields=True)
     sub = add("eval", _evaluate, "measure a checkpoint on the test pictures", fields=True, checkpoint=True)
-    sub.add_argument("--report", metavar="FOLDER", help="write report.json, confusion.png and predictions.png there")
+    sub.add_argument("--report", metavar="FOLDER", help="write report.json, classes.png, confusion.png and predictions.png there")
     sub.add_argument("--json", action="store_true", help="print the report as JSON")
     sub = add("predict", _predict, "say what is on pictures: files, folders, URLs, - for standard input", checkpoint=True)
     sub.add_argument("pictures", nargs="+", metavar="PICTURE")
@@ -122,7 +122,7 @@ def _train(arguments, config, is_recipe):
           f"accuracy    {figures['top1']:.2%} of {figures['images']} test pictures (top-5 {figures['top5']:.2%})\n"
           f"time        {fitted.seconds:.0f} s\n"
           f"checkpoint  {fitted.checkpoint}\n"
-          f"pictures    {fitted.checkpoint.parent / 'predictions.png'}, confusion.png, curves.png\n"
+          f"pictures    {fitted.checkpoint.parent / 'predictions.png'}, classes.png, confusion.png, curves.png\n"
           f"your photo  {python} -m mindclf predict --checkpoint {fitted.checkpoint} photo.jpg")
     if "no photos" in fitted.data_origin:
         print(f"            this net has seen drawings only; for photos use the one that comes with mindclf:\n"
@@ -132,8 +132,8 @@ def _train(arguments, config, is_recipe):
 
 def _evaluate(arguments, config, is_recipe):
     from mindclf.checkpoint import load_net
-    from mindclf.dataset import eval_pipeline, read_folder
-    from mindclf.dataset.splits import find_folder
+    from mindclf.dataset import eval_pipeline
+    from mindclf.dataset.splits import find_folder, read_pictures
     from mindclf.device import use_device
     from mindclf.evaluate import predict_logits, report
     from mindclf.train.fit import write_report
@@ -141,12 +141,12 @@ def _evaluate(arguments, config, is_recipe):
     use_device(config.device_target)
     net, card = load_net(*_checkpoint_and_card(arguments, config, is_recipe))
     folder, origin = find_folder(config)
-    class_index = {name: index for index, name in enumerate(card["classes"])}
-    pictures = read_folder(folder / "test", class_index, config.on_bad_image)
+    config.class_index = {name: index for index, name in enumerate(card["classes"])}
+    pictures = read_pictures(folder, "test", config)
     logits, labels = predict_logits(net, eval_pipeline(pictures, {**card, "eval_batch_size": config.eval_batch_size}))
     result = report(logits, labels, len(card["classes"]))
     if arguments.report:
-        write_report(Path(arguments.report), pictures, logits, result)
+        write_report(Path(arguments.report), pictures, logits, result, config)
     if arguments.json:
         print(json.dumps({"data": origin, "classes": card["classes"], **result.as_dict()}, ensure_ascii=False))
         return 0
@@ -272,6 +272,9 @@ def _checkpoint_and_card(arguments, config, is_recipe):
     path = Path(arguments.checkpoint) if arguments.checkpoint else default
     if not is_recipe or card_path(path).is_file():
         return path, None
+    if config.dataset == "cifar10" and not config.mean and path.is_file():
+        raise ValueError(f"{path} has no card, and the recipe leaves open which pixel statistics it was trained with: set mean "
+                         f"and std in the recipe's config")
     mean, std = pixel_statistics(config)
     return path, {
         "net": config.net, "net_options": config.net_options, "classes": check_class_index(config.class_index),

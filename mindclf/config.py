@@ -6,22 +6,22 @@ import difflib
 
 from easydict import EasyDict
 
-from mindclf.labels import index_en
+from mindclf.labels import CIFAR10, index_en
 
 IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)  # RGB, on the 0 to 255 scale
 IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
 DEFAULTS = EasyDict(
     # Data
-    dataset="",                        # name of a data set that mindclf can find, download or draw: "garbage26"
-    dataset_path="",                   # or your own: a folder with train/<class>/ and test/<class>/
+    dataset="",                        # name of a data set that mindclf can find, download or draw: "garbage26", "cifar10"
+    dataset_path="",                   # or your own: a folder with train/<class>/ and test/<class>/; of "cifar10" its .bin files
     class_index={},                    # class folder -> label, 0 to n - 1; never guessed from the folder
     on_bad_image="stop",               # "stop" with the names of unusable files, or "skip" and count them
     valid_fraction=0.1,                # of each training class, held out to choose the best epoch
     image_height=224,                  # pixels
     image_width=224,                   # pixels
-    mean=(),                           # RGB, on the 0 to 255 scale; () is what the pretrained weights want, else ImageNet's
-    std=(),
+    mean=(),                           # RGB, on the 0 to 255 scale; () is what the pretrained weights want; for fresh weights
+    std=(),                            # and "cifar10" that of the training pictures, computed; else ImageNet's
     crop_share=0.875,                  # part of height and width that evaluation sees: the centre; 1.0 is all of it
     augment="resized_crop",            # of training pictures: "resized_crop" or, for small pictures, "padded_crop"
     crop_padding=4,                    # "padded_crop": largest shift, in pixels
@@ -52,14 +52,16 @@ DEFAULTS = EasyDict(
     # Run
     device_target="auto",
     seed=1,
+    grid_rows=4,                       # of pictures in predictions.png, spread evenly over the test pictures
+    grid_columns=6,
     output="outputs/run",              # folder for checkpoints, cards, history and plots; an earlier run there is moved aside
     feature_cache="outputs/features",  # folder for the features of cached_views; "" stores none
 )
-CLASS_INDEX = {"garbage26": index_en}  # of the data sets that mindclf knows
+CLASS_INDEX = {"garbage26": index_en, "cifar10": {name: index for index, name in enumerate(CIFAR10)}}  # of known data sets
 PHASE_FIELDS = ("layers", "epochs", "batch_size", "optimizer", "lr_max", "lr_end", "warmup_epochs", "momentum", "weight_decay",
                 "label_smoothing", "cached_views")
 CHOICES = {
-    "dataset": ("", "garbage26"),
+    "dataset": ("", *CLASS_INDEX),
     "on_bad_image": ("stop", "skip"),
     "augment": ("resized_crop", "padded_crop"),
     "layers": ("all", "head"),
@@ -72,6 +74,7 @@ RANGES = {  # field: (smallest, largest) value
     "batch_size": (1, 65_536), "eval_batch_size": (1, 65_536), "lr_max": (0, 1e3),
     "lr_end": (0, 1e3), "warmup_epochs": (0, 100_000), "momentum": (0, 1), "weight_decay": (0, 1e3), "label_smoothing": (0, 0.99),
     "cached_views": (0, 1000), "loss_scale": (1, 2**24), "seed": (0, 2**31 - 1),
+    "grid_rows": (1, 40), "grid_columns": (1, 40),
 }
 
 

@@ -10,8 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from mindclf.checkpoint import card_path, read_card
+from mindclf.cli import main
+from mindclf.labels import describe
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -88,7 +91,38 @@ def test_eval_measures_a_checkpoint(fitted, colour_folder, tmp_path):
     assert result.returncode == 0, result.stderr
     measured = json.loads(result.stdout)
     assert (measured["top1"], measured["images"]) == (round(fitted.report.top1, 6), 9)
-    assert {file.name for file in (tmp_path / "report").iterdir()} == {"report.json", "confusion.png", "predictions.png"}
+    assert {file.name for file in (tmp_path / "report").iterdir()} == {"report.json", "classes.png", "confusion.png",
+                                                                          "predictions.png"}
+
+
+def test_a_checkpoint_of_cifar10_is_trained_measured_and_used(few_of_cifar10, tmp_path, capsys, cifar10_folder):
+    """In this process, so that few pictures are read; the net is tiny and its pictures noise, so only the ways count."""
+    assert main(["train"], config=few_of_cifar10) == 0
+    printed = capsys.readouterr().out
+    assert "of 40 test pictures (top-5 " in printed and "classes.png" in printed
+    checkpoint = str(Path(few_of_cifar10["output"]) / "best.ckpt")
+    where = ["--checkpoint", checkpoint, "dataset=cifar10", f"dataset_path={cifar10_folder}"]
+    assert main(["eval", "--report", str(tmp_path / "report"), *where, "grid_rows=2", "grid_columns=8"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    card = read_card(checkpoint)
+    assert lines[0].startswith("40 test pictures: files laid out as CIFAR-10") and len(lines) == 12
+    assert lines[1].startswith(f"top-1 {card['metrics']['test']['top1']:.2%}  top-5 ")
+    assert [line.split()[0] for line in lines[2:]] == card["classes"]
+    with Image.open(tmp_path / "report" / "predictions.png") as grid:
+        assert grid.width > 3 * grid.height
+    Image.new("RGB", (300, 200), "navy").save(tmp_path / "photo.jpg")
+    assert main(["predict", "--checkpoint", checkpoint, str(tmp_path / "photo.jpg")]) == 0
+    guesses = capsys.readouterr().out.splitlines()[1:]
+    assert len(guesses) == 3 and all(describe(guess.split()[0])["chinese"] == guess.split()[1] for guess in guesses)
+
+
+def test_a_tutorials_checkpoint_needs_statistics_that_the_recipe_says(few_of_cifar10, tmp_path, capsys):
+    (tmp_path / "tutorial.ckpt").touch()
+    arguments = ["predict", "--checkpoint", str(tmp_path / "tutorial.ckpt"), "photo.jpg"]
+    assert main(arguments, config=few_of_cifar10) == 2
+    assert "tutorial.ckpt has no card, and the recipe leaves open which pixel statistics" in capsys.readouterr().err
+    assert main(arguments, config={**few_of_cifar10, "mean": (1, 2, 3), "std": (1, 1, 1)}) == 2
+    assert "tutorial.ckpt cannot be read as a checkpoint" in capsys.readouterr().err
 
 
 def test_a_recipe_uses_a_tutorials_checkpoint_without_a_card(photo, tmp_path):
@@ -128,6 +162,9 @@ def test_training_from_the_command_line(colour_folder, tmp_path, photo):
     (["train", "dataset_path={colours}", "class_index={index}", "pretrained=nowhere.ckpt"], "nowhere.ckpt does not exist"),
     (["train", "dataset_path={colours}", "class_index={index}", "device_target=GPU"], "MindSpore finds no GPU here"),
     (["eval", "--checkpoint", "{checkpoint}", "dataset_path=nowhere"], "folder nowhere/test does not exist"),
+    (["eval", "dataset=cifar10", "dataset_path={cifar}"], "the classes of dataset=cifar10 are airplane, automobile, bird, "),
+    (["eval", "dataset=cifar10", "dataset_path=nowhere"], "nowhere/data_batch_1.bin is missing: a folder of CIFAR-10 holds "),
+    (["train", "dataset=cifar10", "grid_rows=0"], "grid_rows=0 must lie between 1 and 40"),
     (["predict", "nowhere.jpg"], "nowhere.jpg cannot be read: No such file or directory"),
     (["predict", "{photo}", "--checkpoint", "{photo}"], "has no card"),
     (["predict", "{photo}", "--checkpoint", "{wrong}"], "head.1.weight has shape (3, 32), the net wants (4, 32)"),
@@ -138,9 +175,10 @@ def test_training_from_the_command_line(colour_folder, tmp_path, photo):
     (["export", "--format", "tflite"], "format 'tflite' is not known"),
     (["convert", "nowhere.npz", "{bad}/x.ckpt"], "nowhere.npz cannot be read as an .npz archive"),
 ])
-def test_a_users_mistake_is_one_line_and_status_2(arguments, message, colour_folder, fitted, photo, bad_things, url):
-    places = {"colours": colour_folder, "checkpoint": fitted.checkpoint, "photo": photo, "url": url, **bad_things,
-              "index": "{'red': 0, 'green': 1, 'blue': 2}"}
+def test_a_users_mistake_is_one_line_and_status_2(arguments, message, colour_folder, cifar10_folder, fitted, photo, bad_things,
+                                                  url):
+    places = {"colours": colour_folder, "cifar": cifar10_folder, "checkpoint": fitted.checkpoint, "photo": photo, "url": url,
+              **bad_things, "index": "{'red': 0, 'green': 1, 'blue': 2}"}
 
     def fill(text):
         for name, value in places.items():

@@ -116,6 +116,7 @@ def test_one_phase_can_be_set_alone():
 def test_a_known_data_set_brings_its_classes():
     assert merge({}, ["dataset=garbage26"]).class_index["Old Mirror"] == 2
     assert merge({"class_index": {"a": 0}}, ["dataset=garbage26"]).class_index == {"a": 0}
+    assert list(merge({}, ["dataset=cifar10"]).class_index)[:2] == ["airplane", "automobile"]
 
 
 def test_an_unknown_field_without_a_neighbour_lists_the_fields():

@@ -1,17 +1,23 @@
 """Prediction sees each picture as evaluation does, whatever kind of file or object it comes as."""
 
+import http.server
 import io
+import threading
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mindclf.checkpoint import load_net
+from mindclf import predict
+from mindclf.checkpoint import load_net, save_checkpoint
 from mindclf.dataset import eval_pipeline, read_folder
+from mindclf.dataset.cifar10 import read_cifar10
 from mindclf.evaluate import predict_logits
-from mindclf.predict import Predictor
+from mindclf.labels import CIFAR10
+from mindclf.nets import create_net
+from mindclf.predict import Predictor, gather
 
-from .conftest import CLASS_INDEX
+from .conftest import CLASS_INDEX, TINY_NET
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +82,76 @@ def test_the_garbage_sorter_sorts_the_tutorials_photos(shared):
     pictures = read_folder(shared / "data" / "garbage26" / "test", {name: i for i, name in enumerate(predictor.classes)})
     right = (predictor.logits(pictures.paths).argmax(1) == np.array(pictures.labels)).mean()
     assert right == pytest.approx(predictor.card["metrics"]["test"]["top1"], abs=1.5 / 130)  # one photo, on another processor
+
+
+@pytest.fixture(scope="module", params=[32, 64], ids=["at 32 pixels", "resized to 64"])
+def cifar_predictor(request, tmp_path_factory):
+    """Fresh weights whose card says that they were trained on pictures of 32 x 32 pixels."""
+    card = {"net": "mobilenet_v2", "net_options": TINY_NET, "classes": list(CIFAR10), "image_height": request.param,
+            "image_width": request.param, "mean": [125.0, 123.0, 114.0], "std": [63.0, 62.0, 67.0], "crop_share": 1.0,
+            "raw_size": [32, 32]}
+    path = tmp_path_factory.mktemp("cifar") / "net.ckpt"
+    return Predictor(save_checkpoint(create_net("mobilenet_v2", 10, **TINY_NET), path, card))
+
+
+def images_of(dataset):
+    return np.concatenate([images for images, _ in dataset.create_tuple_iterator(num_epochs=1, output_numpy=True)])
+
+
+@pytest.fixture
+def seen(cifar_predictor, monkeypatch):
+    """A function from pictures to what the net of `cifar_predictor` would see of them, normalised (n, 3, height, width)."""
+    monkeypatch.setattr(predict, "predict_logits", lambda net, dataset: (images_of(dataset), None))
+    return cifar_predictor.logits
+
+
+def encoded(pixels, kind):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def test_a_file_with_a_picture_of_cifar10_is_seen_as_evaluation_sees_it(seen, cifar_predictor, cifar10_folder, tmp_path):
+    pictures = read_cifar10(cifar10_folder, "test").take(range(3))
+    expected = images_of(eval_pipeline(pictures, cifar_predictor.card))
+    files = [tmp_path / f"{index}.png" for index in range(3)]
+    for file, pixels in zip(files, pictures.paths):
+        file.write_bytes(encoded(pixels, "PNG"))
+    np.testing.assert_array_equal(seen(files), expected)
+    if cifar_predictor.card["image_height"] == 32:
+        pixels = np.stack(pictures.paths).transpose(0, 3, 1, 2)
+        normalised = (pixels - np.reshape([125, 123, 114], (3, 1, 1))) / np.reshape([63, 62, 67], (3, 1, 1))
+        np.testing.assert_allclose(expected, normalised, atol=1e-5)
+
+
+def test_of_a_large_photo_the_middle_is_averaged(seen):
+    """Each pixel that the net sees counts all of the photo's below it: fine noise is grey then, not other noise."""
+    grey = np.full((32, 32, 3), 127, np.uint8)
+    noise = np.random.default_rng(0).integers(0, 255, (640, 960, 3)).astype(np.uint8)
+    photo, plain = seen([encoded(noise, "PNG"), grey])
+    assert np.abs(photo - plain).max() < 0.3 < np.abs(seen([noise[::20, 160:800:20].copy()]) - plain).max()
+    noise[:, :160], noise[:, 800:] = 0, 255  # beside the middle
+    np.testing.assert_allclose(seen([encoded(noise, "PNG")])[0][..., 4:-4], photo[..., 4:-4], atol=1e-6)
+
+
+def test_a_jpeg_from_a_url_and_from_disk_are_the_same(cifar_predictor, tmp_path, monkeypatch):
+    photo = encoded(np.random.default_rng(0).integers(0, 256, (90, 120, 3)).astype(np.uint8), "JPEG")
+    (tmp_path / "photo.jpg").write_bytes(photo)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "image/jpeg")
+            self.end_headers()
+            self.wfile.write(photo)
+
+        def log_message(self, *_):
+            pass
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        sources = [str(tmp_path / "photo.jpg"), f"http://127.0.0.1:{server.server_port}/photo.jpg"]
+        local, remote = cifar_predictor.predict([read() for _, read in gather(sources)], top_k=10)
+        server.shutdown()
+    assert local == remote and {guess.name for guess in local} == set(CIFAR10)

@@ -36,6 +36,12 @@ class Pictures:
         return ds.GeneratorDataset(_Reader(self), ["image", "label"], shuffle=shuffle, num_parallel_workers=1,
                                    python_multiprocessing=False)
 
+    def identities(self):
+        """A text for each picture that changes with its file: path, size, time of change."""
+        for path in self.paths:
+            status = Path(path).stat()
+            yield f"{Path(path).absolute()} {status.st_size} {status.st_mtime_ns}"
+
     def take(self, indices):
         """The pictures at `indices`."""
         return Pictures(tuple(self.paths[i] for i in indices), tuple(self.labels[i] for i in indices), self.classes)

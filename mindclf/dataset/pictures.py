@@ -73,6 +73,15 @@ def decode_picture(source):
     return Image.open(io.BytesIO(encoded_picture(source).tobytes())).convert("RGB")
 
 
+def small_picture(source, size):
+    """The middle of the picture in `source`, uint8 (height, width, 3), brought to `size`, (height, width), by averaging.
+
+    So does a photo become what data sets of small pictures hold; one that has this size stays as it is.
+    """
+    height, width = size
+    return np.asarray(ImageOps.fit(decode_picture(source), (width, height), Image.Resampling.BILINEAR))
+
+
 def _check_size(image, name):
     width, height = image.size
     if width * height > Image.MAX_IMAGE_PIXELS:

@@ -1,10 +1,12 @@
 """Batches of pictures for training and evaluation."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 from mindclf.config import DEFAULTS, pixel_statistics
 from mindclf.dataset.folder import read_folder
+from mindclf.dataset.pictures import small_picture
 from mindclf.dataset.transforms import eval_transforms, padded_crop_transforms, train_transforms
 
 
@@ -38,9 +40,15 @@ def augmented_pipeline(pictures, config):
 
 
 def eval_pipeline(pictures, config):
-    """All of `pictures` in their order, the last batch as short as it comes. A card will do for `config`."""
+    """All of `pictures` in their order, the last batch as short as it comes. A card will do for `config`.
+
+    If the card says that the net was trained on pictures of one `raw_size`, files are brought to that size first.
+    """
     config = {**DEFAULTS, **config}
-    operations = eval_transforms(*_size_and_statistics(config), config["crop_share"], pictures.raw_size)
+    raw_size = pictures.raw_size or tuple(config.get("raw_size", ()))
+    operations = eval_transforms(*_size_and_statistics(config), config["crop_share"], raw_size)
+    if raw_size and not pictures.raw_size:
+        operations.insert(0, partial(small_picture, size=raw_size))
     return _pipeline(pictures, operations, config["eval_batch_size"], shuffle=False, drop_remainder=False)
 
 

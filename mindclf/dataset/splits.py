@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from mindclf.config import merge
+from mindclf.dataset.cifar10 import origin_of, pixel_statistics_of, read_cifar10
 from mindclf.dataset.folder import Pictures, check_class_index, read_folder
-from mindclf.dataset.locate import find_garbage26
+from mindclf.dataset.locate import find_cifar10, find_garbage26
 
 
 @dataclass(frozen=True)
@@ -37,16 +39,42 @@ def read_splits(config):
     """
     check_class_index(config.class_index)
     folder, origin = find_folder(config)
-    everything = read_folder(folder / "train", config.class_index, config.on_bad_image)
-    train, valid = everything.hold_out(config.valid_fraction, config.seed)
-    return Splits(train, valid, read_folder(folder / "test", config.class_index, config.on_bad_image), origin, folder.as_posix())
+    train, valid = read_pictures(folder, "train", config).hold_out(config.valid_fraction, config.seed)
+    return Splits(train, valid, read_pictures(folder, "test", config), origin, folder.as_posix())
+
+
+def read_pictures(folder, split, config):
+    """The `Pictures` of `split`, "train" or "test", in the `folder` that `find_folder` gave, labelled as config.class_index says.
+
+    Raises ValueError for whatever is wrong with them, and for a class_index that is not that of "cifar10".
+    """
+    if config.dataset != "cifar10":
+        return read_folder(folder / split, config.class_index, config.on_bad_image)
+    pictures = read_cifar10(folder, split)
+    classes = check_class_index(config.class_index)
+    if classes != pictures.classes:
+        raise ValueError(f"the classes of dataset=cifar10 are {', '.join(pictures.classes)}, in this order, not "
+                         f"{', '.join(classes[:10])}{', ...' if len(classes) > 10 else ''}")
+    return pictures
+
+
+def with_statistics(config, train):
+    """The config with mean and std of the training pictures `train`, if it leaves them open and asks for no pretrained weights.
+
+    For pictures that are pixels of one size, as those of CIFAR-10; of others the config is returned as it is.
+    """
+    if config.mean or config.pretrained or not train.raw_size:
+        return config
+    mean, std = pixel_statistics_of(train)
+    return merge(config, {"mean": mean, "std": std})
 
 
 def find_folder(config):
     """(folder, origin) of the data set that the config names."""
     if config.dataset_path:
-        return Path(config.dataset_path), "your folder"
-    if config.dataset == "garbage26":
-        found = find_garbage26()
+        folder = Path(config.dataset_path)
+        return folder, origin_of(folder) if config.dataset == "cifar10" else "your folder"
+    if config.dataset:
+        found = {"garbage26": find_garbage26, "cifar10": find_cifar10}[config.dataset]()
         return found.path, found.origin
     raise ValueError("dataset_path is empty: give the folder that has train/ and test/, as in dataset_path=my_pictures")

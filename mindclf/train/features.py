@@ -70,9 +70,8 @@ def _identity(backbone, pictures, config):
     digest = hashlib.sha256()
     for parameter in backbone.get_parameters():
         digest.update(parameter.asnumpy().tobytes())
-    for path, label in zip(pictures.paths, pictures.labels):
-        status = Path(path).stat()
-        digest.update(f"{Path(path).absolute()} {status.st_size} {status.st_mtime_ns} {label}\n".encode())
+    for identity, label in zip(pictures.identities(), pictures.labels):
+        digest.update(f"{identity} {label}\n".encode())
     fields = ("image_height", "image_width", "mean", "std", "crop_share", "augment", "crop_padding", "cutout", "scale", "ratio",
               "flip_prob", "color_adjust", "net", "net_options")
     digest.update(repr([config[field] for field in fields]).encode())

@@ -9,7 +9,7 @@ from mindclf import plots
 from mindclf.checkpoint import load_checkpoint
 from mindclf.config import merge, phases_of
 from mindclf.dataset import eval_pipeline
-from mindclf.dataset.splits import read_splits
+from mindclf.dataset.splits import read_splits, with_statistics
 from mindclf.device import describe_device, use_device
 from mindclf.evaluate import Report, predict_logits, report
 from mindclf.files import write_json
@@ -36,7 +36,7 @@ def fit(config):
     """Trains as `config` says (see mindclf.config.DEFAULTS) and returns a `Fitted`.
 
     Writes to config.output: best.ckpt and last.ckpt with their cards, epochs/ with the newest finished epoch, history.csv,
-    curves.png, report.json, confusion.png and predictions.png. The report is that of the best weights (see `Keeper`) on the
+    curves.png, and what `write_report` writes. The report is that of the best weights (see `Keeper`) on the
     test pictures. Those choose nothing; with none held out they are also watched after each epoch. Raises ValueError for what
     a user can mend in the config, the pictures or the weights.
     """
@@ -47,7 +47,7 @@ def fit(config):
     splits = read_splits(config)
     log.info("%d training, %d held-out and %d test pictures of %d classes: %s (%s)", len(splits.train), len(splits.valid),
              len(splits.test), len(splits.classes), splits.origin, splits.path)
-    net, config, weights_origin = start_net(config, len(splits.classes))
+    net, config, weights_origin = start_net(with_statistics(config, splits.train), len(splits.classes))
     output = fresh_folder(config.output)
     start_history(output / "history.csv")  # from here on the folder is known as that of a run
     keeper = Keeper(net, output, make_card(config, splits, weights_origin, device))
@@ -60,16 +60,22 @@ def fit(config):
     result = report(logits, labels, len(splits.classes))
     add_metrics(best, "test", result)
     plots.training_curves(read_history(output / "history.csv"), output / "curves.png")
-    write_report(output, splits.test, logits, result)
+    write_report(output, splits.test, logits, result, config)
+    log.info("%s: top-1 %.2f%%, top-5 %.2f%%, loss %.4f on %d test pictures", best.name, 100 * result.top1, 100 * result.top5,
+             result.loss, result.images)
     return Fitted(best, result, splits.origin, weights_origin, time.perf_counter() - started)
 
 
-def write_report(output, pictures, logits, result):
-    """Writes report.json, confusion.png and predictions.png for `pictures` into the folder `output`."""
+def write_report(output, pictures, logits, result, config):
+    """Writes report.json, classes.png, confusion.png and predictions.png for `pictures` into the folder `output`.
+
+    predictions.png has config.grid_rows x config.grid_columns of the pictures.
+    """
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "report.json", {"classes": list(pictures.classes), **result.as_dict()})
     plots.confusion_matrix(result.confusion, pictures.classes, output / "confusion.png")
-    plots.prediction_grid(pictures, logits, output / "predictions.png")
+    plots.class_accuracy(result.per_class, pictures.classes, output / "classes.png")
+    plots.prediction_grid(pictures, logits, output / "predictions.png", config.grid_rows, config.grid_columns)
 
 
 def fresh_folder(path):

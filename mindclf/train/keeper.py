@@ -81,6 +81,7 @@ def make_card(config, splits, weights_origin, device):
         "categories": [entry.get("category", "") for entry in known],
         "image_height": config.image_height, "image_width": config.image_width,
         "mean": list(config.mean), "std": list(config.std), "crop_share": config.crop_share,
+        "raw_size": list(splits.train.raw_size or ()),
         "data": {"origin": splits.origin, "path": splits.path, "train": len(splits.train), "held_out": len(splits.valid),
                  "test": len(splits.test)},
         "start": weights_origin, "command": command_line(), "seed": config.seed,

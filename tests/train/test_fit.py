@@ -17,7 +17,9 @@ from PIL import Image
 from mindclf.checkpoint import load_net, read_card, read_weights, save_checkpoint
 from mindclf.config import merge
 from mindclf.dataset import eval_pipeline, read_folder
+from mindclf.dataset.splits import read_splits
 from mindclf.evaluate import evaluate
+from mindclf.labels import CIFAR10
 from mindclf.nets import create_net
 from mindclf.pretrained import start_net
 from mindclf.train import callbacks, features, fit, keeper
@@ -29,8 +31,8 @@ def test_fit_learns_the_colours_and_writes_what_it_promises(fitted):
     assert fitted.report.images == 9 and fitted.report.top1 > 0.6
     files = {file.name for file in fitted.checkpoint.parent.iterdir()}
     assert files == {"best.ckpt", "best.ckpt.json", "last.ckpt", "last.ckpt.json", "history.csv", "curves.png", "report.json",
-                     "confusion.png", "predictions.png"}
-    for name in ("curves.png", "confusion.png", "predictions.png"):
+                     "classes.png", "confusion.png", "predictions.png"}
+    for name in ("curves.png", "classes.png", "confusion.png", "predictions.png"):
         with Image.open(fitted.checkpoint.parent / name) as image:
             assert min(image.size) > 100
 
@@ -211,3 +213,32 @@ def test_a_net_starts_with_its_pretrained_weights_statistics(tiny_config, tmp_pa
     assert (config.net_options, config.mean, config.std) == (options, (10.0, 20.0, 30.0), (40.0, 50.0, 60.0))
     for parameter in net.backbone.get_parameters():
         np.testing.assert_array_equal(parameter.asnumpy(), read_weights(path)[parameter.name])
+
+
+def test_cifar10_from_files_to_card(few_of_cifar10, caplog):
+    with caplog.at_level("INFO", logger="mindclf"):
+        fitted = fit(few_of_cifar10)
+    net, card = load_net(fitted.checkpoint)
+    assert (card["raw_size"], card["crop_share"], card["classes"]) == ([32, 32], 1.0, list(CIFAR10))
+    assert card["classes_chinese"][0] == "飞机"
+    assert card["data"]["origin"] == fitted.data_origin == "files laid out as CIFAR-10, but not the official ones"
+    assert [card["data"][split] for split in ("train", "held_out", "test")] == [50, 10, 40]
+    found = read_splits(merge(few_of_cifar10, {}))
+    pixels = np.stack(found.train.paths).astype(float).reshape(-1, 3)
+    np.testing.assert_allclose((card["mean"], card["std"]), (pixels.mean(0), pixels.std(0)))
+    again = evaluate(net, eval_pipeline(found.test, card), 10)
+    assert (again.top1, again.top5) == (fitted.report.top1, fitted.report.top5) and again.images == 40
+    assert f"top-1 {100 * again.top1:.2f}%, top-5 {100 * again.top5:.2f}%" in caplog.messages[-1]
+
+
+def test_a_head_is_trained_on_stored_features_of_cifar10(few_of_cifar10, tmp_path):
+    """Whose pictures have no files that could tell when they change: their pixels do."""
+    options = few_of_cifar10["net_options"]
+    mean, std = [1.0, 2.0, 3.0], [4.0, 5.0, 6.0]
+    start = save_checkpoint(create_net("mobilenet_v2", 5, **options), tmp_path / "start.ckpt", {
+        "net": "mobilenet_v2", "net_options": options, "classes": list("abcde"), "image_height": 32, "image_width": 32,
+        "mean": mean, "std": std})
+    fitted = fit({**few_of_cifar10, "pretrained": str(start), "layers": "head", "cached_views": 1})
+    card = read_card(fitted.checkpoint)
+    assert (card["mean"], card["std"]) == (mean, std)  # the pretrained weights', not those of the pictures
+    assert len(list((tmp_path / "features").iterdir())) == 2  # of the training and the held-out pictures
