@@ -46,7 +46,8 @@ def confusion_matrix(confusion, classes, path):
         right = true == predicted
         dark = confusion[true, predicted] > 0.6 * confusion.max()
         axis.text(predicted, true, confusion[true, predicted], ha="center", va="center", fontsize=8,
-                  color="white" if right and dark else "black" if right else "red", fontweight="normal" if right else "bold")
+                  color=("white" if dark else "black") if right else ("mistyrose" if dark else "red"),
+                  fontweight="normal" if right else "bold")
     axis.set_xticks(range(len(classes)), classes, rotation=90, fontsize=8)
     axis.set_yticks(range(len(classes)), classes, fontsize=8)
     axis.set(xlabel="predicted", ylabel="true",
