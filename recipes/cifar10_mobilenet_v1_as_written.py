@@ -1,0 +1,38 @@
+"""CIFAR-10, 10 classes: MobileNetV1 with the hyper-parameters of the PyTorch tutorial.
+
+    python recipes/cifar10_mobilenet_v1_as_written.py train
+
+SGD from 0.1, halved when the watched loss has not fallen for 5 epochs; no pictures are held out, the last epoch counts. Its first
+layer has the padding that the tutorial forgot, and biases and batch norm do not decay.
+Result: not measured yet. The tutorial publishes 69.23 % of the 10,000 test pictures after 20 epochs, 74.75 % in its best epoch.
+"""
+
+import sys
+
+from cifar10_mobilenet_v1 import config as ours
+
+from mindclf.cli import main
+
+config = dict(
+    ours,
+    valid_fraction=0.0,
+    augment="padded_crop",
+    crop_padding=0,
+    cutout=0,
+    flip_prob=0.0,
+    epochs=20,
+    batch_size=128,        # 390 steps = 50,000 / 128
+    optimizer="sgd",
+    momentum=0.9,
+    weight_decay=5e-4,
+    lr_max=0.1,
+    schedule="plateau",
+    plateau_factor=0.5,
+    plateau_patience=5,
+    lr_end=1e-6,
+    label_smoothing=0.0,
+    output="outputs/cifar10_mobilenet_v1_as_written",
+)
+
+if __name__ == "__main__":
+    sys.exit(main(config=config))
