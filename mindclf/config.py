@@ -40,12 +40,19 @@ DEFAULTS = EasyDict(
     batch_size=16,
     eval_batch_size=16,
     optimizer="momentum",
+    schedule="cosine",                 # of the rate after warm-up: "cosine", "one_cycle" (a straight line), "constant", "plateau"
     lr_max=0.05,
-    lr_end=0.0,
-    warmup_epochs=0,
+    lr_end=0.0,                        # where "cosine" and "one_cycle" lead, and the least rate of "plateau"
+    warmup_epochs=0,                   # in which the rate rises to lr_max in a straight line
+    plateau_figure="loss",             # "plateau" lowers the rate when this, or "top1", of the watched pictures stops improving:
+    plateau_factor=0.5,                # to so much of it,
+    plateau_patience=5,                # after more than so many epochs without improvement
     momentum=0.9,                      # of "momentum" and "sgd"
+    nesterov=False,                    # optimizer="sgd": Nesterov's momentum
     weight_decay=1e-4,                 # of kernels and matrices; biases and batch norm have none
     label_smoothing=0.0,
+    mixup_alpha=0.0,                   # of the Beta distribution by which pictures and labels are mixed in pairs; 0 is none
+    ema_decay=0.0,                     # keep the moving average of the weights, with this decay a step; 0 keeps the weights
     cached_views=0,                    # layers="head": train on so many stored views of each picture; 0 computes each anew
     phases=(),                         # a dict of such fields for each phase; () is one phase
     loss_scale=1024,                   # exact in float32; keeps float16 gradients from vanishing
@@ -58,14 +65,17 @@ DEFAULTS = EasyDict(
     feature_cache="outputs/features",  # folder for the features of cached_views; "" stores none
 )
 CLASS_INDEX = {"garbage26": index_en, "cifar10": {name: index for index, name in enumerate(CIFAR10)}}  # of known data sets
-PHASE_FIELDS = ("layers", "epochs", "batch_size", "optimizer", "lr_max", "lr_end", "warmup_epochs", "momentum", "weight_decay",
-                "label_smoothing", "cached_views")
+PHASE_FIELDS = ("layers", "epochs", "batch_size", "optimizer", "schedule", "lr_max", "lr_end", "warmup_epochs", "plateau_figure",
+                "plateau_factor", "plateau_patience", "momentum", "nesterov", "weight_decay", "label_smoothing", "mixup_alpha",
+                "ema_decay", "cached_views")
 CHOICES = {
     "dataset": ("", *CLASS_INDEX),
     "on_bad_image": ("stop", "skip"),
     "augment": ("resized_crop", "padded_crop"),
     "layers": ("all", "head"),
     "optimizer": ("momentum", "sgd", "adam", "adamw"),
+    "schedule": ("cosine", "one_cycle", "constant", "plateau"),
+    "plateau_figure": ("loss", "top1"),
     "device_target": ("auto", "CPU", "GPU", "Ascend"),
 }
 RANGES = {  # field: (smallest, largest) value
@@ -73,6 +83,7 @@ RANGES = {  # field: (smallest, largest) value
     "color_adjust": (0, 1), "crop_share": (0.1, 1), "crop_padding": (0, 4096), "cutout": (0, 4096), "epochs": (1, 100_000),
     "batch_size": (1, 65_536), "eval_batch_size": (1, 65_536), "lr_max": (0, 1e3),
     "lr_end": (0, 1e3), "warmup_epochs": (0, 100_000), "momentum": (0, 1), "weight_decay": (0, 1e3), "label_smoothing": (0, 0.99),
+    "plateau_factor": (0.01, 0.99), "plateau_patience": (0, 100_000), "mixup_alpha": (0, 100), "ema_decay": (0, 0.99999),
     "cached_views": (0, 1000), "loss_scale": (1, 2**24), "seed": (0, 2**31 - 1),
     "grid_rows": (1, 40), "grid_columns": (1, 40),
 }
@@ -137,6 +148,13 @@ def _check(config):
                              f"cannot be stored")
         if values.optimizer == "adamw" and values.loss_scale != 1:
             raise ValueError("optimizer='adamw' needs loss_scale=1: MindSpore's AdamWeightDecay cannot take a scale back out")
+        if values.nesterov and (values.optimizer != "sgd" or not values.momentum):
+            raise ValueError(f"nesterov=True needs optimizer='sgd' and a momentum, received optimizer={values.optimizer!r} and "
+                             f"momentum={values.momentum}: MindSpore's Momentum computes something else on CPU")
+        if values.schedule == "constant" and values.lr_end:
+            raise ValueError(f"lr_end={values.lr_end} means nothing to schedule='constant': leave it at 0, or change lr_max")
+        if values.schedule == "plateau" and values.lr_end > values.lr_max:
+            raise ValueError(f"lr_end={values.lr_end}, the least rate of schedule='plateau', is more than lr_max={values.lr_max}")
         if values.warmup_epochs >= values.epochs:
             raise ValueError(f"warmup_epochs={values.warmup_epochs} must be less than epochs={values.epochs}")
     for name, length in {"scale": 2, "ratio": 2, "mean": 3, "std": 3}.items():
@@ -181,6 +199,11 @@ def _typed(name, value):
             raise ValueError(f"{name}={value!r} must be of type str")
         return value
     value = _literal(value)
+    if kind is bool:
+        value = {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
+        if not isinstance(value, bool):
+            raise ValueError(f"{name}={value!r} must be true or false")
+        return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if kind is tuple and isinstance(value, list):

@@ -21,9 +21,10 @@ def training_curves(history, path):
     loss.plot(epochs, column["train_loss"], ".-", label="training (augmented, smoothed labels)")
     loss.plot(epochs, column["loss"], ".-", label=watched)
     loss.set(title="Loss", ylabel="cross-entropy")
-    accuracy.plot(epochs, 100 * column["top1"], ".-", label="top-1")
-    accuracy.plot(epochs, 100 * column["top5"], ".-", label="top-5")
-    accuracy.set(title=f"Accuracy on the {watched} pictures", ylabel="%")
+    accuracy.plot(epochs, 100 * column["train_top1"], ".-", label="training, top-1")
+    accuracy.plot(epochs, 100 * column["top1"], ".-", label=f"{watched}, top-1")
+    accuracy.plot(epochs, 100 * column["top5"], ".-", label=f"{watched}, top-5")
+    accuracy.set(title="Accuracy", ylabel="%")
     rate.plot(epochs, column["learning_rate"], ".-")
     rate.set(title="Learning rate at the end of the epoch")
     for axis in (loss, accuracy):

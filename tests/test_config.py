@@ -28,6 +28,7 @@ def test_tables_of_fields_name_only_fields():
     ("lr_max=0.25", "lr_max", 0.25),
     ("lr_max=1", "lr_max", 1.0),
     ("weight_decay=1e-3", "weight_decay", 0.001),
+    ("nesterov=False", "nesterov", False),
     ("ratio=(0.5, 2)", "ratio", (0.5, 2)),
     ("ratio=[0.5, 2]", "ratio", (0.5, 2)),
     ("output=runs/a=b", "output", "runs/a=b"),
@@ -76,6 +77,10 @@ ONE_PHASE = "expected phases.N.FIELD with N from 0 to 0 and a field of a phase, 
     ("epochs=True", "epochs=True must be of type int"),
     ("epochs=", "epochs='' must be of type int"),
     ("lr_max=True", "lr_max=True must be of type float"),
+    ("nesterov=1", "nesterov=1 must be true or false"),
+    ("nesterov=yes", "nesterov='yes' must be true or false"),
+    ("schedule=linear", "schedule='linear' is not known; expected one of 'cosine', 'one_cycle', 'constant', 'plateau'"),
+    ("ema_decay=1", "ema_decay=1.0 must lie between 0 and 0.99999"),
     ("lr_max=nan", "lr_max='nan' must be of type float"),
     ("mean=1", "mean=1 must be of type tuple"),
     ("class_index=[1]", "class_index=[1] must be of type dict"),
@@ -207,6 +212,21 @@ def test_adamw_takes_no_loss_scale():
     with pytest.raises(ValueError, match="optimizer='adamw' needs loss_scale=1"):
         merge({}, ["optimizer=adamw"])
     assert merge({}, ["optimizer=adamw", "loss_scale=1"]).loss_scale == 1
+
+
+def test_nesterov_needs_sgd_with_momentum():
+    for overrides in (["nesterov=true"], ["nesterov=true", "optimizer=sgd", "momentum=0"]):
+        with pytest.raises(ValueError, match="nesterov=True needs optimizer='sgd' and a momentum"):
+            merge({}, overrides)
+    assert merge({}, ["nesterov=true", "optimizer=sgd"]).nesterov is True
+
+
+def test_what_lr_end_means_depends_on_the_schedule():
+    with pytest.raises(ValueError, match="lr_end=0.01 means nothing to schedule='constant'"):
+        merge({}, ["schedule=constant", "lr_end=0.01"])
+    with pytest.raises(ValueError, match="lr_end=0.2, the least rate of schedule='plateau', is more than lr_max=0.1"):
+        merge({}, ["schedule=plateau", "lr_end=0.2", "lr_max=0.1"])
+    assert merge({}, ["schedule=plateau", "lr_end=1e-6", "layers=head", "cached_views=2"]).lr_end == 1e-6
 
 
 def test_warm_up_is_shorter_than_the_run():

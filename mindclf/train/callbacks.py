@@ -7,31 +7,62 @@ import time
 
 from mindspore.train import Callback
 
-HISTORY_FIELDS = ("phase", "epoch", "steps", "learning_rate", "train_loss", "watched", "loss", "top1", "top5",
-                  "images_per_second", "seconds")
+HISTORY_FIELDS = ("phase", "epoch", "steps", "learning_rate", "train_loss", "train_top1", "watched", "loss", "top1", "top5",
+                  "images_per_second", "seconds", "data_seconds")
+
+
+class StepFigures(Callback):
+    """Reads what a step gave, once for all the callbacks after it: number, rate and loss, and what an epoch needs of them.
+
+    `epochs_done` of the phase were trained by a run that this one continues.
+    """
+
+    def __init__(self, learning_rates, batch_size, steps_per_epoch, epochs_done=0):
+        super().__init__()
+        self.learning_rates, self.batch_size = learning_rates, batch_size
+        self.step = self.first_step = epochs_done * steps_per_epoch
+        self.loss = None
+
+    def on_train_epoch_begin(self, run_context):
+        self.losses, self.right_answers = [], 0
+
+    def on_train_step_end(self, run_context):
+        state = run_context.original_args()
+        self.step += 1
+        self.loss = float(state.net_outputs.asnumpy())
+        self.losses.append(self.loss)
+        self.right_answers += int(state.loss_fn.right_answers.asnumpy())
+
+    @property
+    def rate(self):
+        """The learning rate of the step."""
+        return self.learning_rates[self.step - 1]
+
+    @property
+    def images(self):
+        """Pictures trained on so far in the epoch."""
+        return len(self.losses) * self.batch_size
 
 
 class StopOnBadLoss(Callback):
     """Stops training with ValueError as soon as the loss is not a finite number."""
 
-    def __init__(self, learning_rates):
+    def __init__(self, figures):
         super().__init__()
-        self.learning_rates = learning_rates
+        self.figures = figures
 
     def on_train_step_end(self, run_context):
-        state = run_context.original_args()
-        loss = float(state.net_outputs.asnumpy())
-        if not math.isfinite(loss):
-            rate = self.learning_rates[state.cur_step_num - 1]
-            raise ValueError(f"the loss is {loss} at step {state.cur_step_num}, rate {rate:.6g}: try a smaller lr_max")
+        if not math.isfinite(self.figures.loss):
+            raise ValueError(f"the loss is {self.figures.loss} at step {self.figures.step}, rate {self.figures.rate:.6g}: try a "
+                             f"smaller lr_max")
 
 
 class Progress(Callback):
     """Shows loss, rate, pictures a second and the time left: a line that renews itself on a terminal, nothing in a log."""
 
-    def __init__(self, title, learning_rates, batch_size, stream=sys.stderr):
+    def __init__(self, title, figures, stream=sys.stderr):
         super().__init__()
-        self.title, self.learning_rates, self.batch_size, self.stream = title, learning_rates, batch_size, stream
+        self.title, self.figures, self.stream = title, figures, stream
         self.started = self.shown = None
 
     def on_train_begin(self, run_context):
@@ -42,12 +73,12 @@ class Progress(Callback):
         if not self.stream.isatty() or now - self.shown < 0.2:
             return
         self.shown = now
-        state = run_context.original_args()
-        done, total = state.cur_step_num, len(self.learning_rates)
-        left = (now - self.started) / done * (total - done)
+        figures, done, total = self.figures, self.figures.step, len(self.figures.learning_rates)
+        steps_per_second = (done - figures.first_step) / (now - self.started)
         self.stream.write(f"\r{self.title} [{'#' * (30 * done // total):30}] {done}/{total}  "
-                          f"loss {float(state.net_outputs.asnumpy()):.4f}  rate {self.learning_rates[done - 1]:.2e}  "
-                          f"{done * self.batch_size / (now - self.started):.0f} pictures/s  {left:.0f} s left \x1b[K")
+                          f"loss {figures.loss:.4f}  rate {figures.rate:.2e}  "
+                          f"{steps_per_second * figures.batch_size:.0f} pictures/s  "
+                          f"{(total - done) / steps_per_second:.0f} s left \x1b[K")
         self.stream.flush()
 
     def on_train_epoch_end(self, run_context):
@@ -58,31 +89,31 @@ class Progress(Callback):
 class History(Callback):
     """Evaluates after each epoch, writes a row of HISTORY_FIELDS to a CSV file, and passes it on: after_epoch(row, report).
 
-    `evaluate()` gives the Report on the pictures called `watched`. The file grows by whole lines, so a run that is killed leaves
-    the epochs that it finished.
+    `evaluate()` gives the Report on the pictures called `watched`. "train_loss" and "train_top1" are those of the training
+    batches as the net saw them: augmented, perhaps mixed, and while it was changing. "seconds" are those of training, without
+    evaluation; for "data_seconds" of them training had to wait for `batches`, an EpochBatches. The file grows by whole lines, so
+    a run that is killed leaves the epochs that it finished.
     """
 
-    def __init__(self, path, phase, learning_rates, batch_size, watched, evaluate, after_epoch):
+    def __init__(self, path, phase, figures, batches, watched, evaluate, after_epoch):
         super().__init__()
-        self.path, self.phase, self.learning_rates, self.batch_size = path, phase, learning_rates, batch_size
+        self.path, self.phase, self.figures, self.batches = path, phase, figures, batches
         self.watched, self.evaluate, self.after_epoch = watched, evaluate, after_epoch
 
     def on_train_epoch_begin(self, run_context):
-        self.started, self.losses = time.perf_counter(), []
-
-    def on_train_step_end(self, run_context):
-        self.losses.append(float(run_context.original_args().net_outputs.asnumpy()))
+        self.started, self.waited = time.perf_counter(), self.batches.waited
 
     def on_train_epoch_end(self, run_context):
-        state = run_context.original_args()
         seconds = time.perf_counter() - self.started
+        figures = self.figures
         report = self.evaluate()
         row = {
-            "phase": self.phase, "epoch": state.cur_epoch_num, "steps": state.cur_step_num,
-            "learning_rate": self.learning_rates[state.cur_step_num - 1],
-            "train_loss": sum(self.losses) / len(self.losses),
+            "phase": self.phase, "epoch": run_context.original_args().cur_epoch_num, "steps": figures.step,
+            "learning_rate": figures.rate,
+            "train_loss": sum(figures.losses) / len(figures.losses), "train_top1": figures.right_answers / figures.images,
             "watched": self.watched, "loss": report.loss, "top1": report.top1, "top5": report.top5,
-            "images_per_second": len(self.losses) * self.batch_size / seconds, "seconds": seconds,
+            "images_per_second": figures.images / seconds, "seconds": seconds,
+            "data_seconds": self.batches.waited - self.waited,
         }
         append_row(self.path, row)
         self.after_epoch(row, report)

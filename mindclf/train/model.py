@@ -1,22 +1,32 @@
 """Loss, optimizer and mindspore.train.Model of one phase."""
 
-from mindspore import nn
+import mindspore as ms
+from mindspore import Parameter, Tensor, nn, ops
 from mindspore.train import FixedLossScaleManager, Model
 
 AUXILIARY_SHARE = 0.3  # of the loss of an auxiliary head (GoogLeNet, arXiv:1409.4842, section 5)
 
 
 class ClassifierLoss(nn.Cell):
-    """Cross-entropy of logits (N, classes) and int32 labels (N,); of a net that gives (logits, auxiliary logits), of both."""
+    """Cross-entropy of logits (N, classes) and labels; of a net that gives (logits, auxiliary logits), of both.
+
+    Labels are int32 (N,), or float32 (N, classes) with the share of each class, as `mix` makes them. After a step
+    `right_answers` counts the pictures of its batch whose highest logit is that of their label, or of its largest share.
+    """
 
     def __init__(self, label_smoothing=0.0):
         super().__init__()
         self.cross_entropy = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
+        self.right_answers = Parameter(Tensor(0, ms.int32), name="right_answers", requires_grad=False)
 
     def construct(self, logits, labels):
+        main = logits[0] if isinstance(logits, tuple) else logits
+        loss = self.cross_entropy(main, labels)
         if isinstance(logits, tuple):
-            return self.cross_entropy(logits[0], labels) + AUXILIARY_SHARE * self.cross_entropy(logits[1], labels)
-        return self.cross_entropy(logits, labels)
+            loss = loss + AUXILIARY_SHARE * self.cross_entropy(logits[1], labels)
+        classes = labels.argmax(1) if labels.ndim == 2 else labels
+        right = (ops.stop_gradient(main).argmax(1) == classes).sum().astype(ms.int32)
+        return ops.depend(loss, ops.assign(self.right_answers, right))
 
 
 def create_model(net, config, learning_rates):
@@ -40,7 +50,12 @@ def create_optimizer(net, config, learning_rates):
     if config.optimizer == "momentum":
         return nn.Momentum(groups, learning_rates, config.momentum, loss_scale=config.loss_scale)
     if config.optimizer == "sgd":
-        return nn.SGD(groups, learning_rates, config.momentum, loss_scale=config.loss_scale)
+        return nn.SGD(groups, learning_rates, config.momentum, nesterov=config.nesterov, loss_scale=config.loss_scale)
     if config.optimizer == "adam":
         return nn.Adam(groups, learning_rates, loss_scale=config.loss_scale)
     return nn.AdamWeightDecay(groups, learning_rates)
+
+
+def set_learning_rates(optimizer, learning_rates):
+    """Has `optimizer` go on with `learning_rates`, a list as long as the one that it was made with: one rate a step."""
+    optimizer.learning_rate.learning_rate.set_data(Tensor(learning_rates, ms.float32))

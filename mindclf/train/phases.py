@@ -8,10 +8,12 @@ from mindspore.train import CheckpointConfig, ModelCheckpoint
 from mindclf.dataset import eval_pipeline, train_pipeline
 from mindclf.evaluate import evaluate
 from mindclf.nets import freeze, unfreeze
-from mindclf.train.callbacks import History, Progress, StopOnBadLoss
+from mindclf.train.average import WeightAverage
+from mindclf.train.batches import EpochBatches
+from mindclf.train.callbacks import History, Progress, StepFigures, StopOnBadLoss
 from mindclf.train.features import feature_batches
-from mindclf.train.model import create_model
-from mindclf.train.schedule import cosine_decay_lr
+from mindclf.train.model import create_model, set_learning_rates
+from mindclf.train.schedule import Plateau, learning_rates
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +38,12 @@ def train_phase(net, number, config, splits, keeper):
         batches = train_pipeline(splits.train, config)
         watched_batches = eval_pipeline(watched, config)
     steps = batches.get_dataset_size()
-    learning_rates = cosine_decay_lr(config.lr_max, config.epochs * steps, config.warmup_epochs * steps, config.lr_end)
-    model = create_model(trained, config, learning_rates)
+    rates = learning_rates(config, steps)
+    model = create_model(trained, config, rates)
+    plateau = Plateau(config.lr_max, config.plateau_figure, config.plateau_factor, config.plateau_patience, config.lr_end)
+    batches = EpochBatches(batches, config.seed, number, config.mixup_alpha, len(splits.classes))
+    figures = StepFigures(rates, config.batch_size, steps)
+    average = [WeightAverage(trained, config.ema_decay, steps)] if config.ema_decay else []
 
     def watch():
         report = evaluate(trained, watched_batches, len(splits.classes))
@@ -51,12 +57,16 @@ def train_phase(net, number, config, splits, keeper):
         save_checkpoint_steps=steps, keep_checkpoint_max=1, saved_network=net))
 
     def after_epoch(row, report):
+        if config.schedule == "plateau" and row["epoch"] > config.warmup_epochs:
+            rates[row["steps"]:] = [plateau.next_rate(row[config.plateau_figure])] * (len(rates) - row["steps"])
+            set_learning_rates(model.train_network.optimizer, rates)
         keeper.after_epoch(row, report, Path(snapshots.latest_ckpt_file_name))
 
     model.train(config.epochs, batches, dataset_sink_mode=False, callbacks=[
-        StopOnBadLoss(learning_rates),
-        Progress(title, learning_rates, config.batch_size),
-        History(keeper.output / "history.csv", number, learning_rates, config.batch_size, watched_name, watch,
-                after_epoch),
+        figures,
+        StopOnBadLoss(figures),
+        Progress(title, figures),
+        *average,  # from here to the next epoch the net holds the average
         snapshots,
+        History(keeper.output / "history.csv", number, figures, batches, watched_name, watch, after_epoch),
     ])

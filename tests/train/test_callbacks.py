@@ -3,9 +3,12 @@
 import io
 from types import SimpleNamespace
 
+import numpy as np
+import pytest
 from mindspore import Tensor
 
-from mindclf.train.callbacks import Progress
+from mindclf.evaluate import Report
+from mindclf.train.callbacks import History, Progress, StepFigures, StopOnBadLoss
 
 
 class Terminal(io.StringIO):
@@ -13,15 +16,22 @@ class Terminal(io.StringIO):
         return True
 
 
+def step_that_gave(loss, right_answers=0):
+    state = SimpleNamespace(net_outputs=Tensor(loss), loss_fn=SimpleNamespace(right_answers=Tensor(right_answers)))
+    return SimpleNamespace(original_args=lambda: state)
+
+
 def run_steps(stream, clock, monkeypatch):
     """Four of eight steps of 10 pictures, one second each, of an epoch of four."""
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
-    progress = Progress("phase 1 (all)", [0.5, 0.4, 0.3, 0.2, 0.1, 0.1, 0.1, 0.1], batch_size=10, stream=stream)
+    figures = StepFigures([0.5, 0.4, 0.3, 0.2, 0.1, 0.1, 0.1, 0.1], batch_size=10, steps_per_epoch=4)
+    progress = Progress("phase 1 (all)", figures, stream)
     progress.on_train_begin(None)
+    figures.on_train_epoch_begin(None)
     for step in range(1, 5):
         clock[0] += 1
-        state = SimpleNamespace(cur_step_num=step, net_outputs=Tensor(1.5 / step))
-        progress.on_train_step_end(SimpleNamespace(original_args=lambda state=state: state))
+        figures.on_train_step_end(step_that_gave(1.5 / step))
+        progress.on_train_step_end(None)
     progress.on_train_epoch_end(None)
     return stream.getvalue()
 
@@ -43,10 +53,43 @@ def test_progress_does_not_flood_a_terminal(monkeypatch):
     clock = [0.0]
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
     stream = Terminal()
-    progress = Progress("p", [0.1] * 100, batch_size=1, stream=stream)
+    figures = StepFigures([0.1] * 100, batch_size=1, steps_per_epoch=100)
+    progress = Progress("p", figures, stream)
     progress.on_train_begin(None)
-    for step in range(1, 101):
+    figures.on_train_epoch_begin(None)
+    for _ in range(100):
         clock[0] += 0.01
-        state = SimpleNamespace(cur_step_num=step, net_outputs=Tensor(1.0))
-        progress.on_train_step_end(SimpleNamespace(original_args=lambda state=state: state))
+        figures.on_train_step_end(step_that_gave(1.0))
+        progress.on_train_step_end(None)
     assert stream.getvalue().count("\r") <= 5  # one second, at most every fifth of it
+
+
+@pytest.mark.parametrize("loss", [np.nan, np.inf])
+def test_a_loss_that_is_not_finite_stops_with_step_and_rate(loss):
+    figures = StepFigures([0.5, 0.25], batch_size=1, steps_per_epoch=2)
+    stop = StopOnBadLoss(figures)
+    figures.on_train_epoch_begin(None)
+    figures.on_train_step_end(step_that_gave(1.0))
+    stop.on_train_step_end(None)
+    figures.on_train_step_end(step_that_gave(loss))
+    with pytest.raises(ValueError, match="the loss is (nan|inf) at step 2, rate 0.25: try a smaller lr_max"):
+        stop.on_train_step_end(None)
+
+
+def test_an_epoch_sums_up_its_steps(tmp_path, monkeypatch):
+    """Two steps of 4 pictures in 2 seconds, of which one is waiting: 4 pictures a second; 5 of 8 right."""
+    clock = [10.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    figures = StepFigures([0.5, 0.25, 0.125, 0.0625], batch_size=4, steps_per_epoch=2, epochs_done=1)
+    batches, rows = SimpleNamespace(waited=7.0), []
+    history = History(tmp_path / "history.csv", 2, figures, batches, "test", lambda: Report(0.9, 0.5, 1.0, 3, None),
+                      lambda row, report: rows.append(row))
+    for callback in (figures, history):
+        callback.on_train_epoch_begin(None)
+    for loss, right in ((3.0, 1), (2.0, 4)):
+        figures.on_train_step_end(step_that_gave(loss, right))
+    clock[0], batches.waited = 12.0, 8.0
+    history.on_train_epoch_end(SimpleNamespace(original_args=lambda: SimpleNamespace(cur_epoch_num=2)))
+    assert rows == [{"phase": 2, "epoch": 2, "steps": 4, "learning_rate": 0.0625, "train_loss": 2.5, "train_top1": 5 / 8,
+                     "watched": "test", "loss": 0.9, "top1": 0.5, "top5": 1.0, "images_per_second": 4.0, "seconds": 2.0,
+                     "data_seconds": 1.0}]

@@ -6,9 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
-import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor
@@ -91,6 +89,32 @@ def test_the_backbone_moves_only_where_all_layers_train(tiny_config, fitted, pha
     rows = callbacks.read_history(Path(config["output"]) / "history.csv")
     assert [(row["phase"], row["epoch"]) for row in rows] == [
         (number, epoch) for number, phase in enumerate(phases, 1) for epoch in range(1, phase["epochs"] + 1)]
+
+
+def test_every_way_of_training_goes_through_all_phases(tiny_config):
+    """Plateau, averaged and mixed, on stored features and on pictures; lr_end keeps the rate from falling further."""
+    config = {**tiny_config, "epochs": 4, "schedule": "plateau", "plateau_patience": 0, "plateau_factor": 0.01, "lr_end": 0.04,
+              "mixup_alpha": 0.4, "ema_decay": 0.9, "optimizer": "sgd", "nesterov": True,
+              "phases": [{"layers": "head", "cached_views": 1}, {"layers": "all", "schedule": "one_cycle"}]}
+    fitted = fit(config)
+    rows = callbacks.read_history(fitted.checkpoint.parent / "history.csv")
+    assert len(rows) == 8
+    assert [row["learning_rate"] for row in rows[:4]] == sorted((row["learning_rate"] for row in rows[:4]), reverse=True)
+    assert {row["learning_rate"] for row in rows[:4]} <= {0.05, 0.04}
+    # one cycle of 4 epochs of 4 steps: 0.05 - 0.01 * i / 16 at i = 3, 7, 11, 15
+    assert [row["learning_rate"] for row in rows[4:]] == pytest.approx([0.048125, 0.045625, 0.043125, 0.040625])
+    for row in rows:
+        assert 0 <= row["train_top1"] <= 1 and 0 < row["data_seconds"] < row["seconds"]
+
+
+def test_averaging_changes_what_is_evaluated_and_kept_but_not_how_it_trains(tiny_config):
+    config = {**tiny_config, "valid_fraction": 0.0}
+    runs = {decay: fit({**config, "ema_decay": decay, "output": f"{config['output']}-{decay}"}) for decay in (0.0, 0.9)}
+    rows = {decay: callbacks.read_history(run.checkpoint.parent / "history.csv") for decay, run in runs.items()}
+    for plain, averaged in zip(rows[0.0], rows[0.9]):
+        assert averaged["train_loss"] == plain["train_loss"]
+        assert averaged["loss"] != plain["loss"]
+    assert rows[0.9][-1]["loss"] == pytest.approx(runs[0.9].report.loss, rel=1e-5)
 
 
 def images_of(batches):
@@ -194,13 +218,6 @@ def test_an_earlier_run_is_moved_aside_not_overwritten(tiny_config):
     second = fit({**tiny_config, "epochs": 1, "seed": 2}).checkpoint
     assert second.read_bytes() != first
     assert (second.parent.with_name("run-1") / "best.ckpt").read_bytes() == first
-
-
-@pytest.mark.parametrize("loss", [np.nan, np.inf])
-def test_a_loss_that_is_not_finite_stops_with_step_and_rate(loss):
-    state = SimpleNamespace(original_args=lambda: SimpleNamespace(net_outputs=Tensor(loss, ms.float32), cur_step_num=2))
-    with pytest.raises(ValueError, match=rf"the loss is {loss} at step 2, rate 0.25: try a smaller lr_max"):
-        callbacks.StopOnBadLoss([0.5, 0.25]).on_train_step_end(state)
 
 
 def test_a_net_starts_with_its_pretrained_weights_statistics(tiny_config, tmp_path):

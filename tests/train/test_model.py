@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 from mindspore import dataset as ds
+from mindspore.train import LambdaCallback
 
 from mindclf.config import merge
 from mindclf.train import create_model, create_optimizer
+from mindclf.train.model import ClassifierLoss, set_learning_rates
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.standard_normal((8, 5)).astype(np.float32)
@@ -114,3 +116,59 @@ def test_an_auxiliary_head_counts_three_tenths():
     model.train(1, ds.NumpySlicesDataset((IMAGES, LABELS), ["feature", "label"], shuffle=False).batch(8), dataset_sink_mode=False)
     np.testing.assert_allclose(net.main.weight.asnumpy(), before[0] - 0.5 * main, atol=1e-6)
     np.testing.assert_allclose(net.auxiliary.weight.asnumpy(), before[1] - 0.5 * 0.3 * auxiliary, atol=1e-6)
+
+
+def test_rates_can_change_between_the_epochs_of_a_model():
+    """Three epochs of one step: 0.3, then what the list says after the first."""
+    model = create_model(net := dense(), merge({}, {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0}), [0.3] * 3)
+    expected, bias = net.weight.asnumpy().astype(float), net.bias.asnumpy().astype(float)
+    for rate in (0.3, 0.05, 0.7):
+        twin = dense()
+        twin.weight.set_data(Tensor(expected.astype(np.float32)))
+        twin.bias.set_data(Tensor(bias.astype(np.float32)))
+        by_weight, by_bias = gradients(twin)
+        expected, bias = expected - rate * by_weight, bias - rate * by_bias
+
+    def change(run_context):
+        set_learning_rates(model.train_network.optimizer, [0.3, 0.05, 0.7])
+
+    batches = ds.NumpySlicesDataset((IMAGES, LABELS), ["feature", "label"], shuffle=False).batch(8)
+    model.train(3, batches, LambdaCallback(on_train_epoch_end=change), dataset_sink_mode=False)
+    np.testing.assert_allclose(net.weight.asnumpy(), expected, atol=1e-6)
+
+
+def test_nesterov_is_that_of_the_formula():
+    """Sutskever et al. (2013) as PyTorch computes it: v = 0.9 v + g; w -= rate * (g + 0.9 v). MindSpore's Momentum does not."""
+    net, twin, velocity = dense(), dense(), 0
+    for _ in range(3):
+        gradient = gradients(twin)[0]
+        velocity = 0.9 * velocity + gradient
+        bias = twin.bias.asnumpy().copy()
+        twin.weight.set_data(Tensor((twin.weight.asnumpy() - 0.1 * (gradient + 0.9 * velocity)).astype(np.float32)))
+        twin.bias.set_data(Tensor(bias))
+    net.bias.requires_grad = False
+    weight, _ = train(net, [0.1] * 3, optimizer="sgd", nesterov=True, weight_decay=0.0)
+    np.testing.assert_allclose(weight, twin.weight.asnumpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_shares_of_classes_are_labels_too(smoothing):
+    """The cross-entropy of mixed labels is the mixture of cross-entropies (arXiv:1710.09412)."""
+    logits = Tensor(RNG.standard_normal((8, 3)).astype(np.float32))
+    other = np.roll(LABELS, 1)
+    loss = ClassifierLoss(smoothing)
+    mixed = loss(logits, Tensor((0.7 * np.eye(3)[LABELS] + 0.3 * np.eye(3)[other]).astype(np.float32)))
+    apart = 0.7 * loss(logits, Tensor(LABELS)) + 0.3 * loss(logits, Tensor(other))
+    np.testing.assert_allclose(mixed.asnumpy(), apart.asnumpy(), rtol=1e-5)
+
+
+def test_the_loss_counts_right_answers():
+    """Of 3 pictures, two with their own label highest; with shares, the largest share is the label."""
+    logits = Tensor(np.array([[3, 1, 0], [0, 1, 2], [0, 5, 1]], np.float32))
+    loss = ClassifierLoss()
+    loss(logits, Tensor([0, 1, 1], ms.int32))
+    assert loss.right_answers.asnumpy() == 2
+    loss(logits, Tensor(np.array([[0.4, 0.6, 0], [0, 0.3, 0.7], [0.1, 0.9, 0]], np.float32)))
+    assert loss.right_answers.asnumpy() == 2
+    loss((logits, -logits), Tensor([0, 2, 1], ms.int32))
+    assert loss.right_answers.asnumpy() == 3

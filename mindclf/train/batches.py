@@ -1,0 +1,72 @@
+"""The batches of a phase, epoch by epoch."""
+
+import itertools
+import time
+
+import numpy as np
+from mindspore import Tensor
+
+from mindclf.device import data_seed
+
+
+class EpochBatches:
+    """`batches`, a MindSpore dataset, for Model.train: the draws of an epoch depend on seed, phase and epoch alone.
+
+    A dataset that runs on from epoch to epoch goes on drawing, so that epoch 7 can only come after epochs 1 to 6. Here every
+    epoch begins anew under a seed of its own, and a run can go on from any. With mixup_alpha the pictures of a batch are mixed
+    in pairs (see `mix`). `waited` sums the seconds that training had to wait for batches.
+
+    No Dataset, but it has what Model.train asks of one when nothing is sunk to the device.
+    """
+
+    def __init__(self, batches, seed, phase, mixup_alpha=0.0, num_classes=0, epochs_done=0):
+        self.batches, self.seed, self.phase = batches, seed, phase
+        self.mixup_alpha, self.num_classes = mixup_alpha, num_classes
+        self.epoch, self.waited, self.rows = epochs_done, 0.0, None
+
+    def get_dataset_size(self):
+        """Batches in an epoch."""
+        return self.batches.get_dataset_size()
+
+    def create_tuple_iterator(self, num_epochs, do_copy):
+        """What Model.train takes batches from: it stops after each epoch, and then gives those of the next."""
+        return self
+
+    def reset(self):
+        """Model.train calls it between epochs; there is nothing to reset."""
+
+    def __next__(self):
+        started = time.perf_counter()
+        if self.rows is None:
+            self.epoch += 1
+            self.rows = self._epoch(*np.random.SeedSequence([self.seed, self.phase, self.epoch]).spawn(2))
+        try:
+            return next(self.rows)
+        except StopIteration:
+            self.rows = None
+            raise
+        finally:
+            self.waited += time.perf_counter() - started
+
+    def _epoch(self, pipeline_seed, mixup_seed):
+        rng = np.random.default_rng(mixup_seed)
+        with data_seed(int(pipeline_seed.generate_state(1)[0])):
+            rows = self.batches.create_tuple_iterator(num_epochs=1, do_copy=False)
+            first = next(rows)  # MindSpore reads the seed when the first row is asked for
+        for images, labels in itertools.chain([first], rows):
+            if self.mixup_alpha:
+                mixed = mix(images.asnumpy(), labels.asnumpy(), self.num_classes, self.mixup_alpha, rng)
+                images, labels = map(Tensor, mixed)
+            yield images, labels
+
+
+def mix(images, labels, num_classes, alpha, rng):
+    """(images, labels) with each picture mixed with another of its batch, labels float32 (N, num_classes): mixup.
+
+    One share of Beta(alpha, alpha) for the batch, and a random partner for each picture, as in the code of the paper,
+    arXiv:1710.09412. MindSpore's own MixUpBatch stops at random with a small alpha: its Gamma numbers may all come out as 0.
+    """
+    share = np.float32(rng.beta(alpha, alpha))
+    partner = rng.permutation(len(labels))
+    one_hot = np.eye(num_classes, dtype=np.float32)[labels]
+    return share * images + (1 - share) * images[partner], share * one_hot + (1 - share) * one_hot[partner]
