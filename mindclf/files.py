@@ -36,8 +36,13 @@ def new_folder(path):
 
 def write_json(path, content):
     """Writes a JSON file that is complete or not there."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(path, content):
+    """Writes a text file that is complete or not there."""
     with replacing(Path(path)) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_bytes(content.encode("utf-8"))
 
 
 def sha256(path):

@@ -28,6 +28,7 @@ def test_tables_of_fields_name_only_fields():
     ("lr_max=0.25", "lr_max", 0.25),
     ("lr_max=1", "lr_max", 1.0),
     ("weight_decay=1e-3", "weight_decay", 0.001),
+    ("resume=true", "resume", True),
     ("nesterov=False", "nesterov", False),
     ("ratio=(0.5, 2)", "ratio", (0.5, 2)),
     ("ratio=[0.5, 2]", "ratio", (0.5, 2)),

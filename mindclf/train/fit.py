@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mindclf import plots
-from mindclf.checkpoint import load_checkpoint
+from mindclf.checkpoint import fill_net, load_checkpoint
 from mindclf.config import merge, phases_of
 from mindclf.dataset import eval_pipeline
 from mindclf.dataset.splits import read_splits, with_statistics
 from mindclf.device import describe_device, use_device
 from mindclf.evaluate import Report, predict_logits, report
-from mindclf.files import write_json
+from mindclf.files import write_json, write_text
 from mindclf.pretrained import start_net
 from mindclf.train.callbacks import read_history, start_history
 from mindclf.train.keeper import Keeper, add_metrics, make_card
 from mindclf.train.phases import train_phase
+from mindclf.train.resume import earlier_run, has_dropout
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,10 @@ def fit(config):
     curves.png, and what `write_report` writes. The report is that of the best weights (see `Keeper`) on the
     test pictures. Those choose nothing; with none held out they are also watched after each epoch. Raises ValueError for what
     a user can mend in the config, the pictures or the weights.
+
+    With resume=True it goes on with a run in config.output that was interrupted, even killed, from the end of its newest epoch
+    and ends with the same weights and figures to the last bit, on the same machine. A net with dropout goes on too, but with
+    other draws: MindSpore's nn.Dropout on CPU repeats itself under no seed. A run that is finished is only reported again.
     """
     started = time.perf_counter()
     config = merge(config, {})
@@ -48,12 +53,14 @@ def fit(config):
     log.info("%d training, %d held-out and %d test pictures of %d classes: %s (%s)", len(splits.train), len(splits.valid),
              len(splits.test), len(splits.classes), splits.origin, splits.path)
     net, config, weights_origin = start_net(with_statistics(config, splits.train), len(splits.classes))
-    output = fresh_folder(config.output)
-    start_history(output / "history.csv")  # from here on the folder is known as that of a run
-    keeper = Keeper(net, output, make_card(config, splits, weights_origin, device))
-    for number, phase in enumerate(phases_of(config), start=1):
-        train_phase(net, number, phase, splits, keeper)
-    best = keeper.finish()
+    card = make_card(config, splits, weights_origin, device)
+    state = earlier_run(config.output, card) if config.resume else None
+    if state == "finished":
+        log.info("the run in %s is finished: reporting it again", config.output)
+        best = Path(config.output) / "best.ckpt"
+    else:
+        best = train(net, config, splits, card, state)
+    output = best.parent
 
     load_checkpoint(best, net)
     logits, labels = predict_logits(net, eval_pipeline(splits.test, config))
@@ -64,6 +71,29 @@ def fit(config):
     log.info("%s: top-1 %.2f%%, top-5 %.2f%%, loss %.4f on %d test pictures", best.name, 100 * result.top1, 100 * result.top5,
              result.loss, result.images)
     return Fitted(best, result, splits.origin, weights_origin, time.perf_counter() - started)
+
+
+def train(net, config, splits, card, state=None):
+    """Trains `net` in all phases of `config`, from `state` on if that is a RunState; returns the path of the best checkpoint."""
+    output = Path(config.output)
+    keeper = Keeper(net, output, card)
+    if state is None:
+        if config.resume:
+            log.info("no run with a finished epoch in %s: starting afresh", output)
+        fresh_folder(output)
+        start_history(output / "history.csv")  # from here on the folder is known as that of a run
+        done = {"phase": 1, "epoch": 0}
+    else:
+        done = state.facts["epoch"]
+        log.info("going on after epoch %d of phase %d%s", done["epoch"], done["phase"],
+                 "; its dropout is drawn anew, so not to the last bit" if has_dropout(net) else "")
+        fill_net(net, state.group("net"), state.path)
+        write_text(output / "history.csv", state.facts["history"])
+        keeper.restore(state.facts)
+    for number, phase in enumerate(phases_of(config), start=1):
+        if (number, phase.epochs) > (done["phase"], done["epoch"]):
+            train_phase(net, number, phase, splits, keeper, state if number == done["phase"] else None)
+    return keeper.finish()
 
 
 def write_report(output, pictures, logits, result, config):

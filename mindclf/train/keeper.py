@@ -18,6 +18,7 @@ from mindclf.config import DEFAULTS
 from mindclf.device import describe_device
 from mindclf.files import sha256, write_json
 from mindclf.labels import describe
+from mindclf.train.resume import state_path
 
 log = logging.getLogger(__name__)
 
@@ -32,37 +33,60 @@ class Keeper:
     def __init__(self, net, output, card):
         self.net, self.output, self.card = net, output, card
         self.started = time.perf_counter()
-        self.best_score = self.epoch = None
+        self.data_seconds = 0.0
+        self.best_score = self.best_epoch = self.epoch = None
 
     def after_epoch(self, row, report, snapshot):
-        """Logs an epoch, gives its `snapshot` a card, and saves the weights if held-out pictures find them the best so far."""
-        log.info("phase %d epoch %d  loss %.4f  %s loss %.4f top-1 %.2f%%  rate %.2e  %.0f pictures/s  %.1f s", row["phase"],
-                 row["epoch"], row["train_loss"], row["watched"], row["loss"], 100 * row["top1"], row["learning_rate"],
-                 row["images_per_second"], row["seconds"])
+        """Logs an epoch, gives its `snapshot` a card, and notes whether held-out pictures find the weights the best so far."""
+        log.info("phase %d epoch %d  loss %.4f top-1 %.2f%%  %s loss %.4f top-1 %.2f%%  rate %.2e  %.0f pictures/s  %.1f s",
+                 row["phase"], row["epoch"], row["train_loss"], 100 * row["train_top1"], row["watched"], row["loss"],
+                 100 * row["top1"], row["learning_rate"], row["images_per_second"], row["seconds"])
         self.epoch = {"phase": row["phase"], "epoch": row["epoch"], "metrics": {row["watched"]: report.metrics()}}
-        for old in snapshot.parent.glob("*.json"):
-            old.unlink()
+        self.data_seconds += row["data_seconds"]
+        for old in snapshot.parent.iterdir():
+            if old not in (snapshot, state_path(self.output)):
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
         snapshot.chmod(0o644)  # MindSpore writes its files read-only
         write_json(card_path(snapshot), {**self._card("newest epoch of a run"), "weights_sha256": sha256(snapshot)})
-        score = (report.top1, -report.loss)
+        score = [report.top1, -report.loss]
         if row["watched"] == "held out" and (self.best_score is None or score > self.best_score):
-            self.best_score = score
+            self.best_score, self.best_epoch = score, self.epoch
+
+    def save_best(self):
+        """Saves the weights if the newest epoch is the best."""
+        if self.best_epoch == self.epoch:
             self._save("best.ckpt", "best epoch on the held-out pictures")
 
     def finish(self):
-        """Saves the last weights, which make the snapshots in epochs/ superfluous; returns the path of the best."""
+        """Saves the last weights, which make what is in epochs/ superfluous; returns the path of the best."""
         self._save("last.ckpt", "last epoch")
         if self.best_score is None:
             self._save("best.ckpt", "last epoch: no pictures were held out to choose by")
         shutil.rmtree(self.output / "epochs")
         return self.output / "best.ckpt"
 
+    def state(self):
+        """What `restore` takes, as JSON can hold it."""
+        return {"card": self.card, "seconds": self._seconds(), "data_seconds": self.data_seconds, "epoch": self.epoch,
+                "best_score": self.best_score, "best_epoch": self.best_epoch}
+
+    def restore(self, state):
+        """Goes on from what `state` gave after an epoch, and saves its weights again if it was the best."""
+        self.card = {**state["card"], "resumed": state["card"].get("resumed", 0) + 1}
+        self.started = time.perf_counter() - state["seconds"]
+        self.data_seconds, self.epoch = state["data_seconds"], state["epoch"]
+        self.best_score, self.best_epoch = state["best_score"], state["best_epoch"]
+        self.save_best()
+
     def _save(self, name, choice):
         save_checkpoint(self.net, self.output / name, self._card(choice))
 
     def _card(self, choice):
-        seconds = round(time.perf_counter() - self.started, 1)
-        return {"format": CARD_FORMAT, **self.card, **self.epoch, "chosen": choice, "seconds": seconds}
+        return {"format": CARD_FORMAT, **self.card, **self.epoch, "chosen": choice, "seconds": self._seconds(),
+                "data_seconds": round(self.data_seconds, 1)}
+
+    def _seconds(self):
+        return round(time.perf_counter() - self.started, 1)
 
 
 def add_metrics(checkpoint, name, report):
@@ -85,7 +109,8 @@ def make_card(config, splits, weights_origin, device):
         "data": {"origin": splits.origin, "path": splits.path, "train": len(splits.train), "held_out": len(splits.valid),
                  "test": len(splits.test)},
         "start": weights_origin, "command": command_line(), "seed": config.seed,
-        "config": {name: value for name, value in config.items() if value != DEFAULTS[name] and name != "class_index"},
+        "config": {name: value for name, value in config.items()
+                   if value != DEFAULTS[name] and name not in ("class_index", "resume")},
         "device": describe_device(device),
         "versions": {"mindclf": __version__, "mindspore": ms.__version__, "numpy": np.__version__, "pillow": PIL.__version__,
                      "python": platform.python_version()},

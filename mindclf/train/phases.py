@@ -13,16 +13,18 @@ from mindclf.train.batches import EpochBatches
 from mindclf.train.callbacks import History, Progress, StepFigures, StopOnBadLoss
 from mindclf.train.features import feature_batches
 from mindclf.train.model import create_model, set_learning_rates
+from mindclf.train.resume import optimizer_state, restore_optimizer, save_state, state_path
 from mindclf.train.schedule import Plateau, learning_rates
 
 log = logging.getLogger(__name__)
 
 
-def train_phase(net, number, config, splits, keeper):
+def train_phase(net, number, config, splits, keeper, state=None):
     """Trains `net` as the phase's `config` says; `keeper` hears of every epoch.
 
     layers="head" freezes the backbone for good. With cached_views the head alone is trained, on stored features. After each
-    epoch the whole net goes to epochs/ with its card (the newest only): what a run that is killed leaves behind.
+    epoch the whole net goes to epochs/ with its card (the newest only), and so does all that is needed to go on from there:
+    what a run that is killed leaves behind. `state` is such a RunState, of an epoch of this phase; `net` has its weights.
     """
     if config.layers == "head":
         freeze(net.backbone)
@@ -38,12 +40,27 @@ def train_phase(net, number, config, splits, keeper):
         batches = train_pipeline(splits.train, config)
         watched_batches = eval_pipeline(watched, config)
     steps = batches.get_dataset_size()
+    epochs_done = state.facts["epoch"]["epoch"] if state else 0
     rates = learning_rates(config, steps)
     model = create_model(trained, config, rates)
+    optimizer = model.train_network.optimizer
     plateau = Plateau(config.lr_max, config.plateau_figure, config.plateau_factor, config.plateau_patience, config.lr_end)
-    batches = EpochBatches(batches, config.seed, number, config.mixup_alpha, len(splits.classes))
-    figures = StepFigures(rates, config.batch_size, steps)
+    batches = EpochBatches(batches, config.seed, number, config.mixup_alpha, len(splits.classes), epochs_done)
+    figures = StepFigures(rates, config.batch_size, steps, epochs_done)
     average = [WeightAverage(trained, config.ema_decay, steps)] if config.ema_decay else []
+    history = keeper.output / "history.csv"
+
+    def keep_rate_of_plateau(epoch):
+        if config.schedule == "plateau" and epoch > config.warmup_epochs:
+            rates[epoch * steps:] = [plateau.rate] * (len(rates) - epoch * steps)
+            set_learning_rates(optimizer, rates)
+
+    if state:
+        restore_optimizer(optimizer, state.group("optimizer"))
+        plateau.restore(state.facts["plateau"])
+        keep_rate_of_plateau(epochs_done)
+        for callback in average:
+            callback.restore(state.group("raw"), epochs_done * steps)
 
     def watch():
         report = evaluate(trained, watched_batches, len(splits.classes))
@@ -57,16 +74,21 @@ def train_phase(net, number, config, splits, keeper):
         save_checkpoint_steps=steps, keep_checkpoint_max=1, saved_network=net))
 
     def after_epoch(row, report):
-        if config.schedule == "plateau" and row["epoch"] > config.warmup_epochs:
-            rates[row["steps"]:] = [plateau.next_rate(row[config.plateau_figure])] * (len(rates) - row["steps"])
-            set_learning_rates(model.train_network.optimizer, rates)
+        if row["epoch"] > config.warmup_epochs:
+            plateau.next_rate(row[config.plateau_figure])
+        keep_rate_of_plateau(row["epoch"])
         keeper.after_epoch(row, report, Path(snapshots.latest_ckpt_file_name))
+        save_state(state_path(keeper.output),
+                   {**keeper.state(), "plateau": plateau.state(), "history": history.read_bytes().decode("utf-8")},
+                   net={p.name: p.asnumpy() for p in net.get_parameters()}, optimizer=optimizer_state(optimizer),
+                   raw=average[0].state() if average else {})
+        keeper.save_best()  # after the state: a run that is killed in between saves it when it goes on
 
-    model.train(config.epochs, batches, dataset_sink_mode=False, callbacks=[
+    model.train(config.epochs, batches, initial_epoch=epochs_done, dataset_sink_mode=False, callbacks=[
         figures,
         StopOnBadLoss(figures),
         Progress(title, figures),
         *average,  # from here to the next epoch the net holds the average
         snapshots,
-        History(keeper.output / "history.csv", number, figures, batches, watched_name, watch, after_epoch),
+        History(history, number, figures, batches, watched_name, watch, after_epoch),
     ])

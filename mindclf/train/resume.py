@@ -1,0 +1,98 @@
+"""What a run leaves after each epoch so that it can go on from there as if nothing had happened."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from mindspore import Tensor, nn
+
+from mindclf.checkpoint import read_card
+from mindclf.config import DEFAULTS
+from mindclf.files import first_line, replacing
+
+FREE_FIELDS = ("resume", "device_target", "output", "feature_cache")  # of the config, that may differ when a run goes on
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run at the end of an epoch: `facts` are what JSON can hold, `arrays` are by name, such as "net/head.weight"."""
+
+    path: Path
+    facts: dict
+    arrays: dict
+
+    def group(self, name):
+        """The arrays whose names begin with `name` and a slash, by the rest of their names."""
+        return {key.partition("/")[2]: value for key, value in self.arrays.items() if key.startswith(f"{name}/")}
+
+
+def state_path(output):
+    """The file in the folder `output` of a run that holds its state."""
+    return Path(output) / "epochs" / "state.npz"
+
+
+def save_state(path, facts, **groups):
+    """Writes the file that `load_state` reads, in one step; `groups` are arrays by name, of the net, the optimizer ..."""
+    arrays = {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
+    with replacing(path) as temporary:
+        np.savez(temporary, facts=np.array(json.dumps(facts)), **arrays)
+
+
+def load_state(path):
+    """The `RunState` in the file at `path`. Raises ValueError that names the file if it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        facts = json.loads(str(arrays.pop("facts")))
+    except Exception as error:  # zipfile and NumPy raise a dozen kinds, by kind of damage
+        raise ValueError(f"{path} is damaged: {first_line(error)}; start the run afresh, without resume") from None
+    return RunState(path, facts, arrays)
+
+
+def optimizer_state(optimizer):
+    """What an optimizer keeps besides the weights: momenta, rates, the number of steps; arrays by name."""
+    weights = {id(parameter) for parameter in optimizer.parameters}
+    return {p.name: p.asnumpy() for p in optimizer.get_parameters() if id(p) not in weights}
+
+
+def restore_optimizer(optimizer, values):
+    """Sets what `optimizer_state` gave."""
+    weights = {id(parameter) for parameter in optimizer.parameters}
+    for parameter in optimizer.get_parameters():
+        if id(parameter) not in weights:
+            parameter.set_data(Tensor(values[parameter.name], parameter.dtype))
+
+
+def earlier_run(output, card):
+    """What the run in the folder `output` left: a `RunState`, "finished", or None if it finished no epoch or is not there.
+
+    `card` is that of the run that wants to go on (see `make_card`). Raises ValueError that names the first field in which the
+    configs differ, or the file that is damaged.
+    """
+    path, last = state_path(output), Path(output) / "last.ckpt"
+    if not path.is_file() and not last.is_file():
+        return None
+    state = load_state(path) if path.is_file() else "finished"
+    earlier = read_card(last) if state == "finished" else state.facts["card"]
+    for name, default in DEFAULTS.items():
+        now, then = (json.dumps(run["config"].get(name, default)) for run in (card, earlier))
+        if now != then and name not in FREE_FIELDS:
+            raise ValueError(f"resume=true, but {name}={now} differs from {then} of the run in {output}: set it so, or start "
+                             f"afresh without resume")
+    if card["classes"] != earlier["classes"]:
+        raise ValueError(f"resume=true, but class_index differs from that of the run in {output}")
+    for part in ("train", "held_out", "test"):
+        if card["data"][part] != earlier["data"][part]:
+            raise ValueError(f"resume=true, but there are {card['data'][part]} {part} pictures and the run in {output} had "
+                             f"{earlier['data'][part]}: restore them, or start afresh without resume")
+    litter = list(Path(output).glob(".writing-*"))  # what a run that is killed leaves of a file
+    for folder in litter + [path.parent] * (state == "finished"):
+        shutil.rmtree(folder, ignore_errors=True)
+    return state
+
+
+def has_dropout(net):
+    """Whether `net` draws random numbers in training, which MindSpore does not repeat on CPU, whatever the seed."""
+    return any(isinstance(cell, nn.Dropout) and cell.p > 0 for _, cell in net.cells_and_names())
