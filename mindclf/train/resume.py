@@ -37,7 +37,7 @@ def save_state(path, facts, **groups):
     """Writes the file that `load_state` reads, in one step; `groups` are arrays by name, of the net, the optimizer ..."""
     arrays = {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
     with replacing(path) as temporary:
-        np.savez(temporary, facts=np.array(json.dumps(facts)), **arrays)
+        np.savez(temporary, facts=np.array(json.dumps({**facts, "arrays": list(arrays)})), **arrays)
 
 
 def load_state(path):
@@ -46,6 +46,8 @@ def load_state(path):
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         facts = json.loads(str(arrays.pop("facts")))
+        if list(arrays) != facts.pop("arrays"):
+            raise ValueError("arrays are missing")  # ZIP has checksums of its contents, not of its list of contents
     except Exception as error:  # zipfile and NumPy raise a dozen kinds, by kind of damage
         raise ValueError(f"{path} is damaged: {first_line(error)}; start the run afresh, without resume") from None
     return RunState(path, facts, arrays)

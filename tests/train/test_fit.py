@@ -12,6 +12,7 @@ import pytest
 from mindspore import Tensor
 from PIL import Image
 
+from mindclf import kernels
 from mindclf.checkpoint import load_net, read_card, read_weights, save_checkpoint
 from mindclf.config import merge
 from mindclf.dataset import eval_pipeline, read_folder
@@ -188,12 +189,15 @@ def test_only_an_earlier_run_is_moved_aside(tiny_config, tmp_path):
 
 
 def test_one_seed_gives_the_same_weights_in_two_processes(tiny_config, tmp_path):
-    script = "import json, sys; from mindclf.train import fit; fit(json.loads(sys.argv[1]))"
+    """With the CPU kernels, where they are compiled."""
+    script = ("import json, sys; from mindclf import kernels; from mindclf.train import fit; fit(json.loads(sys.argv[1])); "
+              "print(kernels.in_use())")
     weights = []
     for run, seed in (("a", 3), ("b", 3), ("c", 4)):
         config = {**tiny_config, "output": str(tmp_path / run), "feature_cache": "", "seed": seed, "phases": [
             {"layers": "head", "cached_views": 2, "epochs": 1}, {"layers": "all", "epochs": 1}]}
-        subprocess.run([sys.executable, "-c", script, json.dumps(config)], check=True, capture_output=True, timeout=300)
+        done = subprocess.run([sys.executable, "-c", script, json.dumps(config)], check=True, capture_output=True, timeout=300)
+        assert done.stdout.split()[-1] == str(kernels.in_use()).encode()
         weights.append(read_weights(tmp_path / run / "last.ckpt"))
     for name, value in weights[0].items():
         np.testing.assert_array_equal(value, weights[1][name], err_msg=name)
