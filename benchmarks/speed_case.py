@@ -49,7 +49,7 @@ def random_batch(case):
 
 
 def cores():
-    """Processor cores that this process may use."""
+    """Processor cores that this process may use. Not mindclf.doctor's: importing mindclf tunes oneDNN, and PyTorch has it too."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 

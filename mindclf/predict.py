@@ -35,7 +35,10 @@ class Guess:
 
 
 class Predictor:
-    """The net in a checkpoint, ready to look at pictures. `card` stands in for the card of a file that has none."""
+    """The net in a checkpoint, ready to look at pictures. `card` stands in for the card of a file that has none.
+
+    `net` has its batch norm folded (see `fold_batch_norm`): it has no gradients and cannot be trained on.
+    """
 
     def __init__(self, path=GARBAGE_SORTER, card=None):
         net, self.card = load_net(path, card)

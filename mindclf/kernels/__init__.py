@@ -1,8 +1,8 @@
 """The CPU kernels of mindclf: which library of them is in use and why, and MindSpore operators that call it.
 
 setup.py compiles the C sources beside this file once for each instruction set. `status` says what this process uses. Layers
-(mindclf.nets.layers) ask `in_use` when they are made and call `convolution` and `batch_norm`; where kernels are not in use they
-take MindSpore's own operators, which compute the same.
+(mindclf.nets.layers) ask `in_use` when they are made and then get their operators here; where kernels are not in use they take
+MindSpore's own, which compute the same.
 
 MINDCLF_KERNELS=0 turns the kernels off; avx512, avx2 or portable asks for that variant.
 """
@@ -21,6 +21,7 @@ from mindspore import Tensor, ops
 VARIANTS = {"avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"}, "avx2": {"avx2", "fma"}, "portable": set()}
 ACTIVATIONS = {None: 0, "relu": 1, "relu6": 2, "hswish": 3}  # as in activation.h
 MAX_TAPS = 128  # as in windows.h
+NEWEST = "global_average_backward"  # the C function that was added last
 SAME = -1  # stands for the padding of TensorFlow, as in entry.h
 
 _off = 0
@@ -28,7 +29,7 @@ _off = 0
 
 @contextlib.contextmanager
 def off():
-    """Layers that are made inside the block use MindSpore's own operators. Exported files need that: they know no kernels."""
+    """Layers that are made or folded inside the block use MindSpore's own operators. Exported files need that."""
     global _off
     _off += 1
     try:
@@ -101,10 +102,10 @@ def _problem_of(variant):
     if path is None:
         return "not compiled"
     try:
-        ctypes.CDLL(str(path))
+        loaded = ctypes.CDLL(str(path))
     except OSError as error:
         return f"cannot be loaded: {error}"
-    return None
+    return None if hasattr(loaded, NEWEST) else "compiled for an older mindclf: install it again"
 
 
 def _operator(name, settings, shape, outputs, bprop=None):
@@ -112,10 +113,19 @@ def _operator(name, settings, shape, outputs, bprop=None):
 
     MindSpore takes operators of equal attributes for one, and then their shapes too: the settings have to be an attribute.
     """
-    function = f"{library(_choose(os.environ.get('MINDCLF_KERNELS', ''))[0])}:{name}"
+    in_use, variant, reason = status()
+    if not in_use:
+        raise RuntimeError(f"no kernels are in use: {reason}")
+    function = f"{library(variant)}:{name}"
     operator = ops.Custom(function, shape, ms.float32 if outputs == 1 else (ms.float32,) * outputs, "aot", bprop=bprop)
     operator.add_prim_attr("settings", str(settings))
     return operator
+
+
+def _made_once(make):
+    """`make` with its results kept, for each variant by itself."""
+    kept = functools.cache(lambda variant, *arguments: make(*arguments))
+    return functools.wraps(make)(lambda *arguments: kept(status()[1], *arguments))
 
 
 def can_convolve(kernel_size, stride, padding):
@@ -137,7 +147,7 @@ def _shape_of_output(out_channels, kernel_size, stride, padding):
     return shape
 
 
-@functools.cache
+@_made_once
 def convolution(out_channels, kernel_size, stride, padding, depthwise=False):
     """(operator, settings): operator(x, weight, settings) is the convolution of (N, C, H, W) without bias.
 
@@ -177,7 +187,7 @@ def convolution(out_channels, kernel_size, stride, padding, depthwise=False):
     return _operator("convolution_forward", values, output_shape, 1, bprop), settings
 
 
-@functools.cache
+@_made_once
 def activated_convolution(out_channels, kernel_size, stride, padding, depthwise, activation):
     """(operator, settings): operator(x, weight, bias, settings) is the activation, of ACTIVATIONS, of a convolution with bias.
 
@@ -194,7 +204,7 @@ def can_pool(kernel_size, stride, padding):
     return stride in (1, 2) and padding < kernel_size
 
 
-@functools.cache
+@_made_once
 def max_pool(kernel_size, stride, padding):
     """(operator, settings): operator(x, settings) is the largest value of each window of kernel_size x kernel_size.
 
@@ -215,7 +225,7 @@ def max_pool(kernel_size, stride, padding):
     return _operator("max_pool_forward", values, shape, 1, bprop), settings
 
 
-@functools.cache
+@_made_once
 def add(activation):
     """(operator, settings): operator(a, b, settings) is a + b and then the activation, None or "relu"; (N, C, H, W) each."""
     values = (ACTIVATIONS[activation],)
@@ -233,7 +243,24 @@ def add(activation):
     return _operator("add_forward", values, shape_of_a, 1, bprop), settings
 
 
-@functools.cache
+@_made_once
+def global_average():
+    """operator(x): the mean of each plane, (N, C, H, W) -> (N, C)."""
+    def shape_of_y(x):
+        return x[0], x[1]
+
+    def shape_of_x(x, dy):
+        return x
+
+    backward = _operator("global_average_backward", (), shape_of_x, 1)
+
+    def bprop(x, out, dout):
+        return (backward(x, dout),)
+
+    return _operator("global_average_forward", (), shape_of_y, 1, bprop)
+
+
+@_made_once
 def batch_norm(eps, momentum, activation):
     """(train, infer, settings) for batch norm and then an activation of ACTIVATIONS.
 

@@ -12,7 +12,7 @@
 #include "vector.h"
 
 enum { RUN = 512, MAX_CHANNELS = 64 };
-enum { EPSILON, MOMENTUM, THEN };             /* places in `settings`, float32 */
+enum { EPSILON, MOMENTUM, ACTIVATION };       /* places in `settings`, float32 */
 
 typedef struct {
     const float *x, *gamma, *beta, *dy;
@@ -94,16 +94,6 @@ static void gather_sums(const Norm *norm, const Block *block, const float *run, 
             }                                                                                                               \
         }
 
-INLINE vec fetch(const float *from, long count) { return count == WIDTH ? load(from) : load_part(from, count); }
-
-INLINE void put(float *to, vec value, long count)
-{
-    if (count == WIDTH)
-        store(to, value);
-    else
-        store_part(to, value, count);
-}
-
 INLINE void put_result(const Norm *norm, float *to, vec value, long count)
 {
     if (norm->streams && count == WIDTH)
@@ -126,7 +116,7 @@ INLINE vec gradient_before(vec value, vec dy, const int activation)
 
 /* Compiles `call` once for each activation, so that none is decided value by value. */
 #define FOR_THE_ACTIVATION(norm, call)                                                                                      \
-    switch ((int)(norm)->settings[THEN]) {                                                                            \
+    switch ((int)(norm)->settings[ACTIVATION]) {                                                                            \
     case RELU: call(RELU); break;                                                                                           \
     case RELU6: call(RELU6); break;                                                                                         \
     case HSWISH: call(HSWISH); break;                                                                                       \

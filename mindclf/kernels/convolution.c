@@ -179,10 +179,10 @@ static void cut_into_tasks(Product *product)
     product->streamed = aligned && product->groups * product->rows * all_columns > STREAMED_FLOATS;
 }
 
+/* Enough for products of any depth up to `depth`: less depth means more columns. */
 static size_t product_scratch(long depth)
 {
-    long columns = max_long(TILE_COLUMNS, min_long(CACHED_FLOATS / max_long(depth, 1), MAX_COLUMNS));
-    return (size_t)(depth * columns) + pieces_floats(columns);
+    return (size_t)max_long(CACHED_FLOATS, depth * TILE_COLUMNS) + pieces_floats(MAX_COLUMNS);
 }
 
 static void run_product(Product *product)

@@ -49,10 +49,7 @@ INLINE void add_tile(const float *gradient, const float *seen, long places, floa
             UNROLL for (int i = 0; i < vectors; i++) {
                 float *at = to + r * to_pitch + i * WIDTH;
                 long count = min_long(WIDTH, columns - i * WIDTH);
-                if (count == WIDTH)
-                    store(at, load(at) + sums[r][i]);
-                else
-                    store_part(at, load_part(at, count) + sums[r][i], count);
+                put(at, fetch(at, count) + sums[r][i], count);
             }
 }
 

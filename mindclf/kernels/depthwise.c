@@ -10,6 +10,7 @@
 #include "threads.h"
 #include "vector.h"
 
+enum { STRIDE, PADDING, ACTIVATION }; /* places in `settings`, int32 */
 enum { MAX_TAPS = 25 };
 
 typedef struct {
@@ -82,13 +83,8 @@ INLINE void slide_column(const Frame *frame, const float *at, const float *weigh
                 if (a >= r * stride && a < r * stride + window)
                     sums[r] += value * weight[(a - r * stride) * window + b];
         }
-    UNROLL for (int r = 0; r < rows; r++) {
-        vec value = activate(sums[r], activation);
-        if (count == WIDTH)
-            store(to + r * to_pitch, value);
-        else
-            store_part(to + r * to_pitch, value, count);
-    }
+    UNROLL for (int r = 0; r < rows; r++)
+        put(to + r * to_pitch, activate(sums[r], activation), count);
 }
 
 /* The result, out_height x out_width, of sliding a window over a frame. The last vector of a row overlaps the one before. */

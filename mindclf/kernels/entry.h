@@ -8,7 +8,7 @@
 
 enum { DONE = 0, NO_MEMORY = 1, BAD_SHAPE = 2, BAD_TYPE = 3 };
 
-/* All data are contiguous float32, but for `settings` of int32. In float16 a kernel would read behind the end. */
+/* All data are contiguous float32 or int32. In float16 a kernel would read behind the end. */
 static inline int known_types(int count, const char **types)
 {
     for (int i = 0; i < count; i++)
@@ -17,17 +17,16 @@ static inline int known_types(int count, const char **types)
     return 1;
 }
 
-/* Places in the `settings` of a convolution. */
-enum { STRIDE, PADDING, ACTIVATION };
-
-/* KERNEL(name) { body } is a function that MindSpore finds; the body knows `data` and `shapes`. */
+/* KERNEL(name) { body } is a function that MindSpore finds; the body knows `data` and `shapes`. The first input has 4 axes. */
 #define KERNEL(name)                                                                                                      \
     static int name##_of_float32(void **data, int64_t **shapes);                                                          \
     __attribute__((visibility("default"))) int name(int count, void **data, int *ranks, int64_t **shapes,                 \
                                                     const char **types, void *stream, void *extra);                       \
     int name(int count, void **data, int *ranks, int64_t **shapes, const char **types, void *stream, void *extra)         \
     {                                                                                                                     \
-        (void)ranks, (void)stream, (void)extra;                                                                           \
+        (void)stream, (void)extra;                                                                                        \
+        if (count < 1 || ranks[0] != 4)                                                                                   \
+            return BAD_SHAPE;                                                                                             \
         return known_types(count, types) ? name##_of_float32(data, shapes) : BAD_TYPE;                                    \
     }                                                                                                                     \
     static int name##_of_float32(void **data, int64_t **shapes)

@@ -1,14 +1,15 @@
 /* Max pooling with a square window and stride 1 or 2, forward and backward. What lies outside of the maps never is the largest.
  *
  * A task is a plane: it is copied into a frame of -infinity, so that no loop asks where the border is, and lanes are neighbouring
- * windows. Of equal values the first one, row by row, gets the gradient. A NaN stays a NaN. */
+ * windows. Of equal values the first one, row by row, gets the gradient. Forward a NaN stays a NaN. */
 #include <math.h>
 
 #include "entry.h"
 #include "threads.h"
 #include "vector.h"
 
-enum { SIZE, STEP, BORDER }; /* places in `settings`, int32: window, stride, padding */
+enum { WINDOW, STRIDE, PADDING };  /* places in `settings`, int32 */
+enum { MAX_PLACE = 1 << 24 };      /* places in a window are kept as floats */
 
 typedef struct {
     const float *x, *dy;
@@ -25,15 +26,15 @@ static int describe(Pool *pool, const int64_t *x, const int64_t *y, const int32_
     pool->width = x[3];
     pool->out_height = y[2];
     pool->out_width = y[3];
-    pool->window = settings[SIZE];
-    pool->stride = settings[STEP];
-    if (pool->window < 1 || pool->stride < 1 || pool->stride > 2 || y[0] != x[0] || y[1] != x[1])
+    pool->window = settings[WINDOW];
+    pool->stride = settings[STRIDE];
+    if (pool->window < 1 || pool->stride < 1 || pool->stride > 2 || y[0] != x[0] || y[1] != x[1] || y[2] < 1 || y[3] < 1)
         return 0;
-    pool->top = padding_before(settings[BORDER], x[2], y[2], pool->window, pool->stride);
-    pool->left = padding_before(settings[BORDER], x[3], y[3], pool->window, pool->stride);
+    pool->top = padding_before(settings[PADDING], x[2], y[2], pool->window, pool->stride);
+    pool->left = padding_before(settings[PADDING], x[3], y[3], pool->window, pool->stride);
     pool->rows = max_long((y[2] - 1) * pool->stride + pool->window, pool->top + x[2]);
     pool->pitch = max_long((round_up(y[3], WIDTH) - 1) * pool->stride + pool->window + WIDTH, pool->left + x[3]);
-    return pool->top < pool->window && pool->left < pool->window;
+    return pool->top < pool->window && pool->left < pool->window && pool->window * pool->pitch < MAX_PLACE;
 }
 
 static size_t frame_size(const Pool *pool) { return (size_t)(pool->rows * pool->pitch); }
@@ -54,9 +55,9 @@ INLINE vec load_windows(const float *at, const int stride)
 
 INLINE vec larger(vec best, vec value)
 {
-    vec larger = where_less(best, value, value, best);
+    vec chosen = where_less(best, value, value, best);
     mask number = (mask)(value == value);
-    return (vec)((number & (mask)larger) | (~number & (mask)value));
+    return (vec)((number & (mask)chosen) | (~number & (mask)value));
 }
 
 INLINE void pool_plane(const Pool *pool, const float *frame, float *y, const int stride)
@@ -89,7 +90,7 @@ INLINE void spread_plane(const Pool *pool, const float *frame, const float *dy, 
     for (long row = 0; row < pool->out_height; row++, dy += pool->out_width)
         for (long column = 0; column < pool->out_width; column += WIDTH) {
             long first = row * stride * pool->pitch + column * stride;
-            vec best = load_windows(frame + first, stride), place = zeros(); /* a whole number below 2^24 */
+            vec best = load_windows(frame + first, stride), place = zeros();
             for (long a = 0; a < pool->window; a++)
                 for (long b = 0; b < pool->window; b++) {
                     vec value = load_windows(frame + first + a * pool->pitch + b, stride);

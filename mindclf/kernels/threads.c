@@ -107,9 +107,16 @@ static void start_threads(void)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+/* Under the address sanitizer memory has the very size that is asked for, so that it sees who goes beyond. */
+#ifdef __SANITIZE_ADDRESS__
+enum { EXACT = 1 };
+#else
+enum { EXACT = 0 };
+#endif
+
 static int provide(Memory *memory, size_t size)
 {
-    if (size <= memory->size)
+    if (size == memory->size || (size < memory->size && !EXACT))
         return 1;
     free(memory->data);
     memory->size = 0;

@@ -81,6 +81,17 @@ INLINE void store_part(float *to, vec value, long count)
 #endif
 }
 
+/* Whole vectors and parts, as `count` says. */
+INLINE vec fetch(const float *from, long count) { return count == WIDTH ? load(from) : load_part(from, count); }
+
+INLINE void put(float *to, vec value, long count)
+{
+    if (count == WIDTH)
+        store(to, value);
+    else
+        store_part(to, value, count);
+}
+
 /* Lane by lane: a < b ? yes : no. A NaN in a or b gives `no`. */
 INLINE vec where_less(vec a, vec b, vec yes, vec no)
 {

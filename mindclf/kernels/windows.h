@@ -90,6 +90,8 @@ INLINE size_t pieces_floats(long columns) { return ((size_t)columns * sizeof(Pie
 
 /* ---- The geometry of a convolution ---- */
 
+enum { STRIDE, PADDING, ACTIVATION }; /* places in `settings`, int32 */
+
 typedef struct {
     long pictures, channels, height, width;
     long out_channels, out_height, out_width;

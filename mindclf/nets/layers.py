@@ -81,8 +81,8 @@ class HasKernel:
     fp16 = bf16 = False  # to_float sets them
 
     def takes(self, x):
-        """Whether the kernel computes `x`: kernels are for float32 only."""
-        return self.kernel is not None and not self.fp16 and not self.bf16 and x.dtype == ms.float32
+        """Whether the kernel computes `x`: kernels are for float32 (N, C, H, W) only."""
+        return self.kernel is not None and not self.fp16 and not self.bf16 and x.dtype == ms.float32 and x.ndim == 4
 
 
 class Convolves(HasKernel):
@@ -104,9 +104,18 @@ class Convolves(HasKernel):
     def end_with(self, activation):
         """From now on the convolution, which has a bias, ends with one of ACTIVATIONS; for inference only."""
         self.activation = ACTIVATIONS[activation]()
-        if self.kernel is not None:
+        if self.kernel is not None and kernels.in_use():
             self.kernel, self.settings = kernels.activated_convolution(*self.geometry, activation)
             self.activated = True
+        else:
+            self.kernel = None
+
+    def run_kernel(self, x, weight, bias):
+        """What the kernel makes of `x`; `bias` is None where there is none."""
+        if self.activated:
+            return self.kernel(x, weight, bias, self.settings)
+        output = self.kernel(x, weight, self.settings)
+        return output if bias is None else output + bias.reshape(1, -1, 1, 1)
 
 
 class Conv2d(Convolves, nn.Conv2d):
@@ -118,12 +127,9 @@ class Conv2d(Convolves, nn.Conv2d):
                            depthwise=in_channels == out_channels == group)
 
     def construct(self, x):
-        if not self.takes(x):
-            return self.activation(super().construct(x))
-        if self.activated:
-            return self.kernel(x, self.weight, self.bias, self.settings)
-        output = self.kernel(x, self.weight, self.settings)
-        return self.bias_add(output, self.bias) if self.has_bias else output
+        if self.takes(x):
+            return self.run_kernel(x, self.weight, self.bias if self.has_bias else None)
+        return self.activation(super().construct(x))
 
 
 class BatchNorm(HasKernel, nn.BatchNorm2d):
@@ -141,7 +147,7 @@ class BatchNorm(HasKernel, nn.BatchNorm2d):
             self.kernel, self.infer_kernel, self.settings = kernels.batch_norm(eps, 1 - self.momentum, activation)
 
     def construct(self, x):
-        if not self.takes(x) or x.ndim != 4:
+        if not self.takes(x):
             return self.activation(super().construct(x))
         learns = self.training if self.use_batch_statistics is None else self.use_batch_statistics
         if not learns:
@@ -165,7 +171,9 @@ class Add(HasKernel, nn.Cell):
             self.kernel, self.settings = kernels.add(activation)
 
     def construct(self, a, b):
-        return self.kernel(a, b, self.settings) if self.takes(a) and b.dtype == a.dtype else self.activation(a + b)
+        if self.takes(a) and self.takes(b) and a.shape == b.shape:
+            return self.kernel(a, b, self.settings)
+        return self.activation(a + b)
 
 
 class MaxPool(HasKernel, nn.Cell):
@@ -179,6 +187,8 @@ class MaxPool(HasKernel, nn.Cell):
     def __init__(self, kernel_size, stride, padding=0, pad_mode="pad"):
         super().__init__()
         check_choice("pad_mode", pad_mode, PAD_MODES)
+        if pad_mode == "same":
+            padding = 0
         self.pad = nn.Pad(((0, 0), (0, 0), (padding, padding), (padding, padding))) if padding else nn.Identity()
         self.pool = nn.MaxPool2d(kernel_size, stride, pad_mode="same" if pad_mode == "same" else "valid")
         padding = kernels.SAME if pad_mode == "same" else padding
@@ -189,11 +199,21 @@ class MaxPool(HasKernel, nn.Cell):
         return self.kernel(x, self.settings) if self.takes(x) else self.pool(self.pad(x))
 
 
-class GlobalAvgPooling(nn.Cell):
-    """Mean over height and width: (N, C, H, W) -> (N, C). What is averaged already, (N, C), stays as it is."""
+class GlobalAvgPooling(HasKernel, nn.Cell):
+    """Mean over height and width: (N, C, H, W) -> (N, C). What is averaged already, (N, C), stays as it is.
+
+    Runs as a CPU kernel of mindclf where that can be.
+    """
+
+    def __init__(self):
+        super().__init__()
+        if kernels.in_use():
+            self.kernel = kernels.global_average()
 
     def construct(self, x):
-        return ops.mean(x, (2, 3)) if x.ndim == 4 else x
+        if x.ndim != 4:
+            return x
+        return self.kernel(x) if self.takes(x) else ops.mean(x, (2, 3))
 
 
 class AdaptiveAvgPool(nn.Cell):

@@ -40,7 +40,7 @@ class GroupConv(Convolves, nn.Cell):
 
     def construct(self, x):
         if self.takes(x):
-            return self._run_kernel(x)
+            return self.run_kernel(x, self._joined_weights(), self._joined_biases() if self.has_bias else None)
         if self.native:
             output = self.convolve(x, self._joined_weights())
             return self.activation(output + self._joined_biases().reshape(1, -1, 1, 1) if self.has_bias else output)
@@ -48,12 +48,6 @@ class GroupConv(Convolves, nn.Cell):
         for conv, part in zip(self.convs, ops.chunk(x, self.groups, axis=1)):
             outputs += (conv(part),)
         return self.activation(ops.concat(outputs, axis=1))
-
-    def _run_kernel(self, x):
-        if self.activated:
-            return self.kernel(x, self._joined_weights(), self._joined_biases(), self.settings)
-        output = self.kernel(x, self._joined_weights(), self.settings)
-        return output + self._joined_biases().reshape(1, -1, 1, 1) if self.has_bias else output
 
     def _joined_weights(self):
         weights = ()
@@ -91,14 +85,13 @@ class ShuffleV1Block(nn.Cell):
             BatchNorm(outputs),
         )
         self.branch_proj = nn.AvgPool2d(3, 2, pad_mode="same")
-        self.relu = nn.ReLU()
-        self.add_relu = Add("relu")
+        self.end = Add("relu") if stride == 1 else nn.ReLU()
 
     def construct(self, old_x):
         x = self.branch_main_2(channel_shuffle(self.branch_main_1(old_x), self.group))
         if self.stride == 1:
-            return self.add_relu(old_x, x)
-        return self.relu(ops.concat((self.branch_proj(old_x), x), axis=1))
+            return self.end(old_x, x)
+        return self.end(ops.concat((self.branch_proj(old_x), x), axis=1))
 
 
 class ShuffleNetV1Backbone(nn.Cell):

@@ -11,7 +11,7 @@
 typedef int Kernel(int, void **, int *, int64_t **, const char **, void *, void *);
 Kernel depthwise_forward, depthwise_activated, depthwise_backward, convolution_forward, convolution_activated,
     convolution_input_gradient, convolution_weight_gradient, max_pool_forward, max_pool_backward, add_forward, relu_backward,
-    batch_norm_train, batch_norm_train_backward, batch_norm_infer, batch_norm_infer_backward;
+    global_average_forward, global_average_backward, batch_norm_train, batch_norm_train_backward, batch_norm_infer, batch_norm_infer_backward;
 
 enum { MAX = 16 };
 
@@ -129,6 +129,18 @@ static void check_add(int n, int c, int h, int w, int activation)
     run(relu_backward, &backward);
 }
 
+static void check_global_average(int n, int c, int h, int w)
+{
+    Call forward = {0}, backward = {0};
+    add(&forward, 4, n, c, h, w);
+    add(&forward, 2, n, c, 1, 1);
+    run(global_average_forward, &forward);
+    add(&backward, 4, n, c, h, w);
+    add(&backward, 2, n, c, 1, 1);
+    add(&backward, 4, n, c, h, w);
+    run(global_average_backward, &backward);
+}
+
 static void check_batch_norm(int n, int c, int h, int w, int activation)
 {
     Kernel *kernels[] = {batch_norm_train, batch_norm_infer, batch_norm_train_backward, batch_norm_infer_backward};
@@ -170,8 +182,10 @@ static void *check_shapes(void *argument)
                 check_batch_norm(3, c, h, w, activation);
             for (int activation = 0; activation < 2; activation++)
                 check_add(3, c, h, w, activation);
+            check_global_average(3, c, h, w);
         }
     check_convolution(1, 320, 7, 7, 640, 320, 1, 1, 0);
+    check_convolution(2, 2, 32, 32, 546, 2, 3, 2, 1); /* the parts of dx have more columns than the whole */
     check_convolution(6, 4, 112, 112, 64, 4, 1, 1, 0); /* large enough to be streamed, as in vector.h */
     check_batch_norm(6, 64, 112, 112, 2);
     check_add(6, 64, 112, 112, 1);

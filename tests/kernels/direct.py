@@ -13,15 +13,18 @@ def variants():
     return [name for name in kernels.VARIANTS if kernels.available(name)]
 
 
+GUARD = 32  # floats before and behind an output that must stay as they are
+
+
 def call(variant, name, inputs, output_shapes, behind=4):
-    """Runs the C function `name` on arrays; returns its outputs. Each output has a guard behind it that must stay.
+    """Runs the C function `name` on arrays; returns its outputs.
 
     Outputs begin so many floats `behind` a multiple of 64 bytes; MindSpore's memory begins 4 behind.
     """
     function = getattr(ctypes.CDLL(str(kernels.library(variant))), name)
     inputs = [np.ascontiguousarray(array) for array in inputs]
-    guarded = [_placed(int(np.prod(shape)) + 32, behind) for shape in output_shapes]
-    arrays = inputs + guarded
+    memories = [_guarded(int(np.prod(shape)), behind) for shape in output_shapes]
+    arrays = inputs + [memory[GUARD:] for memory in memories]
     shapes = [array.shape for array in inputs] + list(output_shapes)
     data = (ctypes.c_void_p * len(arrays))(*[array.ctypes.data for array in arrays])
     sizes = [(ctypes.c_int64 * len(shape))(*shape) for shape in shapes]
@@ -30,15 +33,15 @@ def call(variant, name, inputs, output_shapes, behind=4):
     types = (ctypes.c_char_p * len(arrays))(*[str(array.dtype).encode() for array in arrays])
     status = function(len(arrays), data, ranks, pointers, types, None, None)
     assert status == 0, f"{name} returned {status}"
-    for array in guarded:
-        assert (array[-32:] == 77).all(), f"{name} wrote behind its output"
-    return [array[:-32].reshape(shape) for array, shape in zip(guarded, output_shapes)]
+    for memory in memories:
+        assert (memory[:GUARD] == 77).all() and (memory[-GUARD:] == 77).all(), f"{name} wrote beside its output"
+    return [memory[GUARD:-GUARD].reshape(shape) for memory, shape in zip(memories, output_shapes)]
 
 
-def _placed(size, behind):
-    memory = np.full(size + 32, 77, np.float32)
-    first = -memory.ctypes.data // 4 % 16 + behind
-    return memory[first:first + size]
+def _guarded(size, behind):
+    memory = np.full(GUARD + size + GUARD + 32, 77, np.float32)
+    first = -memory.ctypes.data // 4 % 16 + behind  # GUARD is a multiple of 64 bytes
+    return memory[first:first + GUARD + size + GUARD]
 
 
 def out_size(size, window, stride, padding):

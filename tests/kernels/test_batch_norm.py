@@ -67,10 +67,13 @@ def test_values_that_are_streamed_past_the_caches(variant):
 
 
 @pytest.mark.parametrize("variant", variants())
-@pytest.mark.parametrize("shape", [(2, 3, 32, 40), (3, 70, 4, 4), (6, 64, 112, 112)], ids=str)
-def test_where_memory_begins_changes_no_bit(variant, shape):
+@pytest.mark.parametrize(("shape", "activation"), [
+    ((2, 3, 32, 40), None), ((2, 3, 32, 40), "relu"), ((3, 70, 4, 4), "relu6"), ((3, 70, 4, 4), "hswish"),
+    ((6, 64, 112, 112), "relu"),
+], ids=str)
+def test_where_memory_begins_changes_no_bit(variant, shape, activation):
     x, gamma, beta, mean, variance, dy = make(shape)
-    options, channels = np.array([EPS, MOMENTUM, kernels.ACTIVATIONS["relu"]], np.float32), (shape[1],)
+    options, channels = np.array([EPS, MOMENTUM, kernels.ACTIVATIONS[activation]], np.float32), (shape[1],)
 
     def run(behind):
         outputs = call(variant, "batch_norm_train", [x, gamma, beta, mean, variance, options], [shape] + [channels] * 4, behind)

@@ -79,6 +79,7 @@ def test_depthwise(variant, shape, window, stride, padding):
     ((1, 512, 6, 6), 24, (3, 3), 1, 1, 1),
     ((6, 4, 112, 112), 64, (1, 1), 1, 0, 1),  # large enough to be streamed, as in vector.h
     ((6, 64, 112, 112), 4, (1, 1), 1, 0, 2),
+    ((2, 2, 32, 32), 546, (3, 3), 2, 1, 1),  # the parts of dx have less depth, and so more columns, than the whole
 ], ids=str)
 def test_convolution(variant, shape, outs, window, stride, padding, groups):
     check(variant, shape, (outs, shape[1] // groups, *window), stride, padding, depthwise=False)

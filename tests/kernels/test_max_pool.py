@@ -36,9 +36,9 @@ def pooled(x, window, stride, padding):
     return y, backward
 
 
-def check(variant, shape, window, stride, padding):
+def check(variant, shape, window, stride, padding, lowest=0):
     rng = np.random.default_rng(0)
-    x = np.maximum(rng.standard_normal(shape, np.float32), 0)  # with ties, as behind a ReLU
+    x = np.maximum(rng.standard_normal(shape, np.float32), lowest)  # 0: with ties, as behind a ReLU
     y, backward = pooled(x, window, stride, padding)
     dy = rng.standard_normal(y.shape, np.float32)
     geometry = np.array([window, stride, padding], np.int32)
@@ -54,6 +54,7 @@ def check(variant, shape, window, stride, padding):
 ], ids=str)
 def test_max_pool(variant, shape, window, stride, padding):
     check(variant, shape, window, stride, padding)
+    check(variant, shape, window, stride, padding, lowest=-9)
 
 
 @pytest.mark.parametrize("variant", variants())

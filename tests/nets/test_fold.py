@@ -8,7 +8,7 @@ from mindclf import device, kernels
 from mindclf import export as exporting
 from mindclf.nets import NETS, GroupConv, create_net, fold_batch_norm
 from mindclf.nets.fold import foldable_pairs
-from mindclf.nets.layers import BatchNorm, conv2d
+from mindclf.nets.layers import BatchNorm, Convolves, conv2d
 from tests.conftest import TINY_NET
 from tests.nets.test_contract import assert_logits, build, images
 from tests.reference.cases import CASES
@@ -57,6 +57,18 @@ def tiny_net():
 
 def grouped_net():
     return nn.SequentialCell(GroupConv(3, 6, 3, 1, pad=1, groups=3, has_bias=True), BatchNorm(6, "hswish"))
+
+
+@pytest.mark.skipif(not kernels.in_use(), reason=f"the kernels are not in use: {kernels.status()[2]}")
+@pytest.mark.parametrize("make", [tiny_net, grouped_net])
+def test_a_net_that_is_folded_with_the_kernels_off_has_none(make):
+    net, batch = filled(make()), Tensor(pictures(2, 32, 33))
+    with device.pynative():
+        expected = net(batch).asnumpy()
+        with kernels.off():
+            folded = fold_batch_norm(net)
+        assert_logits(folded(batch).asnumpy(), expected)
+    assert not any(cell.kernel for _, cell in folded.cells_and_names() if isinstance(cell, Convolves))
 
 
 @pytest.mark.parametrize("make", [tiny_net, grouped_net])

@@ -1,0 +1,64 @@
+/* The mean of each plane, forward and backward. A task is TASK_PLANES planes. */
+#include "entry.h"
+#include "threads.h"
+#include "vector.h"
+
+enum { TASK_PLANES = 64 };
+
+typedef struct {
+    const float *from;
+    float *to;
+    long planes, size;
+} Average;
+
+static Average average_of(const float *from, float *to, const int64_t *x)
+{
+    return (Average){from, to, x[0] * x[1], x[2] * x[3]};
+}
+
+static void forward(const void *kernel, long index, float *scratch)
+{
+    (void)scratch;
+    const Average *average = kernel;
+    for (long plane = index * TASK_PLANES; plane < min_long(average->planes, (index + 1) * TASK_PLANES); plane++) {
+        const float *from = average->from + plane * average->size;
+        vec sums = zeros();
+        for (long i = 0; i < average->size; i += WIDTH)
+            sums += fetch(from + i, min_long(WIDTH, average->size - i));
+        average->to[plane] = sum(sums) / (float)average->size;
+    }
+}
+
+static void backward(const void *kernel, long index, float *scratch)
+{
+    (void)scratch;
+    const Average *average = kernel;
+    for (long plane = index * TASK_PLANES; plane < min_long(average->planes, (index + 1) * TASK_PLANES); plane++) {
+        vec share = all(average->from[plane] / (float)average->size);
+        for (long i = 0; i < average->size; i += WIDTH)
+            put(average->to + plane * average->size + i, share, min_long(WIDTH, average->size - i));
+    }
+}
+
+static int run(Task task, const Average *average)
+{
+    if (!begin_kernel(0, 0))
+        return NO_MEMORY;
+    run_tasks(task, average, (average->planes + TASK_PLANES - 1) / TASK_PLANES);
+    end_kernel();
+    return DONE;
+}
+
+/* x -> y (N, C) */
+KERNEL(global_average_forward)
+{
+    Average average = average_of(data[0], data[1], shapes[0]);
+    return run(forward, &average);
+}
+
+/* x (only its shape counts), dy (N, C) -> dx */
+KERNEL(global_average_backward)
+{
+    Average average = average_of(data[1], data[2], shapes[0]);
+    return run(backward, &average);
+}
