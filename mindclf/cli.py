@@ -264,7 +264,7 @@ def _summary(arguments, config, is_recipe):
 def _checkpoint_and_card(arguments, config, is_recipe):
     """(path, card); card is None where the checkpoint has its own, and made from the recipe for a tutorial's file."""
     from mindclf.checkpoint import card_path
-    from mindclf.config import pixel_statistics
+    from mindclf.config import RAW_SIZE, pixel_statistics
     from mindclf.dataset.folder import check_class_index
     from mindclf.pretrained import GARBAGE_SORTER
 
@@ -279,7 +279,7 @@ def _checkpoint_and_card(arguments, config, is_recipe):
     return path, {
         "net": config.net, "net_options": config.net_options, "classes": check_class_index(config.class_index),
         "image_height": config.image_height, "image_width": config.image_width, "mean": mean, "std": std,
-        "crop_share": config.crop_share,
+        "crop_share": config.crop_share, "raw_size": RAW_SIZE.get(config.dataset, ()),
     }
 
 

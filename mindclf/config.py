@@ -66,9 +66,11 @@ DEFAULTS = EasyDict(
     feature_cache="outputs/features",  # folder for the features of cached_views; "" stores none
 )
 CLASS_INDEX = {"garbage26": index_en, "cifar10": {name: index for index, name in enumerate(CIFAR10)}}  # of known data sets
+RAW_SIZE = {"cifar10": (32, 32)}  # of data sets whose pictures are pixels of one size: (height, width)
 PHASE_FIELDS = ("layers", "epochs", "batch_size", "optimizer", "schedule", "lr_max", "lr_end", "warmup_epochs", "plateau_figure",
                 "plateau_factor", "plateau_patience", "momentum", "nesterov", "weight_decay", "label_smoothing", "mixup_alpha",
                 "ema_decay", "cached_views")
+LEAST_EMA_DECAY = 0.9
 CHOICES = {
     "dataset": ("", *CLASS_INDEX),
     "on_bad_image": ("stop", "skip"),
@@ -154,8 +156,14 @@ def _check(config):
                              f"momentum={values.momentum}: MindSpore's Momentum computes something else on CPU")
         if values.schedule == "constant" and values.lr_end:
             raise ValueError(f"lr_end={values.lr_end} means nothing to schedule='constant': leave it at 0, or change lr_max")
+        for name in ("plateau_figure", "plateau_factor", "plateau_patience"):
+            if values.schedule != "plateau" and values[name] != DEFAULTS[name]:
+                raise ValueError(f"{name}={values[name]!r} means nothing to schedule={values.schedule!r}")
         if values.schedule == "plateau" and values.lr_end > values.lr_max:
             raise ValueError(f"lr_end={values.lr_end}, the least rate of schedule='plateau', is more than lr_max={values.lr_max}")
+        if 0 < values.ema_decay < LEAST_EMA_DECAY:
+            raise ValueError(f"ema_decay={values.ema_decay} must be 0 or at least {LEAST_EMA_DECAY}: the average takes in the "
+                             f"weights of every 8th step")
         if values.warmup_epochs >= values.epochs:
             raise ValueError(f"warmup_epochs={values.warmup_epochs} must be less than epochs={values.epochs}")
     for name, length in {"scale": 2, "ratio": 2, "mean": 3, "std": 3}.items():

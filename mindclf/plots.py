@@ -18,7 +18,7 @@ def training_curves(history, path):
     watched = history[0]["watched"].replace(" ", "-")
     figure = Figure(figsize=(12, 3.5), layout="constrained")
     loss, accuracy, rate = figure.subplots(1, 3)
-    loss.plot(epochs, column["train_loss"], ".-", label="training (augmented, smoothed labels)")
+    loss.plot(epochs, column["train_loss"], ".-", label="training batches, as augmented")
     loss.plot(epochs, column["loss"], ".-", label=watched)
     loss.set(title="Loss", ylabel="cross-entropy")
     accuracy.plot(epochs, 100 * column["train_top1"], ".-", label="training, top-1")

@@ -24,6 +24,12 @@ config = dict(
     epochs=20,
     batch_size=128,        # 351 steps = 45,000 / 128; the other 5,000 choose the best epoch
     eval_batch_size=128,
+    optimizer="sgd",
+    nesterov=True,
+    schedule="one_cycle",
+    lr_max=0.15,
+    warmup_epochs=4,
+    weight_decay=5e-4,
     label_smoothing=0.1,
     grid_rows=8,
     grid_columns=8,

@@ -20,15 +20,11 @@ config = dict(
     crop_padding=0,        # no augmentation
     cutout=0,
     flip_prob=0.0,
-    epochs=20,
     batch_size=128,        # 390 steps = 50,000 / 128
-    optimizer="sgd",
-    momentum=0.9,
-    weight_decay=5e-4,
+    nesterov=False,
     lr_max=0.1,
+    warmup_epochs=0,
     schedule="plateau",
-    plateau_factor=0.5,
-    plateau_patience=5,
     lr_end=1e-6,
     label_smoothing=0.0,
     output="outputs/cifar10_mobilenet_v1_as_written",

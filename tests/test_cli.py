@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -114,6 +115,10 @@ def test_a_checkpoint_of_cifar10_is_trained_measured_and_used(few_of_cifar10, tm
     assert main(["predict", "--checkpoint", checkpoint, str(tmp_path / "photo.jpg")]) == 0
     guesses = capsys.readouterr().out.splitlines()[1:]
     assert len(guesses) == 3 and all(describe(guess.split()[0])["chinese"] == guess.split()[1] for guess in guesses)
+    bare = shutil.copy(checkpoint, tmp_path / "tutorial.ckpt")  # the recipe says the same as the card
+    recipe = {**few_of_cifar10, "mean": card["mean"], "std": card["std"]}
+    assert main(["predict", "--checkpoint", str(bare), str(tmp_path / "photo.jpg")], config=recipe) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == guesses
 
 
 def test_a_tutorials_checkpoint_needs_statistics_that_the_recipe_says(few_of_cifar10, tmp_path, capsys):

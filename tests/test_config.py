@@ -228,6 +228,14 @@ def test_what_lr_end_means_depends_on_the_schedule():
     with pytest.raises(ValueError, match="lr_end=0.2, the least rate of schedule='plateau', is more than lr_max=0.1"):
         merge({}, ["schedule=plateau", "lr_end=0.2", "lr_max=0.1"])
     assert merge({}, ["schedule=plateau", "lr_end=1e-6", "layers=head", "cached_views=2"]).lr_end == 1e-6
+    with pytest.raises(ValueError, match="plateau_patience=3 means nothing to schedule='cosine'"):
+        merge({}, ["plateau_patience=3"])
+
+
+def test_an_average_is_over_many_steps():
+    assert merge({}, ["ema_decay=0.99"]).ema_decay == 0.99
+    with pytest.raises(ValueError, match="ema_decay=0.5 must be 0 or at least 0.9"):
+        merge({}, ["ema_decay=0.5"])
 
 
 def test_warm_up_is_shorter_than_the_run():

@@ -6,6 +6,7 @@ Multiple Layers of Features from Tiny Images, 2009).
 
 import hashlib
 import io
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from PIL import Image
 from mindclf.dataset.folder import Pictures
 from mindclf.files import first_line, md5, new_folder
 from mindclf.labels import CIFAR10
+
+log = logging.getLogger(__name__)
 
 SIZE = 32          # pixels, height and width
 RECORDS = 10_000   # in a file
@@ -85,10 +88,13 @@ def origin_of(folder):
     """
     folder = Path(folder)
     labels = np.concatenate([_read(folder / name)[:, 0] for name in MD5])
-    if all(md5(folder / name) == digest for name, digest in MD5.items()):
+    others = [name for name, digest in MD5.items() if md5(folder / name) != digest]
+    if not others:
         return "CIFAR-10"
     if hashlib.sha256(labels.tobytes()).hexdigest() == COPY_LABELS:
         return "CIFAR-10, JPEG copy"
+    log.warning("%s: these files are laid out as CIFAR-10, but %s", folder,
+                f"{', '.join(others)} is not the official one" if len(others) < len(MD5) else "none is the official one")
     return "files laid out as CIFAR-10, but not the official ones"
 
 

@@ -62,7 +62,7 @@ def _train_operations(pictures, config):
         return padded_crop_transforms(*_size_and_statistics(config), config["crop_padding"], config["flip_prob"],
                                       config["color_adjust"], config["cutout"], pictures.raw_size)
     return train_transforms(*_size_and_statistics(config), config["scale"], config["ratio"], config["flip_prob"],
-                            config["color_adjust"])
+                            config["color_adjust"], pictures.raw_size)
 
 
 def _size_and_statistics(config):

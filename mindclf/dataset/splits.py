@@ -1,5 +1,6 @@
 """The training, held-out and test pictures of one run."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,9 +28,18 @@ class Splits:
     def watched(self):
         """(pictures, "held out" or "test"): those that show the progress of training after each epoch.
 
-        Held-out pictures choose the best epoch. Test pictures, watched when none are held out, choose nothing.
+        Held-out pictures choose the best epoch. Test pictures, watched when none are held out, choose nothing, but that
+        schedule="plateau" then follows them.
         """
         return (self.valid, "held out") if len(self.valid) else (self.test, "test")
+
+    def digest(self):
+        """A text that changes with the labels and the order of the pictures, and with the names of their files."""
+        digest = hashlib.sha256()
+        for pictures in (self.train, self.valid, self.test):
+            names = [Path(path).name if isinstance(path, str) else "" for path in pictures.paths]
+            digest.update(repr(list(zip(pictures.labels, names))).encode())
+        return digest.hexdigest()[:16]
 
 
 def read_splits(config):

@@ -10,14 +10,16 @@ from mindspore.dataset import vision
 CROP_SHARE = 0.875  # evaluation sees the central 224 of 256 pixels: the customary ImageNet protocol
 
 
-def train_transforms(image_size, mean, std, scale=(0.08, 1.0), ratio=(0.75, 1.333), flip_prob=0.5, color_adjust=0.4):
+def train_transforms(image_size, mean, std, scale=(0.08, 1.0), ratio=(0.75, 1.333), flip_prob=0.5, color_adjust=0.4,
+                     raw_size=None):
     """A random part of the picture, perhaps mirrored, in other light.
 
     `scale` is the part of the area and `ratio` the width over height that a crop may have; brightness, contrast and saturation
     each change by up to `color_adjust`.
     """
+    crop = vision.RandomResizedCrop if raw_size else vision.RandomCropDecodeResize
     return [
-        vision.RandomCropDecodeResize(tuple(image_size), scale=tuple(scale), ratio=tuple(ratio)),
+        crop(tuple(image_size), scale=tuple(scale), ratio=tuple(ratio)),
         vision.RandomHorizontalFlip(flip_prob),
         vision.RandomColorAdjust(color_adjust, color_adjust, color_adjust),
         vision.Normalize(list(mean), list(std)),

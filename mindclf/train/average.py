@@ -4,7 +4,7 @@ import numpy as np
 from mindspore import Tensor
 from mindspore.train import Callback
 
-UPDATE_STEPS = 8  # between two updates, for speed: each makes up for so many steps
+UPDATE_STEPS = 8  # between two updates, for speed: the weights of that step count as those of the steps before it too
 
 
 class WeightAverage(Callback):

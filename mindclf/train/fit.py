@@ -37,9 +37,10 @@ def fit(config):
     """Trains as `config` says (see mindclf.config.DEFAULTS) and returns a `Fitted`.
 
     Writes to config.output: best.ckpt and last.ckpt with their cards, epochs/ with the newest finished epoch, history.csv,
-    curves.png, and what `write_report` writes. The report is that of the best weights (see `Keeper`) on the
-    test pictures. Those choose nothing; with none held out they are also watched after each epoch. Raises ValueError for what
-    a user can mend in the config, the pictures or the weights.
+    curves.png, and what `write_report` writes. The report is that of the best weights (see `Keeper`) on the test pictures. With
+    none held out those are also watched after each epoch: they choose nothing, but a rate that follows what is watched,
+    schedule="plateau", follows them, and the log and the card say so. Raises ValueError for what a user can mend in the config,
+    the pictures or the weights.
 
     With resume=True it goes on with a run in config.output that was interrupted, even killed, from the end of its newest epoch
     and ends with the same weights and figures to the last bit, on the same machine. A net with dropout goes on too, but with

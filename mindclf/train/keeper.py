@@ -14,7 +14,7 @@ import PIL
 
 from mindclf import __version__
 from mindclf.checkpoint import CARD_FORMAT, card_path, read_card, save_checkpoint
-from mindclf.config import DEFAULTS
+from mindclf.config import DEFAULTS, phases_of
 from mindclf.device import describe_device
 from mindclf.files import sha256, write_json
 from mindclf.labels import describe
@@ -43,11 +43,11 @@ class Keeper:
                  100 * row["top1"], row["learning_rate"], row["images_per_second"], row["seconds"])
         self.epoch = {"phase": row["phase"], "epoch": row["epoch"], "metrics": {row["watched"]: report.metrics()}}
         self.data_seconds += row["data_seconds"]
-        for old in snapshot.parent.iterdir():
-            if old not in (snapshot, state_path(self.output)):
-                shutil.rmtree(old) if old.is_dir() else old.unlink()
         snapshot.chmod(0o644)  # MindSpore writes its files read-only
         write_json(card_path(snapshot), {**self._card("newest epoch of a run"), "weights_sha256": sha256(snapshot)})
+        kept = {snapshot, card_path(snapshot), state_path(self.output)}
+        for old in set(snapshot.parent.iterdir()) - kept:
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
         score = [report.top1, -report.loss]
         if row["watched"] == "held out" and (self.best_score is None or score > self.best_score):
             self.best_score, self.best_epoch = score, self.epoch
@@ -61,7 +61,9 @@ class Keeper:
         """Saves the last weights, which make what is in epochs/ superfluous; returns the path of the best."""
         self._save("last.ckpt", "last epoch")
         if self.best_score is None:
-            self._save("best.ckpt", "last epoch: no pictures were held out to choose by")
+            follows_test = any(phase.schedule == "plateau" for phase in phases_of({**DEFAULTS, **self.card["config"]}))
+            self._save("best.ckpt", "last epoch: no pictures were held out to choose by"
+                       + ("; the learning rate followed the test pictures" if follows_test else ""))
         shutil.rmtree(self.output / "epochs")
         return self.output / "best.ckpt"
 
@@ -107,7 +109,7 @@ def make_card(config, splits, weights_origin, device):
         "mean": list(config.mean), "std": list(config.std), "crop_share": config.crop_share,
         "raw_size": list(splits.train.raw_size or ()),
         "data": {"origin": splits.origin, "path": splits.path, "train": len(splits.train), "held_out": len(splits.valid),
-                 "test": len(splits.test)},
+                 "test": len(splits.test), "digest": splits.digest()},
         "start": weights_origin, "command": command_line(), "seed": config.seed,
         "config": {name: value for name, value in config.items()
                    if value != DEFAULTS[name] and name not in ("class_index", "resume")},

@@ -23,7 +23,7 @@ def train_phase(net, number, config, splits, keeper, state=None):
     """Trains `net` as the phase's `config` says; `keeper` hears of every epoch.
 
     layers="head" freezes the backbone for good. With cached_views the head alone is trained, on stored features. After each
-    epoch the whole net goes to epochs/ with its card (the newest only), and so does all that is needed to go on from there:
+    epoch the whole net goes to epochs/ with its card (the newest two), and so does all that is needed to go on from there:
     what a run that is killed leaves behind. `state` is such a RunState, of an epoch of this phase; `net` has its weights.
     """
     if config.layers == "head":
@@ -67,11 +67,13 @@ def train_phase(net, number, config, splits, keeper, state=None):
         trained.set_train(True)
         return report
 
+    if config.schedule == "plateau" and watched_name == "test":
+        log.warning("no pictures are held out: the learning rate follows the test pictures, whose figures then look too good")
     title = f"phase {number} ({config.layers})"
     log.info("%s: %d epochs of %d steps of %d pictures, %s, rate up to %g", title, config.epochs, steps, config.batch_size,
              config.optimizer, config.lr_max)
     snapshots = ModelCheckpoint(f"phase{number}", str(keeper.output / "epochs"), CheckpointConfig(
-        save_checkpoint_steps=steps, keep_checkpoint_max=1, saved_network=net))
+        save_checkpoint_steps=steps, keep_checkpoint_max=2, saved_network=net))  # the old one goes before the new one is whole
 
     def after_epoch(row, report):
         if row["epoch"] > config.warmup_epochs:

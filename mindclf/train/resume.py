@@ -1,6 +1,7 @@
 """What a run leaves after each epoch so that it can go on from there as if nothing had happened."""
 
 import json
+import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,11 @@ from mindclf.checkpoint import read_card
 from mindclf.config import DEFAULTS
 from mindclf.files import first_line, replacing
 
-FREE_FIELDS = ("resume", "device_target", "output", "feature_cache")  # of the config, that may differ when a run goes on
+log = logging.getLogger(__name__)
+
+# Of the config, what may differ when a run goes on: no weight depends on it.
+FREE_FIELDS = ("resume", "device_target", "output", "dataset_path", "feature_cache", "grid_rows", "grid_columns")
+STATE_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ def save_state(path, facts, **groups):
     """Writes the file that `load_state` reads, in one step; `groups` are arrays by name, of the net, the optimizer ..."""
     arrays = {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
     with replacing(path) as temporary:
-        np.savez(temporary, facts=np.array(json.dumps({**facts, "arrays": list(arrays)})), **arrays)
+        np.savez(temporary, facts=np.array(json.dumps({**facts, "format": STATE_FORMAT, "arrays": list(arrays)})), **arrays)
 
 
 def load_state(path):
@@ -46,6 +51,8 @@ def load_state(path):
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         facts = json.loads(str(arrays.pop("facts")))
+        if facts.pop("format") != STATE_FORMAT:
+            raise ValueError("another version of mindclf wrote it")
         if list(arrays) != facts.pop("arrays"):
             raise ValueError("arrays are missing")  # ZIP has checksums of its contents, not of its list of contents
     except Exception as error:  # zipfile and NumPy raise a dozen kinds, by kind of damage
@@ -70,6 +77,8 @@ def restore_optimizer(optimizer, values):
 def earlier_run(output, card):
     """What the run in the folder `output` left: a `RunState`, "finished", or None if it finished no epoch or is not there.
 
+    Removes what a run that was killed left half written.
+
     `card` is that of the run that wants to go on (see `make_card`). Raises ValueError that names the first field in which the
     configs differ, or the file that is damaged.
     """
@@ -85,10 +94,17 @@ def earlier_run(output, card):
                              f"afresh without resume")
     if card["classes"] != earlier["classes"]:
         raise ValueError(f"resume=true, but class_index differs from that of the run in {output}")
+    for name in ("versions", "device"):
+        if card[name] != earlier[name]:
+            log.warning("the run in %s began with other %s: it goes on, but perhaps not to the last bit", output,
+                        {"versions": "versions of software", "device": "hardware or settings"}[name])
     for part in ("train", "held_out", "test"):
         if card["data"][part] != earlier["data"][part]:
             raise ValueError(f"resume=true, but there are {card['data'][part]} {part} pictures and the run in {output} had "
                              f"{earlier['data'][part]}: restore them, or start afresh without resume")
+    if card["data"]["digest"] != earlier["data"].get("digest"):
+        raise ValueError(f"resume=true, but the pictures or their labels differ from those of the run in {output}: restore them, "
+                         f"or start afresh without resume")
     litter = list(Path(output).glob(".writing-*"))  # what a run that is killed leaves of a file
     for folder in litter + [path.parent] * (state == "finished"):
         shutil.rmtree(folder, ignore_errors=True)

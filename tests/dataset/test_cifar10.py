@@ -243,3 +243,10 @@ def test_the_real_copy(shared, tmp_path):
     mean, std = pixel_statistics_of(train)
     np.testing.assert_allclose(mean, np.array([0.4914, 0.4822, 0.4465]) * 255, atol=0.3)
     np.testing.assert_allclose(std, np.array([0.2470, 0.2435, 0.2616]) * 255, atol=0.6)
+
+
+def test_pixels_can_be_cropped_and_resized_too(cifar10_folder):
+    pictures = read_cifar10(cifar10_folder, "train").take(range(4))
+    batches = train_pipeline(pictures, {**DEFAULTS, "image_height": 48, "image_width": 40, "batch_size": 4})
+    images, labels = next(batches.create_tuple_iterator(num_epochs=1, output_numpy=True))
+    assert images.shape == (4, 3, 48, 40) and sorted(labels) == sorted(pictures.labels)

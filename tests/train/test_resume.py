@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import shutil
 import signal
 import subprocess
 import sys
@@ -142,12 +143,33 @@ def test_another_config_cannot_go_on(interrupted, field, value, message):
         fit({**interrupted, field: value, "resume": True})
 
 
-def test_other_pictures_cannot_go_on(interrupted, colour_folder, tmp_path):
-    (tmp_path / "more").symlink_to(colour_folder)
+def test_other_pictures_cannot_go_on(interrupted, tmp_path):
     state = resume.load_state(resume.state_path(interrupted["output"]))
     state.facts["card"]["data"]["train"] += 5
     resume.save_state(state.path, state.facts)
     with pytest.raises(ValueError, match="there are 24 train pictures and the run in .* had 29"):
+        fit({**interrupted, "resume": True})
+
+
+def test_as_many_pictures_of_other_names_cannot_go_on(interrupted, tmp_path):
+    moved = shutil.copytree(interrupted["dataset_path"], tmp_path / "pictures")
+    picture = next((moved / "train" / "red").iterdir())
+    picture.rename(picture.with_name(f"a{picture.name}"))
+    with pytest.raises(ValueError, match="the pictures or their labels differ from those of the run in"):
+        fit({**interrupted, "dataset_path": str(moved), "resume": True})
+
+
+def test_a_run_goes_on_elsewhere_with_a_warning(interrupted, caplog):
+    state = resume.load_state(resume.state_path(interrupted["output"]))
+    state.facts["card"]["versions"]["mindspore"] = "1.0.0"
+    resume.save_state(state.path, state.facts, **{name: state.group(name) for name in ("net", "optimizer", "raw")})
+    fit({**interrupted, "resume": True})
+    assert "began with other versions of software: it goes on, but perhaps not to the last bit" in caplog.text
+
+
+def test_a_state_of_another_version_is_refused(interrupted, monkeypatch):
+    monkeypatch.setattr(resume, "STATE_FORMAT", 2)
+    with pytest.raises(ValueError, match="is damaged: another version of mindclf wrote it; start the run afresh"):
         fit({**interrupted, "resume": True})
 
 
