@@ -18,8 +18,10 @@ endif
 demo: $(VENV)/installed
 	$(RUN) recipes/garbage_mobilenet_v2.py train
 
+# Most tests keep one core busy. A worker takes up to 4 GB of memory: with less, WORKERS=0 runs the tests one after another.
+WORKERS ?= 2
 test: $(VENV)/installed
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n $(WORKERS) --dist worksteal
 
 bench: $(VENV)/installed
 	$(RUN) benchmarks/speed.py $(if $(TORCH_PYTHON),--torch-python $(TORCH_PYTHON))

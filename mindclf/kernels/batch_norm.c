@@ -109,7 +109,7 @@ INLINE vec gradient_before(vec value, vec dy, const int activation)
     case RELU: return where_less(zeros(), value, dy, zeros());
     case RELU6: return where_less(zeros(), value, where_less(all(6), value, zeros(), dy), zeros());
     case HSWISH:
-        return where_less(all(-3), value, where_less(all(3), value, dy, dy * (value * (1 / 3.0f) + 0.5f)), zeros());
+        return where_less(all(-3), value, where_less(all(3), value, dy, dy * multiply_add(value, all(1 / 3.0f), all(0.5f))), zeros());
     default: return dy;
     }
 }
@@ -132,7 +132,7 @@ INLINE void write_outputs(const Norm *norm, const Block *block, const float *mea
     spread(norm, block, scales, scale);
     spread(norm, block, norm->beta + block->first, beta);
     FOR_EACH_VECTOR(norm, block, at, j, count, {
-        vec value = (fetch(norm->x + at, count) - load(mean + j)) * load(scale + j) + load(beta + j);
+        vec value = multiply_add(fetch(norm->x + at, count) - load(mean + j), load(scale + j), load(beta + j));
         put_result(norm, norm->y + at, activate(value, activation), count);
     })
     finish_streams();
@@ -165,7 +165,7 @@ static void batch_statistics(const Norm *norm, const Block *block, double *mean,
     FOR_EACH_VECTOR(norm, block, at, j, count, {
         vec difference = fetch(norm->x + at, count) - load(shift + j);
         put(sums + j, load(sums + j) + difference, count);
-        put(squares + j, load(squares + j) + difference * difference, count);
+        put(squares + j, multiply_add(difference, difference, load(squares + j)), count);
     })
     double values = (double)norm->pictures * (double)norm->plane;
     gather_sums(norm, block, sums, mean);
@@ -234,9 +234,9 @@ INLINE void sum_gradients(const Norm *norm, const Block *block, const float *mea
     spread(norm, block, norm->beta + block->first, beta);
     FOR_EACH_VECTOR(norm, block, at, j, count, {
         vec centred = fetch(norm->x + at, count) - load(mean + j);
-        vec dz = gradient_before(centred * load(scale + j) + load(beta + j), fetch(norm->dy + at, count), activation);
+        vec dz = gradient_before(multiply_add(centred, load(scale + j), load(beta + j)), fetch(norm->dy + at, count), activation);
         put(sum_run + j, load(sum_run + j) + dz, count);
-        put(product_run + j, load(product_run + j) + dz * centred, count);
+        put(product_run + j, multiply_add(dz, centred, load(product_run + j)), count);
     })
     gather_sums(norm, block, sum_run, sums);
     gather_sums(norm, block, product_run, products);
@@ -258,8 +258,8 @@ INLINE void write_gradients(const Norm *norm, const Block *block, const float *m
     spread(norm, block, shifts, shift);
     FOR_EACH_VECTOR(norm, block, at, j, count, {
         vec centred = fetch(norm->x + at, count) - load(mean + j);
-        vec dz = gradient_before(centred * load(scale + j) + load(beta + j), fetch(norm->dy + at, count), activation);
-        put_result(norm, norm->dx + at, load(scale + j) * dz + (load(slope + j) * centred + load(shift + j)), count);
+        vec dz = gradient_before(multiply_add(centred, load(scale + j), load(beta + j)), fetch(norm->dy + at, count), activation);
+        put_result(norm, norm->dx + at, multiply_add(load(scale + j), dz, multiply_add(load(slope + j), centred, load(shift + j))), count);
     })
     finish_streams();
 }

@@ -107,6 +107,18 @@ INLINE vec where_less(vec a, vec b, vec yes, vec no)
 INLINE vec at_least(vec value, float low) { return where_less(value, all(low), all(low), value); }
 INLINE vec at_most(vec value, float high) { return where_less(all(high), value, all(high), value); }
 
+/* a * b + c, rounded once where the processor can: left to itself the compiler fuses the two in one place and not in another. */
+INLINE vec multiply_add(vec a, vec b, vec c)
+{
+#if WIDTH == 16
+    return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif WIDTH == 8
+    return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+    return a * b + c;
+#endif
+}
+
 /* The sum of the lanes, halves first: always in the same order. */
 INLINE float sum(vec value)
 {
