@@ -156,9 +156,6 @@ def _check(config):
                              f"momentum={values.momentum}: MindSpore's Momentum computes something else on CPU")
         if values.schedule == "constant" and values.lr_end:
             raise ValueError(f"lr_end={values.lr_end} means nothing to schedule='constant': leave it at 0, or change lr_max")
-        for name in ("plateau_figure", "plateau_factor", "plateau_patience"):
-            if values.schedule != "plateau" and values[name] != DEFAULTS[name]:
-                raise ValueError(f"{name}={values[name]!r} means nothing to schedule={values.schedule!r}")
         if values.schedule == "plateau" and values.lr_end > values.lr_max:
             raise ValueError(f"lr_end={values.lr_end}, the least rate of schedule='plateau', is more than lr_max={values.lr_max}")
         if 0 < values.ema_decay < LEAST_EMA_DECAY:
@@ -166,6 +163,9 @@ def _check(config):
                              f"weights of every 8th step")
         if values.warmup_epochs >= values.epochs:
             raise ValueError(f"warmup_epochs={values.warmup_epochs} must be less than epochs={values.epochs}")
+    for name in ("plateau_figure", "plateau_factor", "plateau_patience"):
+        if config[name] != DEFAULTS[name] and not any(phase.schedule == "plateau" for phase in phases_of(config)):
+            raise ValueError(f"{name}={config[name]!r} means nothing to schedule={config.schedule!r}")
     for name, length in {"scale": 2, "ratio": 2, "mean": 3, "std": 3}.items():
         value = config[name]
         if len(value) != length and not (name in ("mean", "std") and not value):

@@ -14,7 +14,7 @@ import PIL
 
 from mindclf import __version__
 from mindclf.checkpoint import CARD_FORMAT, card_path, read_card, save_checkpoint
-from mindclf.config import DEFAULTS, phases_of
+from mindclf.config import DEFAULTS
 from mindclf.device import describe_device
 from mindclf.files import sha256, write_json
 from mindclf.labels import describe
@@ -61,9 +61,10 @@ class Keeper:
         """Saves the last weights, which make what is in epochs/ superfluous; returns the path of the best."""
         self._save("last.ckpt", "last epoch")
         if self.best_score is None:
-            follows_test = any(phase.schedule == "plateau" for phase in phases_of({**DEFAULTS, **self.card["config"]}))
+            phases = [self.card["config"], *self.card["config"].get("phases", ())]
+            followed = any(phase.get("schedule") == "plateau" for phase in phases)
             self._save("best.ckpt", "last epoch: no pictures were held out to choose by"
-                       + ("; the learning rate followed the test pictures" if follows_test else ""))
+                       + ("; the learning rate followed the test pictures" if followed else ""))
         shutil.rmtree(self.output / "epochs")
         return self.output / "best.ckpt"
 
