@@ -109,7 +109,8 @@ INLINE vec gradient_before(vec value, vec dy, const int activation)
     case RELU: return where_less(zeros(), value, dy, zeros());
     case RELU6: return where_less(zeros(), value, where_less(all(6), value, zeros(), dy), zeros());
     case HSWISH:
-        return where_less(all(-3), value, where_less(all(3), value, dy, dy * multiply_add(value, all(1 / 3.0f), all(0.5f))), zeros());
+        return where_less(all(-3), value,
+                          where_less(all(3), value, dy, dy * multiply_add(value, all(1 / 3.0f), all(0.5f))), zeros());
     default: return dy;
     }
 }
@@ -259,7 +260,8 @@ INLINE void write_gradients(const Norm *norm, const Block *block, const float *m
     FOR_EACH_VECTOR(norm, block, at, j, count, {
         vec centred = fetch(norm->x + at, count) - load(mean + j);
         vec dz = gradient_before(multiply_add(centred, load(scale + j), load(beta + j)), fetch(norm->dy + at, count), activation);
-        put_result(norm, norm->dx + at, multiply_add(load(scale + j), dz, multiply_add(load(slope + j), centred, load(shift + j))), count);
+        vec correction = multiply_add(load(slope + j), centred, load(shift + j));
+        put_result(norm, norm->dx + at, multiply_add(load(scale + j), dz, correction), count);
     })
     finish_streams();
 }

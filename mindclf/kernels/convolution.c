@@ -14,7 +14,8 @@
 
 /* ---- Weights times what the windows see ---- */
 
-enum { CACHED_FLOATS = 1 << 18, MAX_COLUMNS = 10 * TILE_COLUMNS }; /* what a task gathers fits into a second-level cache of 1 MiB */
+/* What a task gathers fits into a second-level cache of 1 MiB. */
+enum { CACHED_FLOATS = 1 << 18, MAX_COLUMNS = 10 * TILE_COLUMNS };
 
 /* The maps that a product writes: row r of it is channel r, column (row, column) is value (row * step, column * step). With a
  * step of 1 the columns of a picture lie beside each other, as one row. */
@@ -69,8 +70,8 @@ static void pack(const Packing *packing, long groups)
 }
 
 /* A tile of the result, written to `to`: sums that begin at the rows' `bias`, and then the activation. */
-INLINE void write_tile(const float *weights, const float *seen, long pitch, long depth, const float *bias, int activation, float *to,
-                       long to_pitch, int streamed)
+INLINE void write_tile(const float *weights, const float *seen, long pitch, long depth, const float *bias, int activation,
+                       float *to, long to_pitch, int streamed)
 {
     vec sums[TILE_ROWS][TILE_VECTORS];
     UNROLL for (int r = 0; r < TILE_ROWS; r++)
@@ -93,7 +94,8 @@ INLINE float *target_of(const Target *target, const Piece *piece, long column)
 }
 
 /* Writes a tile whose columns are first ... first + TILE_COLUMNS - 1 of the task to where its pieces belong. */
-static void deliver(const Target *target, const Piece *pieces, long piece_count, const float *tile, long first, long row, long rows)
+static void deliver(const Target *target, const Piece *pieces, long piece_count, const float *tile, long first, long row,
+                    long rows)
 {
     for (const Piece *piece = pieces; piece < pieces + piece_count; piece++) {
         long begin = max_long(first, piece->at), end = min_long(first + TILE_COLUMNS, piece->at + piece->count);
@@ -204,7 +206,8 @@ static void pack_bias(const Convolution *conv, const float *bias, float *to)
 
 static int convolve(const Convolution *conv, const float *x, const float *weight, const float *bias, int activation, float *y)
 {
-    long taps = conv->window_height * conv->window_width, depth = conv->group_in * taps, plane = conv->out_height * conv->out_width;
+    long taps = conv->window_height * conv->window_width, depth = conv->group_in * taps;
+    long plane = conv->out_height * conv->out_width;
     long weights = conv->groups * packed_size(conv->group_out, depth), rows = conv->groups * round_up(conv->group_out, TILE_ROWS);
     float *packed = begin_kernel(product_scratch(depth), (size_t)(weights + rows));
     if (!packed)
@@ -246,8 +249,8 @@ KERNEL(convolution_activated)
     return convolve(&conv, data[0], data[1], data[2], settings[ACTIVATION], data[4]);
 }
 
-/* One of the interleaved parts of dx: the values (row, column), (row + stride, column), ... Only taps that can have met them count:
- * as seen from dx, tap (a, b) carried the gradient of the window that begins a - top above and b - left before it. */
+/* One of the interleaved parts of dx: the values (row, column), (row + stride, column), ... Only taps that can have met them
+ * count: as seen from dx, tap (a, b) carried the gradient of the window that begins a - top above and b - left before it. */
 static void input_gradient_part(const Convolution *conv, const float *weight, const float *dy, float *dx, float *packed, long row,
                                 long column)
 {

@@ -7,7 +7,7 @@
 #include "windows.h"
 
 enum { LENGTH = 256, PITCH = LENGTH + WIDTH };                   /* rows 1024 bytes apart would want the same places of a cache */
-enum { BLOCK = 12 * TILE_COLUMNS, ENOUGH_TASKS = 16 };           /* columns of dW; what they need fits into the second-level cache */
+enum { BLOCK = 12 * TILE_COLUMNS, ENOUGH_TASKS = 16 };           /* columns of dW: what they need fits into 1 MiB of cache */
 
 typedef struct {
     View seen, gradient;

@@ -50,7 +50,8 @@ static void fill_frame(const Frame *frame, const float *plane, float *to)
             continue;
         }
         long left = frame->left, columns = min_long(frame->width, frame->pitch - left);
-        float *first = row + (left & 1 ? frame->half : 0) + left / 2, *second = row + (left & 1 ? 0 : frame->half) + (left + 1) / 2;
+        float *first = row + (left & 1 ? frame->half : 0) + left / 2;
+        float *second = row + (left & 1 ? 0 : frame->half) + (left + 1) / 2;
         for (long i = 0; i < columns / 2; i++) {
             first[i] = from[2 * i];
             second[i] = from[2 * i + 1];
@@ -193,7 +194,8 @@ static void spread_back(const Depthwise *conv, const Frame *frame, const float *
             int taps = 0;
             for (long a = (y + conv->top) & 1; a < window; a += 2)
                 for (long b = (odd + conv->left) & 1; b < window; b += 2) {
-                    offset[taps] = ((y + conv->top - a) / 2 + frame->top) * frame->pitch + (odd + conv->left - b) / 2 + frame->left;
+                    long down = (y + conv->top - a) / 2 + frame->top, right = (odd + conv->left - b) / 2 + frame->left;
+                    offset[taps] = down * frame->pitch + right;
                     tap_weight[taps++] = weight[a * window + b];
                 }
             sum_taps(framed, offset, tap_weight, taps, row + odd * room, half);
@@ -237,7 +239,8 @@ static void plane_forward(const void *kernel, long index, float *scratch)
         long channel = i % conv->channels;
         fill_frame(&frame, conv->x + i * conv->height * conv->width, scratch);
         slide_window(&frame, scratch, conv->weight + channel * window * window, conv->bias ? conv->bias[channel] : 0,
-                     conv->activation, conv->y + i * conv->out_height * conv->out_width, conv->out_height, conv->out_width, window);
+                     conv->activation, conv->y + i * conv->out_height * conv->out_width, conv->out_height, conv->out_width,
+                     window);
     }
 }
 
@@ -253,7 +256,8 @@ static void plane_backward(const void *kernel, long channel, float *scratch)
     const Depthwise *conv = kernel;
     Frame input = input_frame(conv), gradient = gradient_frame(conv);
     float *framed_x = scratch, *framed_dy = framed_x + frame_size(&input), *row = framed_dy + frame_size(&gradient);
-    long taps = conv->window * conv->window, in_plane = conv->height * conv->width, out_plane = conv->out_height * conv->out_width;
+    long taps = conv->window * conv->window;
+    long in_plane = conv->height * conv->width, out_plane = conv->out_height * conv->out_width;
     const float *weight = conv->weight + channel * taps;
     float reversed[MAX_TAPS];
     vec sums[MAX_TAPS];

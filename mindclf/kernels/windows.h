@@ -9,7 +9,8 @@
 
 enum { MAX_TAPS = 128 };  /* 11 x 11 in AlexNet */
 
-/* How the windows lie on maps: window (row, column) begins at map (row * step, column * step), and tap t is (down, right) of it. */
+/* How the windows lie on maps: window (row, column) begins at map (row * step, column * step), and tap t is (down, right) of
+ * it. */
 typedef struct {
     const float *maps;
     long picture, height, width; /* picture: how many values from one picture to the next */
@@ -39,7 +40,8 @@ INLINE long cut_into_pieces(long rows, long columns, long first, long count, lon
 {
     long made = 0;
     for (long done = 0; done < count; made++) {
-        long index = first + done, row = index / columns, column = index % columns, length = min_long(count - done, columns - column);
+        long index = first + done, row = index / columns, column = index % columns;
+        long length = min_long(count - done, columns - column);
         pieces[made] = (Piece){row / rows, row % rows, column, length, at + done};
         done += length;
     }
