@@ -1,8 +1,8 @@
-"""Puts the best weights of a run into checkpoints/, as float16, measured again, and the run's log into benchmarks/.
+"""Puts the best weights of a run into checkpoints/, measured again, and the run's log into benchmarks/.
 
     python benchmarks/publish.py outputs/garbage_mobilenet_v2_all_layers garbage26_mobilenet_v2
 
-Kernels become float16, which halves the file; if that costs a single test picture, nothing is written.
+Kernels become float16, which halves the file; if that costs a single test picture, they stay float32.
 """
 
 import shutil
@@ -12,31 +12,41 @@ from pathlib import Path
 from common import ROOT
 
 from mindclf.checkpoint import load_net, save_checkpoint
-from mindclf.dataset import eval_pipeline, read_folder
+from mindclf.config import merge
+from mindclf.dataset import eval_pipeline
+from mindclf.dataset.splits import read_pictures
 from mindclf.device import use_device
 from mindclf.evaluate import evaluate
+
+LOG_FILES = ("history.csv", "report.json", "curves.png", "confusion.png", "classes.png", "predictions.png")
 
 
 def main(run, name):
     use_device("CPU")
     run = Path(run)
     net, card = load_net(run / "best.ckpt")
+    config = merge(card["config"], {"class_index": {name: index for index, name in enumerate(card["classes"])}})
+    pictures = read_pictures(Path(card["data"]["path"]), "test", config)
+    full = {parameter.name: parameter.value() for parameter in net.get_parameters()}
     for parameter in net.get_parameters():
         if parameter.ndim > 1:
             parameter.set_data(parameter.astype("float16").astype("float32"))
-    pictures = read_folder(Path(card["data"]["path"]) / "test", {name: index for index, name in enumerate(card["classes"])})
     report = evaluate(net, eval_pipeline(pictures, card), len(card["classes"]))
     before = card["metrics"]["test"]["top1"]
-    print(f"top-1 {before:.4f} in float32, {report.top1:.4f} in float16")
-    if report.top1 < before - 1e-6:
-        raise ValueError("float16 loses accuracy: not published")
-    card["metrics"]["test"] = report.metrics()
-    card["stored_as"] = "float16 kernels, float32 vectors"
-    save_checkpoint(net, ROOT / "checkpoints" / f"{name}.ckpt", card, half=True)
+    half = report.top1 > before - 1e-6
+    print(f"top-1 {before:.4f} in float32, {report.top1:.4f} in float16: stored as {'float16' if half else 'float32'}")
+    if half:
+        card["metrics"]["test"] = report.metrics()
+        card["stored_as"] = "float16 kernels, float32 vectors"
+    else:
+        for parameter in net.get_parameters():
+            parameter.set_data(full[parameter.name])
+    save_checkpoint(net, ROOT / "checkpoints" / f"{name}.ckpt", card, half=half)
     log = ROOT / "benchmarks" / name
     log.mkdir(exist_ok=True)
-    for file in ("history.csv", "report.json", "curves.png", "confusion.png"):
-        shutil.copy(run / file, log / file)
+    for file in LOG_FILES:
+        if name.startswith("cifar10") or file not in ("classes.png", "predictions.png"):  # which show other people's photos
+            shutil.copy(run / file, log / file)
 
 
 if __name__ == "__main__":
