@@ -1,9 +1,11 @@
-"""Files that are complete or not there."""
+"""Files that are complete or not there, and what says how they came about."""
 
 import contextlib
 import hashlib
 import json
 import os
+import shlex
+import sys
 import tempfile
 from pathlib import Path
 
@@ -53,6 +55,16 @@ def sha256(path):
 def md5(path):
     """The MD5 of a file, in hexadecimal: what publishers of data sets give to tell a whole file from a damaged one."""
     return hashlib.md5(Path(path).read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def command_line():
+    """The command that this process runs, as one would type it at the top of a clone."""
+    program, *arguments = sys.argv
+    program = Path(program)
+    shown = ["python", program.as_posix()] if program.suffix == ".py" and not program.is_absolute() else [program.name]
+    if program.name == "__main__.py":
+        shown = ["python", "-m", program.parent.name]
+    return shlex.join(shown + arguments)
 
 
 def first_line(error):

@@ -2,11 +2,8 @@
 
 import logging
 import platform
-import shlex
 import shutil
-import sys
 import time
-from pathlib import Path
 
 import mindspore as ms
 import numpy as np
@@ -16,7 +13,7 @@ from mindclf import __version__
 from mindclf.checkpoint import CARD_FORMAT, card_path, read_card, save_checkpoint
 from mindclf.config import DEFAULTS
 from mindclf.device import describe_device
-from mindclf.files import sha256, write_json
+from mindclf.files import command_line, sha256, write_json
 from mindclf.labels import describe
 from mindclf.train.resume import state_path
 
@@ -118,11 +115,3 @@ def make_card(config, splits, weights_origin, device):
         "versions": {"mindclf": __version__, "mindspore": ms.__version__, "numpy": np.__version__, "pillow": PIL.__version__,
                      "python": platform.python_version()},
     }
-
-
-def command_line():
-    """The command that this process runs, as one would type it at the top of a clone."""
-    program, *arguments = sys.argv
-    program = Path(program)
-    shown = ["python", program.as_posix()] if program.suffix == ".py" and not program.is_absolute() else [program.name]
-    return shlex.join(shown + arguments)
