@@ -17,6 +17,7 @@ from mindspore.dataset import transforms
 from PIL import Image
 
 from mindclf.dataset.folder import Pictures
+from mindclf.dataset.statistics import histogram, mean_and_std
 from mindclf.files import first_line, md5, new_folder
 from mindclf.labels import CIFAR10
 
@@ -159,10 +160,5 @@ def _read(path):
 
 def pixel_statistics_of(pictures):
     """(mean, std) of each channel over all pixels of `pictures`, RGB, on the 0 to 255 scale."""
-    total = squares = np.zeros(3, np.int64)
-    for start in range(0, len(pictures), 1000):  # not all at once: as 64-bit numbers they would take a gigabyte
-        pixels = np.stack(pictures.paths[start:start + 1000]).reshape(-1, 3).astype(np.int64)
-        total, squares = total + pixels.sum(0), squares + (pixels ** 2).sum(0)
-    count = len(pictures) * SIZE * SIZE
-    mean = total / count
-    return tuple(mean.tolist()), tuple(np.sqrt(squares / count - mean ** 2).tolist())
+    chunks = (pictures.paths[start:start + 1000] for start in range(0, len(pictures), 1000))  # not one copy of them all
+    return mean_and_std(sum(histogram(Image.fromarray(np.concatenate(chunk))) for chunk in chunks))

@@ -80,20 +80,20 @@ class Scan:
     problems: tuple
 
 
-def read_folder(folder, class_index, on_bad_image="stop"):
+def read_folder(folder, class_index, on_bad_image="stop", skip_with="on_bad_image=skip"):
     """The `Pictures` below `folder`, one folder a class, after every one of them has been decoded once.
 
     What is not usable (damaged, not a picture, an empty class) stops with its names, or with on_bad_image="skip" is left out
-    and counted in the log.
+    and counted in the log. `skip_with` is how the user asks for that, for the message.
     """
     if on_bad_image not in CHOICES["on_bad_image"]:
         raise ValueError(f"on_bad_image={on_bad_image!r} is not known; expected one of {', '.join(CHOICES['on_bad_image'])}")
     scan = scan_folder(folder, class_index)
     if scan.problems:
         count = f"{len(scan.problems)} problem{'s' if len(scan.problems) > 1 else ''} in {folder}"
-        names = "; ".join(scan.problems[:NAMES_SHOWN]) + ("; ..." if len(scan.problems) > NAMES_SHOWN else "")
+        names = listed(scan.problems)
         if on_bad_image == "stop":
-            raise ValueError(f"{count}: {names} (mend them, or skip them with on_bad_image=skip)")
+            raise ValueError(f"{count}: {names} (mend them, or skip them with {skip_with})")
         log.warning("skipped %s: %s", count, names)
     if not scan.pictures.paths:
         raise ValueError(f"{folder} holds no picture that can be used")
@@ -107,10 +107,8 @@ def scan_folder(folder, class_index):
     a wrong list, and skipping would train something else than was asked for.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise ValueError(f"folder {folder} does not exist")
+    found = class_folders(folder)
     classes = check_class_index(class_index)
-    found = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not is_litter(entry.name))
     strangers = sorted(set(found) - set(classes))
     if strangers:
         raise ValueError(f"{folder} has class folders that are not in class_index: {', '.join(strangers[:NAMES_SHOWN])}")
@@ -132,6 +130,34 @@ def scan_folder(folder, class_index):
     return Scan(Pictures(tuple(map(str, paths)), tuple(labels), classes), tuple(problems))
 
 
+def class_folders(folder):
+    """The names of the class folders in `folder`, sorted. Raises ValueError if there is no such folder."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"folder {folder} does not exist")
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not is_litter(entry.name))
+
+
+def index_of_folders(*folders):
+    """A class_index of the class folders that any of `folders` has, in the order of their names.
+
+    For looking at pictures and for moving them, where a label is only a number: training is told its class_index. Raises
+    ValueError if a folder is missing, or if there are no class folders.
+    """
+    names = sorted({name for folder in folders for name in class_folders(folder)})
+    if not names:
+        raise ValueError(f"{folders[0]} has no class folders; expected one for each class, with its pictures")
+    return {name: index for index, name in enumerate(names)}
+
+
+def split_names(folder):
+    """Those of "train", "valid" and "test" that `folder` has, or () where it is not divided: where train/ has no folders."""
+    folder = Path(folder)
+    if not ((folder / "train").is_dir() and class_folders(folder / "train")):
+        return ()
+    return tuple(name for name in ("train", "valid", "test") if (folder / name).is_dir())
+
+
 def check_class_index(class_index):
     """The class names in the order of their indices. Raises ValueError unless the indices are 0 to n - 1, each once."""
     if not class_index:
@@ -146,6 +172,11 @@ def check_class_index(class_index):
 def is_litter(name):
     """Whether a file or folder of this name is no business of ours: hidden, or left by the operating system."""
     return name.startswith(".") or name in LITTER
+
+
+def listed(texts):
+    """The first NAMES_SHOWN of `texts` in one line."""
+    return "; ".join(texts[:NAMES_SHOWN]) + ("; ..." if len(texts) > NAMES_SHOWN else "")
 
 
 def _files(folder):
