@@ -1,0 +1,155 @@
+"""A folder of class folders, divided into train/ and test/: the same division wherever and whenever it is made."""
+
+import logging
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from mindclf import __version__
+from mindclf.config import DEFAULTS, RANGES
+from mindclf.dataset.folder import Pictures, index_of_folders, listed, read_folder, split_names
+from mindclf.files import command_line, new_folder, sha256, write_json
+
+log = logging.getLogger(__name__)
+
+MANIFEST = "split.json"
+DEFAULT_EVERY = 5
+
+
+@dataclass(frozen=True)
+class Division:
+    """What `split_folder` made: the pictures in train/ and test/, how many are hard links, and groups of equal files.
+
+    A group has the paths, below the source, of two or more pictures that are the same byte for byte.
+    """
+
+    train: Pictures
+    test: Pictures
+    linked: int
+    duplicates: tuple
+
+
+def split_folder(source, destination, every=None, fraction=None, seed=None, on_bad_image="stop"):
+    """The `Division` of `source`/<class>/<picture> into the new folder `destination`, with train/ and test/ as training reads it.
+
+    With `every`=5, the default, the 5th, 10th ... picture of each class, in the order of the names, goes to test/; with
+    `fraction` a part of each class, rounded, drawn by `seed` (1). Files that are the same byte for byte go to the same side: the
+    first of them is counted or drawn, in its class, and the others follow it. Pictures become hard links, or copies where the
+    disk has none, and are nowhere overwritten. split.json, written last, says what went where; the folder appears whole or not
+    at all.
+
+    Raises ValueError for a `destination` that is not empty or lies in `source`, for a class that would have no picture in train/
+    or in test/, and for what cannot be used in `source` (see `read_folder`).
+    """
+    source, destination = Path(source), Path(destination)
+    if fraction is None and every is None:
+        every = DEFAULT_EVERY
+    seed = _check_rule(every, fraction, seed)
+    _check_places(source, destination)
+    pictures = read_folder(source, index_of_folders(source), on_bad_image, skip_with="--on-bad-image skip")
+    names = [_name_below(path, source) for path in pictures.paths]
+    digests = [sha256(path) for path in pictures.paths]
+    in_test = divide(pictures, digests, every, fraction, seed)
+    duplicates = _equal_files(pictures, names, digests)
+
+    sides = {side: [index for index, chosen in enumerate(in_test) if chosen == (side == "test")] for side in ("train", "test")}
+    linked, files = 0, []
+    with new_folder(destination.resolve()) as unfinished:
+        for side, indices in sides.items():
+            for name in pictures.classes:
+                (unfinished / side / name).mkdir(parents=True)
+            for index in indices:
+                linked += _place(pictures.paths[index], unfinished / side / names[index])
+                files.append({"file": f"{side}/{names[index]}", "class": pictures.classes[pictures.labels[index]], "split": side,
+                              "sha256": digests[index]})
+        write_json(unfinished / MANIFEST, {
+            "mindclf": __version__, "command": command_line(), "source": source.as_posix(), "every": every, "fraction": fraction,
+            "seed": seed, "classes": list(pictures.classes), **{side: len(indices) for side, indices in sides.items()},
+            "duplicates": duplicates, "files": files})
+    train, test = (Pictures(tuple(str(destination / side / names[i]) for i in indices), pictures.take(indices).labels,
+                            pictures.classes) for side, indices in sides.items())
+    return Division(train, test, linked, duplicates)
+
+
+def divide(pictures, digests, every=None, fraction=None, seed=None):
+    """For each of `pictures`, whose files have the SHA-256 `digests`, whether it goes to test/; see `split_folder`.
+
+    Raises ValueError that names the class which would have no picture on one side.
+    """
+    first = {}
+    for digest, label in zip(digests, pictures.labels):
+        first.setdefault(digest, label)
+    distinct = Pictures(tuple(first), tuple(first.values()), pictures.classes)
+    if fraction is None:
+        of_class = [[digest for digest, label in first.items() if label == own] for own in range(len(pictures.classes))]
+        test = {digest for members in of_class for digest in members[every - 1::every]}
+    else:
+        test = set(distinct.hold_out(fraction, seed)[1].paths)
+    in_test = [digest in test for digest in digests]
+    for label, name in enumerate(pictures.classes):
+        sides = [chosen for chosen, own in zip(in_test, pictures.labels) if own == label]
+        if all(sides) or not any(sides):
+            rule = f"every={every}" if fraction is None else f"fraction={fraction}"
+            raise ValueError(f"class {name!r} has too few pictures to be split: of {len(sides)}, {distinct.labels.count(label)} "
+                             f"without copies of others, {sum(sides)} would go to test/ with {rule}; each side needs one")
+    return in_test
+
+
+def _check_rule(every, fraction, seed):
+    """The seed to draw by, None where nothing is drawn."""
+    if every is not None and fraction is not None:
+        raise ValueError(f"every={every} and fraction={fraction} exclude each other: give one")
+    if fraction is None:
+        if every < 2:
+            raise ValueError(f"every={every} must be at least 2: the pictures between go to train/")
+        if seed is not None:
+            raise ValueError(f"seed={seed} means nothing with every={every}: give a fraction, which is drawn")
+        return None
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction={fraction} must lie between 0 and 1, as in 0.2 for a fifth")
+    seed, (low, high) = DEFAULTS.seed if seed is None else seed, RANGES["seed"]
+    if not low <= seed <= high:
+        raise ValueError(f"seed={seed} must lie between {low} and {high}")
+    return seed
+
+
+def _check_places(source, destination):
+    if split_names(source):
+        raise ValueError(f"{source} is divided already: it has {', '.join(f'{name}/' for name in split_names(source))}")
+    if destination.exists() and not (destination.is_dir() and not any(destination.iterdir())):
+        raise ValueError(f"{destination} exists and is not an empty folder: nothing is overwritten, name another")
+    if destination.resolve().is_relative_to(source.resolve()):
+        raise ValueError(f"{destination} lies in {source}, where it would be taken for a class: name a folder outside")
+
+
+def _name_below(path, source):
+    name = Path(path).relative_to(source).as_posix()
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the name of {path!a} is no UTF-8 and cannot be written to {MANIFEST}: rename it") from None
+    return name
+
+
+def _equal_files(pictures, names, digests):
+    """Groups of names of files that are the same; of groups that reach over classes the log warns."""
+    groups = {}
+    for name, label, digest in zip(names, pictures.labels, digests):
+        groups.setdefault(digest, []).append((name, label))
+    groups = [group for group in groups.values() if len(group) > 1]
+    contradictions = [" = ".join(name for name, _ in group) for group in groups if len({label for _, label in group}) > 1]
+    if contradictions:
+        log.warning("the same picture is in more than one class, %d time%s: %s", len(contradictions),
+                    "s" if len(contradictions) > 1 else "", listed(contradictions))
+    return tuple(tuple(name for name, _ in group) for group in groups)
+
+
+def _place(path, target):
+    """Puts the file at `path` to `target`; whether as a hard link."""
+    try:
+        os.link(os.path.realpath(path), target)
+        return True
+    except OSError:  # another disk, one without hard links, or somebody else's file
+        shutil.copyfile(path, target)
+        return False

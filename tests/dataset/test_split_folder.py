@@ -1,0 +1,324 @@
+"""A folder divided into train/ and test/: every picture once, by a rule that can be repeated, and equal files on one side."""
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from mindclf.config import merge
+from mindclf.dataset import Pictures
+from mindclf.dataset.split_folder import divide, split_folder
+from mindclf.dataset.splits import read_splits
+
+
+def picture(number):
+    """The bytes of a small picture; another number, another picture."""
+    return b"P6 2 2 255\n" + number.to_bytes(4, "big") * 3
+
+
+def grow(root, classes):
+    """Writes `classes`, {class: {file name: number of the picture}}, below `root`."""
+    for name, files in classes.items():
+        (root / name).mkdir(parents=True)
+        for file, number in files.items():
+            (root / name / file).write_bytes(picture(number))
+    return root
+
+
+def ten(first):
+    """Ten different pictures, written in another order than that of their names."""
+    return {f"{(7 * index) % 10}.ppm": first + (7 * index) % 10 for index in range(10)}
+
+
+@pytest.fixture
+def pets(tmp_path):
+    return grow(tmp_path / "pets", {"dog": ten(0), "cat": ten(10)})
+
+
+def tree(folder):
+    """{path below `folder`: bytes} of all files in it."""
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in Path(folder).rglob("*") if file.is_file()}
+
+
+def manifest(folder):
+    return json.loads((folder / "split.json").read_text(encoding="utf-8"))
+
+
+def sides(folder):
+    """{class/name: split} by the files in `folder`."""
+    return {name.partition("/")[2]: name.partition("/")[0] for name in tree(folder) if name != "split.json"}
+
+
+def test_every_nth_by_name_goes_to_test(pets, tmp_path):
+    split_folder(pets, tmp_path / "new", every=3)
+    in_test = sorted(name for name, side in sides(tmp_path / "new").items() if side == "test")
+    assert in_test == ["cat/2.ppm", "cat/5.ppm", "cat/8.ppm", "dog/2.ppm", "dog/5.ppm", "dog/8.ppm"]
+
+
+def test_every_fifth_is_what_is_done_unasked(pets, tmp_path):
+    split_folder(pets, tmp_path / "new")
+    assert [name for name, side in sorted(sides(tmp_path / "new").items()) if side == "test"] == [
+        "cat/4.ppm", "cat/9.ppm", "dog/4.ppm", "dog/9.ppm"]
+
+
+def test_a_fraction_of_each_class_is_drawn_by_the_seed(pets, tmp_path):
+    drawn = []
+    for number, seed in enumerate((None, 1, 2, 3)):
+        made = split_folder(pets, tmp_path / str(number), fraction=0.3, seed=seed)
+        assert [made.test.labels.count(label) for label in (0, 1)] == [3, 3]
+        drawn.append(sides(tmp_path / str(number)))
+    assert drawn[0] == drawn[1] and drawn[1] != drawn[2] != drawn[3]
+
+
+def test_the_order_of_the_file_system_does_not_matter(pets, tmp_path, monkeypatch):
+    split_folder(pets, tmp_path / "one", fraction=0.3)
+    listing = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda folder: sorted(listing(folder), reverse=True))
+    split_folder(pets, tmp_path / "two", fraction=0.3)
+    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+
+
+NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/"), min_size=1, max_size=20).filter(
+    lambda name: not name.startswith(".") and name not in ("Thumbs.db", "desktop.ini"))
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.dictionaries(NAMES, st.dictionaries(NAMES, st.integers(0, 12), min_size=2, max_size=9), min_size=1, max_size=3),
+       st.one_of(st.integers(2, 4), st.floats(0.2, 0.8)))
+def test_every_picture_lands_once_under_its_name_with_its_bytes(classes, rule):
+    with tempfile.TemporaryDirectory() as folder:
+        source, new = grow(Path(folder) / "source", classes), Path(folder) / "new"
+        before = tree(source)
+        try:
+            made = split_folder(source, new, **({"every": rule} if isinstance(rule, int) else {"fraction": rule}))
+        except ValueError as error:
+            assert "has too few pictures to be split" in str(error) and not new.exists()
+            return
+        finally:
+            assert tree(source) == before
+        after = {name: content for name, content in tree(new).items() if name != "split.json"}
+        assert len(after) == len(before) == len(made.train) + len(made.test)
+        assert {name.partition("/")[2]: content for name, content in after.items()} == before
+        rows = manifest(new)["files"]
+        assert {row["file"]: row["sha256"] for row in rows} == {
+            name: hashlib.sha256(content).hexdigest() for name, content in after.items()}
+        assert all(row["file"].startswith(f"{row['split']}/{row['class']}/") for row in rows)
+        for split in (made.train, made.test):
+            assert [Path(path).parent.name for path in split.paths] == [split.classes[label] for label in split.labels]
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 30)), min_size=3, max_size=40), st.integers(2, 5),
+       st.floats(0.1, 0.9), st.booleans(), st.integers(0, 2**31 - 1))
+def test_equal_files_never_straddle_and_each_side_has_each_class(files, every, fraction, draws, seed):
+    labels, contents = zip(*sorted(files, key=lambda file: file[0]))
+    digests = [str(content) for content in contents]
+    pictures = Pictures(tuple(map(str, range(len(files)))), labels, ("a", "b", "c"))
+    rule = {"fraction": fraction, "seed": seed} if draws else {"every": every}
+    try:
+        in_test = divide(pictures, digests, **rule)
+    except ValueError:
+        return
+    assert in_test == divide(pictures, digests, **rule)
+    assert len(in_test) == len(files)
+    assert not set(zip(digests, in_test)) & {(digest, not side) for digest, side in zip(digests, in_test)}
+    assert set(zip(labels, in_test)) == {(label, side) for label in range(3) for side in (True, False)}
+
+
+def test_copies_follow_the_first_and_are_not_counted(tmp_path):
+    numbers = [0, 0, 1, 2, 1, 3]  # 0 0 1 2 1 3: of the four different ones the 2nd and the 4th, and what repeats them
+    source = grow(tmp_path / "source", {"cat": {f"{place}.ppm": number for place, number in enumerate(numbers)}})
+    made = split_folder(source, tmp_path / "new", every=2)
+    assert sides(tmp_path / "new") == {"cat/0.ppm": "train", "cat/1.ppm": "train", "cat/2.ppm": "test", "cat/3.ppm": "train",
+                                       "cat/4.ppm": "test", "cat/5.ppm": "test"}
+    assert made.duplicates == (("cat/0.ppm", "cat/1.ppm"), ("cat/2.ppm", "cat/4.ppm"))
+    assert manifest(tmp_path / "new")["duplicates"] == [list(group) for group in made.duplicates]
+
+
+def test_the_same_picture_in_two_classes_is_named(pets, tmp_path, caplog):
+    (pets / "dog" / "x y.ppm").write_bytes(picture(14))
+    with caplog.at_level(logging.WARNING):
+        split_folder(pets, tmp_path / "new")
+    assert caplog.messages == ["the same picture is in more than one class, 1 time: cat/4.ppm = dog/x y.ppm"]
+    assert sides(tmp_path / "new")["dog/x y.ppm"] == sides(tmp_path / "new")["cat/4.ppm"] == "test"
+
+
+def test_without_contradictions_nothing_is_logged(pets, tmp_path, caplog):
+    split_folder(pets, tmp_path / "new")
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(("count", "rule", "told"), [
+    (1, {"every": 2}, "of 1, 1 without copies of others, 0 would go to test/ with every=2"),
+    (4, {}, "of 4, 4 without copies of others, 0 would go to test/ with every=5"),
+    (2, {"fraction": 0.2}, "of 2, 2 without copies of others, 0 would go to test/ with fraction=0.2"),
+    (1, {"fraction": 0.9}, "of 1, 1 without copies of others, 0 would go to test/ with fraction=0.9")])
+def test_a_class_too_small_for_both_sides_is_named(pets, tmp_path, count, rule, told):
+    grow(pets, {"old mirror": {f"{number}.ppm": 100 + number for number in range(count)}})
+    with pytest.raises(ValueError) as raised:
+        split_folder(pets, tmp_path / "new", **rule)
+    assert str(raised.value) == f"class 'old mirror' has too few pictures to be split: {told}; each side needs one"
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_class_of_one_picture_many_times_is_too_small(pets, tmp_path):
+    grow(pets, {"copies": {f"{number}.ppm": 100 for number in range(10)}})
+    with pytest.raises(ValueError, match="'copies' has too few pictures to be split: of 10, 1 without copies of others"):
+        split_folder(pets, tmp_path / "new")
+
+
+def test_training_reads_what_was_split(pets, tmp_path):
+    split_folder(pets, tmp_path / "new")
+    config = {"dataset_path": str(tmp_path / "new"), "class_index": {"dog": 0, "cat": 1}, "valid_fraction": 0.25}
+    read = read_splits(merge(config, {}))
+    assert (len(read.train), len(read.valid), len(read.test)) == (12, 4, 4)
+
+
+def test_pictures_are_hard_links_and_else_copies(pets, tmp_path, monkeypatch):
+    assert split_folder(pets, tmp_path / "links").linked == 20
+    assert (tmp_path / "links" / "train" / "cat" / "0.ppm").samefile(pets / "cat" / "0.ppm")
+
+    def refuse(*_):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert split_folder(pets, tmp_path / "copies").linked == 0
+    assert not (tmp_path / "copies" / "train" / "cat" / "0.ppm").samefile(pets / "cat" / "0.ppm")
+    assert tree(tmp_path / "links") == tree(tmp_path / "copies")
+
+
+def test_a_link_to_a_picture_becomes_the_picture(pets, tmp_path):
+    elsewhere = tmp_path / "elsewhere.ppm"
+    elsewhere.write_bytes(picture(99))
+    (pets / "cat" / "a.ppm").symlink_to(elsewhere)
+    split_folder(pets, tmp_path / "new")
+    placed = tmp_path / "new" / "train" / "cat" / "a.ppm"
+    assert not placed.is_symlink() and placed.samefile(elsewhere)
+
+
+def test_the_manifest_says_how_it_was_made(pets, tmp_path):
+    split_folder(pets, tmp_path / "new", fraction=0.3, seed=4)
+    said = manifest(tmp_path / "new")
+    assert {name: said[name] for name in ("source", "every", "fraction", "seed", "classes", "train", "test", "duplicates")} == {
+        "source": pets.as_posix(), "every": None, "fraction": 0.3, "seed": 4, "classes": ["cat", "dog"], "train": 14, "test": 6,
+        "duplicates": []}
+    assert said["mindclf"] and said["command"]
+
+
+@pytest.mark.parametrize("content", ["a file", "a folder", "not a folder"])
+def test_nothing_is_overwritten(pets, tmp_path, content):
+    new = tmp_path / "new"
+    if content == "not a folder":
+        new.write_bytes(b"mine")
+    else:
+        new.mkdir()
+        (new / "mine").mkdir() if content == "a folder" else (new / "mine").touch()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ValueError, match="new exists and is not an empty folder: nothing is overwritten, name another"):
+        split_folder(pets, new)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_empty_folder_is_filled(pets, tmp_path):
+    (tmp_path / "new").mkdir()
+    split_folder(pets, tmp_path / "new")
+    assert len(sides(tmp_path / "new")) == 20
+
+
+@pytest.mark.parametrize("place", ["new", "cat/new"])
+def test_a_folder_in_the_source_is_refused(pets, place):
+    with pytest.raises(ValueError, match=r"new lies in .*pets, where it would be taken for a class: name a folder outside"):
+        split_folder(pets, pets / place)
+
+
+def test_what_is_divided_is_not_divided_again(pets, tmp_path):
+    split_folder(pets, tmp_path / "new")
+    with pytest.raises(ValueError, match="new is divided already: it has train/, test/"):
+        split_folder(tmp_path / "new", tmp_path / "again")
+
+
+@pytest.mark.parametrize(("rule", "told"), [
+    ({"every": 5, "fraction": 0.2}, "every=5 and fraction=0.2 exclude each other: give one"),
+    ({"every": 1}, "every=1 must be at least 2"),
+    ({"every": -5}, "every=-5 must be at least 2"),
+    ({"every": 5, "seed": 1}, "seed=1 means nothing with every=5"),
+    ({"seed": 1}, "seed=1 means nothing with every=5"),
+    ({"fraction": 0.0}, "fraction=0.0 must lie between 0 and 1"),
+    ({"fraction": 1.0}, "fraction=1.0 must lie between 0 and 1"),
+    ({"fraction": float("nan")}, "fraction=nan must lie between 0 and 1"),
+    ({"fraction": 0.2, "seed": -1}, "seed=-1 must lie between 0 and 2147483647"),
+    ({"on_bad_image": "ignore"}, "on_bad_image='ignore' is not known; expected one of stop, skip"),
+])
+def test_a_rule_that_is_none_is_refused(pets, tmp_path, rule, told):
+    with pytest.raises(ValueError) as raised:
+        split_folder(pets, tmp_path / "new", **rule)
+    assert str(raised.value).startswith(told)
+
+
+def test_folders_without_pictures_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="folder .*nowhere does not exist"):
+        split_folder(tmp_path / "nowhere", tmp_path / "new")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="empty has no class folders; expected one for each class, with its pictures"):
+        split_folder(tmp_path / "empty", tmp_path / "new")
+
+
+def test_what_is_no_picture_stops_or_is_left_out_and_named(pets, tmp_path, caplog):
+    (pets / "cat" / "notes.txt").write_text("text")
+    (pets / "cat" / ".DS_Store").write_text("litter")
+    (pets / "dog" / "Thumbs.db").write_text("litter")
+    with pytest.raises(ValueError, match=r"^1 problem in .*notes.txt is not a picture.* skip them with --on-bad-image skip\)$"):
+        split_folder(pets, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    made = split_folder(pets, tmp_path / "new", on_bad_image="skip")
+    assert len(made.train) + len(made.test) == len(sides(tmp_path / "new")) == 20
+    assert "skipped 1 problem" in caplog.text and "notes.txt" in caplog.text
+
+
+def test_a_name_that_json_cannot_hold_is_refused(pets, tmp_path):
+    file = os.path.join(os.fsencode(pets), b"cat", b"\xc4\xe3.ppm")  # GBK, as old archives have it
+    try:
+        with open(file, "wb") as opened:
+            opened.write(picture(99))
+    except OSError:
+        pytest.skip("this disk takes UTF-8 names only")
+    with pytest.raises(ValueError, match="is no UTF-8 and cannot be written to split.json: rename it"):
+        split_folder(pets, tmp_path / "new")
+
+
+def test_a_split_that_fails_leaves_nothing(pets, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("mindclf.dataset.split_folder.write_json", full)
+    with pytest.raises(OSError, match="No space left"):
+        split_folder(pets, tmp_path / "new")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["pets"]
+
+
+def test_a_split_that_is_killed_leaves_nothing_that_looks_finished(pets, tmp_path):
+    """Killed when all pictures are in their places and only the manifest is missing."""
+    code = ("import os, sys; from mindclf.dataset import split_folder as module; "
+            "module.write_json = lambda *_: os.kill(os.getpid(), 9); module.split_folder(*sys.argv[1:])")
+    killed = subprocess.run([sys.executable, "-c", code, str(pets), str(tmp_path / "new")], timeout=120,
+                            cwd=Path(__file__).resolve().parents[2])
+    assert killed.returncode == -9 and not (tmp_path / "new").exists()
+    assert all(entry.name.startswith(".") for entry in tmp_path.iterdir() if entry != pets)
+    split_folder(pets, tmp_path / "new")
+    assert len(sides(tmp_path / "new")) == 20
+
+
+def test_the_pictures_of_these_tests_are_pictures(tmp_path):
+    (tmp_path / "a").write_bytes(picture(5))
+    with Image.open(tmp_path / "a") as image:
+        assert image.size == (2, 2)
