@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import sys
 import unicodedata
 from dataclasses import asdict
@@ -82,6 +83,18 @@ def _parser(is_recipe):
                               "not tell: image_height, image_width, mean, std, net_options.x, class_index")
         sub.add_argument("--net", default="", help="one of those that `mindclf nets` lists; not needed for .npz")
         sub.set_defaults(destination=None)
+        sub = add("split", _split, "divide a folder of class folders into train/ and test/, by a rule that can be repeated")
+        sub.add_argument("source", metavar="SRC", help="folder with <class>/<picture>; it is only read")
+        sub.add_argument("destination", metavar="DST", help="new folder for train/<class>/, test/<class>/ and "
+                         "split.json, which says what went where; pictures become hard links where the disk has them")
+        sub.add_argument("--every", type=int, metavar="N", help="every Nth picture of a class, by name, goes to test/ (5)")
+        sub.add_argument("--fraction", type=float, metavar="PART", help="or this part of each class, drawn")
+        sub.add_argument("--seed", type=int, metavar="N", help="what --fraction draws by (1)")
+        sub.add_argument("--on-bad-image", default="stop", metavar="WORD",
+                         help="stop (default) with the names of unusable files, or skip and count them")
+        sub = add("stats", _stats, "say what is in a folder of pictures: classes, sizes, kinds, mean and deviation of the pixels")
+        sub.add_argument("folder", metavar="DIR", help="has a folder for each class, or train/ and test/ with such folders")
+        sub.add_argument("--json", action="store_true", help="one JSON object")
         sub = add("doctor", _doctor, "say what mindclf runs on here: versions, device, kernels, memory, data")
         sub.add_argument("--json", action="store_true", help="one JSON object")
         add("nets", _nets, "list the nets, with their trainable parameters for 1000 classes")
@@ -116,7 +129,7 @@ def _train(arguments, config, is_recipe):
 
     fitted = fit(config)
     figures = fitted.report.metrics()
-    python = os.path.relpath(sys.executable) if Path(sys.executable).is_relative_to(Path.cwd()) else sys.executable
+    python = _this_python()
     print(f"\ndata        {fitted.data_origin}\n"
           f"started at  {fitted.weights_origin}\n"
           f"accuracy    {figures['top1']:.2%} of {figures['images']} test pictures (top-5 {figures['top5']:.2%})\n"
@@ -199,6 +212,58 @@ def _convert(arguments, config, is_recipe):
 
     given = {text.partition("=")[0].partition(".")[0] for text in arguments.fields}
     print(convert(arguments.source, arguments.destination, arguments.net, **{name: config[name] for name in given}))
+    return 0
+
+
+def _split(arguments, config, is_recipe):
+    from mindclf.dataset.split_folder import MANIFEST, split_folder
+
+    made = split_folder(arguments.source, arguments.destination, arguments.every, arguments.fraction, arguments.seed,
+                        arguments.on_bad_image)
+    count, classes = len(made.train) + len(made.test), made.train.classes
+    _print_counts(classes, {"train": [made.train.labels.count(label) for label in range(len(classes))],
+                            "test": [made.test.labels.count(label) for label in range(len(classes))]})
+    copies = sum(len(group) - 1 for group in made.duplicates)
+    links = {count: "hard links: a picture that is changed in one place changes in both", 0: "copies"}
+    fields = (f"dataset_path={arguments.destination}", f"class_index={ {name: index for index, name in enumerate(classes)} }")
+    print()
+    _print_table([
+        ("pictures", links.get(made.linked, f"{made.linked:,} hard links, {count - made.linked:,} copies")),
+        ("duplicates", f"{copies:,}, each on the same side as the picture that it repeats" if copies else "none"),
+        ("manifest", (Path(arguments.destination) / MANIFEST).as_posix()),
+        ("train on it", f"{_this_python()} -m mindclf train {' '.join(map(_quoted, fields))}")])
+    return 0
+
+
+def _stats(arguments, config, is_recipe):
+    from mindclf.dataset.folder import NAMES_SHOWN
+    from mindclf.dataset.statistics import folder_statistics
+
+    found = folder_statistics(arguments.folder)
+    if arguments.json:
+        print(json.dumps({"folder": arguments.folder, **found.as_dict()}, ensure_ascii=False))
+        return 0
+    whole = found.pixels_of == "all"
+    _print_counts(list(found.counts[found.pixels_of]),
+                  {"pictures" if whole else split: list(counts.values()) for split, counts in found.counts.items()})
+    print()
+    _print_table([("pixels", "smallest", "median", "largest"),
+                  *((side, *(f"{number:,g}" for number in numbers))
+                    for side, numbers in (("width", found.widths), ("height", found.heights)))], right=(1, 2, 3))
+    print()
+    problems = [problem if whole else f"{split}: {problem}" for split, lines in found.problems.items() for problem in lines]
+    of = "all pictures" if whole else f"the pictures in {found.pixels_of}/"
+    _print_table([
+        ("formats", _tally(found.formats)),
+        ("modes", _tally(found.modes)),
+        ("kinds", f"{found.grey:,} grey, {found.transparent:,} with transparency, {found.turned:,} turned upright as EXIF says"),
+        ("mean", f"({', '.join(f'{value:.2f}' for value in found.mean)}) RGB, 0 to 255, over all pixels of {of}"),
+        ("std", f"({', '.join(f'{value:.2f}' for value in found.std)})"),
+        ("problems", f"{len(problems):,}" if problems else "none")])
+    for problem in problems[:NAMES_SHOWN]:
+        print(f"  {problem}")
+    if len(problems) > NAMES_SHOWN:
+        print(f"  and {len(problems) - NAMES_SHOWN:,} more: --json names them all")
     return 0
 
 
@@ -290,6 +355,28 @@ def _show(name, guesses, as_json):
     print(name)
     _print_table([("  " + guess.name, guess.chinese, " ".join(filter(None, (guess.category, guess.category_chinese))),
                    f"{guess.probability:.1%}") for guess in guesses])
+
+
+def _this_python():
+    """What to type for the Python that runs this."""
+    return os.path.relpath(sys.executable) if Path(sys.executable).is_relative_to(Path.cwd()) else sys.executable
+
+
+def _quoted(text):
+    """`text` as a shell takes it for one word, in the quotes that leave Python's own readable."""
+    return shlex.quote(text) if set(text) & set('"$`\\!') or "'" not in text else f'"{text}"'
+
+
+def _print_counts(classes, columns):
+    """Prints a row a class and their total; `columns` is {title: counts in the order of `classes`}."""
+    rows = [("class", *columns)]
+    rows += [(name, *(f"{count:,}" for count in counts)) for name, *counts in zip(classes, *columns.values())]
+    rows.append((f"{len(classes)} classes", *(f"{sum(counts):,}" for counts in columns.values())))
+    _print_table(rows, right=range(1, len(columns) + 1))
+
+
+def _tally(counts):
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
 
 
 def _print_table(rows, right=()):

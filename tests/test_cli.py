@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -96,6 +98,44 @@ def test_eval_measures_a_checkpoint(fitted, colour_folder, tmp_path):
                                                                           "predictions.png"}
 
 
+def test_a_folder_is_split_and_what_is_printed_trains_on_it(colour_folder, tmp_path):
+    source = shutil.copytree(colour_folder / "train", tmp_path / "my pictures")
+    shutil.copy(source / "red" / "0.png", source / "red" / "copy.png")
+    shutil.copy(source / "red" / "0.png", source / "blue" / "it's red.png")
+    result = run("split", source, tmp_path / "new set", "--fraction", "0.3", "--seed", "4")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == "the same picture is in more than one class, 1 time: blue/it's red.png = red/0.png = red/copy.png\n"
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["class", "train", "test"] and lines[4].split()[:2] == ["3", "classes"]
+    assert sum(map(int, lines[4].split()[2:])) == 32
+    assert "duplicates   2, each on the same side as the picture that it repeats" in lines
+    manifest = json.loads((tmp_path / "new set" / "split.json").read_text(encoding="utf-8"))
+    assert manifest["command"] == f"python -m mindclf split '{source}' '{tmp_path / 'new set'}' --fraction 0.3 --seed 4"
+    words = shlex.split(lines[-1].removeprefix("train on it"))
+    assert words[1:] == ["-m", "mindclf", "train", f"dataset_path={tmp_path / 'new set'}",
+                         "class_index={'blue': 0, 'green': 1, 'red': 2}"]
+    result = run(*words[3:], "image_height=32", "image_width=32", "epochs=1", "batch_size=6", "net_options.last_channel=32",
+                 f"output={tmp_path / 'run'}", "net_options.inverted_residual_setting=[[1, 8, 1, 2]]")
+    assert result.returncode == 0, result.stderr
+
+
+def test_stats_say_what_is_in_a_folder(colour_folder, tmp_path):
+    folder = shutil.copytree(colour_folder, tmp_path / "pictures")
+    (folder / "train" / "red" / "bad.jpg").write_text("text")
+    result = run("stats", folder)
+    assert result.returncode == 0, result.stderr
+    rows = [line.split() for line in result.stdout.splitlines()]
+    for row in (["class", "train", "test"], ["red", "10", "3"], ["3", "classes", "30", "9"], ["width", "40", "40", "40"],
+                ["formats", "PNG", "39"], ["modes", "RGB", "39"], ["problems", "1"]):
+        assert row in rows
+    assert f"train: {folder}/train/red/bad.jpg is not a picture" in result.stdout
+    measured = json.loads(run("stats", folder, "--json").stdout)
+    assert measured["counts"]["train"] == {"blue": 10, "green": 10, "red": 10} and len(measured["problems"]["train"]) == 1
+    pixels = np.concatenate([np.asarray(Image.open(file)).reshape(-1, 3) for file in (folder / "train").rglob("*.png")])
+    np.testing.assert_allclose(measured["mean"], pixels.mean(0))
+    np.testing.assert_allclose(measured["std"], pixels.std(0))
+
+
 def test_a_checkpoint_of_cifar10_is_trained_measured_and_used(few_of_cifar10, tmp_path, capsys, cifar10_folder):
     """In this process, so that few pictures are read; the net is tiny and its pictures noise, so only the ways count."""
     assert main(["train"], config=few_of_cifar10) == 0
@@ -178,6 +218,13 @@ def test_training_from_the_command_line(colour_folder, tmp_path, photo):
     (["predict", "{url}/missing"], "/missing cannot be read: Not Found"),
     (["predict", "http://127.0.0.1:9/x.jpg"], "http://127.0.0.1:9/x.jpg cannot be read: [Errno "),
     (["export", "--format", "tflite"], "format 'tflite' is not known"),
+    (["split", "{colours}/train", "{colours}"], "exists and is not an empty folder: nothing is overwritten, name another"),
+    (["split", "{colours}/train", "new", "--fraction", "2"], "fraction=2.0 must lie between 0 and 1, as in 0.2 for a fifth"),
+    (["split", "{colours}/train", "new", "--every", "11"], "class 'blue' has too few pictures to be split: of 10, 10 without "),
+    (["split", "{bad}/train", "{bad}-new"], "(mend them, or skip them with --on-bad-image skip)"),
+    (["split", "nowhere", "new"], "folder nowhere does not exist"),
+    (["stats", "nowhere"], "folder nowhere does not exist"),
+    (["stats", "{bad}"], "{bad}/train holds no picture that can be used: class 'dog' is empty; {bad}/train/cat/broken.jpg is "),
     (["convert", "nowhere.npz", "{bad}/x.ckpt"], "nowhere.npz cannot be read as an .npz archive"),
 ])
 def test_a_users_mistake_is_one_line_and_status_2(arguments, message, colour_folder, cifar10_folder, fitted, photo, bad_things,
