@@ -220,7 +220,7 @@ def test_training_from_the_command_line(colour_folder, tmp_path, photo):
     (["export", "--format", "tflite"], "format 'tflite' is not known"),
     (["split", "{colours}/train", "{colours}"], "exists and is not an empty folder: nothing is overwritten, name another"),
     (["split", "{colours}/train", "new", "--fraction", "2"], "fraction=2.0 must lie between 0 and 1, as in 0.2 for a fifth"),
-    (["split", "{colours}/train", "new", "--every", "11"], "class 'blue' has too few pictures to be split: of 10, 10 without "),
+    (["split", "{colours}/train", "new", "--every", "11"], "class 'blue' has too few pictures for both sides: with every=11, "),
     (["split", "{bad}/train", "{bad}-new"], "(mend them, or skip them with --on-bad-image skip)"),
     (["split", "nowhere", "new"], "folder nowhere does not exist"),
     (["stats", "nowhere"], "folder nowhere does not exist"),

@@ -50,8 +50,8 @@ def split_folder(source, destination, every=None, fraction=None, seed=None, on_b
     pictures = read_folder(source, index_of_folders(source), on_bad_image, skip_with="--on-bad-image skip")
     names = [_name_below(path, source) for path in pictures.paths]
     digests = [sha256(path) for path in pictures.paths]
-    in_test = divide(pictures, digests, every, fraction, seed)
     duplicates = _equal_files(pictures, names, digests)
+    in_test = divide(pictures, digests, every, fraction, seed)
 
     sides = {side: [index for index, chosen in enumerate(in_test) if chosen == (side == "test")] for side in ("train", "test")}
     linked, files = 0, []
@@ -91,8 +91,10 @@ def divide(pictures, digests, every=None, fraction=None, seed=None):
         sides = [chosen for chosen, own in zip(in_test, pictures.labels) if own == label]
         if all(sides) or not any(sides):
             rule = f"every={every}" if fraction is None else f"fraction={fraction}"
-            raise ValueError(f"class {name!r} has too few pictures to be split: of {len(sides)}, {distinct.labels.count(label)} "
-                             f"without copies of others, {sum(sides)} would go to test/ with {rule}; each side needs one")
+            copies = len(sides) - distinct.labels.count(label)
+            hint = f", where {copies} only follow one that they repeat" if copies else ""
+            raise ValueError(f"class {name!r} has too few pictures for both sides: with {rule}, {len(sides) - sum(sides)} would "
+                             f"go to train/ and {sum(sides)} to test/{hint}")
     return in_test
 
 

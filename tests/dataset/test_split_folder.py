@@ -102,7 +102,7 @@ def test_every_picture_lands_once_under_its_name_with_its_bytes(classes, rule):
         try:
             made = split_folder(source, new, **({"every": rule} if isinstance(rule, int) else {"fraction": rule}))
         except ValueError as error:
-            assert "has too few pictures to be split" in str(error) and not new.exists()
+            assert "has too few pictures for both sides" in str(error) and not new.exists()
             return
         finally:
             assert tree(source) == before
@@ -118,7 +118,7 @@ def test_every_picture_lands_once_under_its_name_with_its_bytes(classes, rule):
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 30)), min_size=3, max_size=40), st.integers(2, 5),
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 40)), min_size=15, max_size=60), st.integers(2, 5),
        st.floats(0.1, 0.9), st.booleans(), st.integers(0, 2**31 - 1))
 def test_equal_files_never_straddle_and_each_side_has_each_class(files, every, fraction, draws, seed):
     labels, contents = zip(*sorted(files, key=lambda file: file[0]))
@@ -159,21 +159,27 @@ def test_without_contradictions_nothing_is_logged(pets, tmp_path, caplog):
 
 
 @pytest.mark.parametrize(("count", "rule", "told"), [
-    (1, {"every": 2}, "of 1, 1 without copies of others, 0 would go to test/ with every=2"),
-    (4, {}, "of 4, 4 without copies of others, 0 would go to test/ with every=5"),
-    (2, {"fraction": 0.2}, "of 2, 2 without copies of others, 0 would go to test/ with fraction=0.2"),
-    (1, {"fraction": 0.9}, "of 1, 1 without copies of others, 0 would go to test/ with fraction=0.9")])
+    (1, {"every": 2}, "with every=2, 1 would go to train/ and 0 to test/"),
+    (4, {}, "with every=5, 4 would go to train/ and 0 to test/"),
+    (2, {"fraction": 0.2}, "with fraction=0.2, 2 would go to train/ and 0 to test/"),
+    (1, {"fraction": 0.9}, "with fraction=0.9, 1 would go to train/ and 0 to test/")])
 def test_a_class_too_small_for_both_sides_is_named(pets, tmp_path, count, rule, told):
     grow(pets, {"old mirror": {f"{number}.ppm": 100 + number for number in range(count)}})
     with pytest.raises(ValueError) as raised:
         split_folder(pets, tmp_path / "new", **rule)
-    assert str(raised.value) == f"class 'old mirror' has too few pictures to be split: {told}; each side needs one"
+    assert str(raised.value) == f"class 'old mirror' has too few pictures for both sides: {told}"
     assert not (tmp_path / "new").exists()
 
 
 def test_a_class_of_one_picture_many_times_is_too_small(pets, tmp_path):
     grow(pets, {"copies": {f"{number}.ppm": 100 for number in range(10)}})
-    with pytest.raises(ValueError, match="'copies' has too few pictures to be split: of 10, 1 without copies of others"):
+    with pytest.raises(ValueError, match="10 would go to train/ and 0 to test/, where 9 only follow one that they repeat$"):
+        split_folder(pets, tmp_path / "new")
+
+
+def test_a_class_of_copies_of_a_test_picture_has_none_to_train_on(pets, tmp_path):
+    grow(pets, {"pup": {f"{number}.ppm": 4 for number in range(3)}})
+    with pytest.raises(ValueError, match="class 'pup' has .* 0 would go to train/ and 3 to test/, where 3 only follow"):
         split_folder(pets, tmp_path / "new")
 
 
