@@ -28,8 +28,12 @@ DEFAULTS = EasyDict(
     cutout=0,                          # "padded_crop": side of a square of the mean colour, in pixels; 0 is none
     scale=(0.08, 1.0),                 # part of the area that a training crop may have
     ratio=(0.75, 1.333),               # width over height that a training crop may have
-    flip_prob=0.5,                     # of a mirror image
-    color_adjust=0.4,                  # largest change of brightness, contrast and saturation
+    flip_prob=0.5,                     # of a mirror image, left for right
+    vertical_flip_prob=0.0,            # of a mirror image, top for bottom
+    rotation=0.0,                      # largest turn to either side, in degrees; corners that it bares get the mean colour
+    color_adjust=0.4,                  # largest change of brightness, contrast and saturation, as a part of each
+    hue_adjust=0.0,                    # largest change of hue, as a part of the colour wheel: 0.5 is any hue
+    grey_prob=0.0,                     # of losing all colour
     # Net
     net="mobilenet_v2",
     net_options={},                    # further arguments of the net, such as {'width_mult': 0.5}
@@ -70,6 +74,7 @@ RAW_SIZE = {"cifar10": (32, 32)}  # of data sets whose pictures are pixels of on
 PHASE_FIELDS = ("layers", "epochs", "batch_size", "optimizer", "schedule", "lr_max", "lr_end", "warmup_epochs", "plateau_figure",
                 "plateau_factor", "plateau_patience", "momentum", "nesterov", "weight_decay", "label_smoothing", "mixup_alpha",
                 "ema_decay", "cached_views")
+VARIATION_FIELDS = ("rotation", "flip_prob", "vertical_flip_prob", "color_adjust", "hue_adjust", "grey_prob")  # of any `augment`
 LEAST_EMA_DECAY = 0.9
 CHOICES = {
     "dataset": ("", *CLASS_INDEX),
@@ -83,7 +88,8 @@ CHOICES = {
 }
 RANGES = {  # field: (smallest, largest) value
     "valid_fraction": (0, 0.9), "image_height": (32, 4096), "image_width": (32, 4096), "flip_prob": (0, 1),
-    "color_adjust": (0, 1), "crop_share": (0.1, 1), "crop_padding": (0, 4096), "cutout": (0, 4096), "epochs": (1, 100_000),
+    "vertical_flip_prob": (0, 1), "rotation": (0, 180), "color_adjust": (0, 1), "hue_adjust": (0, 0.5), "grey_prob": (0, 1),
+    "crop_share": (0.1, 1), "crop_padding": (0, 4096), "cutout": (0, 4096), "epochs": (1, 100_000),
     "batch_size": (1, 65_536), "eval_batch_size": (1, 65_536), "lr_max": (0, 1e3),
     "lr_end": (0, 1e3), "warmup_epochs": (0, 100_000), "momentum": (0, 1), "weight_decay": (0, 1e3), "label_smoothing": (0, 0.99),
     "plateau_factor": (0.01, 0.99), "plateau_patience": (0, 100_000), "mixup_alpha": (0, 100), "ema_decay": (0, 0.99999),

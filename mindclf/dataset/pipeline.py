@@ -4,7 +4,7 @@ import os
 from functools import partial
 from pathlib import Path
 
-from mindclf.config import DEFAULTS, pixel_statistics
+from mindclf.config import DEFAULTS, VARIATION_FIELDS, pixel_statistics
 from mindclf.dataset.folder import read_folder
 from mindclf.dataset.pictures import small_picture
 from mindclf.dataset.transforms import eval_transforms, padded_crop_transforms, train_transforms
@@ -58,11 +58,11 @@ def _pipeline(pictures, operations, batch_size, shuffle, drop_remainder):
 
 
 def _train_operations(pictures, config):
+    variations = {field: config[field] for field in VARIATION_FIELDS}
     if config["augment"] == "padded_crop":
-        return padded_crop_transforms(*_size_and_statistics(config), config["crop_padding"], config["flip_prob"],
-                                      config["color_adjust"], config["cutout"], pictures.raw_size)
-    return train_transforms(*_size_and_statistics(config), config["scale"], config["ratio"], config["flip_prob"],
-                            config["color_adjust"], pictures.raw_size)
+        return padded_crop_transforms(*_size_and_statistics(config), config["crop_padding"], config["cutout"], pictures.raw_size,
+                                      **variations)
+    return train_transforms(*_size_and_statistics(config), config["scale"], config["ratio"], pictures.raw_size, **variations)
 
 
 def _size_and_statistics(config):

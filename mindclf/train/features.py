@@ -9,6 +9,7 @@ import numpy as np
 from mindspore import dataset as ds
 from mindspore import nn
 
+from mindclf.config import VARIATION_FIELDS
 from mindclf.dataset import augmented_pipeline, eval_pipeline
 from mindclf.device import data_seed
 from mindclf.evaluate import predict_logits
@@ -73,6 +74,6 @@ def _identity(backbone, pictures, config):
     for identity, label in zip(pictures.identities(), pictures.labels):
         digest.update(f"{identity} {label}\n".encode())
     fields = ("image_height", "image_width", "mean", "std", "crop_share", "augment", "crop_padding", "cutout", "scale", "ratio",
-              "flip_prob", "color_adjust", "net", "net_options")
+              *VARIATION_FIELDS, "net", "net_options")
     digest.update(repr([config[field] for field in fields]).encode())
     return digest.hexdigest()[:16]

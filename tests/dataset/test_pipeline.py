@@ -13,6 +13,7 @@ CLASS_INDEX = {"red": 2, "green": 0, "blue": 1}  # of colour_folder: 10 pictures
 MEAN = np.array([0.485, 0.456, 0.406]) * 255     # of ImageNet, RGB
 STD = np.array([0.229, 0.224, 0.225]) * 255
 UNCHANGED = dict(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip_prob=0.0, color_adjust=0.0, mean=(0, 0, 0), std=(1, 1, 1))
+AUGMENTS = ({"augment": "resized_crop"}, {"augment": "padded_crop", "crop_padding": 0})  # with UNCHANGED: of all the picture
 
 
 def small(**fields):
@@ -95,19 +96,93 @@ def one_picture(colour_folder, **fields):
     return images
 
 
-@pytest.mark.parametrize(("field", "value"), [("scale", (0.1, 0.9)), ("flip_prob", 0.5), ("color_adjust", 0.4)])
+@pytest.mark.parametrize(("field", "value"), [
+    ("scale", (0.1, 0.9)), ("flip_prob", 0.5), ("vertical_flip_prob", 0.5), ("rotation", 20), ("color_adjust", 0.4),
+    ("hue_adjust", 0.2), ("grey_prob", 0.5)])
 def test_training_augments(colour_folder, seeded, field, value):
     same = one_picture(colour_folder, **UNCHANGED)
     assert (same == same[:1]).all()
-    views = one_picture(colour_folder, **{**UNCHANGED, field: value})
-    assert len(np.unique(views.reshape(6, -1), axis=0)) > 1
+    varied = one_picture(colour_folder, **{**UNCHANGED, field: value})
+    assert len(np.unique(varied.reshape(6, -1), axis=0)) > 1
 
 
-def test_a_mirror_image_is_mirrored_left_to_right(colour_folder):
-    straight = one_picture(colour_folder, **UNCHANGED)
-    mirrored = one_picture(colour_folder, **{**UNCHANGED, "flip_prob": 1.0})
-    assert np.array_equal(mirrored, straight[..., ::-1])
+@pytest.fixture(scope="module")
+def wedge(tmp_path_factory):
+    """One picture 64 times, of the net's size: dark red with a bright blue bar from the centre straight up."""
+    pixels = np.full((32, 32, 3), (90, 20, 30), np.uint8)
+    pixels[:16, 14:18] = (10, 20, 250)
+    path = tmp_path_factory.mktemp("wedge") / "0.png"
+    Image.fromarray(pixels).save(path)
+    return Pictures((str(path),) * 64, (0,) * 64, ("a",))
+
+
+def views(pictures, augment, **fields):
+    """Training views of `pictures` in their order, as pixels (N, H, W, 3), with nothing changed but `fields`."""
+    images, _ = joined(augmented_pipeline(pictures, small(**{**UNCHANGED, **augment, **fields})))
+    return images.transpose(0, 2, 3, 1)
+
+
+def bar_angles(pixels):
+    """Degrees by which the bar of `wedge` is turned to the left in each of `pixels`."""
+    rows, columns = np.indices((32, 32)) - 15.5
+    weights = np.clip(pixels[..., 2] - pixels[..., 0], 0, None)  # of blue
+    return np.degrees(np.arctan2(-(weights * columns).sum((1, 2)), -(weights * rows).sum((1, 2))))
+
+
+@pytest.mark.parametrize("augment", AUGMENTS)
+def test_a_mirror_image_is_mirrored_left_to_right(colour_folder, augment):
+    picture = Pictures((str(colour_folder / "train" / "red" / "0.png"),), (0,), ("red",))
+    straight, mirrored = (views(picture, augment, flip_prob=prob) for prob in (0.0, 1.0))
+    assert np.array_equal(mirrored, straight[:, :, ::-1])
     assert not np.array_equal(mirrored, straight)
+
+
+@pytest.mark.parametrize("augment", AUGMENTS)
+def test_a_vertical_flip_turns_the_top_down(wedge, augment):
+    straight, flipped = (views(wedge.take([0]), augment, vertical_flip_prob=prob) for prob in (0.0, 1.0))
+    assert np.array_equal(flipped, straight[:, ::-1])
+    assert not np.array_equal(flipped, straight)
+
+
+@pytest.mark.parametrize("augment", AUGMENTS)
+def test_a_rotation_is_by_up_to_so_many_degrees_to_either_side(wedge, seeded, augment):
+    angles = bar_angles(views(wedge, augment, rotation=30))
+    assert -32 < angles.min() < -20 and 20 < angles.max() < 32
+    assert len(set(angles.round(3))) > 30
+    assert abs(bar_angles(views(wedge.take([0]), augment))) < 0.1
+
+
+@pytest.mark.parametrize("augment", AUGMENTS)
+def test_corners_that_a_rotation_bares_have_the_mean_colour(wedge, seeded, augment):
+    corners = views(wedge, augment, rotation=45, mean=(100, 150, 200))[:, 0, 0]  # after normalisation: the mean is 0
+    bare = (abs(corners - (90 - 100, 20 - 150, 30 - 200)) > 1).any(1)
+    assert bare.sum() > 30
+    assert abs(corners).max(1)[bare].min() == 0
+
+
+@pytest.mark.parametrize("augment", AUGMENTS)
+def test_grey_pictures_have_equal_channels_and_come_as_often_as_said(wedge, seeded, augment):
+    pixels = views(wedge, augment, grey_prob=0.25)
+    grey = (pixels == pixels[..., :1]).all((1, 2, 3))
+    assert 6 <= grey.sum() <= 28  # 16 expected; all but 1 in 1,000 draws of 64
+    luma = np.array([90, 20, 30]) @ [0.299, 0.587, 0.114]  # ITU-R BT.601
+    assert abs(pixels[grey][:, 31, 31, 0] - luma).max() < 1
+    assert np.array_equal(pixels[~grey], np.broadcast_to(views(wedge.take([0]), augment), pixels[~grey].shape))
+
+
+@pytest.mark.parametrize("augment", AUGMENTS)
+def test_hue_changes_alone(wedge, seeded, augment):
+    colours = views(wedge, augment, hue_adjust=0.5)[:, 31, 31]
+    assert len(np.unique(colours, axis=0)) > 30
+    assert {int(channel) for channel in colours.argmax(1)} == {0, 1, 2}
+    assert abs(colours.max(1) - 90).max() <= 2 and abs(colours.min(1) - 20).max() <= 2  # value and saturation stay
+
+
+def test_evaluation_varies_nothing(wedge):
+    everything = dict(rotation=90, flip_prob=1.0, vertical_flip_prob=1.0, color_adjust=1.0, hue_adjust=0.5, grey_prob=1.0)
+    plain, asked = (next(joined(eval_pipeline(wedge, small(**{**UNCHANGED, **fields})))) for fields in ({}, everything))
+    assert np.array_equal(plain, asked)
+    assert not (plain == plain[:, :1]).all()
 
 
 def test_augmented_pipeline_keeps_order_and_counts_every_picture(greys, seeded):
@@ -122,9 +197,11 @@ def test_augmented_pipeline_augments(greys, seeded):
 
 
 def test_the_seed_decides_everything(colour_folder):
+    config = small(batch_size=8, rotation=20, vertical_flip_prob=0.5, hue_adjust=0.1, grey_prob=0.5)
+
     def run(seed):
         set_seeds(seed)
-        return [array for batch in batches(create_dataset(colour_folder, small(batch_size=8))) for array in batch]
+        return [array for batch in batches(create_dataset(colour_folder, config)) for array in batch]
 
     first, again, other = run(1), run(1), run(2)
     assert all(map(np.array_equal, first, again))
