@@ -8,12 +8,13 @@ import re
 import shlex
 import sys
 import unicodedata
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from mindclf import __version__
 from mindclf.config import DEFAULTS, merge
 from mindclf.files import first_line
+from mindclf.labels import class_names, number_classes
 
 USER_ERROR = 2
 PREDICT_CHUNK = 64         # pictures read at a time, or fewer:
@@ -154,8 +155,8 @@ def _evaluate(arguments, config, is_recipe):
     use_device(config.device_target)
     net, card = load_net(*_checkpoint_and_card(arguments, config, is_recipe))
     folder, origin = find_folder(config)
-    config.class_index = {name: index for index, name in enumerate(card["classes"])}
-    pictures = read_pictures(folder, "test", config)
+    config.class_index = number_classes(card.get("class_folders") or card["classes"])
+    pictures = replace(read_pictures(folder, "test", config), classes=tuple(card["classes"]))
     logits, labels = predict_logits(net, eval_pipeline(pictures, {**card, "eval_batch_size": config.eval_batch_size}))
     result = report(logits, labels, len(card["classes"]))
     if arguments.report:
@@ -341,10 +342,11 @@ def _checkpoint_and_card(arguments, config, is_recipe):
         raise ValueError(f"{path} has no card, and the recipe leaves open which pixel statistics it was trained with: set mean "
                          f"and std in the recipe's config")
     mean, std = pixel_statistics(config)
+    folders = check_class_index(config.class_index)
     return path, {
-        "net": config.net, "net_options": config.net_options, "classes": check_class_index(config.class_index),
-        "image_height": config.image_height, "image_width": config.image_width, "mean": mean, "std": std,
-        "crop_share": config.crop_share, "raw_size": RAW_SIZE.get(config.dataset, ()),
+        "net": config.net, "net_options": config.net_options, "classes": class_names(config.dataset, folders),
+        "class_folders": folders, "image_height": config.image_height, "image_width": config.image_width,
+        "mean": mean, "std": std, "crop_share": config.crop_share, "raw_size": RAW_SIZE.get(config.dataset, ()),
     }
 
 

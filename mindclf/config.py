@@ -6,18 +6,18 @@ import difflib
 
 from easydict import EasyDict
 
-from mindclf.labels import CIFAR10, index_en
+from mindclf.labels import CALTECH16, CIFAR10, FOLDER_NAMES, index_en, number_classes
 
 IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)  # RGB, on the 0 to 255 scale
 IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
 DEFAULTS = EasyDict(
     # Data
-    dataset="",                        # name of a data set that mindclf can find, download or draw: "garbage26", "cifar10"
+    dataset="",                        # that mindclf knows: "garbage26", "cifar10"; "flowers102", "caltech16" if they are on disk
     dataset_path="",                   # or your own: a folder with train/<class>/ and test/<class>/; of "cifar10" its .bin files
-    class_index={},                    # class folder -> label, 0 to n - 1; never guessed from the folder
+    class_index={},                    # class folder -> label, or the class folders in the order of their labels; never guessed
     on_bad_image="stop",               # "stop" with the names of unusable files, or "skip" and count them
-    valid_fraction=0.1,                # of each training class, held out to choose the best epoch
+    valid_fraction=0.1,                # of each training class, held out to choose the best epoch; "flowers102" has a valid/
     image_height=224,                  # pixels
     image_width=224,                   # pixels
     mean=(),                           # RGB, on the 0 to 255 scale; () is what the pretrained weights want; for fresh weights
@@ -69,7 +69,11 @@ DEFAULTS = EasyDict(
     resume=False,                      # go on with the run in output that was interrupted, from its newest finished epoch
     feature_cache="outputs/features",  # folder for the features of cached_views; "" stores none
 )
-CLASS_INDEX = {"garbage26": index_en, "cifar10": {name: index for index, name in enumerate(CIFAR10)}}  # of known data sets
+CLASS_INDEX = {  # of known data sets
+    "garbage26": index_en, "cifar10": number_classes(CIFAR10), "flowers102": number_classes(FOLDER_NAMES["flowers102"]),
+    "caltech16": number_classes(CALTECH16),
+}
+OWN_VALID = ("flowers102",)  # data sets whose held-out pictures lie in a folder of their own
 RAW_SIZE = {"cifar10": (32, 32)}  # of data sets whose pictures are pixels of one size: (height, width)
 PHASE_FIELDS = ("layers", "epochs", "batch_size", "optimizer", "schedule", "lr_max", "lr_end", "warmup_epochs", "plateau_figure",
                 "plateau_factor", "plateau_patience", "momentum", "nesterov", "weight_decay", "label_smoothing", "mixup_alpha",
@@ -172,6 +176,9 @@ def _check(config):
     for name in ("plateau_figure", "plateau_factor", "plateau_patience"):
         if config[name] != DEFAULTS[name] and not any(phase.schedule == "plateau" for phase in phases_of(config)):
             raise ValueError(f"{name}={config[name]!r} means nothing to schedule={config.schedule!r}")
+    if config.dataset in OWN_VALID and config.valid_fraction != DEFAULTS.valid_fraction:
+        raise ValueError(f"valid_fraction={config.valid_fraction} means nothing to dataset={config.dataset!r}: the pictures in "
+                         f"its valid/ are held out")
     for name, length in {"scale": 2, "ratio": 2, "mean": 3, "std": 3}.items():
         value = config[name]
         if len(value) != length and not (name in ("mean", "std") and not value):
@@ -225,6 +232,8 @@ def _typed(name, value):
         value = tuple(value)
     if name == "phases" and isinstance(value, tuple) and not all(isinstance(phase, dict) for phase in value):
         raise ValueError(f"phases={value!r} must be dicts of fields, one for each phase")
+    if name == "class_index" and isinstance(value, (list, tuple)):
+        return number_classes(value)
     if isinstance(DEFAULTS[name], dict) and isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):
             raise ValueError(f"{name}={value!r} must have texts as keys")

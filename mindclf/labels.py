@@ -43,11 +43,62 @@ CIFAR10_CHINESE = {"airplane": "飞机", "automobile": "汽车", "bird": "鸟", 
                    "horse": "马", "ship": "船", "truck": "卡车"}
 CIFAR10 = tuple(CIFAR10_CHINESE)
 
+# Oxford's 102 flowers in the order of their folders, '1' to '102', as numbers: label 0 is folder '1', label 1 folder '2'.
+FLOWERS102 = (
+    "pink primrose", "hard-leaved pocket orchid", "canterbury bells", "sweet pea", "english marigold", "tiger lily",
+    "moon orchid", "bird of paradise", "monkshood", "globe thistle", "snapdragon", "colt's foot", "king protea",
+    "spear thistle", "yellow iris", "globe-flower", "purple coneflower", "peruvian lily", "balloon flower",
+    "giant white arum lily", "fire lily", "pincushion flower", "fritillary", "red ginger", "grape hyacinth", "corn poppy",
+    "prince of wales feathers", "stemless gentian", "artichoke", "sweet william", "carnation", "garden phlox",
+    "love in the mist", "mexican aster", "alpine sea holly", "ruby-lipped cattleya", "cape flower", "great masterwort",
+    "siam tulip", "lenten rose", "barbeton daisy", "daffodil", "sword lily", "poinsettia", "bolero deep blue", "wallflower",
+    "marigold", "buttercup", "oxeye daisy", "common dandelion", "petunia", "wild pansy", "primula", "sunflower", "pelargonium",
+    "bishop of llandaff", "gaura", "geranium", "orange dahlia", "pink-yellow dahlia", "cautleya spicata", "japanese anemone",
+    "black-eyed susan", "silverbush", "californian poppy", "osteospermum", "spring crocus", "bearded iris", "windflower",
+    "tree poppy", "gazania", "azalea", "water lily", "rose", "thorn apple", "morning glory", "passion flower", "lotus lotus",
+    "toad lily", "anthurium", "frangipani", "clematis", "hibiscus", "columbine", "desert-rose", "tree mallow", "magnolia",
+    "cyclamen", "watercress", "canna lily", "hippeastrum", "bee balm", "ball moss", "foxglove", "bougainvillea", "camellia",
+    "mallow", "mexican petunia", "bromelia", "blanket flower", "trumpet creeper", "blackberry lily",
+)
+
+# The largest classes of Caltech-101 but Airplanes, Motorbikes and the faces; the names are those of its folders.
+CALTECH16 = ("Leopards", "bonsai", "brain", "buddha", "butterfly", "car_side", "chandelier", "grand_piano", "hawksbill",
+             "helicopter", "kangaroo", "ketch", "menorah", "starfish", "trilobite", "watch")
+
+# Class folder -> what people call the class, for data sets whose folders are called otherwise.
+FOLDER_NAMES = {"flowers102": {str(number): name for number, name in enumerate(FLOWERS102, start=1)}}
+
 # The names under which the tutorial's readers know these tables.
 class_en = [english for english, _, _ in GARBAGE]
 class_cn = [chinese for _, chinese, _ in GARBAGE]
 index_en = {english: index for index, english in enumerate(class_en)}
 garbage_classes = {category: [cn for _, cn, kind in GARBAGE if kind == category] for category in CATEGORIES}
+
+
+def number_classes(folders):
+    """{class folder: label} for class folders in the order of their labels. Raises ValueError unless each is a text, once."""
+    folders = list(folders)
+    if not all(isinstance(folder, str) for folder in folders):
+        raise ValueError(f"class_index={folders} must hold texts: the names of the class folders, in the order of their labels")
+    repeated = [folder for folder in dict.fromkeys(folders) if folders.count(folder) > 1]
+    if repeated:
+        raise ValueError(f"class_index names {repeated[0]!r} more than once")
+    return {folder: label for label, folder in enumerate(folders)}
+
+
+def class_names(dataset, folders):
+    """What the classes in `folders` are called, in the same order: in most data sets as their folders.
+
+    Raises ValueError for a folder that the data set cannot have.
+    """
+    names = FOLDER_NAMES.get(dataset)
+    if names is None:
+        return tuple(folders)
+    for folder in folders:
+        if folder not in names:
+            raise ValueError(f"class_index has {folder!r}, but the class folders of dataset={dataset} are called "
+                             f"{next(iter(names))!r} to {list(names)[-1]!r}")
+    return tuple(names[folder] for folder in folders)
 
 
 def describe(name):

@@ -19,6 +19,8 @@ from mindclf.checkpoint import card_path, read_card
 from mindclf.cli import main
 from mindclf.labels import describe
 
+from .conftest import make_config
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -159,6 +161,38 @@ def test_a_checkpoint_of_cifar10_is_trained_measured_and_used(few_of_cifar10, tm
     recipe = {**few_of_cifar10, "mean": card["mean"], "std": card["std"]}
     assert main(["predict", "--checkpoint", str(bare), str(tmp_path / "photo.jpg")], config=recipe) == 0
     assert capsys.readouterr().out.splitlines()[1:] == guesses
+
+
+def test_a_flower_keeps_its_name_from_folder_to_prediction(colour_folder, tmp_path, capsys):
+    """Folders '1', '10', '2' in this order, which is not that of numbers: red, green and blue, so that any shift shows."""
+    names = {"red": "pink primrose", "green": "globe thistle", "blue": "hard-leaved pocket orchid"}
+    flowers = tmp_path / "flowers"
+    for split, source in (("train", "train"), ("valid", "test"), ("test", "test")):
+        for colour, folder in (("red", "1"), ("green", "10"), ("blue", "2")):
+            shutil.copytree(colour_folder / source / colour, flowers / split / folder)
+    config = {**make_config(flowers, tmp_path), "dataset": "flowers102", "class_index": ("1", "10", "2"), "epochs": 12,
+              "color_adjust": 0.0, "scale": (0.8, 1.0)}
+    del config["valid_fraction"]
+    assert main(["train"], config=config) == 0
+    checkpoint = Path(config["output"]) / "best.ckpt"
+    card = read_card(checkpoint)
+    assert (card["classes"], card["class_folders"]) == (list(names.values()), ["1", "10", "2"])
+    assert [card["data"][split] for split in ("train", "held_out", "test")] == [30, 9, 9]
+    assert card["metrics"]["test"]["top1"] == 1
+
+    capsys.readouterr()
+    for colour, name in names.items():
+        assert main(["predict", "--json", "--checkpoint", str(checkpoint), str(colour_folder / "test" / colour / "0.png")]) == 0
+        assert json.loads(capsys.readouterr().out)["guesses"][0]["name"] == name
+    for where in (["dataset=flowers102"], []):  # the card alone says which folder is which flower
+        report = tmp_path / "report"
+        assert main(["eval", "--checkpoint", str(checkpoint), "--report", str(report), f"dataset_path={flowers}", *where]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[1].startswith("top-1 100.00%") and [line.rsplit("  ", 1)[0].strip() for line in lines[2:]] == card["classes"]
+        assert json.loads((report / "report.json").read_text())["classes"] == card["classes"]
+    card_path(checkpoint).unlink()  # as a tutorial's file; then the recipe says it
+    assert main(["eval"], config=config) == 0
+    assert "globe thistle              100%" in capsys.readouterr().out
 
 
 def test_a_tutorials_checkpoint_needs_statistics_that_the_recipe_says(few_of_cifar10, tmp_path, capsys):

@@ -36,6 +36,7 @@ def test_tables_of_fields_name_only_fields():
     ("output=7", "output", "7"),
     ("output=", "output", ""),
     ("class_index={'cat': 0, 'Old Mirror': 1}", "class_index", {"cat": 0, "Old Mirror": 1}),
+    ("class_index=('1', '10', '2')", "class_index", {"1": 0, "10": 1, "2": 2}),
     ("net_options.width_mult=0.5", "net_options", {"width_mult": 0.5}),
     ("class_index.贝壳=0", "class_index", {"贝壳": 0}),
 ])
@@ -47,6 +48,14 @@ def test_texts_become_the_type_of_their_field(text, field, value):
 
 def test_an_int_for_a_float_becomes_a_float():
     assert isinstance(merge({}, {"momentum": 1}).momentum, float)
+
+
+def test_known_data_sets_number_their_folders():
+    """Oxford's by number, where '10' comes before '2' among texts; Caltech's by name."""
+    flowers, caltech = (dict(merge({}, {"dataset": dataset}).class_index) for dataset in ("flowers102", "caltech16"))
+    assert flowers == {str(number): number - 1 for number in range(1, 103)}
+    assert sorted(caltech, key=caltech.get) == sorted(caltech) and len(caltech) == 16
+    assert merge({"class_index": ["b", "a"]}, {"dataset": "caltech16"}).class_index == {"b": 0, "a": 1}
 
 
 def test_a_dotted_field_keeps_the_other_entries():
@@ -84,7 +93,13 @@ ONE_PHASE = "expected phases.N.FIELD with N from 0 to 0 and a field of a phase, 
     ("ema_decay=1", "ema_decay=1.0 must lie between 0 and 0.99999"),
     ("lr_max=nan", "lr_max='nan' must be of type float"),
     ("mean=1", "mean=1 must be of type tuple"),
-    ("class_index=[1]", "class_index=[1] must be of type dict"),
+    ("class_index=1", "class_index=1 must be of type dict"),
+    ("class_index=[1, 10]", "class_index=[1, 10] must hold texts: the names of the class folders, in the order of their labels"),
+    ("class_index=['1', '10', '1']", "class_index names '1' more than once"),
+    ("dataset=flowers102", "valid_fraction=0.2 means nothing to dataset='flowers102': the pictures in its valid/ are held out"),
+    ("rotation=181", "rotation=181.0 must lie between 0 and 180"),
+    ("hue_adjust=0.6", "hue_adjust=0.6 must lie between 0 and 0.5"),
+    ("grey_prob=2", "grey_prob=2.0 must lie between 0 and 1"),
     ("epochs=0", "epochs=0 must lie between 1 and 100000"),
     ("epochs=-3", "epochs=-3 must lie between 1 and 100000"),
     ("lr_max=-0.1", "lr_max=-0.1 must lie between 0 and 1000.0"),
@@ -105,7 +120,7 @@ ONE_PHASE = "expected phases.N.FIELD with N from 0 to 0 and a field of a phase, 
 ])
 def test_a_mistake_is_named(override, message):
     with pytest.raises(ValueError) as raised:
-        merge({"phases": [{"epochs": 3}]}, [override])
+        merge({"phases": [{"epochs": 3}], "valid_fraction": 0.2}, [override])
     assert str(raised.value) == message
 
 

@@ -1,4 +1,8 @@
-"""The garbage classes: names and indices as the tutorial publishes them, in four categories."""
+"""The garbage classes: names and indices as the tutorial publishes them, in four categories. Flowers and their folders."""
+
+import json
+
+import pytest
 
 from mindclf import labels
 
@@ -38,3 +42,19 @@ def test_describe_knows_the_chinese_name_and_the_category():
 
 def test_describe_knows_nothing_of_other_classes():
     assert labels.describe("seashell") == {}
+
+
+def test_a_flower_belongs_to_the_number_of_its_folder():
+    """These three are in the tutorial's text; '10' comes before '2' only among texts."""
+    assert labels.class_names("flowers102", ("1", "10", "2")) == ("pink primrose", "globe thistle", "hard-leaved pocket orchid")
+    assert len(set(labels.FLOWERS102)) == 102
+    assert labels.class_names("garbage26", ("1", "10")) == ("1", "10")
+    with pytest.raises(ValueError, match="class_index has 'rose', but the class folders of dataset=flowers102 are called '1' "):
+        labels.class_names("flowers102", ("1", "rose"))
+
+
+def test_flowers_are_called_as_in_the_file_that_comes_with_the_pictures(shared):
+    file = shared / "data" / "flowers102" / "cat_to_name.json"
+    if not file.is_file():
+        pytest.skip("needs ../shared/data/flowers102, which is not beside this clone")
+    assert labels.FOLDER_NAMES["flowers102"] == json.loads(file.read_text(encoding="utf-8"))

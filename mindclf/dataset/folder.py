@@ -11,6 +11,7 @@ from mindspore import dataset as ds
 
 from mindclf.config import CHOICES
 from mindclf.dataset.pictures import encoded_picture, whole_picture
+from mindclf.labels import number_classes
 
 log = logging.getLogger(__name__)
 
@@ -80,15 +81,16 @@ class Scan:
     problems: tuple
 
 
-def read_folder(folder, class_index, on_bad_image="stop", skip_with="on_bad_image=skip"):
+def read_folder(folder, class_index, on_bad_image="stop", part=None, skip_with="on_bad_image=skip"):
     """The `Pictures` below `folder`, one folder a class, after every one of them has been decoded once.
 
+    `part` is for pictures that are not divided into train/ and test/: of the sorted files of a class it returns those to read.
     What is not usable (damaged, not a picture, an empty class) stops with its names, or with on_bad_image="skip" is left out
     and counted in the log. `skip_with` is how the user asks for that, for the message.
     """
     if on_bad_image not in CHOICES["on_bad_image"]:
         raise ValueError(f"on_bad_image={on_bad_image!r} is not known; expected one of {', '.join(CHOICES['on_bad_image'])}")
-    scan = scan_folder(folder, class_index)
+    scan = scan_folder(folder, class_index, part)
     if scan.problems:
         count = f"{len(scan.problems)} problem{'s' if len(scan.problems) > 1 else ''} in {folder}"
         names = listed(scan.problems)
@@ -100,9 +102,10 @@ def read_folder(folder, class_index, on_bad_image="stop", skip_with="on_bad_imag
     return scan.pictures
 
 
-def scan_folder(folder, class_index):
-    """A `Scan` of `folder`/<class>/<picture>; `class_index` maps each class folder's name to its label, 0 to n - 1.
+def scan_folder(folder, class_index, part=None):
+    """A `Scan` of `folder`/<class>/<picture>, or of the `part` of each class's pictures that `read_folder` tells of.
 
+    `class_index` maps each class folder's name to its label, 0 to n - 1, or lists the folders in the order of their labels.
     Raises ValueError if the folder is missing, or if its class folders are not those of class_index: that is a wrong folder or
     a wrong list, and skipping would train something else than was asked for.
     """
@@ -120,7 +123,7 @@ def scan_folder(folder, class_index):
         files = [file for file in _files(folder / name) if not is_litter(file.name)]
         if not files:
             problems.append(f"class {name!r} is empty" if name in found else f"class {name!r} has no folder")
-        candidates.extend((file, label) for file in files)
+        candidates.extend((file, label) for file in (part(files) if part else files))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         verdicts = list(pool.map(_verdict, (file for file, _ in candidates)))
@@ -162,6 +165,8 @@ def check_class_index(class_index):
     """The class names in the order of their indices. Raises ValueError unless the indices are 0 to n - 1, each once."""
     if not class_index:
         raise ValueError("class_index is empty: give the class names with their indices, as in class_index={'cat': 0, 'dog': 1}")
+    if isinstance(class_index, (list, tuple)):
+        return tuple(number_classes(class_index))
     class_index = dict(class_index)  # an EasyDict trips over a class called "get"
     classes = sorted(class_index, key=lambda name: str(class_index[name]).zfill(9))
     if [class_index[name] for name in classes] != list(range(len(classes))):

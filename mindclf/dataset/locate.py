@@ -9,6 +9,7 @@ from mindclf.dataset import cifar10
 from mindclf.dataset.download import fetch, unpack_tar, unpack_zip
 from mindclf.dataset.drawn import draw_garbage26
 from mindclf.files import md5
+from mindclf.labels import CALTECH16
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,8 @@ IMAGENET_FILES = ("mobilenetV2-200_1067.ckpt", "weights/mobilenetV2-200_1067.ckp
                   "weights/mobilenet_v2_1.0_224_imagenet_tf.npz")
 CIFAR10_FOLDERS = ("cifar-10-batches-bin", "data/cifar-10-batches-bin", "cifar10/cifar-10-batches-bin", "cifar10",
                    "cifar-10-batches-bin-jpeg")  # the last is where a copy is unpacked
+FLOWERS102_FOLDERS = ("flowers102", "flower_data", "data/flowers102", "data/flower_data")
+CALTECH16_FOLDERS = ("caltech16", "data/caltech16")
 CIFAR10_COPIES = ("cifar10_jpeg.npz", "data/cifar10_jpeg.npz")
 
 
@@ -70,8 +73,7 @@ def find_imagenet_mobilenet_v2():
 
 def garbage26_on_disk():
     """The folder with the photos of the garbage set in data/ or in $MINDCLF_DATA, or None."""
-    folders = (root / name for root in _roots() for name in GARBAGE26_FOLDERS)
-    return next((folder for folder in folders if (folder / "train").is_dir() and (folder / "test").is_dir()), None)
+    return _folder_on_disk(GARBAGE26_FOLDERS, "train", "test")
 
 
 def imagenet_on_disk():
@@ -101,6 +103,48 @@ def cifar10_on_disk():
     folders = (root / name for name in CIFAR10_FOLDERS for root in roots)  # the copy's folder last
     folder = next((folder for folder in folders if cifar10.is_folder(folder)), None)
     return folder or next((root / name for root in roots for name in CIFAR10_COPIES if (root / name).is_file()), None)
+
+
+def find_flowers102():
+    """The folder with train/, valid/ and test/ of Oxford's 102 flowers, as `Found`.
+
+    Raises ValueError that says what to do if it is not on disk: no address is known that has the pictures divided so.
+    """
+    folder = flowers102_on_disk()
+    if folder is None:
+        raise ValueError("the 102 flowers are neither in data/ nor in $MINDCLF_DATA, and mindclf cannot download them: put the "
+                         "folder flowers102 with train/, valid/ and test/, each with class folders '1' to '102', into data/, or "
+                         "set MINDCLF_DATA to the folder that has it")
+    return Found(folder, "photos of Oxford's 102 flowers")
+
+
+def flowers102_on_disk():
+    """The folder with Oxford's 102 flowers in data/ or in $MINDCLF_DATA, or None."""
+    return _folder_on_disk(FLOWERS102_FOLDERS, "train", "valid", "test")
+
+
+def find_caltech16():
+    """The folder with the class folders of 16 Caltech-101 classes, as `Found`.
+
+    Raises ValueError that says what to do if it is not on disk: no address is known that has these classes alone.
+    """
+    folder = caltech16_on_disk()
+    if folder is None:
+        raise ValueError(f"the 16 Caltech classes are neither in data/ nor in $MINDCLF_DATA, and mindclf cannot download them: "
+                         f"copy {', '.join(CALTECH16)} of Caltech-101 into data/caltech16/, or set MINDCLF_DATA "
+                         f"to the folder that has caltech16/")
+    return Found(folder, "photos of 16 Caltech-101 classes")
+
+
+def caltech16_on_disk():
+    """The folder with 16 Caltech-101 classes in data/ or in $MINDCLF_DATA, or None."""
+    return _folder_on_disk(CALTECH16_FOLDERS)
+
+
+def _folder_on_disk(names, *inside):
+    """The first of the folders `names` in data/ or in $MINDCLF_DATA that has the folders `inside`, or None."""
+    folders = (root / name for root in _roots() for name in names)
+    return next((folder for folder in folders if all((folder / part).is_dir() for part in ("", *inside))), None)
 
 
 def _roots():

@@ -60,9 +60,9 @@ class StopOnBadLoss(Callback):
 class Progress(Callback):
     """Shows loss, rate, pictures a second and the time left: a line that renews itself on a terminal, nothing in a log."""
 
-    def __init__(self, title, figures, stream=sys.stderr):
+    def __init__(self, title, figures, stream=None):
         super().__init__()
-        self.title, self.figures, self.stream = title, figures, stream
+        self.title, self.figures, self.stream = title, figures, stream or sys.stderr
         self.started = self.shown = None
 
     def on_train_begin(self, run_context):

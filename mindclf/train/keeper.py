@@ -12,6 +12,7 @@ import PIL
 from mindclf import __version__
 from mindclf.checkpoint import CARD_FORMAT, card_path, read_card, save_checkpoint
 from mindclf.config import DEFAULTS
+from mindclf.dataset.folder import check_class_index
 from mindclf.device import describe_device
 from mindclf.files import command_line, sha256, write_json
 from mindclf.labels import describe
@@ -101,6 +102,7 @@ def make_card(config, splits, weights_origin, device):
     known = [describe(name) for name in splits.classes]
     return {
         "net": config.net, "net_options": dict(config.net_options), "classes": list(splits.classes),
+        "class_folders": list(check_class_index(config.class_index)),
         "classes_chinese": [entry.get("chinese", "") for entry in known],
         "categories": [entry.get("category", "") for entry in known],
         "image_height": config.image_height, "image_width": config.image_width,

@@ -160,6 +160,15 @@ def test_indices_are_0_to_n_minus_1_each_once(indices):
         check_class_index(dict(zip("ab", indices)))
 
 
+def test_a_list_is_in_the_order_of_the_labels(pets):
+    """Not sorted: of folders '1', '10', '2' each order is as good as another, and only the list says which is meant."""
+    assert check_class_index(("1", "2", "10")) == ("1", "2", "10")
+    assert check_class_index(["10", "1"]) == ("10", "1")
+    assert read_folder(pets, list(PETS)[::-1]).classes == tuple(list(PETS)[::-1])
+    with pytest.raises(ValueError, match="class_index names 'a' more than once"):
+        check_class_index(["a", "b", "a"])
+
+
 def test_a_class_may_be_called_as_a_method_of_dict_is():
     """A recipe's class_index is an EasyDict, whose entries hide its methods."""
     assert check_class_index(EasyDict({"keys": 2, "get": 1, "items": 0})) == ("items", "get", "keys")

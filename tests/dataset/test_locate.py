@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from mindclf.dataset import cifar10, locate
-from mindclf.dataset.locate import cifar10_on_disk, find_cifar10, find_garbage26, find_imagenet_mobilenet_v2
+from mindclf.dataset.locate import (
+    cifar10_on_disk,
+    find_caltech16,
+    find_cifar10,
+    find_flowers102,
+    find_garbage26,
+    find_imagenet_mobilenet_v2,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -260,3 +267,29 @@ def test_a_folder_of_something_else_is_not_downloaded_over(cifar_server, monkeyp
     with pytest.raises(ValueError, match="data/cifar-10-batches-bin holds none of data_batch_1.bin, .*put them there, or"):
         find_cifar10()
     assert cifar_server.requests == []
+
+
+@pytest.mark.parametrize("name", ["flowers102", "flower_data", "data/flowers102", "data/flower_data"])
+def test_flowers_are_found_with_all_their_splits(elsewhere, name):
+    make_set(Path("data/flowers102"))  # without valid/
+    make_set(elsewhere / name)
+    (elsewhere / name / "valid").mkdir()
+    found = find_flowers102()
+    assert (found.path, found.origin) == (elsewhere / name, "photos of Oxford's 102 flowers")
+
+
+@pytest.mark.parametrize("name", ["caltech16", "data/caltech16"])
+def test_caltech_classes_are_found(elsewhere, name):
+    (elsewhere / name).mkdir(parents=True)
+    found = find_caltech16()
+    assert (found.path, found.origin) == (elsewhere / name, "photos of 16 Caltech-101 classes")
+
+
+@pytest.mark.parametrize(("find", "what_to_do"), [
+    (find_flowers102, "put the folder flowers102 with train/, valid/ and test/"), (find_caltech16, "copy Leopards, bonsai, ")])
+def test_what_cannot_be_downloaded_says_what_to_do_in_one_line(find, what_to_do):
+    with pytest.raises(ValueError) as raised:
+        find()
+    message = str(raised.value)
+    assert "neither in data/ nor in $MINDCLF_DATA, and mindclf cannot download them: " in message
+    assert what_to_do in message and "set MINDCLF_DATA to the folder that has " in message and "\n" not in message

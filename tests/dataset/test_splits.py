@@ -1,7 +1,10 @@
 """What a config's data set becomes: training, held-out and test pictures, all counted, and the pixel statistics."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from mindclf.config import IMAGENET_MEAN, merge, pixel_statistics
 from mindclf.dataset import splits
@@ -71,3 +74,82 @@ def test_statistics_that_something_says_stay(cifar, colour_folder):
         assert with_statistics(config, train) is config
     photos = merge({"dataset_path": str(colour_folder), "class_index": {"red": 2, "green": 0, "blue": 1}}, {})
     assert pixel_statistics(with_statistics(photos, read_splits(photos).train))[0] == IMAGENET_MEAN
+
+
+def fill(folder, names):
+    """Small pictures of these names in a new `folder`."""
+    folder.mkdir(parents=True)
+    for name in names:
+        Image.new("RGB", (8, 8)).save(folder / name)
+
+
+def names_of(pictures):
+    """(class, file) of each picture, by its path."""
+    return [(Path(path).parent.name, Path(path).name) for path in pictures.paths]
+
+
+@pytest.fixture
+def flowers(tmp_path):
+    """A config of three flowers whose folders sort '1', '10', '2', with another number of pictures in each split."""
+    for split, count in (("train", 4), ("valid", 3), ("test", 2)):
+        for folder in ("1", "2", "10"):
+            fill(tmp_path / split / folder, [f"{split}{number}.png" for number in range(count)])
+    return merge({"dataset": "flowers102", "dataset_path": str(tmp_path), "class_index": ("1", "10", "2")}, {})
+
+
+def test_flowers_hold_out_the_folder_that_is_meant_for_it(flowers):
+    found = read_splits(flowers)
+    for pictures, split, count in ((found.train, "train", 4), (found.valid, "valid", 3), (found.test, "test", 2)):
+        assert names_of(pictures) == [(folder, f"{split}{n}.png") for folder in ("1", "10", "2") for n in range(count)]
+        assert pictures.classes == ("pink primrose", "globe thistle", "hard-leaved pocket orchid")
+    assert found.watched == (found.valid, "held out")
+
+
+@pytest.mark.parametrize("folders", [("1", "10", "2"), ("2", "1", "10"), ("10", "2", "1")])
+def test_label_folder_and_flower_stay_together_in_any_order(flowers, folders):
+    flower_of = {"1": "pink primrose", "2": "hard-leaved pocket orchid", "10": "globe thistle"}
+    train = read_splits(merge(flowers, {"class_index": folders})).train
+    for label, (folder, _) in zip(train.labels, names_of(train)):
+        assert (folders[label], train.classes[label]) == (folder, flower_of[folder])
+
+
+def test_flowers_without_a_valid_folder_are_refused(flowers, tmp_path):
+    (tmp_path / "valid").rename(tmp_path / "validation")
+    with pytest.raises(ValueError, match="folder .*/valid does not exist"):
+        read_splits(flowers)
+
+
+def test_of_caltech_every_fifth_picture_of_a_class_is_for_testing(tmp_path):
+    """The 5th, the 10th ... by file name: whatever the order of the file system, the seed, or another class's pictures."""
+    fill(tmp_path / "watch", [f"image_{number:04}.png" for number in range(12, 0, -1)])
+    fill(tmp_path / "ketch", [f"image_{number:04}.png" for number in (7, 1, 5, 3, 9, 11, 2)])
+    before = sorted(tmp_path.rglob("*"))
+    config = merge({"dataset": "caltech16", "dataset_path": str(tmp_path), "class_index": ("watch", "ketch"),
+                    "valid_fraction": 0.25}, {})
+    found, again = read_splits(config), read_splits(merge(config, {"seed": 2}))
+    assert names_of(found.test) == names_of(again.test) == [
+        ("watch", "image_0005.png"), ("watch", "image_0010.png"), ("ketch", "image_0007.png")]
+    assert found.test.labels == (0, 0, 1)
+    assert (len(found.train), len(found.valid)) == (12, 4)  # of 10 and 6 pictures a quarter, rounded, is 2 and 2
+    assert len({*names_of(found.train), *names_of(found.valid), *names_of(found.test)}) == 19
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_damaged_picture_moves_no_other_between_training_and_testing(tmp_path):
+    fill(tmp_path / "watch", [f"{number:02}.png" for number in range(1, 11)])
+    (tmp_path / "watch" / "02.png").write_bytes(b"text")
+    config = merge({"dataset": "caltech16", "dataset_path": str(tmp_path), "class_index": ["watch"], "on_bad_image": "skip"}, {})
+    found = read_splits(config)
+    assert [name for _, name in names_of(found.test)] == ["05.png", "10.png"] and len(found.train) + len(found.valid) == 7
+
+
+@pytest.mark.parametrize(("dataset", "counts"), [("flowers102", (6552, 818, 819)), ("caltech16", (1314, 146, 357))])
+def test_the_real_pictures(shared, monkeypatch, dataset, counts):
+    if not (shared / "data" / dataset).is_dir():
+        pytest.skip(f"needs ../shared/data/{dataset}, which is not beside this clone")
+    monkeypatch.setenv("MINDCLF_DATA", str(shared))
+    found = read_splits(merge({"dataset": dataset}, {}))
+    assert (len(found.train), len(found.valid), len(found.test)) == counts
+    for pictures in (found.train, found.valid, found.test):
+        assert set(pictures.labels) == set(range(len(found.classes)))
+    assert Path(found.path) == shared / "data" / dataset

@@ -14,7 +14,7 @@ from PIL import Image
 
 from mindclf import kernels
 from mindclf.checkpoint import load_net, read_card, read_weights, save_checkpoint
-from mindclf.config import merge
+from mindclf.config import VARIATION_FIELDS, merge
 from mindclf.dataset import eval_pipeline, read_folder
 from mindclf.dataset.splits import read_splits
 from mindclf.evaluate import evaluate
@@ -155,6 +155,18 @@ def test_every_stored_view_is_another_picture(tiny_config, colour_folder):
     views = images_of(features.feature_batches(net, pictures, config, views=4)).reshape(4, len(pictures), -1)
     for first, second in itertools.combinations(views, 2):
         assert not np.array_equal(first, second)
+
+
+def test_stored_views_belong_to_the_augmentation_that_made_them(tiny_config, colour_folder):
+    still = {"scale": (1.0, 1.0), "ratio": (1.0, 1.0), **dict.fromkeys(VARIATION_FIELDS, 0.0)}
+    net = create_net("mobilenet_v2", 3, **tiny_config["net_options"]).set_train(False)
+    pictures = read_folder(colour_folder / "test", CLASS_INDEX)
+
+    def view(**changes):
+        return images_of(features.feature_batches(net, pictures, merge(tiny_config, {**still, **changes}), views=2))[len(pictures):]
+
+    for field in VARIATION_FIELDS:
+        assert not np.array_equal(view(**{field: 0.5}), view()), field
 
 
 def test_a_run_that_stops_leaves_its_newest_epoch_ready_to_use(tiny_config, monkeypatch):
