@@ -163,7 +163,8 @@ def test_stored_views_belong_to_the_augmentation_that_made_them(tiny_config, col
     pictures = read_folder(colour_folder / "test", CLASS_INDEX)
 
     def view(**changes):
-        return images_of(features.feature_batches(net, pictures, merge(tiny_config, {**still, **changes}), views=2))[len(pictures):]
+        batches = features.feature_batches(net, pictures, merge(tiny_config, {**still, **changes}), views=2)
+        return images_of(batches)[len(pictures):]
 
     for field in VARIATION_FIELDS:
         assert not np.array_equal(view(**{field: 0.5}), view()), field
