@@ -25,7 +25,7 @@ def main(run, name):
     use_device("CPU")
     run = Path(run)
     net, card = load_net(run / "best.ckpt")
-    config = merge(card["config"], {"class_index": {name: index for index, name in enumerate(card["classes"])}})
+    config = merge(card["config"], {"class_index": card.get("class_folders") or card["classes"]})
     pictures = read_pictures(Path(card["data"]["path"]), "test", config)
     full = {parameter.name: parameter.value() for parameter in net.get_parameters()}
     for parameter in net.get_parameters():

@@ -23,8 +23,9 @@ def train_phase(net, number, config, splits, keeper, state=None):
     """Trains `net` as the phase's `config` says; `keeper` hears of every epoch.
 
     layers="head" freezes the backbone for good. With cached_views the head alone is trained, on stored features. After each
-    epoch the whole net goes to epochs/ with its card (the newest two), and so does all that is needed to go on from there:
-    what a run that is killed leaves behind. `state` is such a RunState, of an epoch of this phase; `net` has its weights.
+    epoch the whole net goes to epochs/ with its card, in the place of the one before, and so does all that is needed to go on
+    from there: what a run that is killed leaves behind. `state` is such a RunState, of an epoch of this phase; `net` has its
+    weights.
     """
     if config.layers == "head":
         freeze(net.backbone)
