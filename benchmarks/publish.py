@@ -18,7 +18,7 @@ from mindclf.dataset.splits import read_pictures
 from mindclf.device import use_device
 from mindclf.evaluate import evaluate
 
-LOG_FILES = ("history.csv", "report.json", "curves.png", "confusion.png", "classes.png", "predictions.png")
+LOG_FILES = ("history.csv", "report.json", "curves.png", "confusion.png", "classes.png")  # not the photos of predictions.png
 
 
 def main(run, name):
@@ -45,8 +45,7 @@ def main(run, name):
     log = ROOT / "benchmarks" / name
     log.mkdir(exist_ok=True)
     for file in LOG_FILES:
-        if name.startswith("cifar10") or file not in ("classes.png", "predictions.png"):  # which show other people's photos
-            shutil.copy(run / file, log / file)
+        shutil.copy(run / file, log / file)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from mindclf.evaluate import Report, predict_logits, report
 from mindclf.files import write_json, write_text
 from mindclf.pretrained import start_net
 from mindclf.train.callbacks import read_history, start_history
-from mindclf.train.keeper import Keeper, add_metrics, make_card
+from mindclf.train.keeper import Keeper, complete_card, make_card
 from mindclf.train.phases import train_phase
 from mindclf.train.resume import earlier_run, has_dropout
 
@@ -66,8 +66,9 @@ def fit(config):
     load_checkpoint(best, net)
     logits, labels = predict_logits(net, eval_pipeline(splits.test, config))
     result = report(logits, labels, len(splits.classes))
-    add_metrics(best, "test", result)
-    plots.training_curves(read_history(output / "history.csv"), output / "curves.png")
+    history = read_history(output / "history.csv")
+    complete_card(best, result, history)
+    plots.training_curves(history, output / "curves.png")
     write_report(output, splits.test, logits, result, config)
     log.info("%s: top-1 %.2f%%, top-5 %.2f%%, loss %.4f on %d test pictures", best.name, 100 * result.top1, 100 * result.top5,
              result.loss, result.images)

@@ -31,7 +31,6 @@ class Keeper:
     def __init__(self, net, output, card):
         self.net, self.output, self.card = net, output, card
         self.started = time.perf_counter()
-        self.data_seconds = 0.0
         self.best_score = self.best_epoch = self.epoch = None
 
     def after_epoch(self, row, report, snapshot):
@@ -40,7 +39,6 @@ class Keeper:
                  row["phase"], row["epoch"], row["train_loss"], 100 * row["train_top1"], row["watched"], row["loss"],
                  100 * row["top1"], row["learning_rate"], row["images_per_second"], row["seconds"])
         self.epoch = {"phase": row["phase"], "epoch": row["epoch"], "metrics": {row["watched"]: report.metrics()}}
-        self.data_seconds += row["data_seconds"]
         snapshot.chmod(0o644)  # MindSpore writes its files read-only
         write_json(card_path(snapshot), {**self._card("newest epoch of a run"), "weights_sha256": sha256(snapshot)})
         kept = {snapshot, card_path(snapshot), state_path(self.output)}
@@ -68,32 +66,42 @@ class Keeper:
 
     def state(self):
         """What `restore` takes, as JSON can hold it."""
-        return {"card": self.card, "seconds": self._seconds(), "data_seconds": self.data_seconds, "epoch": self.epoch,
-                "best_score": self.best_score, "best_epoch": self.best_epoch}
+        return {"card": self.card, "seconds": self._seconds(), "epoch": self.epoch, "best_score": self.best_score,
+                "best_epoch": self.best_epoch}
 
     def restore(self, state):
         """Goes on from what `state` gave after an epoch, and saves its weights again if it was the best."""
         self.card = {**state["card"], "resumed": state["card"].get("resumed", 0) + 1}
         self.started = time.perf_counter() - state["seconds"]
-        self.data_seconds, self.epoch = state["data_seconds"], state["epoch"]
-        self.best_score, self.best_epoch = state["best_score"], state["best_epoch"]
+        self.epoch, self.best_score, self.best_epoch = state["epoch"], state["best_score"], state["best_epoch"]
         self.save_best()
 
     def _save(self, name, choice):
         save_checkpoint(self.net, self.output / name, self._card(choice))
 
     def _card(self, choice):
-        return {"format": CARD_FORMAT, **self.card, **self.epoch, "chosen": choice, "seconds": self._seconds(),
-                "data_seconds": round(self.data_seconds, 1)}
+        return {"format": CARD_FORMAT, **self.card, **self.epoch, "chosen": choice, "seconds": self._seconds()}
 
     def _seconds(self):
         return round(time.perf_counter() - self.started, 1)
 
 
-def add_metrics(checkpoint, name, report):
-    """Writes the figures of `report` into the card of `checkpoint` under `name`."""
+def complete_card(checkpoint, report, history):
+    """Writes into the card of `checkpoint` what is known when all is done: the test pictures' figures, and how fast it trained.
+
+    "speed" has for each phase of `history` pictures a second over all its epochs, without evaluation, and the share of that time
+    for which training waited for its data.
+    """
     card = read_card(checkpoint)
-    card["metrics"][name] = report.metrics()
+    card["metrics"]["test"] = report.metrics()
+    card["speed"] = []
+    for phase in sorted({row["phase"] for row in history}):
+        rows = [row for row in history if row["phase"] == phase]
+        seconds = sum(row["seconds"] for row in rows)
+        card["speed"].append({
+            "phase": int(phase),
+            "images_per_second": round(sum(row["images_per_second"] * row["seconds"] for row in rows) / seconds, 1),
+            "data_share": round(sum(row["data_seconds"] for row in rows) / seconds, 4)})
     write_json(card_path(checkpoint), card)
 
 

@@ -107,6 +107,7 @@ def test_every_way_of_training_goes_through_all_phases(tiny_config):
     assert [row["learning_rate"] for row in rows[4:]] == pytest.approx([0.048125, 0.045625, 0.043125, 0.040625])
     for row in rows:
         assert 0 <= row["train_top1"] <= 1 and 0 < row["data_seconds"] < row["seconds"]
+    assert [speed["phase"] for speed in read_card(fitted.checkpoint)["speed"]] == [1, 2]
 
 
 def test_averaging_changes_what_is_evaluated_and_kept_but_not_how_it_trains(tiny_config):

@@ -86,7 +86,7 @@ MOMENTS = [
     ("mindclf.train.keeper", "Keeper.save_best", 4, True),                    # state written, best weights not
     ("mindclf.train.keeper", "save_checkpoint", 2, False),                    # just after best weights
     ("mindclf.train.keeper", "Keeper.finish", 1, True),                       # all trained, last weights not written
-    ("mindclf.train.fit", "add_metrics", 1, True),                            # nothing left but to report
+    ("mindclf.train.fit", "complete_card", 1, True),                          # nothing left but to report
 ]
 
 
@@ -101,7 +101,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_end(all_at_once):
         fit({**config, "resume": True})
         assert_same(outcome(config["output"]), expected)
         assert not (Path(config["output"]) / "epochs").exists()
-        assert read_card(Path(config["output"]) / "last.ckpt").get("resumed", 0) == (moment[1] != "add_metrics")
+        assert read_card(Path(config["output"]) / "last.ckpt").get("resumed", 0) == (moment[1] != "complete_card")
 
 
 def test_a_run_can_be_killed_again_and_again(tiny_config):
