@@ -1,29 +1,47 @@
 """Puts the best weights of a run into checkpoints/, measured again, and the run's log into benchmarks/.
 
     python benchmarks/publish.py outputs/garbage_mobilenet_v2_all_layers garbage26_mobilenet_v2
+    python benchmarks/publish.py outputs/cifar10_mobilenet_v1_as_written cifar10_mobilenet_v1_as_written --log
 
-Kernels become float16, which halves the file; if that costs a single test picture, they stay float32.
+Kernels become float16, which halves the file; if that costs a single test picture, they stay float32. With --log the weights stay
+where they are, and the card goes beside the log.
 """
 
+import argparse
 import shutil
-import sys
 from pathlib import Path
 
 from common import ROOT
 
-from mindclf.checkpoint import load_net, save_checkpoint
+from mindclf.checkpoint import load_net, read_card, save_checkpoint
 from mindclf.config import merge
 from mindclf.dataset import eval_pipeline
 from mindclf.dataset.splits import read_pictures
 from mindclf.device import use_device
 from mindclf.evaluate import evaluate
+from mindclf.files import write_json
 
 LOG_FILES = ("history.csv", "report.json", "curves.png", "confusion.png", "classes.png")  # not the photos of predictions.png
 
 
-def main(run, name):
+def main():
+    parser = argparse.ArgumentParser(description="Puts a run's weights into checkpoints/ and its log into benchmarks/.")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("--log", action="store_true")
+    arguments = parser.parse_args()
+    log = ROOT / "benchmarks" / arguments.name
+    log.mkdir(exist_ok=True)
+    for file in LOG_FILES:
+        shutil.copy(arguments.run / file, log / file)
+    if arguments.log:
+        write_json(log / "card.json", read_card(arguments.run / "best.ckpt"))
+    else:
+        publish_weights(arguments.run, arguments.name)
+
+
+def publish_weights(run, name):
     use_device("CPU")
-    run = Path(run)
     net, card = load_net(run / "best.ckpt")
     config = merge(card["config"], {"class_index": card.get("class_folders") or card["classes"]})
     pictures = read_pictures(Path(card["data"]["path"]), "test", config)
@@ -42,11 +60,7 @@ def main(run, name):
         for parameter in net.get_parameters():
             parameter.set_data(full[parameter.name])
     save_checkpoint(net, ROOT / "checkpoints" / f"{name}.ckpt", card, half=half)
-    log = ROOT / "benchmarks" / name
-    log.mkdir(exist_ok=True)
-    for file in LOG_FILES:
-        shutil.copy(run / file, log / file)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -20,6 +20,9 @@ WORDS = {
         "all": "| then all layers, 1 seed | **{top1:.1%}** (top-5 {top5:.1%}) | {interval} | {minutes:.0f} min | `{recipe}` |",
         "duplicates": "| the same without {count} test photos that resemble a training photo | {top1:.1%} | {interval} | | "
                       "`benchmarks/near_duplicates.py` |",
+        "cifar10": "| CIFAR-10, {images:,} test pictures | epochs | top-1 | top-5 | wall time | training pictures/s | made by |",
+        "published": "{net}, tutorial as published, original pictures", "as written": "{net}, the tutorial's configuration",
+        "ours": "**{net}**", "minutes": "{minutes:.0f} min", "hours": "{hours} h",
         "traps": "| run | top-1, mean of {runs} seeds (range) | against corrected |",
         "speed": "| {cores} cores, ms | stock MindSpore | capped | **mindclf** | PyTorch | ONNX Runtime "
                  "| mindclf / PyTorch | mindclf / ONNX Runtime |",
@@ -34,6 +37,9 @@ WORDS = {
         "all": "| 再训练所有层，1 个种子 | **{top1:.1%}**（top-5 {top5:.1%}） | {interval} | {minutes:.0f} 分钟 | `{recipe}` |",
         "duplicates": "| 同上，去掉 {count} 张与训练照片相似的测试照片 | {top1:.1%} | {interval} | | "
                       "`benchmarks/near_duplicates.py` |",
+        "cifar10": "| CIFAR-10，{images:,} 张测试图片 | 轮数 | top-1 | top-5 | 用时 | 训练时每秒图片数 | 脚本 |",
+        "published": "{net}，教程公布的结果，原始图片", "as written": "{net}，教程的配置",
+        "ours": "**{net}**", "minutes": "{minutes:.0f} 分钟", "hours": "{hours} 小时",
         "traps": "| 运行 | top-1，{runs} 个种子的平均（范围） | 与修正后相比 |",
         "speed": "| {cores} 核，毫秒 | 未调优的 MindSpore | 限制指令集 | **mindclf** | PyTorch | ONNX Runtime "
                  "| mindclf / PyTorch | mindclf / ONNX Runtime |",
@@ -53,6 +59,13 @@ CHINESE_TRAPS = {
     "as written: all that apply": "照教程原样（适用的全部陷阱）",
     "other pixel statistics, padding and epsilon than the weights'": "像素统计量、填充和 epsilon 与权重训练时不一致",
 }
+CIFAR10_ROWS = (  # title, net, and the run's name in benchmarks/, or what is published: epochs, top-1, top-5 in %, hours
+    ("published", "MobileNetV1", (20, 69.23, None, None)),
+    ("as written", "MobileNetV1", "cifar10_mobilenet_v1_as_written"),
+    ("ours", "MobileNetV1", "cifar10_mobilenet_v1"),
+    ("published", "ShuffleNetV1 2.0x, 224 px", (250, 81.52, 97.5, 21)),
+    ("ours", "ShuffleNetV1 1.0x", "cifar10_shufflenet_v1"),
+)
 
 
 def main():
@@ -94,6 +107,25 @@ def results(document):
         words["duplicates"].format(count=duplicates["near_duplicates"], top1=duplicates["top1_without_near_duplicates"],
                                    interval=interval(duplicates["top1_without_near_duplicates"], fresh)),
     ])
+
+
+def cifar10(document):
+    """A line for each run on CIFAR-10, and for what the tutorials publish."""
+    words, rows = WORDS[document], []
+    for title, net, name in CIFAR10_ROWS:
+        shown = words[title].format(net=net)
+        if title == "published":
+            epochs, top1, top5, hours = name
+            time = words["hours"].format(hours=hours) if hours else ""
+            rows.append(f"| {shown} | {epochs} | {top1:.2f}% | {f'{top5:.1f}%' if top5 else ''} | {time} | | |")
+            continue
+        card = read(f"checkpoints/{name}.ckpt.json" if title == "ours" else f"benchmarks/{name}/card.json")
+        test, epochs = card["metrics"]["test"], len((ROOT / "benchmarks" / name / "history.csv").read_text().splitlines()) - 1
+        top1 = f"**{test['top1']:.2%}**" if title == "ours" else f"{test['top1']:.2%}"
+        time = words["minutes"].format(minutes=card["seconds"] / 60)
+        rows.append(f"| {shown} | {epochs} | {top1} | {test['top5']:.2%} | {time} | {card['speed'][0]['images_per_second']:,.0f} "
+                    f"| `recipes/{name}.py` |")
+    return "\n".join([words["cifar10"].format(images=test["images"]), "|---|---|---|---|---|---|---|", *rows])
 
 
 def wilson(share, count, z=1.96):
@@ -169,7 +201,7 @@ def read(path):
     return json.loads((ROOT / path).read_text(encoding="utf-8"))
 
 
-README_TABLES = {"results": results, "traps": traps, "speed": speed}
+README_TABLES = {"results": results, "cifar10": cifar10, "traps": traps, "speed": speed}
 TABLES = {
     "README.md": README_TABLES,
     "README_CN.md": README_TABLES,
