@@ -3,21 +3,24 @@
 import ast
 import copy
 import difflib
+from pathlib import Path
 
 from easydict import EasyDict
 
-from mindclf.labels import CALTECH16, CIFAR10, FOLDER_NAMES, index_en, number_classes
+from mindclf.labels import CALTECH16, CIFAR10, FLOWER_PHOTOS, FOLDER_NAMES, index_en, number_classes
 
 IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)  # RGB, on the 0 to 255 scale
 IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
 DEFAULTS = EasyDict(
     # Data
-    dataset="",                        # that mindclf knows: "garbage26", "cifar10"; "flowers102", "caltech16" if they are on disk
-    dataset_path="",                   # or your own: a folder with train/<class>/ and test/<class>/; of "cifar10" its .bin files
-    class_index={},                    # class folder -> label, or the class folders in the order of their labels; never guessed
+    dataset="",                        # "garbage26", "cifar10", or if they are on disk "flowers102", "caltech16", "flower_photos"
+    dataset_path="",                   # or your own: a folder with train/<class>/ and test/<class>/, or with <class>/ alone, of
+                                       # which every 5th picture is for testing; of "cifar10" the folder with its .bin files
+    class_index={},                    # class folder -> label, or the class folders in the order of their labels; never guessed,
+                                       # but that `mindclf train FOLDER` numbers them by name
     on_bad_image="stop",               # "stop" with the names of unusable files, or "skip" and count them
-    valid_fraction=0.1,                # of each training class, held out to choose the best epoch; "flowers102" has a valid/
+    valid_fraction=0.1,                # of each training class, held out to choose the best epoch, unless there is a valid/
     image_height=224,                  # pixels
     image_width=224,                   # pixels
     mean=(),                           # RGB, on the 0 to 255 scale; () is what the pretrained weights want; for fresh weights
@@ -37,7 +40,8 @@ DEFAULTS = EasyDict(
     # Net
     net="mobilenet_v2",
     net_options={},                    # further arguments of the net, such as {'width_mult': 0.5}
-    pretrained="",                     # "imagenet" (found or downloaded), the path of a checkpoint, or "" for fresh weights
+    pretrained="",                     # "imagenet" (found or downloaded), the name of a file in checkpoints/ without .ckpt, the
+                                       # path of a checkpoint, or "" for fresh weights
     # Training; each entry of `phases` may set its own value of the fields down to cached_views
     layers="all",                      # "all", or "head" with the backbone frozen
     epochs=10,
@@ -71,9 +75,8 @@ DEFAULTS = EasyDict(
 )
 CLASS_INDEX = {  # of known data sets
     "garbage26": index_en, "cifar10": number_classes(CIFAR10), "flowers102": number_classes(FOLDER_NAMES["flowers102"]),
-    "caltech16": number_classes(CALTECH16),
+    "caltech16": number_classes(CALTECH16), "flower_photos": number_classes(FLOWER_PHOTOS),
 }
-OWN_VALID = ("flowers102",)  # data sets whose held-out pictures lie in a folder of their own
 RAW_SIZE = {"cifar10": (32, 32)}  # of data sets whose pictures are pixels of one size: (height, width)
 PHASE_FIELDS = ("layers", "epochs", "batch_size", "optimizer", "schedule", "lr_max", "lr_end", "warmup_epochs", "plateau_figure",
                 "plateau_factor", "plateau_patience", "momentum", "nesterov", "weight_decay", "label_smoothing", "mixup_alpha",
@@ -100,6 +103,23 @@ RANGES = {  # field: (smallest, largest) value
     "cached_views": (0, 1000), "loss_scale": (1, 2**24), "seed": (0, 2**31 - 1),
     "grid_rows": (1, 40), "grid_columns": (1, 40),
 }
+
+
+def own_pictures(folder):
+    """What `mindclf train FOLDER` starts from: a head on the features of a backbone that knows ImageNet."""
+    return dict(
+        dataset_path=folder,
+        net="mobilenet_v2",
+        pretrained="imagenet",
+        layers="head",
+        cached_views=1,
+        epochs=40,
+        batch_size=16,
+        lr_max=0.025,
+        weight_decay=4e-3,
+        label_smoothing=0.1,
+        output=f"outputs/{Path(folder).resolve().name}",
+    )
 
 
 def merge(config, overrides):
@@ -176,9 +196,6 @@ def _check(config):
     for name in ("plateau_figure", "plateau_factor", "plateau_patience"):
         if config[name] != DEFAULTS[name] and not any(phase.schedule == "plateau" for phase in phases_of(config)):
             raise ValueError(f"{name}={config[name]!r} means nothing to schedule={config.schedule!r}")
-    if config.dataset in OWN_VALID and config.valid_fraction != DEFAULTS.valid_fraction:
-        raise ValueError(f"valid_fraction={config.valid_fraction} means nothing to dataset={config.dataset!r}: the pictures in "
-                         f"its valid/ are held out")
     for name, length in {"scale": 2, "ratio": 2, "mean": 3, "std": 3}.items():
         value = config[name]
         if len(value) != length and not (name in ("mean", "std") and not value):
@@ -237,7 +254,7 @@ def _typed(name, value):
     if isinstance(DEFAULTS[name], dict) and isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):
             raise ValueError(f"{name}={value!r} must have texts as keys")
-        return value
+        return dict(value)  # a copy of an EasyDict would trip over a class called "items"
     if not isinstance(value, kind) or isinstance(value, bool):
         raise ValueError(f"{name}={value!r} must be of type {'dict' if kind is EasyDict else kind.__name__}")
     return value

@@ -11,6 +11,8 @@ from mindclf.files import first_line
 EXTRAS = {  # what setup.py lists as extras: the packages that a user of each needs
     "onnx": ("onnx", "onnxruntime"), "torch": ("torch",), "convert": ("h5py",), "notebooks": ("notebook",),
 }
+ON_DISK_ONLY = {"102 flowers": "flowers102_on_disk", "16 Caltech classes": "caltech16_on_disk",
+                "flower photos": "flower_photos_on_disk"}
 GIB = 2**30
 
 
@@ -25,7 +27,8 @@ def examine():
         "cores": {"usable": usable_cores(), "present": os.cpu_count()},
         "memory_gib": memory_gib(),
         "data": {"MINDCLF_DATA": os.environ.get("MINDCLF_DATA", ""), "garbage photos": _found("garbage26_on_disk"),
-                 "CIFAR-10": _found("cifar10_on_disk"), "ImageNet weights": _found("imagenet_on_disk")},
+                 "CIFAR-10": _found("cifar10_on_disk"), **{name: _found(find) for name, find in ON_DISK_ONLY.items()},
+                 "ImageNet weights": _found("imagenet_on_disk")},
     }
 
 
@@ -51,6 +54,7 @@ def describe(facts):
         ("memory", f"{memory['free']:.1f} GiB free of {memory['present']:.1f} GiB" if memory else "unknown"),
         ("garbage photos", data["garbage photos"] or f"not in data/{elsewhere}: they will be downloaded, or drawn offline"),
         ("CIFAR-10", data["CIFAR-10"] or f"not in data/{elsewhere}: it will be downloaded"),
+        *((name, data[name] or f"not in data/{elsewhere}; there is no download") for name in ON_DISK_ONLY),
         ("ImageNet weights", data["ImageNet weights"] or f"not in data/{elsewhere}: they will be downloaded"),
     ]
     return lines

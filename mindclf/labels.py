@@ -65,6 +65,9 @@ FLOWERS102 = (
 CALTECH16 = ("Leopards", "bonsai", "brain", "buddha", "butterfly", "car_side", "chandelier", "grand_piano", "hawksbill",
              "helicopter", "kangaroo", "ketch", "menorah", "starfish", "trilobite", "watch")
 
+# The class folders of the flower photos.
+FLOWER_PHOTOS = ("daisy", "dandelion", "rose", "sunflower", "tulip")
+
 # Class folder -> what people call the class, for data sets whose folders are called otherwise.
 FOLDER_NAMES = {"flowers102": {str(number): name for number, name in enumerate(FLOWERS102, start=1)}}
 

@@ -15,7 +15,8 @@ from mindclf.labels import number_classes
 
 log = logging.getLogger(__name__)
 
-LITTER = {"Thumbs.db", "desktop.ini"}  # what operating systems leave in folders of pictures, besides dot files
+LITTER = {"Thumbs.db", "desktop.ini", "__MACOSX"}  # what operating systems leave in folders of pictures, besides dot files
+VALID_FOLDERS = ("valid", "val", "validation")
 NAMES_SHOWN = 10  # in a message; the count covers the rest
 
 
@@ -84,7 +85,8 @@ class Scan:
 def read_folder(folder, class_index, on_bad_image="stop", part=None, skip_with="on_bad_image=skip"):
     """The `Pictures` below `folder`, one folder a class, after every one of them has been decoded once.
 
-    `part` is for pictures that are not divided into train/ and test/: of the sorted files of a class it returns those to read.
+    `part` is for pictures that are not divided into train/ and test/: called with all of them, as `Pictures` that nobody has
+    looked into, it says of each whether to read it.
     What is not usable (damaged, not a picture, an empty class) stops with its names, or with on_bad_image="skip" is left out
     and counted in the log. `skip_with` is how the user asks for that, for the message.
     """
@@ -103,7 +105,7 @@ def read_folder(folder, class_index, on_bad_image="stop", part=None, skip_with="
 
 
 def scan_folder(folder, class_index, part=None):
-    """A `Scan` of `folder`/<class>/<picture>, or of the `part` of each class's pictures that `read_folder` tells of.
+    """A `Scan` of `folder`/<class>/<picture>, or of the `part` of the pictures that `read_folder` tells of.
 
     `class_index` maps each class folder's name to its label, 0 to n - 1, or lists the folders in the order of their labels.
     Raises ValueError if the folder is missing, or if its class folders are not those of class_index: that is a wrong folder or
@@ -123,7 +125,10 @@ def scan_folder(folder, class_index, part=None):
         files = [file for file in _files(folder / name) if not is_litter(file.name)]
         if not files:
             problems.append(f"class {name!r} is empty" if name in found else f"class {name!r} has no folder")
-        candidates.extend((file, label) for file in (part(files) if part else files))
+        candidates.extend((file, label) for file in files)
+    if part and candidates:
+        chosen = part(Pictures(*zip(*candidates), classes))  # of a folder in a class folder too: it has its turn, and is reported
+        candidates = [candidate for candidate, wanted in zip(candidates, chosen) if wanted]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         verdicts = list(pool.map(_verdict, (file for file, _ in candidates)))
@@ -144,8 +149,8 @@ def class_folders(folder):
 def index_of_folders(*folders):
     """A class_index of the class folders that any of `folders` has, in the order of their names.
 
-    For looking at pictures and for moving them, where a label is only a number: training is told its class_index. Raises
-    ValueError if a folder is missing, or if there are no class folders.
+    For looking at pictures and for moving them, where a label is only a number, and for a person's own pictures, whose card
+    keeps the order. Raises ValueError if a folder is missing, or if there are no class folders.
     """
     names = sorted({name for folder in folders for name in class_folders(folder)})
     if not names:
@@ -153,12 +158,27 @@ def index_of_folders(*folders):
     return {name: index for index, name in enumerate(names)}
 
 
-def split_names(folder):
-    """Those of "train", "valid" and "test" that `folder` has, or () where it is not divided: where train/ has no folders."""
+def split_folders(folder):
+    """{"train", "valid", "test": its folder} for those that `folder` has, or {} where it is not divided: no classes in train/.
+
+    valid/ may also be called val/ or validation/. Where it is there and test/ is not, it is the "test".
+    """
     folder = Path(folder)
     if not ((folder / "train").is_dir() and class_folders(folder / "train")):
-        return ()
-    return tuple(name for name in ("train", "valid", "test") if (folder / name).is_dir())
+        return {}
+    found = {"train": folder / "train"}
+    valid = next((folder / name for name in VALID_FOLDERS if (folder / name).is_dir()), None)
+    test = folder / "test"
+    if valid and test.is_dir():
+        return {**found, "valid": valid, "test": test}
+    return {**found, "test": valid or test}
+
+
+def check_divided(folder):
+    """Raises ValueError if `folder` has train/ and nothing to test on."""
+    places = split_folders(folder)
+    if places and not places["test"].is_dir():
+        raise ValueError(f"{folder} has train/ and neither test/ nor val/: add one, or give {places['train']}, to be divided")
 
 
 def check_class_index(class_index):

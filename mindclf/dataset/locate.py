@@ -9,7 +9,7 @@ from mindclf.dataset import cifar10
 from mindclf.dataset.download import fetch, unpack_tar, unpack_zip
 from mindclf.dataset.drawn import draw_garbage26
 from mindclf.files import md5
-from mindclf.labels import CALTECH16
+from mindclf.labels import CALTECH16, FLOWER_PHOTOS
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ CIFAR10_FOLDERS = ("cifar-10-batches-bin", "data/cifar-10-batches-bin", "cifar10
                    "cifar-10-batches-bin-jpeg")  # the last is where a copy is unpacked
 FLOWERS102_FOLDERS = ("flowers102", "flower_data", "data/flowers102", "data/flower_data")
 CALTECH16_FOLDERS = ("caltech16", "data/caltech16")
+FLOWER_PHOTOS_FOLDERS = ("flower_photos", "flower_photos_128", "data/flower_photos", "data/flower_photos_128")
 CIFAR10_COPIES = ("cifar10_jpeg.npz", "data/cifar10_jpeg.npz")
 
 
@@ -139,6 +140,21 @@ def find_caltech16():
 def caltech16_on_disk():
     """The folder with 16 Caltech-101 classes in data/ or in $MINDCLF_DATA, or None."""
     return _folder_on_disk(CALTECH16_FOLDERS)
+
+
+def find_flower_photos():
+    """The folder with the class folders of photos of five flowers, as `Found`. Raises ValueError if it is not on disk."""
+    folder = flower_photos_on_disk()
+    if folder is None:
+        raise ValueError(f"the flower photos are neither in data/ nor in $MINDCLF_DATA, and mindclf cannot download them: put "
+                         f"the folder flower_photos with {', '.join(FLOWER_PHOTOS)} into data/, or set MINDCLF_DATA to the "
+                         f"folder that has it")
+    return Found(folder, "photos of five flowers" + (", at 128 pixels" if folder.name.endswith("_128") else ""))
+
+
+def flower_photos_on_disk():
+    """The folder with the photos of five flowers in data/ or in $MINDCLF_DATA, or None."""
+    return _folder_on_disk(FLOWER_PHOTOS_FOLDERS, *FLOWER_PHOTOS)
 
 
 def _folder_on_disk(names, *inside):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mindclf import __version__
 from mindclf.config import DEFAULTS, RANGES
-from mindclf.dataset.folder import Pictures, index_of_folders, listed, read_folder, split_names
+from mindclf.dataset.folder import Pictures, index_of_folders, listed, read_folder, split_folders
 from mindclf.files import command_line, new_folder, sha256, write_json
 
 log = logging.getLogger(__name__)
@@ -93,6 +93,7 @@ def divide(pictures, digests, every=None, fraction=None, seed=None):
             rule = f"every={every}" if fraction is None else f"fraction={fraction}"
             copies = len(sides) - distinct.labels.count(label)
             hint = f", where {copies} only follow one that they repeat" if copies else ""
+            hint += "; add pictures, or divide with mindclf split by another rule"
             raise ValueError(f"class {name!r} has too few pictures for both sides: with {rule}, {len(sides) - sum(sides)} would "
                              f"go to train/ and {sum(sides)} to test/{hint}")
     return in_test
@@ -117,8 +118,9 @@ def _check_rule(every, fraction, seed):
 
 
 def _check_places(source, destination):
-    if split_names(source):
-        raise ValueError(f"{source} is divided already: it has {', '.join(f'{name}/' for name in split_names(source))}")
+    divided = [f"{place.name}/" for place in split_folders(source).values() if place.is_dir()]
+    if divided:
+        raise ValueError(f"{source} is divided already: it has {', '.join(divided)}")
     if destination.exists() and not (destination.is_dir() and not any(destination.iterdir())):
         raise ValueError(f"{destination} exists and is not an empty folder: nothing is overwritten, name another")
     if destination.resolve().is_relative_to(source.resolve()):

@@ -4,13 +4,16 @@ import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mindclf.config import OWN_VALID, merge
+from mindclf.config import DEFAULTS, merge
 from mindclf.dataset.cifar10 import origin_of, pixel_statistics_of, read_cifar10
-from mindclf.dataset.folder import Pictures, check_class_index, read_folder
-from mindclf.dataset.locate import find_caltech16, find_cifar10, find_flowers102, find_garbage26
+from mindclf.dataset.folder import Pictures, check_class_index, check_divided, read_folder, split_folders
+from mindclf.dataset.locate import find_caltech16, find_cifar10, find_flower_photos, find_flowers102, find_garbage26
+from mindclf.dataset.split_folder import DEFAULT_EVERY, divide
+from mindclf.files import sha256
 from mindclf.labels import class_names
 
-TEST_EVERY = 5  # of the sorted pictures of a class, where a data set leaves it to its users to put some aside
+FIND = {"garbage26": find_garbage26, "cifar10": find_cifar10, "flowers102": find_flowers102, "caltech16": find_caltech16,
+        "flower_photos": find_flower_photos}
 
 
 @dataclass(frozen=True)
@@ -48,36 +51,43 @@ class Splits:
 def read_splits(config):
     """The `Splits` that a full config asks for, every picture checked.
 
-    Raises ValueError if no data set is named, or for whatever is wrong with its pictures.
+    A folder that has valid/ besides train/ and test/ holds out the pictures in it, others the part config.valid_fraction of the
+    training pictures. Raises ValueError if no data set is named, or for whatever is wrong with its pictures.
     """
-    check_class_index(config.class_index)
     folder, origin = find_folder(config)
-    train = read_pictures(folder, "train", config)
-    if config.dataset in OWN_VALID:
+    check_divided(folder)
+    train, test = (read_pictures(folder, split, config) for split in ("train", "test"))
+    if config.dataset != "cifar10" and "valid" in split_folders(folder):
+        if config.valid_fraction != DEFAULTS.valid_fraction:
+            raise ValueError(f"valid_fraction={config.valid_fraction} means nothing to {folder}: its folder "
+                             f"{split_folders(folder)['valid'].name}/ has the pictures that are held out")
         valid = read_pictures(folder, "valid", config)
     else:
         train, valid = train.hold_out(config.valid_fraction, config.seed)
-    return Splits(train, valid, read_pictures(folder, "test", config), origin, folder.as_posix())
+    return Splits(train, valid, test, origin, folder.as_posix())
 
 
 def read_pictures(folder, split, config):
-    """The `Pictures` of `split`, "train" or "test", in the `folder` that `find_folder` gave, labelled as config.class_index says.
+    """The `Pictures` of `split`, "train", "test" or "valid", in the `folder` that `find_folder` gave.
 
-    Their classes have the names that people use, which in "flowers102" are not those of its folders; it also has a split "valid".
-    "caltech16" is divided here: every 5th picture of a class, in the order of file names, is for testing.
+    They are labelled by config.class_index. Their classes have the names that people use, which in "flowers102" are not those
+    of its folders. A folder that has class folders instead of train/ and test/ is divided here, and not changed: every 5th
+    picture of a class, by file name, is for testing, and pictures that are the same byte for byte stay together (see `divide`).
     Raises ValueError for whatever is wrong with them, and for a class_index that is not that of "cifar10".
     """
     classes = check_class_index(config.class_index)
-    if config.dataset == "caltech16":
-        return read_folder(folder, config.class_index, config.on_bad_image, _test_part if split == "test" else _train_part)
-    if config.dataset != "cifar10":
-        pictures = read_folder(folder / split, config.class_index, config.on_bad_image)
-        return replace(pictures, classes=class_names(config.dataset, classes))
-    pictures = read_cifar10(folder, split)
-    if classes != pictures.classes:
-        raise ValueError(f"the classes of dataset=cifar10 are {', '.join(pictures.classes)}, in this order, not "
-                         f"{', '.join(classes[:10])}{', ...' if len(classes) > 10 else ''}")
-    return pictures
+    if config.dataset == "cifar10":
+        pictures = read_cifar10(folder, split)
+        if classes != pictures.classes:
+            raise ValueError(f"the classes of dataset=cifar10 are {', '.join(pictures.classes)}, in this order, not "
+                             f"{', '.join(classes[:10])}{', ...' if len(classes) > 10 else ''}")
+        return pictures
+    places = split_folders(folder)
+    if places:
+        pictures = read_folder(places[split], config.class_index, config.on_bad_image)
+    else:
+        pictures = read_folder(folder, config.class_index, config.on_bad_image, _test_part if split == "test" else _train_part)
+    return replace(pictures, classes=class_names(config.dataset, classes))
 
 
 def with_statistics(config, train):
@@ -97,15 +107,26 @@ def find_folder(config):
         folder = Path(config.dataset_path)
         return folder, origin_of(folder) if config.dataset == "cifar10" else "your folder"
     if config.dataset:
-        find = {"garbage26": find_garbage26, "cifar10": find_cifar10, "flowers102": find_flowers102, "caltech16": find_caltech16}
-        found = find[config.dataset]()
+        found = FIND[config.dataset]()
         return found.path, found.origin
-    raise ValueError("dataset_path is empty: give the folder that has train/ and test/, as in dataset_path=my_pictures")
+    raise ValueError("dataset_path is empty: name the folder with your pictures, as in mindclf train my_pictures, or a "
+                     "dataset")
 
 
-def _test_part(files):
-    return files[TEST_EVERY - 1::TEST_EVERY]
+def _test_part(pictures):
+    present = sorted(set(pictures.labels))  # a class without pictures is reported elsewhere
+    labels = tuple(present.index(label) for label in pictures.labels)
+    some = replace(pictures, labels=labels, classes=tuple(pictures.classes[label] for label in present))
+    return divide(some, [_digest(path) for path in some.paths], every=DEFAULT_EVERY)
 
 
-def _train_part(files):
-    return [file for number, file in enumerate(files, start=1) if number % TEST_EVERY]
+def _train_part(pictures):
+    return [not in_test for in_test in _test_part(pictures)]
+
+
+def _digest(path):
+    """The SHA-256 of a file; of what cannot be read, which is reported elsewhere, its path."""
+    try:
+        return sha256(path)
+    except OSError:
+        return str(path)

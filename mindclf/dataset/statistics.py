@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageMode
 
-from mindclf.dataset.folder import index_of_folders, listed, scan_folder, split_names
+from mindclf.dataset.folder import index_of_folders, listed, scan_folder, split_folders
 from mindclf.dataset.pictures import EXIF_ORIENTATION, decode_picture
 
 VALUES = np.arange(256)
@@ -45,14 +45,14 @@ class FolderStatistics:
 
 
 def folder_statistics(folder):
-    """The `FolderStatistics` of `folder`: of its class folders, or of the class folders in its train/, valid/ and test/.
+    """The `FolderStatistics` of `folder`: of its class folders, or of those in train/, valid/ and test/ (`split_folders`).
 
     Pixels are those that the nets see before resizing (see `encoded_picture`), of the training pictures in a divided folder, and
     a large picture counts for more than a small one. Raises ValueError if the folder is missing, has no class folders, or has no
     picture that can be used to take them from.
     """
     folder = Path(folder)
-    places = {split: folder / split for split in split_names(folder)} or {"all": folder}
+    places = {place.name: place for place in split_folders(folder).values() if place.is_dir()} or {"all": folder}
     class_index = index_of_folders(*places.values())
     scans = {split: scan_folder(place, class_index) for split, place in places.items()}
     pixels_of = next(iter(places))

@@ -14,10 +14,12 @@ from mindclf.dataset.locate import (
     cifar10_on_disk,
     find_caltech16,
     find_cifar10,
+    find_flower_photos,
     find_flowers102,
     find_garbage26,
     find_imagenet_mobilenet_v2,
 )
+from mindclf.labels import FLOWER_PHOTOS
 
 
 @pytest.fixture(autouse=True)
@@ -285,8 +287,21 @@ def test_caltech_classes_are_found(elsewhere, name):
     assert (found.path, found.origin) == (elsewhere / name, "photos of 16 Caltech-101 classes")
 
 
+@pytest.mark.parametrize(("name", "origin"), [
+    ("flower_photos", "photos of five flowers"), ("data/flower_photos_128", "photos of five flowers, at 128 pixels")])
+def test_flower_photos_are_found_with_all_their_classes(elsewhere, name, origin):
+    elsewhere.mkdir()
+    for flower in FLOWER_PHOTOS:
+        with pytest.raises(ValueError, match="flower photos"):
+            find_flower_photos()
+        (elsewhere / name / flower).mkdir(parents=True)
+    found = find_flower_photos()
+    assert (found.path, found.origin) == (elsewhere / name, origin)
+
+
 @pytest.mark.parametrize(("find", "what_to_do"), [
-    (find_flowers102, "put the folder flowers102 with train/, valid/ and test/"), (find_caltech16, "copy Leopards, bonsai, ")])
+    (find_flowers102, "put the folder flowers102 with train/, valid/ and test/"), (find_caltech16, "copy Leopards, bonsai, "),
+    (find_flower_photos, "put the folder flower_photos with daisy, dandelion, rose, sunflower, tulip into data/")])
 def test_what_cannot_be_downloaded_says_what_to_do_in_one_line(find, what_to_do):
     with pytest.raises(ValueError) as raised:
         find()

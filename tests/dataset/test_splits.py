@@ -1,5 +1,6 @@
 """What a config's data set becomes: training, held-out and test pictures, all counted, and the pixel statistics."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def test_with_nothing_held_out_all_are_trained_on(cifar):
 
 
 def test_without_a_path_cifar10_is_looked_for(monkeypatch):
-    monkeypatch.setattr(splits, "find_cifar10", lambda: Found("a folder", "an origin"))
+    monkeypatch.setitem(splits.FIND, "cifar10", lambda: Found("a folder", "an origin"))
     assert find_folder(merge({"dataset": "cifar10"}, {})) == ("a folder", "an origin")
 
 
@@ -76,11 +77,12 @@ def test_statistics_that_something_says_stay(cifar, colour_folder):
     assert pixel_statistics(with_statistics(photos, read_splits(photos).train))[0] == IMAGENET_MEAN
 
 
-def fill(folder, names):
-    """Small pictures of these names in a new `folder`."""
+def fill(folder, names, seed=0):
+    """Small pictures of these names in a new `folder`, each another in each class."""
     folder.mkdir(parents=True)
+    rng = np.random.default_rng([seed, *folder.name.encode()])
     for name in names:
-        Image.new("RGB", (8, 8)).save(folder / name)
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3)).astype(np.uint8)).save(folder / name)
 
 
 def names_of(pictures):
@@ -113,9 +115,19 @@ def test_label_folder_and_flower_stay_together_in_any_order(flowers, folders):
         assert (folders[label], train.classes[label]) == (folder, flower_of[folder])
 
 
-def test_flowers_without_a_valid_folder_are_refused(flowers, tmp_path):
-    (tmp_path / "valid").rename(tmp_path / "validation")
-    with pytest.raises(ValueError, match="folder .*/valid does not exist"):
+@pytest.mark.parametrize("name", ["valid", "val", "validation"])
+def test_a_valid_folder_beside_a_test_folder_is_held_out_and_alone_is_for_testing(flowers, tmp_path, name):
+    (tmp_path / "valid").rename(tmp_path / name)
+    found = read_splits(flowers)
+    assert [len(pictures) for pictures in (found.train, found.valid, found.test)] == [12, 9, 6]
+    with pytest.raises(ValueError, match=f"valid_fraction=0.25 means nothing to .*: its folder {name}/ has the pictures"):
+        read_splits(merge(flowers, {"valid_fraction": 0.25}))
+    (tmp_path / "test").rename(tmp_path / "elsewhere")
+    found = read_splits(merge(flowers, {"valid_fraction": 0.25}))
+    assert [len(pictures) for pictures in (found.train, found.valid, found.test)] == [9, 3, 9]
+    assert {Path(path).parts[-3] for path in found.test.paths} == {name}
+    (tmp_path / name).rename(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="has train/ and neither test/ nor val/: add one, or give .*/train, to be divided"):
         read_splits(flowers)
 
 
@@ -143,13 +155,26 @@ def test_a_damaged_picture_moves_no_other_between_training_and_testing(tmp_path)
     assert [name for _, name in names_of(found.test)] == ["05.png", "10.png"] and len(found.train) + len(found.valid) == 7
 
 
-@pytest.mark.parametrize(("dataset", "counts"), [("flowers102", (6552, 818, 819)), ("caltech16", (1314, 146, 357))])
+def test_equal_pictures_of_an_undivided_folder_stay_together(tmp_path):
+    """The 5th is again the 6th of its class and the 1st of the other: all three follow the first of them, in testing."""
+    fill(tmp_path / "a", [f"{number:02}.png" for number in range(1, 11)])
+    fill(tmp_path / "b", [f"{number:02}.png" for number in range(1, 8)])
+    for copy in ("a/06.png", "b/01.png"):
+        shutil.copy(tmp_path / "a" / "05.png", tmp_path / copy)
+    found = read_splits(merge({"dataset_path": str(tmp_path), "class_index": ["a", "b"]}, {}))
+    assert names_of(found.test) == [("a", "05.png"), ("a", "06.png"), ("b", "01.png"), ("b", "06.png")]
+    assert len(found.train) + len(found.valid) == 13
+
+
+@pytest.mark.parametrize(("dataset", "counts"), [
+    ("flowers102", (6552, 818, 819)), ("caltech16", (1314, 146, 357)), ("flower_photos", (3111, 346, 860))])
 def test_the_real_pictures(shared, monkeypatch, dataset, counts):
-    if not (shared / "data" / dataset).is_dir():
-        pytest.skip(f"needs ../shared/data/{dataset}, which is not beside this clone")
+    folder = {"flower_photos": "flower_photos_128"}.get(dataset, dataset)
+    if not (shared / "data" / folder).is_dir():
+        pytest.skip(f"needs ../shared/data/{folder}, which is not beside this clone")
     monkeypatch.setenv("MINDCLF_DATA", str(shared))
     found = read_splits(merge({"dataset": dataset}, {}))
     assert (len(found.train), len(found.valid), len(found.test)) == counts
     for pictures in (found.train, found.valid, found.test):
         assert set(pictures.labels) == set(range(len(found.classes)))
-    assert Path(found.path) == shared / "data" / dataset
+    assert Path(found.path) == shared / "data" / folder
