@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from mindclf import __version__
-from mindclf.config import DEFAULTS, merge
+from mindclf.config import DEFAULTS, merge, own_pictures
 from mindclf.files import first_line
 from mindclf.labels import class_names, number_classes
 
@@ -21,20 +21,24 @@ PREDICT_CHUNK = 64         # pictures read at a time, or fewer:
 PREDICT_BYTES = 256 * 2**20  # a large photo may take 36 MB
 
 
-def main(argv=None, config=None):
+def main(argv=None, config=None, variants=None):
     """Runs one command and returns its exit status: 0, or 2 after one line on standard error about what the user can mend.
 
-    `config` is a recipe's: what its commands start from. Without one they start from mindclf.config.DEFAULTS.
+    `config` is a recipe's: what its commands start from. Without one they start from mindclf.config.DEFAULTS. A recipe with
+    `variants`, {name: the fields in which it differs}, has the command `compare` besides.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # not in a notebook
             stream.reconfigure(errors="replace")  # a terminal that cannot show Chinese gets question marks, not a traceback
-    arguments = _parse(_parser(is_recipe=config is not None), argv)
+    is_recipe = config is not None
+    arguments = _parse(_parser(is_recipe, variants or {}), argv, is_recipe)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    if arguments.command is _train:
+    if arguments.command in (_train, _compare):
         logging.getLogger("mindclf").setLevel(logging.INFO)
     try:
-        return arguments.command(arguments, merge(config or {}, getattr(arguments, "fields", [])), config is not None)
+        own_folder = getattr(arguments, "own_folder", None)
+        start = own_pictures(own_folder) if own_folder else config or {}
+        return arguments.command(arguments, merge(start, getattr(arguments, "fields", [])), is_recipe)
     except BrokenPipeError:  # whoever reads our output has seen enough, as in `mindclf predict photos/ | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -46,7 +50,7 @@ def main(argv=None, config=None):
         return 130
 
 
-def _parser(is_recipe):
+def _parser(is_recipe, variants):
     parser = argparse.ArgumentParser(
         description=(None if is_recipe else "Image classification on MindSpore: train, evaluate, predict, export."),
         epilog="field=value sets a field of the config, as in epochs=2. The fields: " + ", ".join(DEFAULTS))
@@ -63,7 +67,17 @@ def _parser(is_recipe):
             sub.add_argument("fields", nargs="*", metavar="field=value", help="sets a field of the config")
         return sub
 
-    add("train", _train, "train a net and report its accuracy on the test pictures", fields=True)
+    sub = add("train", _train, "train a net and report its accuracy on the test pictures", fields=True)
+    if not is_recipe:
+        sub.usage = "%(prog)s [-h] [FOLDER] [field=value ...]"
+        sub.epilog = ("FOLDER has your own pictures: a folder for each class, of which every 5th picture is for testing, or "
+                      "train/ and test/ (or val/) with such folders. A head is trained on ImageNet features, unless fields say "
+                      "otherwise.")
+    if variants:
+        sub = add("compare", _compare, f"train {', '.join(variants)} with several seeds each, and compare them", fields=True)
+        sub.add_argument("--only", action="append", choices=variants, metavar="VARIANT", help="this one; may be repeated")
+        sub.add_argument("--seeds", type=int, default=3, metavar="N", help="train with the seeds 1 to N (3)")
+        sub.set_defaults(variants=variants)
     sub = add("eval", _evaluate, "measure a checkpoint on the test pictures", fields=True, checkpoint=True)
     sub.add_argument("--report", metavar="FOLDER", help="write report.json, classes.png, confusion.png and predictions.png there")
     sub.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -109,7 +123,7 @@ def _parser(is_recipe):
     return parser
 
 
-def _parse(parser, argv):
+def _parse(parser, argv, is_recipe):
     """The arguments, with fields also after an option: argparse itself takes those before the first option only."""
     arguments, rest = parser.parse_known_args(argv)
     if rest and (not hasattr(arguments, "fields") or any(text.startswith("-") for text in rest)):
@@ -117,17 +131,32 @@ def _parse(parser, argv):
     if rest:
         arguments.fields += rest
     if arguments.command is _convert:
-        files = [text for text in arguments.fields if not re.match(r"[A-Za-z_][\w.]*=", text)]
-        if len(files) > 1:
-            parser.error(f"convert writes one checkpoint, not {', '.join(files)}")
-        arguments.destination = files[0] if files else None
-        arguments.fields = [text for text in arguments.fields if text not in files]
+        arguments.destination = _take_path(arguments, parser, "convert writes one checkpoint")
+    elif arguments.command is _train and not is_recipe:
+        arguments.own_folder = _take_path(arguments, parser, "train takes one folder of pictures")
     return arguments
+
+
+def _take_path(arguments, parser, rule):
+    """The one text among the fields that is no field=value, or None; it is taken out of them."""
+    paths = [text for text in arguments.fields if not _is_field(text)]
+    if len(paths) > 1:
+        parser.error(f"{rule}, not {', '.join(paths)}")
+    arguments.fields = [text for text in arguments.fields if text not in paths]
+    return paths[0] if paths else None
+
+
+def _is_field(text):
+    """Whether `text` is a field=value, and no path that has such a character."""
+    name = re.match(r"([A-Za-z_]\w*)[\w.]*=", text)
+    return bool(name) and (name[1] in DEFAULTS or not Path(text).exists())
 
 
 def _train(arguments, config, is_recipe):
     from mindclf.train import fit
 
+    if not is_recipe and arguments.own_folder:
+        _prepare_own_pictures(arguments, config)
     fitted = fit(config)
     figures = fitted.report.metrics()
     python = _this_python()
@@ -137,11 +166,55 @@ def _train(arguments, config, is_recipe):
           f"time        {fitted.seconds:.0f} s\n"
           f"checkpoint  {fitted.checkpoint}\n"
           f"pictures    {fitted.checkpoint.parent / 'predictions.png'}, classes.png, confusion.png, curves.png\n"
-          f"your photo  {python} -m mindclf predict --checkpoint {fitted.checkpoint} photo.jpg")
+          f"your photo  {python} -m mindclf predict --checkpoint {_quoted(str(fitted.checkpoint))} photo.jpg")
     if "no photos" in fitted.data_origin:
         print(f"            this net has seen drawings only; for photos use the one that comes with mindclf:\n"
               f"            {python} -m mindclf predict photo.jpg")
     return 0
+
+
+def _prepare_own_pictures(arguments, config):
+    """Numbers the classes of the folder on the command line by name, after a look at what people get wrong there."""
+    from mindclf.dataset.folder import index_of_folders, split_folders
+
+    folder = Path(arguments.own_folder)
+    for name in ("dataset", "dataset_path"):
+        if any(text.startswith(f"{name}=") for text in arguments.fields):
+            raise ValueError(f"{folder} and {name} exclude each other: give one")
+    divided = split_folders(folder)
+    classes = list(index_of_folders(divided.get("train", folder)))
+    if len(classes) < 2:
+        raise ValueError(f"{folder} has one class folder, {classes[0]!r}: a net needs two to tell apart")
+    if set(classes) <= {"train", "test", "valid", "val", "validation"}:
+        raise ValueError(f"{folder} has {', '.join(classes)}, but no class folders in them")
+    for name in ("output", "feature_cache"):
+        if config[name] and not divided and Path(config[name]).resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"{name}={config[name]} lies in {folder}, where it would be taken for a class: run this elsewhere, "
+                             f"or set {name}")
+    config.class_index = config.class_index or classes
+
+
+def _compare(arguments, config, is_recipe):
+    from mindclf.compare import compare, compared_folder
+
+    if not 1 <= arguments.seeds <= 1000:
+        raise ValueError(f"--seeds {arguments.seeds} must lie between 1 and 1000")
+    variants = {name: fields for name, fields in arguments.variants.items() if name in (arguments.only or arguments.variants)}
+    for name in (re.match(r"\w*", text)[0] for text in arguments.fields):
+        users = [variant for variant, fields in variants.items() if name in fields]
+        if users or name in ("seed", "resume"):
+            raise ValueError(f"{name} is what {', '.join(users) or 'compare'} sets itself: leave it out, or change the recipe")
+    rows = compare(config, variants, range(1, arguments.seeds + 1))
+    print()
+    _print_table([("variant", "parameters", "MACs", "top-1, mean", "least", "greatest", "seeds", "seconds"),
+                  *((row["variant"], f"{row['parameters']:,}", f"{row['macs'] / 1e6:,.1f} M", f"{row['mean_top1']:.2%}",
+                     f"{min(row['top1']):.2%}", f"{max(row['top1']):.2%}", str(len(row["seeds"])), f"{row['mean_seconds']:,.0f}")
+                    for row in rows if row["seeds"])], right=range(1, 8))
+    print(f"\ntable and curves: {compared_folder(config)}/compare.json, compare.png")
+    failed = [f"{row['variant']}: {message}" for row in rows for message in row["failed"]]
+    for message in failed:
+        print(f"mindclf: {message}", file=sys.stderr)
+    return USER_ERROR if failed else 0
 
 
 def _evaluate(arguments, config, is_recipe):
@@ -226,13 +299,12 @@ def _split(arguments, config, is_recipe):
                             "test": [made.test.labels.count(label) for label in range(len(classes))]})
     copies = sum(len(group) - 1 for group in made.duplicates)
     links = {count: "hard links: a picture that is changed in one place changes in both", 0: "copies"}
-    fields = (f"dataset_path={arguments.destination}", f"class_index={ {name: index for index, name in enumerate(classes)} }")
     print()
     _print_table([
         ("pictures", links.get(made.linked, f"{made.linked:,} hard links, {count - made.linked:,} copies")),
         ("duplicates", f"{copies:,}, each on the same side as the picture that it repeats" if copies else "none"),
         ("manifest", (Path(arguments.destination) / MANIFEST).as_posix()),
-        ("train on it", f"{_this_python()} -m mindclf train {' '.join(map(_quoted, fields))}")])
+        ("train on it", f"{_this_python()} -m mindclf train {_quoted(arguments.destination)}")])
     return 0
 
 

@@ -1,14 +1,40 @@
 """Pictures of what happened. Each function writes one PNG; none of them needs a display."""
 
+import functools
+import logging
 import math
+import warnings
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 
 from mindclf.dataset import decode_picture
 from mindclf.evaluate import softmax
 
+log = logging.getLogger(__name__)
+
 INCHES_PER_LETTER = 0.075  # of the titles in a grid
+FONTS = (  # for what Matplotlib's own font lacks: Chinese, Japanese and Korean on Linux, Windows and macOS
+    "Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Microsoft YaHei", "SimHei",
+    "PingFang SC", "Hiragino Sans GB", "Arial Unicode MS",
+)
+
+
+def any_name(plot):
+    """Has `plot` show class names in any alphabet, as far as the machine has a font for it, and dollar signs as they are."""
+    @functools.wraps(plot)
+    def plot_with_fonts(*arguments, **options):
+        there = {font.name for font in fontManager.ttflist}
+        settings = {"font.family": ["DejaVu Sans", *(name for name in FONTS if name in there)], "text.parse_math": False}
+        with matplotlib.rc_context(settings), warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            plot(*arguments, **options)
+        if any("missing from font" in str(warning.message) for warning in said):
+            log.warning("no font here has all letters of the class names: some are boxes in the plots. Install one, such as %s",
+                        FONTS[0])
+    return plot_with_fonts
 
 
 def training_curves(history, path):
@@ -37,6 +63,39 @@ def training_curves(history, path):
     figure.savefig(path, dpi=100)
 
 
+@any_name
+def comparison(rows, histories, path):
+    """What `compare` found: held-out accuracy against the epoch, and test accuracy against parameters, MACs and seconds.
+
+    `rows` are those of `compare`; `histories` has for each variant the history of each seed. Lines and dots are means over
+    seeds; bands and bars reach from the least to the greatest.
+    """
+    figure = Figure(figsize=(13, 8), layout="constrained")
+    curves, *scatters = figure.subplots(2, 2).ravel()
+    for row in rows:
+        runs = histories[row["variant"]]
+        top1 = np.array([[100 * epoch["top1"] for epoch in history] for history in runs])
+        epochs = np.arange(1, top1.shape[1] + 1)
+        line, = curves.plot(epochs, top1.mean(0), label=f"{row['variant']} ({len(runs)} seed{'s' if len(runs) > 1 else ''})")
+        curves.fill_between(epochs, top1.min(0), top1.max(0), alpha=0.2, color=line.get_color())
+        mean = 100 * row["mean_top1"]
+        spread = [[mean - 100 * min(row["top1"])], [100 * max(row["top1"]) - mean]]
+        for axis, value in zip(scatters, (row["parameters"] / 1e6, row["macs"] / 1e6, row["mean_seconds"])):
+            axis.errorbar(value, mean, yerr=spread, fmt="o", capsize=3, color=line.get_color())
+            axis.annotate(row["variant"], (value, mean), xytext=(6, 4), textcoords="offset points", fontsize=8)
+    watched = next(iter(histories.values()))[0][0]["watched"].replace(" ", "-")
+    curves.set(title=f"Accuracy on {watched} pictures, mean and range over seeds", xlabel="epoch", ylabel="top-1, %")
+    curves.legend()
+    labels = ("parameters, millions", "multiply-accumulates of a picture, millions", "seconds of training")
+    for axis, label in zip(scatters, labels):
+        axis.set(title="Test accuracy, mean and range over seeds", xlabel=label, ylabel="top-1, %", xscale="log")
+        axis.margins(x=0.25, y=0.15)
+    for axis in (curves, *scatters):
+        axis.grid(alpha=0.3)
+    figure.savefig(path, dpi=100)
+
+
+@any_name
 def confusion_matrix(confusion, classes, path):
     """Counts of predicted (columns) against true (rows) classes; what lies off the diagonal is red."""
     size = max(5, 0.36 * len(classes) + 2.5)
@@ -56,6 +115,7 @@ def confusion_matrix(confusion, classes, path):
     figure.savefig(path, dpi=100)
 
 
+@any_name
 def class_accuracy(per_class, classes, path):
     """A bar for each class: the share of its pictures that are right, 0 to 1 or NaN for a class without pictures."""
     figure = Figure(figsize=(7, 0.26 * len(classes) + 1.1), layout="constrained")
@@ -72,6 +132,7 @@ def class_accuracy(per_class, classes, path):
     figure.savefig(path, dpi=100)
 
 
+@any_name
 def prediction_grid(pictures, logits, path, rows=4, columns=6):
     """Up to rows x columns of `pictures`, spread evenly, titled with the prediction: green if right, red with the truth if wrong.
 

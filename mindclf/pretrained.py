@@ -48,7 +48,8 @@ def find_pretrained(config):
     if not config.pretrained:
         return None, "fresh weights"
     if config.pretrained != "imagenet":
-        return Path(config.pretrained), config.pretrained
+        own = CHECKPOINTS / f"{config.pretrained}.ckpt"
+        return own if own.is_file() else Path(config.pretrained), config.pretrained
     if config.net != "mobilenet_v2":
         raise ValueError(f"pretrained=imagenet is there for net=mobilenet_v2 only, not for {config.net}: give the path of a "
                          f"checkpoint, or an empty pretrained= for fresh weights")

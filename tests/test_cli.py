@@ -1,6 +1,7 @@
 """The command line as a user meets it: in processes of its own, with its exit status and what it prints."""
 
 import http.server
+import io
 import json
 import os
 import shlex
@@ -114,11 +115,12 @@ def test_a_folder_is_split_and_what_is_printed_trains_on_it(colour_folder, tmp_p
     manifest = json.loads((tmp_path / "new set" / "split.json").read_text(encoding="utf-8"))
     assert manifest["command"] == f"python -m mindclf split '{source}' '{tmp_path / 'new set'}' --fraction 0.3 --seed 4"
     words = shlex.split(lines[-1].removeprefix("train on it"))
-    assert words[1:] == ["-m", "mindclf", "train", f"dataset_path={tmp_path / 'new set'}",
-                         "class_index={'blue': 0, 'green': 1, 'red': 2}"]
+    assert words[1:] == ["-m", "mindclf", "train", str(tmp_path / "new set")]
     result = run(*words[3:], "image_height=32", "image_width=32", "epochs=1", "batch_size=6", "net_options.last_channel=32",
-                 f"output={tmp_path / 'run'}", "net_options.inverted_residual_setting=[[1, 8, 1, 2]]")
+                 f"output={tmp_path / 'run'}", "net_options.inverted_residual_setting=[[1, 8, 1, 2]]", "pretrained=",
+                 "layers=all", "cached_views=0")
     assert result.returncode == 0, result.stderr
+    assert read_card(tmp_path / "run" / "best.ckpt")["classes"] == ["blue", "green", "red"]
 
 
 def test_stats_say_what_is_in_a_folder(colour_folder, tmp_path):
@@ -230,8 +232,8 @@ def test_training_from_the_command_line(colour_folder, tmp_path, photo):
 @pytest.mark.parametrize(("arguments", "message"), [
     (["train", "epoch=2"], "unknown field 'epoch'; did you mean 'epochs'?"),
     (["train", "epochs=two"], "epochs='two' must be of type int"),
-    (["train", "epochs"], "'epochs' is not of the form field=value"),
-    (["train", "dataset_path=nowhere", "class_index={index}"], "folder nowhere/train does not exist"),
+    (["train", "epochs"], "folder epochs does not exist"),
+    (["train", "dataset_path=nowhere", "class_index={index}"], "folder nowhere does not exist"),
     (["train", "dataset_path={colours}", "class_index={index}", "net_options.width_mult=abc"], "{'width_mult': 'abc'}"),
     (["train", "dataset_path={colours}", "class_index={index}", "output={bad}"], "is not the folder of an earlier run"),
     (["train", "dataset_path={colours}", "net=resnet1001", "class_index={index}"], "net='resnet1001' is not known"),
@@ -240,7 +242,7 @@ def test_training_from_the_command_line(colour_folder, tmp_path, photo):
      "2 problems in {bad}/train: class 'dog' is empty; {bad}/train/cat/broken.jpg is "),
     (["train", "dataset_path={colours}", "class_index={index}", "pretrained=nowhere.ckpt"], "nowhere.ckpt does not exist"),
     (["train", "dataset_path={colours}", "class_index={index}", "device_target=GPU"], "MindSpore finds no GPU here"),
-    (["eval", "--checkpoint", "{checkpoint}", "dataset_path=nowhere"], "folder nowhere/test does not exist"),
+    (["eval", "--checkpoint", "{checkpoint}", "dataset_path=nowhere"], "folder nowhere does not exist"),
     (["eval", "dataset=cifar10", "dataset_path={cifar}"], "the classes of dataset=cifar10 are airplane, automobile, bird, "),
     (["eval", "dataset=cifar10", "dataset_path=nowhere"], "nowhere/data_batch_1.bin is missing: a folder of CIFAR-10 holds "),
     (["train", "dataset=cifar10", "grid_rows=0"], "grid_rows=0 must lie between 1 and 40"),
@@ -309,3 +311,73 @@ def url():
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
+
+
+@pytest.fixture
+def my_pictures(colour_folder, tmp_path):
+    """Class folders with names as people have them, undivided, with a grey picture, one with transparency and one on its side."""
+    folder = tmp_path / "my pictures"
+    for colour, name in (("red", "红 色"), ("green", "items"), ("blue", "Bläu's")):
+        shutil.copytree(colour_folder / "train" / colour, folder / name)
+    Image.new("L", (40, 30), 90).save(folder / "items" / "grey.png")
+    Image.new("RGBA", (40, 30), (0, 255, 0, 90)).save(folder / "items" / "transparent.png")
+    on_its_side = Image.Exif()
+    on_its_side[274] = 6
+    Image.new("RGB", (40, 30), "red").save(folder / "红 色" / "side.jpg", exif=on_its_side)
+    return folder
+
+
+def test_a_folder_of_class_folders_becomes_a_sorter_with_two_commands(my_pictures, tmp_path):
+    weights = ROOT / "checkpoints" / "garbage26_mobilenet_v2.ckpt"
+    small = ("image_height=64", "image_width=64", "epochs=20", "batch_size=8", f"pretrained={weights}")
+    result = run("train", my_pictures, *small, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    output = tmp_path / "outputs" / "my pictures"
+    card = read_card(output / "best.ckpt")
+    assert card["classes"] == sorted(["红 色", "items", "Bläu's"])
+    assert card["data"]["test"] == 6 and card["metrics"]["test"]["top1"] >= 0.8  # of 10, 12 and 11 pictures
+    for name in ("history.csv", "curves.png", "confusion.png", "classes.png", "predictions.png", "report.json"):
+        assert (output / name).is_file()
+    printed = next(line for line in result.stdout.splitlines() if line.startswith("your photo"))
+    words = shlex.split(printed.removeprefix("your photo"))
+    assert words[1:4] == ["-m", "mindclf", "predict"] and words[-1] == "photo.jpg"
+    result = run("predict", "--json", *words[4:-1], my_pictures / "红 色" / "side.jpg", cwd=tmp_path)
+    assert json.loads(result.stdout)["guesses"][0]["name"] == "红 色"
+    result = run("eval", "--json", "--checkpoint", output / "best.ckpt", f"dataset_path={my_pictures}", cwd=tmp_path)
+    assert json.loads(result.stdout)["top1"] == card["metrics"]["test"]["top1"]
+
+
+def refused(*arguments):
+    """What `mindclf train ARGUMENTS` complains of, in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        said = io.StringIO()
+        patch.setattr(sys, "stderr", said)
+        assert main(["train", *map(str, arguments)]) == 2
+    [line] = [line for line in said.getvalue().splitlines() if line.startswith("mindclf: ")]
+    return line.removeprefix("mindclf: ")
+
+
+def test_a_folder_that_no_sorter_can_come_of_is_refused_with_what_would_do(my_pictures, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert refused("nowhere") == "folder nowhere does not exist"
+    assert refused().startswith("dataset_path is empty: name the folder with your pictures")
+    assert refused(my_pictures, "dataset=cifar10") == f"{my_pictures} and dataset exclude each other: give one"
+    assert refused(my_pictures, f"output={my_pictures / 'out'}").endswith("run this elsewhere, or set output")
+    assert refused(tmp_path) == f"{tmp_path} has one class folder, 'my pictures': a net needs two to tell apart"
+
+    (my_pictures / "items" / "more").mkdir()
+    assert f"{my_pictures / 'items' / 'more'} is a folder inside a class folder" in refused(my_pictures)
+    (my_pictures / "items" / "more").rmdir()
+    (my_pictures / "nothing").mkdir()
+    assert "class 'nothing' is empty" in refused(my_pictures)
+    shutil.copy(my_pictures / "items" / "grey.png", my_pictures / "nothing" / "again.png")
+    assert refused(my_pictures).startswith("class 'nothing' has too few pictures for both sides: with every=5, 1 would go")
+    shutil.rmtree(my_pictures / "nothing")
+
+    divided = tmp_path / "a=b"
+    shutil.copytree(my_pictures, divided / "train")
+    assert refused("a=b") == f"a=b has train/ and neither test/ nor val/: add one, or give {Path('a=b/train')}, to be divided"
+    for name in ("train", "test"):
+        (tmp_path / "flat" / name).mkdir(parents=True)
+        shutil.copy(my_pictures / "items" / "grey.png", tmp_path / "flat" / name)
+    assert refused("flat") == "flat has test, train, but no class folders in them"

@@ -30,6 +30,14 @@ def pictures(count):
     return Pictures(tuple(np.full((32, 32, 3), index, np.uint8) for index in range(count)), (0, 1) * (count // 2), CLASSES)
 
 
+def test_class_names_are_shown_as_they_are_and_missing_letters_are_said(saved, tmp_path, caplog, recwarn):
+    plots.class_accuracy([0.5, 1.0], ("$5 and $10", "\u1bc0"), tmp_path / "classes.png")  # Batak, which few fonts have
+    assert [label.get_text() for label in saved[0].axes[0].get_yticklabels()] == ["$5 and $10", "\u1bc0"]
+    assert not saved[0].axes[0].get_yticklabels()[0].get_parse_math()
+    assert "no font here has all letters of the class names" in caplog.text
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(8, 8), (2, 8), (4, 6)])
 def test_a_grid_has_the_rows_and_columns_asked_for(saved, tmp_path, rows, columns):
     plots.prediction_grid(pictures(100), np.zeros((100, 2)), tmp_path / "grid.png", rows, columns)

@@ -1,0 +1,89 @@
+"""compare(config, variants, seeds): several nets, or ways to train one, side by side under one recipe."""
+
+import json
+import logging
+import statistics
+from pathlib import Path
+
+from mindclf import __version__, plots
+from mindclf.checkpoint import read_card
+from mindclf.config import DEFAULTS, merge
+from mindclf.device import describe_device, use_device
+from mindclf.files import command_line, first_line, write_json
+from mindclf.pretrained import start_net
+from mindclf.summary import summarise
+from mindclf.train import fit
+from mindclf.train.callbacks import read_history
+
+log = logging.getLogger(__name__)
+
+
+def compare(config, variants, seeds):
+    """Trains every one of `variants`, {name: the fields in which it differs}, with each of `seeds`; returns a row for each.
+
+    A row has the variant's name, trainable parameters, MACs of one picture, and by seed: top-1 and top-5 on the test pictures,
+    and seconds. Writes compare.json with the rows and compare.png into `compared_folder`, anew after each run, beside rows of
+    other variants that an earlier call with the same config left there. The run of a variant with a seed has the folder
+    <variant>-seed<seed>; it goes on if it was interrupted, and is only reported again if it is finished.
+
+    A run that fails with ValueError, as one does whose loss is no number, goes to "failed" of its row, and the others go on.
+    Raises ValueError before the first is trained for a variant whose fields, net or first weights are wrong.
+    """
+    output = compared_folder(config)
+    runs = {name: [merge(config, {**fields, "seed": seed, "output": str(output / f"{name}-seed{seed}"), "resume": True})
+                   for seed in seeds] for name, fields in variants.items()}
+    output.mkdir(parents=True, exist_ok=True)
+    facts = {"command": command_line(), "mindclf": __version__, "device": describe_device(use_device(config.device_target)),
+             "config": {name: value for name, value in config.items()
+                        if value != DEFAULTS[name] and name not in ("class_index", "output", "resume")}}
+    rows = {row["variant"]: row for row in _earlier_rows(output / "compare.json", facts["config"]) if row["variant"] not in runs}
+    new = {name: {"variant": name, **_size(configs[0]), "seeds": [], "top1": [], "top5": [], "seconds": [], "failed": []}
+           for name, configs in runs.items()}
+    for name, configs in runs.items():
+        rows[name] = row = new[name]
+        for seed, run in zip(seeds, configs):
+            log.info("%s, seed %d", name, seed)
+            try:
+                figures = fit(run).report.metrics()
+            except ValueError as error:
+                log.warning("%s, seed %d failed: %s", name, seed, error)
+                row["failed"].append(f"seed {seed}: {first_line(error)}")
+                continue
+            last = read_card(Path(run.output) / "last.ckpt")
+            for column, value in (("seeds", seed), ("top1", figures["top1"]), ("top5", figures["top5"]),
+                                  ("seconds", last["seconds"])):
+                row[column].append(value)
+            row["mean_top1"], row["mean_seconds"] = statistics.mean(row["top1"]), statistics.mean(row["seconds"])
+            facts["data"] = {name: value for name, value in last["data"].items() if name != "digest"}
+            _write(output, facts, rows)
+        _write(output, facts, rows)
+    return list(new.values())
+
+
+def compared_folder(config):
+    """The folder for the runs of a comparison, beside that of a single run of the recipe."""
+    return Path(f"{config.output}-compared")
+
+
+def _size(config):
+    """Net, start, trainable parameters and MACs of what `config` trains."""
+    net, config, origin = start_net(config, len(config.class_index))
+    size = summarise(net, config.image_height, config.image_width)
+    return {"net": config.net, "start": origin, "parameters": size.trainable, "macs": size.macs}
+
+
+def _earlier_rows(file, config):
+    """The rows of a compare.json that was made with this `config`."""
+    if not file.is_file():
+        return []
+    earlier = json.loads(file.read_text(encoding="utf-8"))
+    return earlier["rows"] if earlier["config"] == json.loads(json.dumps(config)) else []
+
+
+def _write(output, facts, rows):
+    write_json(output / "compare.json", {**facts, "rows": list(rows.values())})
+    shown = [row for row in rows.values() if row["seeds"]]
+    histories = {row["variant"]: [read_history(output / f"{row['variant']}-seed{seed}" / "history.csv") for seed in row["seeds"]]
+                 for row in shown}
+    if shown:
+        plots.comparison(shown, histories, output / "compare.png")
