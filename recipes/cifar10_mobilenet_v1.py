@@ -3,8 +3,8 @@
     python recipes/cifar10_mobilenet_v1.py train
     python recipes/cifar10_mobilenet_v1.py predict photo.jpg https://example.com/cat.jpg
 
-Result: not measured yet. The tutorial publishes 69.23 % of the 10,000 test pictures after 20 epochs; its own run is
-cifar10_mobilenet_v1_as_written.py.
+Two Xeon cores, seed 1, JPEG copy: 85.9 % of the 10,000 test pictures, 41 min (benchmarks/cifar10_mobilenet_v1_32px/). The
+tutorial publishes 69.23 % after 20 epochs; its own run is cifar10_mobilenet_v1_as_written.py.
 """
 
 import sys
@@ -17,7 +17,6 @@ config = dict(
     image_width=32,
     crop_share=1.0,
     augment="padded_crop",
-    cutout=8,
     color_adjust=0.0,
     net="mobilenet_v1",
     net_options=dict(stem="cifar"),
@@ -28,7 +27,7 @@ config = dict(
     nesterov=True,
     schedule="one_cycle",
     lr_max=0.15,
-    warmup_epochs=4,
+    warmup_epochs=2,
     weight_decay=5e-4,
     label_smoothing=0.1,
     grid_rows=8,
