@@ -12,7 +12,7 @@ BLOCKS = (  # channels, stride
     (512, 2), (512, 1), (512, 1), (512, 1), (512, 1), (512, 1),
     (1024, 2), (1024, 1),
 )
-STEM_STRIDES = {"imagenet": 2, "cifar": 1}
+FIRST_STRIDES = {"imagenet": (2, 2), "cifar": (1, 2), "cifar8": (1, 1)}  # of the first layer, and of the first strided block
 
 
 class DepthwiseSeparable(nn.Cell):
@@ -60,12 +60,13 @@ def _bilinear(length, count):
 
 
 class MobileNetV1Backbone(nn.Cell):
-    """The convolutional part: (N, 3, H, W) -> (N, out_channels, H / 32, W / 32), or / 16 with the CIFAR stem, rounded up.
+    """The convolutional part: (N, 3, H, W) -> (N, out_channels, H / 32, W / 32), rounded up, or as `stem` says.
 
     Args:
         width_mult: the paper's alpha; multiplies every channel count, rounded to multiples of 8.
         resolution_mult: the paper's rho; height and width of the pictures are resized by it before the first layer.
-        stem: "imagenet" (the first layer has stride 2) or "cifar" (stride 1, for pictures of about 32 pixels).
+        stem: "imagenet", H / 32; for pictures of about 32 pixels "cifar", H / 16: the first layer has stride 1; or "cifar8",
+            H / 8: the first block of 128 channels has stride 1 too, for four times the work. Weights fit all three.
         activation: "relu", or "relu6" as in weights that were trained by Keras or timm.
         pad_mode: "pad" (symmetric) or "same" (TensorFlow's, for weights that were trained there).
         bn_epsilon: added to the variance; 1e-5 in MindSpore and PyTorch, 1e-3 in TensorFlow.
@@ -73,17 +74,19 @@ class MobileNetV1Backbone(nn.Cell):
 
     def __init__(self, width_mult=1.0, resolution_mult=1.0, stem="imagenet", activation="relu", pad_mode="pad", bn_epsilon=1e-5):
         super().__init__()
-        check_choice("stem", stem, STEM_STRIDES)
+        check_choice("stem", stem, FIRST_STRIDES)
         check_choice("activation", activation, ("relu", "relu6"))
         if not (width_mult > 0 and resolution_mult > 0):
             raise ValueError(f"width_mult={width_mult} and resolution_mult={resolution_mult} must be positive")
         self.resize = nn.Identity() if resolution_mult == 1.0 else Resize(resolution_mult)
         channels = make_divisible(32 * width_mult)
         layers = [nn.SequentialCell(
-            conv2d(3, channels, 3, STEM_STRIDES[stem], pad_mode=pad_mode),
+            conv2d(3, channels, 3, FIRST_STRIDES[stem][0], pad_mode=pad_mode),
             BatchNorm(channels, activation, bn_epsilon),
         )]
-        for block_channels, stride in BLOCKS:
+        first_strided = next(number for number, (_, stride) in enumerate(BLOCKS) if stride == 2)
+        for number, (block_channels, stride) in enumerate(BLOCKS):
+            stride = FIRST_STRIDES[stem][1] if number == first_strided else stride
             out_channels = make_divisible(block_channels * width_mult)
             layers.append(DepthwiseSeparable(channels, out_channels, stride, activation, pad_mode, bn_epsilon))
             channels = out_channels

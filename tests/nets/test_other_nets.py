@@ -10,7 +10,7 @@ from mindclf.nets.asymmnet import AsymmBottleneck, ceil_to_8
 from mindclf.nets.layers import HSigmoid, HSwish
 from mindclf.nets.mobilenet_v1 import Resize
 from mindclf.nets.resnet import BasicBlock, Bottleneck
-from mindclf.summary import empty_net
+from mindclf.summary import empty_net, summarise
 
 
 def noise(*shape):
@@ -46,6 +46,20 @@ def test_mobilenet_v1_refuses_what_it_cannot_be(options):
     name, value = next(iter(options.items()))
     with pytest.raises(ValueError, match=f"{name}={value!r}"):
         create_net("mobilenet_v1", 4, **options)
+
+
+@pytest.mark.parametrize(("stem", "sides"), [
+    ("imagenet", (16, 8, 4, 2, 1)), ("cifar", (32, 16, 8, 4, 2)), ("cifar8", (32, 32, 16, 8, 4))])
+def test_the_stem_of_mobilenet_v1_decides_how_fine_its_maps_are(stem, sides):
+    """At 32 pixels: the sides of the maps with 32 and 64, then 128, 256, 512 and 1024 channels, and the work that follows."""
+    net = empty_net("mobilenet_v1", 10, stem=stem)
+    blocks = [(32, 64, 0), (64, 128, 1), (128, 128, 1), (128, 256, 2), (256, 256, 2), (256, 512, 3), *[(512, 512, 3)] * 5,
+              (512, 1024, 4), (1024, 1024, 4)]
+    macs = 27 * 32 * sides[0] ** 2 + sum((9 * inputs + inputs * outputs) * sides[place] ** 2 for inputs, outputs, place in blocks)
+    summary = summarise(net, 32, 32)
+    assert summary.macs == macs + 1024 * 10
+    assert summary.trainable == 3_217_226
+    assert net.backbone(Tensor(noise(1, 3, 32, 32))).shape == (1, 1024, sides[4], sides[4])
 
 
 def test_hard_swish_and_hard_sigmoid_are_their_formulas():
