@@ -10,6 +10,7 @@ import sys
 import unicodedata
 from dataclasses import asdict, replace
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from mindclf import __version__
 from mindclf.config import DEFAULTS, merge, own_pictures
@@ -52,7 +53,7 @@ def main(argv=None, config=None, variants=None):
 
 def _parser(is_recipe, variants):
     parser = argparse.ArgumentParser(
-        description=(None if is_recipe else "Image classification on MindSpore: train, evaluate, predict, export."),
+        description=(None if is_recipe else "Image classification on MindSpore: train, evaluate, predict, explain, export."),
         epilog="field=value sets a field of the config, as in epochs=2. The fields: " + ", ".join(DEFAULTS))
     parser.add_argument("--version", action="version", version=f"mindclf {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -86,6 +87,11 @@ def _parser(is_recipe, variants):
     sub.add_argument("--top-k", type=int, default=3, metavar="K", help="classes to show for each picture (3)")
     sub.add_argument("--device", default="auto", help="auto (default), CPU, GPU or Ascend")
     sub.add_argument("--json", action="store_true", help="one JSON object a picture and line")
+    sub = add("explain", _explain, "show where on a picture a class is seen, by Grad-CAM: file, URL, - for standard input",
+              checkpoint=True)
+    sub.add_argument("picture", metavar="PICTURE")
+    sub.add_argument("--class", dest="class_name", metavar="NAME", help="the class to look for (default: the likeliest)")
+    sub.add_argument("--to", metavar="FILE", help="what to write (default: PICTURE_explained.png in the working folder)")
     sub = add("export", _export, "write a checkpoint for other runtimes", checkpoint=True)
     sub.add_argument("--format", default="mindir", help="mindir (default), onnx or safetensors")
     sub.add_argument("--to", metavar="FILE", help="default: beside the checkpoint")
@@ -271,6 +277,33 @@ def _predict(arguments, config, is_recipe):
     return USER_ERROR if failed else 0
 
 
+def _explain(arguments, config, is_recipe):
+    from mindclf import plots
+    from mindclf.device import use_device
+    from mindclf.explain import explain
+    from mindclf.files import replacing
+    from mindclf.predict import gather
+
+    found = list(gather([arguments.picture]))
+    if len(found) > 1:
+        raise ValueError(f"{arguments.picture} has {len(found)} files: explain takes one picture")
+    [(name, read)] = found
+    destination = Path(arguments.to or f"{_stem(name)}_explained.png")
+    if destination.suffix != ".png":
+        raise ValueError(f"{destination}: the name of the picture that is written ends in .png")
+    if destination.exists():
+        raise ValueError(f"{destination} exists and is not overwritten: name another with --to")
+    picture = read()
+    use_device(config.device_target)
+    checkpoint, card = _checkpoint_and_card(arguments, config, is_recipe)
+    explained = explain(checkpoint, picture, arguments.class_name, card)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(destination) as file:
+        plots.explanation(explained, file)
+    print(destination)
+    return 0
+
+
 def _export(arguments, config, is_recipe):
     from mindclf.device import use_device
     from mindclf.export import export
@@ -429,6 +462,13 @@ def _show(name, guesses, as_json):
     print(name)
     _print_table([("  " + guess.name, guess.chinese, " ".join(filter(None, (guess.category, guess.category_chinese))),
                    f"{guess.probability:.1%}") for guess in guesses])
+
+
+def _stem(picture):
+    """What a file about a picture, a path, a URL or "-", is named after: the name without folder and suffix."""
+    if picture.startswith(("http://", "https://")):
+        picture = unquote(urlsplit(picture).path)
+    return Path(picture).stem.lstrip("-") or "picture"
 
 
 def _this_python():

@@ -16,9 +16,11 @@ from mindclf.evaluate import softmax
 log = logging.getLogger(__name__)
 
 INCHES_PER_LETTER = 0.075  # of the titles in a grid
+EXPLAINED_PIXELS = 1024    # the longer side of an explained picture
 FONTS = (  # for what Matplotlib's own font lacks: Chinese, Japanese and Korean on Linux, Windows and macOS
-    "Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Microsoft YaHei", "SimHei",
-    "PingFang SC", "Hiragino Sans GB", "Arial Unicode MS",
+    "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "Noto Sans CJK JP", "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei", "Droid Sans Fallback", "Microsoft YaHei", "SimHei", "PingFang SC", "Hiragino Sans GB", "Heiti TC",
+    "Arial Unicode MS",
 )
 
 
@@ -26,8 +28,7 @@ def any_name(plot):
     """Has `plot` show class names in any alphabet, as far as the machine has a font for it, and dollar signs as they are."""
     @functools.wraps(plot)
     def plot_with_fonts(*arguments, **options):
-        there = {font.name for font in fontManager.ttflist}
-        settings = {"font.family": ["DejaVu Sans", *(name for name in FONTS if name in there)], "text.parse_math": False}
+        settings = {"font.family": ["DejaVu Sans", *_installed_fonts()], "text.parse_math": False}
         with matplotlib.rc_context(settings), warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             plot(*arguments, **options)
@@ -106,6 +107,7 @@ def confusion_matrix(confusion, classes, path):
         right = true == predicted
         dark = confusion[true, predicted] > 0.6 * confusion.max()
         axis.text(predicted, true, confusion[true, predicted], ha="center", va="center", fontsize=8,
+                  fontfamily="DejaVu Sans",  # has bold digits, which a font for Chinese may lack
                   color=("white" if dark else "black") if right else ("mistyrose" if dark else "red"),
                   fontweight="normal" if right else "bold")
     axis.set_xticks(range(len(classes)), classes, rotation=90, fontsize=8)
@@ -152,6 +154,34 @@ def prediction_grid(pictures, logits, path, rows=4, columns=6):
         axis.imshow(decode_picture(pictures.paths[index]))
         axis.set_title(title, fontsize=9, color="green" if right else "red")
     figure.savefig(path, dpi=80)
+
+
+@any_name
+def explanation(explained, path):
+    """A picture, and beside it the same under the heat of `explained`, an Explanation; titled with the class and its probability.
+
+    The title has the class's Chinese name too, where a font is installed that can write it.
+    """
+    small, guess = explained.shrunk(EXPLAINED_PIXELS), explained.guess
+    chinese = guess.chinese if _installed_fonts() else ""
+    if chinese != guess.chinese:
+        log.warning("no font here has Chinese letters: the title is without %s. Install one, such as %s", guess.chinese, FONTS[0])
+    title = " ".join(filter(None, (guess.name, chinese, f"{guess.probability:.1%}")))
+    panel = 4 * min(max(small.picture.width / small.picture.height, 0.6), 2.5)  # inches
+    figure = Figure(figsize=(max(2 * panel + 0.4, 2 * INCHES_PER_LETTER * len(title)), 4.7), layout="constrained")
+    figure.suptitle(title)
+    panels = {"the picture": small.picture, "red speaks most for that,\ndark was not seen": small.overlay}
+    for axis, (label, image) in zip(figure.subplots(1, 2), panels.items()):
+        axis.imshow(image)
+        axis.set_title(label, fontsize=9)
+        axis.axis("off")
+    figure.savefig(path, dpi=100)
+
+
+def _installed_fonts():
+    """Those of FONTS that this machine has."""
+    there = {font.name for font in fontManager.ttflist}
+    return [name for name in FONTS if name in there]
 
 
 def _title(pictures, probabilities, index):

@@ -33,6 +33,11 @@ class Guess:
     category: str = ""
     category_chinese: str = ""
 
+    @classmethod
+    def of(cls, name, probability):
+        """With all that mindclf.labels knows of the class called `name`."""
+        return cls(name, float(probability), **describe(name))
+
 
 class Predictor:
     """The net in a checkpoint, ready to look at pictures. `card` stands in for the card of a file that has none.
@@ -59,16 +64,14 @@ class Predictor:
         if not pictures:
             return []
         probabilities = softmax(self.logits(pictures))
-        return [[self._guess(row, index) for index in (-row).argsort(kind="stable")[:top_k]] for row in probabilities]
+        return [[Guess.of(self.classes[index], row[index]) for index in (-row).argsort(kind="stable")[:top_k]]
+                for row in probabilities]
 
     def logits(self, pictures):
         """Logits (n, classes) of a sequence of n pictures."""
         unlabelled = Pictures(tuple(pictures), (0,) * len(pictures), self.classes)
         batch_size = BATCH_SIZE if len(pictures) > 1 else 1
         return predict_logits(self.net, eval_pipeline(unlabelled, {**self.card, "eval_batch_size": batch_size}))[0]
-
-    def _guess(self, row, index):
-        return Guess(self.classes[index], float(row[index]), **describe(self.classes[index]))
 
 
 def gather(sources):

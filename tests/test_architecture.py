@@ -22,6 +22,7 @@ ALLOWED = {  # parts of mindclf that the files of a part may import; parts that 
     "predict": {"nets", "dataset", "checkpoint", "evaluate", "labels", "pretrained"},
     "export": {"checkpoint", "files", "kernels"},
     "plots": {"dataset", "evaluate"},
+    "explain": {"checkpoint", "dataset", "device", "evaluate", "labels", "predict"},
     "summary": {"nets", "device"},
     "train": {"train", "nets", "dataset", "checkpoint", "config", "device", "evaluate", "files", "labels", "plots", "pretrained"},
 }

@@ -11,13 +11,14 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from mindclf.checkpoint import card_path, read_card
-from mindclf.cli import main
+from mindclf.cli import _stem, main
 from mindclf.labels import describe
 
 from .conftest import make_config
@@ -89,6 +90,37 @@ def test_predict_works_straight_after_installation(photo, tmp_path):
     assert result.returncode == 0, result.stderr
     assert any(word in result.stdout for word in ("干垃圾", "可回收物", "湿垃圾", "有害垃圾"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_explain_writes_the_heat_beside_the_picture_and_never_over_a_file(photo, fitted, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command = ["explain", str(photo), "--checkpoint", str(fitted.checkpoint)]
+    assert main(command) == 0
+    written = tmp_path / f"{photo.stem}_explained.png"
+    assert capsys.readouterr().out == f"{written.name}\n"
+    with Image.open(written) as image:
+        assert image.width > 1.5 * image.height
+    before = written.read_bytes()
+    assert main(command) == 2
+    assert f"{written.name} exists and is not overwritten: name another with --to" in capsys.readouterr().err
+    assert main([*command, "--class", "blue", "--to", "new/heat.png"]) == 0
+    assert capsys.readouterr().out == "new/heat.png\n"
+    assert Path("new/heat.png").read_bytes() != before and written.read_bytes() == before
+
+
+def test_explain_reads_standard_input(photo, fitted, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(photo.read_bytes())))
+    assert main(["explain", "-", "--checkpoint", str(fitted.checkpoint)]) == 0
+    assert capsys.readouterr().out == "picture_explained.png\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["picture_explained.png"]
+
+
+@pytest.mark.parametrize(("picture", "stem"), [
+    ("photos/can.of.tin.jpg", "can.of.tin"), ("-", "picture"), ("https://example.com/a/can.jpg?size=2#x", "can"),
+    ("https://example.com/%E7%93%B6%E5%AD%90.png", "瓶子"), ("https://example.com/", "picture")])
+def test_an_explanation_is_named_after_its_picture(picture, stem):
+    assert _stem(picture) == stem
 
 
 def test_eval_measures_a_checkpoint(fitted, colour_folder, tmp_path):
@@ -253,6 +285,15 @@ def test_training_from_the_command_line(colour_folder, tmp_path, photo):
     (["predict", "{url}/page"], "/page answers with text/html, not with a picture"),
     (["predict", "{url}/missing"], "/missing cannot be read: Not Found"),
     (["predict", "http://127.0.0.1:9/x.jpg"], "http://127.0.0.1:9/x.jpg cannot be read: [Errno "),
+    (["explain", "{photo}", "--class", "batery"], "class 'batery' is not known; did you mean 'Battery'"),
+    (["explain", "{photo}", "--class", "zebra", "--checkpoint", "{checkpoint}"], "the classes are: green, blue, red"),
+    (["explain", "{photo}", "--to", "{photo}"], ".png exists and is not overwritten: name another with --to"),
+    (["explain", "{photo}", "--to", "heat.jpg"], "heat.jpg: the name of the picture that is written ends in .png"),
+    (["explain", "{colours}/test"], "{colours}/test has 9 files: explain takes one picture"),
+    (["explain", "nowhere.jpg"], "nowhere.jpg cannot be read: No such file or directory"),
+    (["explain", "{bad}/test/cat/broken.jpg"], "{bad}/test/cat/broken.jpg is "),
+    (["explain", "{url}/page"], "/page answers with text/html, not with a picture"),
+    (["explain", "{photo}", "--checkpoint", "{photo}"], "has no card"),
     (["export", "--format", "tflite"], "format 'tflite' is not known"),
     (["split", "{colours}/train", "{colours}"], "exists and is not an empty folder: nothing is overwritten, name another"),
     (["split", "{colours}/train", "new", "--fraction", "2"], "fraction=2.0 must lie between 0 and 1, as in 0.2 for a fifth"),

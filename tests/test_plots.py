@@ -7,6 +7,8 @@ from PIL import Image
 
 from mindclf import plots
 from mindclf.dataset import Pictures
+from mindclf.explain import Explanation
+from mindclf.predict import Guess
 
 CLASSES = ("cat", "dog")
 
@@ -86,3 +88,36 @@ def test_a_class_without_pictures_is_said_to_have_none(saved, tmp_path):
     axis = saved[0].axes[0]
     assert [text.get_text() for text in axis.texts] == ["no pictures", "50.0"]
     assert "their mean, 50.0 %" in axis.get_title()
+
+
+@pytest.mark.parametrize(("font", "title"), [("DejaVu Sans", "Battery 电池 97.1%"), (None, "Battery 97.1%")])
+def test_an_explanation_has_the_chinese_name_if_a_font_can_write_it(saved, tmp_path, monkeypatch, caplog, font, title):
+    monkeypatch.setattr(plots, "_installed_fonts", lambda: [font] if font else [])
+    explained = Explanation(Image.new("RGB", (60, 40), "red"), Guess.of("Battery", 0.971), [], np.eye(2, dtype=np.float32),
+                            (0, 0, 1, 1))
+    plots.explanation(explained, tmp_path / "explained.png")
+    [figure] = saved
+    assert figure.get_suptitle() == title
+    assert ("the title is without 电池" in caplog.text) == (font is None)
+    picture, overlay = (axis.images[0].get_array() for axis in figure.axes)
+    np.testing.assert_array_equal(picture, np.asarray(explained.picture))
+    np.testing.assert_array_equal(overlay, np.asarray(explained.overlay))
+
+
+@pytest.mark.parametrize("size", [(200, 3000), (3000, 200)])
+@pytest.mark.parametrize("name", ["Can", "Disposable Chopsticks of a Brand with a Long Name"])
+def test_titles_of_an_explanation_fit_beside_each_other(saved, tmp_path, size, name):
+    explained = Explanation(Image.new("RGB", size), Guess(name, 0.5), [], np.zeros((2, 2), np.float32), (0, 0, 1, 1))
+    plots.explanation(explained, tmp_path / "explained.png")
+    [figure] = saved
+    [title] = figure.texts
+    left, right = (axis.title.get_window_extent() for axis in figure.axes)
+    for box in (title.get_window_extent(), left, right):
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
+    assert left.x1 < right.x0
+
+
+def test_a_class_whose_name_has_dollars_is_written_as_it_is(saved, tmp_path):
+    explained = Explanation(Image.new("RGB", (200, 3000)), Guess("a$_$b", 0.5), [], np.zeros((2, 2), np.float32), (0, 0, 1, 1))
+    plots.explanation(explained, tmp_path / "explained.png")
+    assert saved[0].get_suptitle() == "a$_$b 50.0%" and saved[0].axes[0].images[0].get_array().shape[0] == 1024

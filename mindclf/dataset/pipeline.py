@@ -7,7 +7,7 @@ from pathlib import Path
 from mindclf.config import DEFAULTS, VARIATION_FIELDS, pixel_statistics
 from mindclf.dataset.folder import read_folder
 from mindclf.dataset.pictures import small_picture
-from mindclf.dataset.transforms import eval_transforms, padded_crop_transforms, train_transforms
+from mindclf.dataset.transforms import eval_box, eval_transforms, padded_crop_transforms, train_transforms
 
 
 def create_dataset(dataset_path, config, training=True):
@@ -45,11 +45,18 @@ def eval_pipeline(pictures, config):
     If the card says that the net was trained on pictures of one `raw_size`, files are brought to that size first.
     """
     config = {**DEFAULTS, **config}
-    raw_size = pictures.raw_size or tuple(config.get("raw_size", ()))
+    raw_size = _raw_size(pictures, config)
     operations = eval_transforms(*_size_and_statistics(config), config["crop_share"], raw_size)
     if raw_size and not pictures.raw_size:
         operations.insert(0, partial(small_picture, size=raw_size))
     return _pipeline(pictures, operations, config["eval_batch_size"], shuffle=False, drop_remainder=False)
+
+
+def seen_box(pictures, config, size):
+    """The part of one of `pictures`, of `size` (height, width), that `eval_pipeline` shows to a net: see `eval_box`."""
+    config = {**DEFAULTS, **config}
+    image_size, *_ = _size_and_statistics(config)
+    return eval_box(size, image_size, config["crop_share"], _raw_size(pictures, config))
 
 
 def _pipeline(pictures, operations, batch_size, shuffle, drop_remainder):
@@ -63,6 +70,10 @@ def _train_operations(pictures, config):
         return padded_crop_transforms(*_size_and_statistics(config), config["crop_padding"], config["cutout"], pictures.raw_size,
                                       **variations)
     return train_transforms(*_size_and_statistics(config), config["scale"], config["ratio"], pictures.raw_size, **variations)
+
+
+def _raw_size(pictures, config):
+    return pictures.raw_size or tuple(config.get("raw_size", ()))
 
 
 def _size_and_statistics(config):

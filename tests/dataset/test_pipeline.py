@@ -6,7 +6,7 @@ from easydict import EasyDict
 from PIL import Image
 
 from mindclf.config import DEFAULTS
-from mindclf.dataset import Pictures, augmented_pipeline, create_dataset, eval_pipeline, train_pipeline, unnormalize
+from mindclf.dataset import Pictures, augmented_pipeline, create_dataset, eval_pipeline, seen_box, train_pipeline, unnormalize
 from mindclf.device import set_seeds
 
 CLASS_INDEX = {"red": 2, "green": 0, "blue": 1}  # of colour_folder: 10 pictures a class in train/, 3 in test/
@@ -287,3 +287,27 @@ def test_bad_pictures_stop_or_are_skipped(tmp_path):
         create_dataset(tmp_path, config, training=False)
     _, labels = joined(create_dataset(tmp_path, {**config, "on_bad_image": "skip"}, training=False))
     assert labels.tolist() == [0]
+
+
+@pytest.mark.parametrize("raw_size", [(), (32, 32), (24, 40)])
+@pytest.mark.parametrize("crop_share", [1.0, 0.875, 0.4])
+@pytest.mark.parametrize("image_size", [(32, 32), (48, 32), (24, 40)])
+@pytest.mark.parametrize("size", [(90, 200), (200, 90), (150, 150)])
+def test_the_box_is_the_part_of_a_picture_that_evaluation_shows(size, image_size, crop_share, raw_size):
+    """Of a picture whose red is the column and whose green is the row, the net sees where each of its pixels comes from."""
+    pixels = np.zeros((*size, 3), np.uint8)
+    pixels[..., 0], pixels[..., 1] = np.arange(size[1]), np.arange(size[0])[:, None]
+    config = small(image_height=image_size[0], image_width=image_size[1], crop_share=crop_share, raw_size=raw_size,
+                   mean=(0, 0, 0), std=(1, 1, 1))
+    pictures = Pictures((pixels,), (0,), ("a",))
+    [image], _ = joined(eval_pipeline(pictures, config))
+    top, left, bottom, right = seen_box(pictures, config, size)
+    assert 0 <= top < bottom <= 1 and 0 <= left < right <= 1
+    pixel = max(200 / min(raw_size), 1) if raw_size else 1  # at the edges pixels of raw_size know of no neighbours
+    for channel, first, last, side in ((0, left, right, 1), (1, top, bottom, 0)):
+        count, length = image_size[side], size[side]
+        expected = (first + (np.arange(count) + 0.5) / count * (last - first)) * length - 0.5
+        seen = image[channel].mean(axis=1 - side)
+        np.testing.assert_allclose(seen, expected, atol=0.75 + pixel / 2)
+        middle = slice(count // 4, -(count // 4))
+        np.testing.assert_allclose(seen[middle], expected[middle], atol=1.25)

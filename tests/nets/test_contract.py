@@ -12,6 +12,7 @@ from mindspore.nn.utils import no_init_parameters
 
 from mindclf import device
 from mindclf.checkpoint import fill_net, load_checkpoint, save_checkpoint
+from mindclf.explain import class_activation
 from mindclf.nets import HEAD_KEYS, NETS, create_net, freeze, unfreeze
 from tests.reference import KEYS_FILE, REFERENCE_FILE
 from tests.reference.cases import CASES, NUM_CLASSES
@@ -89,6 +90,15 @@ def test_the_head_takes_maps_and_what_it_pools(row, pynative):
     pooled = net.head.pool(maps)
     assert len(pooled) == 2
     np.testing.assert_array_equal(net.head(pooled).asnumpy(), logits)
+
+
+def test_activations_have_the_size_of_the_maps_and_reach_from_0_to_1(row, pynative):
+    case, net = row
+    batch = images(case)
+    activations, logits = class_activation(net, batch, [0, NUM_CLASSES - 1])
+    assert activations.shape == (2, *net.backbone(batch).shape[2:]) and activations.dtype == np.float32
+    assert activations.min() >= 0 and set(activations.max((1, 2)).tolist()) <= {0.0, 1.0}  # 0: nothing speaks for the class
+    np.testing.assert_array_equal(logits, net(batch).asnumpy())
 
 
 def test_every_weight_gets_a_finite_gradient(row, pynative):

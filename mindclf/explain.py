@@ -1,0 +1,150 @@
+"""Where on a picture a net sees a class: explain(checkpoint, picture), by Grad-CAM (arXiv:1610.02391)."""
+
+import difflib
+from dataclasses import dataclass, replace
+
+import mindspore as ms
+import numpy as np
+from matplotlib import colormaps
+from mindspore import Tensor
+from PIL import Image, ImageEnhance
+
+from mindclf.checkpoint import load_net
+from mindclf.dataset import Pictures, decode_picture, eval_pipeline, seen_box, whole_picture
+from mindclf.device import pynative
+from mindclf.evaluate import softmax
+from mindclf.labels import describe
+from mindclf.predict import Guess
+
+TOP_K = 3             # classes that an Explanation has guesses of
+OPACITY = 0.65        # of the colour where the heat is 1
+UNSEEN_LIGHT = 0.35   # brightness of what the net did not see
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Where on a picture a net sees a class."""
+
+    picture: Image.Image    # upright, RGB
+    guess: Guess            # the class that was looked for, and its probability
+    guesses: list           # the TOP_K likeliest classes
+    activation: np.ndarray  # (h, w) float32, 0 to 1: on the grid of the backbone's maps
+    box: tuple              # (top, left, bottom, right) of what the net saw, as parts of the picture's height and width, 0 to 1
+
+    @property
+    def heat(self):
+        """The activation at the picture's size, float32 (height, width), 0 to 1; 0 where the net did not see the picture."""
+        rows, columns = self._places()
+        height, width = self.activation.shape
+        return np.clip(_shares(rows, height) @ self.activation @ _shares(columns, width).T, 0, 1)
+
+    @property
+    def overlay(self):
+        """The picture in grey, so that all colours are heat, from blue to red: a PIL image. What the net did not see is dark."""
+        heat = self.heat
+        colours = Image.fromarray(np.ascontiguousarray(colormaps["turbo"](heat, bytes=True)[..., :3]))
+        grey = self.picture.convert("L").convert("RGB")
+        heated = Image.composite(colours, grey, Image.fromarray((255 * OPACITY * heat).astype(np.uint8)))
+        seen = np.outer(*map(_inside, self._places()))
+        return Image.composite(heated, ImageEnhance.Brightness(heated).enhance(UNSEEN_LIGHT),
+                               Image.fromarray(np.where(seen, 255, 0).astype(np.uint8)))
+
+    def shrunk(self, longest):
+        """The same on the picture brought down to `longest` pixels a side at most."""
+        picture = self.picture.copy()
+        picture.thumbnail((longest, longest))
+        return replace(self, picture=picture)
+
+    def _places(self):
+        """Where the picture's rows and columns lie in what the net saw: 0 to 1 from edge to edge, other numbers outside."""
+        width, height = self.picture.size
+        top, left, bottom, right = self.box
+        return [((np.arange(count) + 0.5) / count - first) / (last - first)
+                for count, first, last in ((height, top, bottom), (width, left, right))]
+
+
+def explain(checkpoint, picture, class_name=None, card=None):
+    """The `Explanation` of how the net in `checkpoint` comes to a class on `picture`: to `class_name`, or to the likeliest.
+
+    A picture is a path, encoded bytes, a PIL image, or an RGB uint8 array (H, W, 3), as Predictor takes it. `class_name` may be
+    the Chinese one. `card` stands in for the card of a checkpoint that has none. Raises ValueError if the picture cannot be
+    read, or for a class that the net does not know, with those that may be meant.
+    """
+    picture = whole_picture(picture)
+    net, card = load_net(checkpoint, card)
+    classes = tuple(card["classes"])
+    labels = None if class_name is None else [find_class(class_name, classes)]
+    [explanation] = explanations(net, card, Pictures((picture,), (0,), classes), labels)
+    return explanation
+
+
+def explanations(net, card, pictures, labels=None):
+    """Yields an `Explanation` of each of `pictures`, one `Pictures` that is not empty; all go through the net as one batch.
+
+    `card` is that of the checkpoint which `net` comes from; `labels` are those of `class_activation`.
+    """
+    batches = eval_pipeline(pictures, {**card, "eval_batch_size": len(pictures)})
+    [(images, _)] = batches.create_tuple_iterator(num_epochs=1, output_numpy=True)
+    activations, logits = class_activation(net, Tensor(images), labels)
+    labels = logits.argmax(1) if labels is None else labels
+    for source, activation, probabilities, label in zip(pictures.paths, activations, softmax(logits), labels):
+        picture = decode_picture(source)
+        guesses = [Guess.of(pictures.classes[index], probabilities[index])
+                   for index in (-probabilities).argsort(kind="stable")[:TOP_K]]
+        yield Explanation(picture, Guess.of(pictures.classes[label], probabilities[label]), guesses, activation,
+                          seen_box(pictures, card, (picture.height, picture.width)))
+
+
+def class_activation(net, images, labels=None):
+    """(activations, logits) of `images`: by Grad-CAM, what of each speaks for a class; and what the net says of it.
+
+    Images are a float32 Tensor (N, 3, H, W), normalised; `labels` has the index of a class for each of them, None is the
+    likeliest. Activations are float32 (N, h, w), of the size of the maps that net.backbone gives: the ReLU of the maps' sum,
+    each weighted with the mean gradient of the class's logit (Selvaraju et al., arXiv:1610.02391, equations 1 and 2), divided
+    by its largest value. So they reach from 0 to 1, and are all 0 where nothing speaks for the class. Logits are float32
+    (N, classes). Leaves the net in inference mode. Raises ValueError for labels that are not a class of the net for each image.
+    """
+    net.set_train(False)
+    with pynative():  # no graph to compile for a few pictures
+        maps = net.backbone(images)  # (N, C, h, w)
+        logits = net.head(maps).asnumpy()
+        count, num_classes = logits.shape
+        labels = logits.argmax(1) if labels is None else np.asarray(labels)
+        if labels.shape != (count,) or labels.min() < 0 or labels.max() >= num_classes:
+            raise ValueError(f"labels={labels.tolist()} must be a class from 0 to {num_classes - 1} for each of {count} images")
+        chosen = Tensor(np.eye(num_classes, dtype=np.float32)[labels])
+
+        def score(maps):
+            return (net.head(maps) * chosen).sum()  # a picture's logit depends on its own maps only
+
+        gradients = ms.grad(score)(maps).asnumpy()
+    weights = gradients.mean((2, 3), keepdims=True)                   # equation 1
+    activations = np.maximum((weights * maps.asnumpy()).sum(1), 0)    # equation 2
+    largest = activations.max((1, 2), keepdims=True)
+    return np.divide(activations, largest, out=np.zeros_like(activations), where=largest > 0), logits
+
+
+def find_class(name, classes):
+    """The index of the class that is called `name`, in `classes` or in Chinese.
+
+    Raises ValueError that names the classes which may be meant, or all of them.
+    """
+    known = {describe(english).get("chinese", english): index for index, english in enumerate(classes)}
+    known.update((english, index) for index, english in enumerate(classes))
+    if name in known:
+        return known[name]
+    spellings = {spelling.lower(): spelling for spelling in known}
+    close = [repr(spellings[match]) for match in difflib.get_close_matches(name.lower(), spellings)]
+    raise ValueError(f"class {name!r} is not known; "
+                     + (f"did you mean {' or '.join(close)}?" if close else f"the classes are: {', '.join(classes)}"))
+
+
+def _inside(places):
+    return (places >= 0) & (places <= 1)
+
+
+def _shares(places, count):
+    """(places, count): the shares that `count` cells in a row have in each place, by linear interpolation; outside none."""
+    nearest = (places * count - 0.5).clip(0, count - 1)
+    shares = np.maximum(0, 1 - np.abs(nearest[:, None] - np.arange(count)))
+    return (shares * _inside(places)[:, None]).astype(np.float32)

@@ -1,0 +1,225 @@
+"""Grad-CAM: the heat is what the paper's equations say, and it lies where the class is, on the picture as it came."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from matplotlib import colormaps
+from mindspore import Tensor, nn
+from PIL import Image
+
+from mindclf.checkpoint import load_net
+from mindclf.dataset import Pictures
+from mindclf.explain import OPACITY, UNSEEN_LIGHT, class_activation, explain, explanations, find_class
+from mindclf.labels import class_en
+from mindclf.nets.layers import DenseHead, ImageClassifier, conv2d
+from mindclf.predict import Predictor
+from mindclf.train import fit
+
+from .conftest import COLOURS, make_config
+
+RED, BLUE, GREY = (255, 0, 0), (0, 0, 255), (128, 128, 128)
+
+
+def pointwise(weights):
+    """The ReLU of a 1x1 convolution with `weights` (channels, 3): maps of the pictures' own size."""
+    convolution = conv2d(3, len(weights), kernel_size=1)
+    convolution.weight.set_data(Tensor(np.array(weights, np.float32)[:, :, None, None]))
+    return nn.SequentialCell(convolution, nn.ReLU())
+
+
+def test_activations_are_equations_1_and_2_in_numpy():
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((4, 3, 5, 6)).astype(np.float32)
+    to_maps, to_logits, bias = rng.standard_normal((7, 3)), rng.standard_normal((3, 7, 5, 6)), rng.standard_normal(3)
+    dense = nn.Dense(7 * 5 * 6, 3, weight_init=Tensor(to_logits.reshape(3, -1), ms.float32), bias_init=Tensor(bias, ms.float32))
+    net = ImageClassifier(pointwise(to_maps), nn.SequentialCell(nn.Flatten(), dense))
+
+    maps = np.maximum(np.einsum("kc,nchw->nkhw", to_maps, images), 0)
+    logits = np.einsum("nkhw,lkhw->nl", maps, to_logits) + bias
+    for labels in ([2, 0, 1, 1], None):
+        gradients = to_logits[logits.argmax(1) if labels is None else labels]             # (4, 7, 5, 6)
+        summed = np.einsum("nk,nkhw->nhw", gradients.mean((2, 3)), maps)
+        expected = np.maximum(summed, 0) / summed.max((1, 2), keepdims=True)
+        assert (summed.max((1, 2)) > 0).all() and (summed < 0).any()
+        activations, found = class_activation(net, Tensor(images), labels)
+        np.testing.assert_allclose(activations, expected, atol=1e-5)
+        np.testing.assert_allclose(found, logits, atol=1e-4)
+        assert activations.dtype == np.float32
+
+
+def test_dropout_sleeps_and_the_net_is_left_in_inference_mode():
+    net = ImageClassifier(pointwise(np.eye(3)), DenseHead(3, 2, dropout=0.9)).set_train(True)
+    net.head.classifier.weight.set_data(Tensor([[1, 2, 3], [3, 2, 1]], ms.float32))
+    images = Tensor(np.random.default_rng(0).random((1, 3, 8, 8), np.float32))
+    first, second = (class_activation(net.set_train(True), images, [0])[0] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert first.max() == 1 and not net.training
+
+
+@pytest.mark.parametrize("labels", [[0], [0, 2], [0, -1], [[0, 1]]])
+def test_labels_must_be_a_class_for_each_image(labels):
+    net = ImageClassifier(pointwise(np.eye(3)), DenseHead(3, 2))
+    with pytest.raises(ValueError, match="must be a class from 0 to 1 for each of 2 images"):
+        class_activation(net, Tensor(np.ones((2, 3, 4, 4), np.float32)), labels)
+
+
+@pytest.fixture(scope="module")
+def colour_net():
+    """A net whose class 0 is how much of a picture is red, and class 1 how much is blue."""
+    head = DenseHead(2, 2)
+    head.classifier.weight.set_data(Tensor(np.eye(2, dtype=np.float32)))
+    return ImageClassifier(pointwise([[1, -1, -1], [-1, -1, 1]]), head)
+
+
+def colour_card(**fields):
+    return {"classes": ["red", "blue"], "image_height": 64, "image_width": 64, "mean": [0, 0, 0], "std": [255, 255, 255],
+            "crop_share": 1.0, **fields}
+
+
+def painted(size, *rectangles):
+    """A grey picture (height, width, 3) with rectangles of (top, bottom, left, right, colour)."""
+    pixels = np.full((*size, 3), GREY, np.uint8)
+    for top, bottom, left, right, colour in rectangles:
+        pixels[top:bottom, left:right] = colour
+    return pixels
+
+
+def in_grey(pixels):
+    """Luminance by ITU-R BT.601, in three equal channels."""
+    return np.repeat((np.asarray(pixels) @ (0.299, 0.587, 0.114))[..., None], 3, -1)
+
+
+def looked_at(net, card, pixels, label):
+    [found] = explanations(net, card, Pictures((pixels,), (0,), tuple(card["classes"])), [label])
+    return found
+
+
+CUTS = [  # height and width of the picture, height and width of what the net sees, crop_share, raw_size
+    ((120, 200), (64, 64), 1.0, ()),
+    ((200, 120), (64, 64), 0.875, ()),
+    ((120, 200), (64, 48), 0.875, ()),
+    ((160, 160), (48, 64), 0.5, ()),
+    ((120, 200), (32, 32), 1.0, (32, 32)),
+    ((200, 120), (64, 64), 0.875, (32, 32)),
+]
+
+
+@pytest.mark.parametrize("label", [0, 1], ids=["red", "blue"])
+@pytest.mark.parametrize(("size", "seen", "crop_share", "raw_size"), CUTS)
+def test_heat_lies_on_the_class_looked_for_however_the_picture_is_cut(colour_net, size, seen, crop_share, raw_size, label):
+    middle, centre = size[0] // 2, size[1] // 2
+    red = (middle - 7, middle + 23, centre - 25, centre + 5)
+    blue = (middle - 28, middle - 8, centre + 15, centre + 35)
+    card = colour_card(image_height=seen[0], image_width=seen[1], crop_share=crop_share, raw_size=list(raw_size))
+    found = looked_at(colour_net, card, painted(size, (*red, RED), (*blue, BLUE)), label)
+    assert found.heat.shape == size and found.heat.dtype == np.float32
+    assert found.guess.name == ("red", "blue")[label] and [guess.name for guess in found.guesses] == ["red", "blue"]
+    top, bottom, left, right = (red, blue)[label]
+    blur = 8 if raw_size else 4  # pixels of the picture: two of what the net sees
+    inside = found.heat[top + blur:bottom - blur, left + blur:right - blur]
+    around = found.heat[top - blur:bottom + blur, left - blur:right + blur]
+    assert inside.min() > 0.8
+    assert around.sum() > 0.99 * found.heat.sum()
+    rows, columns = np.indices(size)
+    for places, first, last in ((rows, top, bottom), (columns, left, right)):
+        assert np.average(places, weights=found.heat) == pytest.approx((first + last - 1) / 2, abs=blur / 4)
+
+
+def test_what_the_net_did_not_see_has_no_heat_and_is_dark(colour_net):
+    pixels = painted((100, 200), (0, 100, 0, 40, RED))  # the net sees the middle, columns 50 to 149
+    found = looked_at(colour_net, colour_card(), pixels, label=0)
+    assert not found.heat.any()
+    overlay = np.asarray(found.overlay)
+    np.testing.assert_allclose(overlay[:, 50:150], in_grey(pixels[:, 50:150]), atol=1)
+    for unseen in (np.s_[:, :50], np.s_[:, 150:]):
+        np.testing.assert_allclose(overlay[unseen], UNSEEN_LIGHT * in_grey(pixels[unseen]), atol=1)
+
+
+def test_the_overlay_is_the_picture_in_grey_under_the_colours_of_its_heat(colour_net):
+    pixels = painted((80, 80), (20, 60, 0, 40, RED))
+    found = looked_at(colour_net, colour_card(), pixels, label=0)
+    assert found.overlay.size == (80, 80) and found.overlay.mode == "RGB"
+    overlay = np.asarray(found.overlay).astype(float)
+    hottest = 255 * np.array(colormaps["turbo"](1.0)[:3])
+    np.testing.assert_allclose(overlay[40, 20], OPACITY * hottest + (1 - OPACITY) * in_grey(RED), atol=3)
+    assert (overlay[:, 60:] == GREY).all()
+
+
+def test_a_smaller_copy_has_its_heat_in_the_same_place(colour_net):
+    found = looked_at(colour_net, colour_card(), painted((120, 200), (20, 60, 60, 100, RED)), label=0)
+    small = found.shrunk(50)
+    assert small.picture.size == (50, 30) and small.heat.shape == (30, 50) and found.picture.size == (200, 120)
+    assert np.abs(small.heat - found.heat.reshape(30, 4, 50, 4).mean((1, 3))).mean() < 0.02
+
+
+@pytest.fixture(scope="module")
+def finder(tmp_path_factory):
+    """(what fit made, test pictures, boxes): a square of the class's colour at a random place on grey noise, 64 x 64 pixels."""
+    root, rng = tmp_path_factory.mktemp("squares"), np.random.default_rng(0)
+    boxes = {}
+    for split, count in (("train", 32), ("test", 8)):
+        for name, colour in COLOURS.items():
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for index in range(count):
+                pixels = np.clip(128 + rng.normal(0, 20, (64, 64, 1)) + np.zeros(3), 0, 255).astype(np.uint8)
+                top, left = rng.integers(0, 44, 2)
+                pixels[top:top + 20, left:left + 20] = colour
+                Image.fromarray(pixels).save(folder / f"{index}.png")
+                boxes[str(folder / f"{index}.png")] = top, left
+    config = {**make_config(root, root), "image_height": 64, "image_width": 64, "crop_share": 1.0, "batch_size": 8, "epochs": 12,
+              "scale": (0.9, 1.0), "ratio": (1.0, 1.0), "color_adjust": 0.0, "valid_fraction": 0.0}
+    fitted = fit(config)
+    assert fitted.report.top1 > 0.9
+    return fitted, boxes
+
+
+def test_a_trained_net_points_at_what_it_was_trained_to_tell(finder):
+    """The pointing game: the hottest pixel is one of the square's, or next to it by a cell of the maps (4 pixels)."""
+    fitted, boxes = finder
+    net, card = load_net(fitted.checkpoint)
+    paths = [path for path in boxes if "/test/" in path]
+    labels = [next(label for label, name in enumerate(card["classes"]) if f"/{name}/" in path) for path in paths]
+    hits = 0
+    for path, found in zip(paths, explanations(net, card, Pictures(tuple(paths), tuple(labels), tuple(card["classes"])), labels)):
+        row, column = np.unravel_index(found.heat.argmax(), found.heat.shape)
+        top, left = boxes[path]
+        hits += top - 4 <= row < top + 24 and left - 4 <= column < left + 24
+    assert len(paths) == 24 and hits >= 18  # by chance 28 * 28 of 64 * 64 pixels: 5 of 24
+
+
+def test_explain_guesses_as_prediction_does(finder):
+    fitted, boxes = finder
+    path = next(path for path in boxes if "/test/red" in path)
+    found = explain(fitted.checkpoint, path)
+    [guesses] = Predictor(fitted.checkpoint).predict([path])
+    assert [guess.name for guess in found.guesses] == [guess.name for guess in guesses]
+    assert [guess.probability for guess in found.guesses] == pytest.approx([guess.probability for guess in guesses], abs=1e-4)
+    assert found.guess == found.guesses[0]
+    other = explain(fitted.checkpoint, Image.open(path), class_name="blue")
+    blue = next(guess for guess in found.guesses if guess.name == "blue")
+    assert (other.guess.name, other.guess.probability) == ("blue", pytest.approx(blue.probability, abs=1e-6))
+    assert not np.array_equal(other.heat, found.heat)
+
+
+def test_a_photo_on_its_side_is_explained_upright(finder, tmp_path):
+    fitted, _ = finder
+    on_its_side = Image.Exif()
+    on_its_side[274] = 6
+    Image.new("RGB", (90, 60), "red").save(tmp_path / "side.jpg", exif=on_its_side)
+    found = explain(fitted.checkpoint, tmp_path / "side.jpg")
+    assert found.picture.size == (60, 90) and found.heat.shape == (90, 60)
+
+
+def test_a_class_is_found_by_its_name_in_either_language():
+    assert find_class("Battery", class_en) == find_class("电池", class_en) == class_en.index("Battery")
+    with pytest.raises(ValueError, match="class 'batery' is not known; did you mean 'Battery'"):
+        find_class("batery", class_en)
+    with pytest.raises(ValueError, match="class 'zebra' is not known; the classes are: cat, dog$"):
+        find_class("zebra", ("cat", "dog"))
+
+
+def test_a_picture_that_cannot_be_read_is_named(finder, tmp_path):
+    (tmp_path / "note.jpg").write_text("not a picture")
+    with pytest.raises(ValueError, match="note.jpg is not a picture"):
+        explain(finder[0].checkpoint, tmp_path / "note.jpg")
