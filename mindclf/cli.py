@@ -80,7 +80,8 @@ def _parser(is_recipe, variants):
         sub.add_argument("--seeds", type=int, default=3, metavar="N", help="train with the seeds 1 to N (3)")
         sub.set_defaults(variants=variants)
     sub = add("eval", _evaluate, "measure a checkpoint on the test pictures", fields=True, checkpoint=True)
-    sub.add_argument("--report", metavar="FOLDER", help="write report.json, classes.png, confusion.png and predictions.png there")
+    sub.add_argument("--report", metavar="FOLDER",
+                     help="write report.html, report.json, classes.png, confusion.png and predictions.png there")
     sub.add_argument("--json", action="store_true", help="print the report as JSON")
     sub = add("predict", _predict, "say what is on pictures: files, folders, URLs, - for standard input", checkpoint=True)
     sub.add_argument("pictures", nargs="+", metavar="PICTURE")
@@ -171,6 +172,7 @@ def _train(arguments, config, is_recipe):
           f"accuracy    {figures['top1']:.2%} of {figures['images']} test pictures (top-5 {figures['top5']:.2%})\n"
           f"time        {fitted.seconds:.0f} s\n"
           f"checkpoint  {fitted.checkpoint}\n"
+          f"report      {fitted.checkpoint.parent / 'report.html'}\n"
           f"pictures    {fitted.checkpoint.parent / 'predictions.png'}, classes.png, confusion.png, curves.png\n"
           f"your photo  {python} -m mindclf predict --checkpoint {_quoted(str(fitted.checkpoint))} photo.jpg")
     if "no photos" in fitted.data_origin:
@@ -229,17 +231,21 @@ def _evaluate(arguments, config, is_recipe):
     from mindclf.dataset.splits import find_folder, read_pictures
     from mindclf.device import use_device
     from mindclf.evaluate import predict_logits, report
+    from mindclf.page import Measured
+    from mindclf.train.callbacks import history_beside
     from mindclf.train.fit import write_report
 
     use_device(config.device_target)
-    net, card = load_net(*_checkpoint_and_card(arguments, config, is_recipe))
+    checkpoint, card = _checkpoint_and_card(arguments, config, is_recipe)
+    net, card = load_net(checkpoint, card)
     folder, origin = find_folder(config)
     config.class_index = number_classes(card.get("class_folders") or card["classes"])
     pictures = replace(read_pictures(folder, "test", config), classes=tuple(card["classes"]))
     logits, labels = predict_logits(net, eval_pipeline(pictures, {**card, "eval_batch_size": config.eval_batch_size}))
     result = report(logits, labels, len(card["classes"]))
     if arguments.report:
-        write_report(Path(arguments.report), pictures, logits, result, config)
+        measured = Measured(checkpoint, net, card, origin, pictures, logits, result, history_beside(checkpoint))
+        write_report(Path(arguments.report), measured, config)
     if arguments.json:
         print(json.dumps({"data": origin, "classes": card["classes"], **result.as_dict()}, ensure_ascii=False))
         return 0

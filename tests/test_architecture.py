@@ -23,8 +23,10 @@ ALLOWED = {  # parts of mindclf that the files of a part may import; parts that 
     "export": {"checkpoint", "files", "kernels"},
     "plots": {"dataset", "evaluate"},
     "explain": {"checkpoint", "dataset", "device", "evaluate", "labels", "predict"},
+    "page": {"dataset", "evaluate", "explain", "labels", "summary"},
     "summary": {"nets", "device"},
-    "train": {"train", "nets", "dataset", "checkpoint", "config", "device", "evaluate", "files", "labels", "plots", "pretrained"},
+    "train": {"train", "nets", "dataset", "checkpoint", "config", "device", "evaluate", "files", "labels", "page", "plots",
+              "pretrained"},
 }
 
 

@@ -129,8 +129,8 @@ def test_eval_measures_a_checkpoint(fitted, colour_folder, tmp_path):
     assert result.returncode == 0, result.stderr
     measured = json.loads(result.stdout)
     assert (measured["top1"], measured["images"]) == (round(fitted.report.top1, 6), 9)
-    assert {file.name for file in (tmp_path / "report").iterdir()} == {"report.json", "classes.png", "confusion.png",
-                                                                          "predictions.png"}
+    assert {file.name for file in (tmp_path / "report").iterdir()} == {"report.html", "report.json", "classes.png", "curves.png",
+                                                                       "confusion.png", "predictions.png"}
 
 
 def test_a_folder_is_split_and_what_is_printed_trains_on_it(colour_folder, tmp_path):
@@ -377,7 +377,7 @@ def test_a_folder_of_class_folders_becomes_a_sorter_with_two_commands(my_picture
     card = read_card(output / "best.ckpt")
     assert card["classes"] == sorted(["红 色", "items", "Bläu's"])
     assert card["data"]["test"] == 6 and card["metrics"]["test"]["top1"] >= 0.8  # of 10, 12 and 11 pictures
-    for name in ("history.csv", "curves.png", "confusion.png", "classes.png", "predictions.png", "report.json"):
+    for name in ("history.csv", "curves.png", "confusion.png", "classes.png", "predictions.png", "report.json", "report.html"):
         assert (output / name).is_file()
     printed = next(line for line in result.stdout.splitlines() if line.startswith("your photo"))
     words = shlex.split(printed.removeprefix("your photo"))

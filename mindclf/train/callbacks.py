@@ -1,11 +1,15 @@
 """What happens during training besides training: one thing each."""
 
 import csv
+import logging
 import math
 import sys
 import time
+from pathlib import Path
 
 from mindspore.train import Callback
+
+log = logging.getLogger(__name__)
 
 HISTORY_FIELDS = ("phase", "epoch", "steps", "learning_rate", "train_loss", "train_top1", "watched", "loss", "top1", "top5",
                   "images_per_second", "seconds", "data_seconds")
@@ -139,3 +143,16 @@ def read_history(path):
     for row in rows:
         row.update({name: float(value) for name, value in row.items() if name != "watched"})
     return rows
+
+
+def history_beside(checkpoint):
+    """The rows of the history.csv beside a checkpoint; none if there is no such file, or one with other columns than today's."""
+    path = Path(checkpoint).parent / "history.csv"
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        columns = next(csv.reader(file), [])
+    if tuple(columns) != HISTORY_FIELDS:
+        log.warning("%s has not the columns that this mindclf writes: it is left out of the report", path)
+        return []
+    return read_history(path)

@@ -13,6 +13,7 @@ from mindclf.dataset.splits import read_splits, with_statistics
 from mindclf.device import describe_device, use_device
 from mindclf.evaluate import Report, predict_logits, report
 from mindclf.files import write_json, write_text
+from mindclf.page import Measured, page
 from mindclf.pretrained import start_net
 from mindclf.train.callbacks import read_history, start_history
 from mindclf.train.keeper import Keeper, complete_card, make_card
@@ -36,11 +37,11 @@ class Fitted:
 def fit(config):
     """Trains as `config` says (see mindclf.config.DEFAULTS) and returns a `Fitted`.
 
-    Writes to config.output: best.ckpt and last.ckpt with their cards, epochs/ with the newest finished epoch, history.csv,
-    curves.png, and what `write_report` writes. The report is that of the best weights (see `Keeper`) on the test pictures. With
-    none held out those are also watched after each epoch: they choose nothing, but a rate that follows what is watched,
-    schedule="plateau", follows them, and the log and the card say so. Raises ValueError for what a user can mend in the config,
-    the pictures or the weights.
+    Writes to config.output: best.ckpt and last.ckpt with their cards, epochs/ with the newest finished epoch, history.csv, and
+    what `write_report` writes. The report is that of the best weights (see `Keeper`) on the test pictures. With none held out
+    those are also watched after each epoch: they choose nothing, but a rate that follows what is watched, schedule="plateau",
+    follows them, and the log and the card say so. Raises ValueError for what a user can mend in the config, the pictures or the
+    weights.
 
     With resume=True it goes on with a run in config.output that was interrupted, even killed, from the end of its newest epoch
     and ends with the same weights and figures to the last bit, on the same machine. A net with dropout goes on too, but with
@@ -67,9 +68,8 @@ def fit(config):
     logits, labels = predict_logits(net, eval_pipeline(splits.test, config))
     result = report(logits, labels, len(splits.classes))
     history = read_history(output / "history.csv")
-    complete_card(best, result, history)
-    plots.training_curves(history, output / "curves.png")
-    write_report(output, splits.test, logits, result, config)
+    card = complete_card(best, result, history)
+    write_report(output, Measured(best, net, card, splits.origin, splits.test, logits, result, history), config)
     log.info("%s: top-1 %.2f%%, top-5 %.2f%%, loss %.4f on %d test pictures", best.name, 100 * result.top1, 100 * result.top5,
              result.loss, result.images)
     return Fitted(best, result, splits.origin, weights_origin, time.perf_counter() - started)
@@ -98,16 +98,21 @@ def train(net, config, splits, card, state=None):
     return keeper.finish()
 
 
-def write_report(output, pictures, logits, result, config):
-    """Writes report.json, classes.png, confusion.png and predictions.png for `pictures` into the folder `output`.
+def write_report(output, measured, config):
+    """Writes report.json, classes.png, confusion.png, predictions.png and report.html about `measured` into the folder `output`.
 
-    predictions.png has config.grid_rows x config.grid_columns of the pictures.
+    And curves.png, if it has a history. predictions.png has config.grid_rows x config.grid_columns of the pictures. report.html
+    (see `page`) has everything but that grid in one file, and the worst mistakes with their heat.
     """
+    pictures, result = measured.pictures, measured.report
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "report.json", {"classes": list(pictures.classes), **result.as_dict()})
     plots.confusion_matrix(result.confusion, pictures.classes, output / "confusion.png")
     plots.class_accuracy(result.per_class, pictures.classes, output / "classes.png")
-    plots.prediction_grid(pictures, logits, output / "predictions.png", config.grid_rows, config.grid_columns)
+    plots.prediction_grid(pictures, measured.logits, output / "predictions.png", config.grid_rows, config.grid_columns)
+    if measured.history:
+        plots.training_curves(measured.history, output / "curves.png")
+    write_text(output / "report.html", page(measured, output))
 
 
 def fresh_folder(path):

@@ -87,7 +87,7 @@ class Keeper:
 
 
 def complete_card(checkpoint, report, history):
-    """Writes into the card of `checkpoint` what is known when all is done: the test pictures' figures, and how fast it trained.
+    """The card of `checkpoint` with what is known when all is done, written: the test pictures' figures, how fast it trained.
 
     "speed" has for each phase of `history` pictures a second over all its epochs, without evaluation, and the share of that time
     for which training waited for its data.
@@ -103,6 +103,7 @@ def complete_card(checkpoint, report, history):
             "images_per_second": round(sum(row["images_per_second"] * row["seconds"] for row in rows) / seconds, 1),
             "data_share": round(sum(row["data_seconds"] for row in rows) / seconds, 4)})
     write_json(card_path(checkpoint), card)
+    return card
 
 
 def make_card(config, splits, weights_origin, device):

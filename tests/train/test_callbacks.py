@@ -8,7 +8,16 @@ import pytest
 from mindspore import Tensor
 
 from mindclf.evaluate import Report
-from mindclf.train.callbacks import History, Progress, StepFigures, StopOnBadLoss
+from mindclf.train.callbacks import (
+    HISTORY_FIELDS,
+    History,
+    Progress,
+    StepFigures,
+    StopOnBadLoss,
+    append_row,
+    history_beside,
+    start_history,
+)
 
 
 class Terminal(io.StringIO):
@@ -93,3 +102,15 @@ def test_an_epoch_sums_up_its_steps(tmp_path, monkeypatch):
     assert rows == [{"phase": 2, "epoch": 2, "steps": 4, "learning_rate": 0.0625, "train_loss": 2.5, "train_top1": 5 / 8,
                      "watched": "test", "loss": 0.9, "top1": 0.5, "top5": 1.0, "images_per_second": 4.0, "seconds": 2.0,
                      "data_seconds": 1.0}]
+
+
+def test_the_history_beside_a_checkpoint_is_read_if_it_is_of_todays_form(tmp_path, caplog):
+    assert history_beside(tmp_path / "best.ckpt") == []
+    start_history(tmp_path / "history.csv")
+    assert history_beside(tmp_path / "best.ckpt") == [] and not caplog.records
+    row = {**dict.fromkeys(HISTORY_FIELDS, 0.5), "watched": "test"}
+    append_row(tmp_path / "history.csv", row)
+    assert history_beside(tmp_path / "best.ckpt") == [row]
+    (tmp_path / "history.csv").write_text("epoch,loss\n1,0.5\n")
+    assert history_beside(tmp_path / "best.ckpt") == []
+    assert "history.csv has not the columns that this mindclf writes: it is left out of the report" in caplog.text

@@ -1,0 +1,202 @@
+"""report.html: how good a checkpoint is, on one page for a browser that asks for nothing outside of itself."""
+
+import base64
+import io
+import os
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from mindspore import nn
+
+from mindclf import __version__
+from mindclf.dataset import Pictures
+from mindclf.evaluate import Report, softmax
+from mindclf.explain import explanations
+from mindclf.labels import describe
+from mindclf.summary import count_parameters
+
+MISTAKES = 12    # shown at most
+THUMBNAIL = 240  # pixels, the longer side
+JPEG_QUALITY = 80
+
+STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, "Noto Sans", "Noto Sans CJK SC", sans-serif; color: #1d2522; background: #fff;
+       max-width: 1240px; margin: 2rem auto; padding: 0 1.5rem; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: 0; }
+h2 { font-size: 1.2rem; margin: 2.5rem 0 .8rem; padding-bottom: .3rem; border-bottom: 1px solid #d9e0dc; }
+.quiet { color: #5c6a64; }
+.tiles { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.5rem 0; }
+.tiles div { background: #f1f5f3; border-radius: 8px; padding: .6rem 1.4rem; min-width: 5rem; }
+.tiles b { display: block; font-size: 1.7rem; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; }
+th, td { text-align: left; vertical-align: top; padding: .25rem 1.4rem .25rem 0; border-bottom: 1px solid #e8edea; }
+thead th { border-bottom: 2px solid #b9c5bf; }
+tbody th { font-weight: normal; white-space: nowrap; }
+.number { text-align: right; font-variant-numeric: tabular-nums; }
+td { overflow-wrap: anywhere; }
+meter { width: 7rem; }
+.wide { overflow: auto; }
+.wide th, .wide td { white-space: nowrap; }
+.mistakes { display: grid; grid-template-columns: repeat(auto-fill, minmax(330px, 1fr)); gap: 1.2rem; }
+figure { margin: 0; padding: .7rem; border: 1px solid #d9e0dc; border-radius: 8px; overflow-wrap: anywhere; }
+figure div { display: flex; gap: .5rem; margin-bottom: .5rem; }
+figure img { width: calc(50% - .25rem); height: 160px; object-fit: contain; background: #f1f5f3; }
+.wrong { color: #b3261e; }
+"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A checkpoint and how it did on pictures: what a report tells of."""
+
+    checkpoint: Path
+    net: nn.Cell
+    card: dict
+    origin: str         # of the pictures, in words
+    pictures: Pictures
+    logits: np.ndarray  # (pictures, classes)
+    report: Report
+    history: list       # of the training, a row an epoch; empty if it is not known
+
+
+def page(measured, folder):
+    """The page, a text in HTML, for the plots that `folder` has: confusion.png and, if there is a history, curves.png.
+
+    It shows the figures, what the card tells, the plots, each class, and up to MISTAKES pictures that the net is most confidently
+    wrong about, with the heat that Grad-CAM finds for what the net took them for. Pictures are small JPEGs inside the page. All
+    texts that come from outside, such as names of classes and files, are escaped; the page forbids the browser to load anything.
+    """
+    report, card = measured.report, measured.card
+    title = f"{card['net']} on {measured.origin}"
+    sections = [_section("Checkpoint", _facts(measured))]
+    if measured.history:
+        sections.append(_section("Training", _png(folder / "curves.png", "loss, accuracy and learning rate by epoch")))
+    sections += [
+        _section("Classes", _classes(measured)),
+        _section("Confusion", _png(folder / "confusion.png", "counts of predicted classes for each true class")),
+        _section("The most confident mistakes", _mistakes(measured)),
+    ]
+    figures = [("top-1", f"{report.top1:.1%}"), ("top-5", f"{report.top5:.1%}"), ("loss", f"{report.loss:.3f}"),
+               ("test pictures", f"{report.images:,}")]
+    tiles = "".join(f"<div><b>{value}</b>{name}</div>" for name, value in figures)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<h1>{escape(title)}</h1>
+<p class="quiet">{escape(measured.checkpoint.as_posix())}</p>
+<div class="tiles">{tiles}</div>
+{"".join(sections)}
+<p class="quiet">Written by mindclf {escape(__version__)}.</p>
+</body>
+</html>
+"""
+
+
+def confident_mistakes(logits, labels):
+    """The indices of the pictures whose likeliest class is not that of `labels`, the most confident of them first."""
+    wrong = np.flatnonzero(logits.argmax(1) != np.asarray(labels))
+    return wrong[np.argsort(-softmax(logits[wrong]).max(1), kind="stable")] if len(wrong) else wrong
+
+
+def _section(title, content):
+    return f"<section>\n<h2>{escape(title)}</h2>\n{content}\n</section>\n"
+
+
+def _facts(measured):
+    """What the card tells, without what it does not have: that of a tutorial's checkpoint has little."""
+    card = measured.card
+    data, device = card.get("data", {}), card.get("device")
+    options = ", ".join(f"{name}={value}" for name, value in card["net_options"].items())
+    trainable, _ = count_parameters(measured.net.get_parameters())
+    facts = {
+        "net": card["net"] + (f" ({options})" if options else ""),
+        "parameters": f"{trainable:,}",
+        "input": f"{card['image_height']} x {card['image_width']} pixels, {len(card['classes'])} classes",
+        "trained on": (f"{data['origin']}: {data['train']:,} training and {data['held_out']:,} held-out pictures"
+                       if "origin" in data else data.get("name")),
+        "started from": card.get("start"),
+        "weights": card.get("chosen"),
+        "seed": card.get("seed"),
+        "command": card.get("command"),
+        "trained for": f"{card['seconds']:,.0f} s" if "seconds" in card else None,
+        "device": device and f"{device['target']}, {device['processor']}, {device['cores']} cores",
+        "versions": ", ".join(f"{name} {version}" for name, version in card.get("versions", {}).items()),
+    }
+    rows = "\n".join(f"<tr><th>{name}</th><td>{escape(str(fact))}</td></tr>"
+                     for name, fact in facts.items() if fact not in (None, ""))
+    return f"<table><tbody>\n{rows}\n</tbody></table>"
+
+
+def _classes(measured):
+    """A row for each class: its pictures, how many of them are right, and what the others are mostly taken for."""
+    confusion, classes = measured.report.confusion, measured.pictures.classes
+    chinese = [describe(name).get("chinese", "") for name in classes]
+    rows = []
+    for label, (name, accuracy) in enumerate(zip(classes, measured.report.per_class)):
+        count, right = confusion[label].sum(), confusion[label, label]
+        others = np.where(np.arange(len(classes)) == label, 0, confusion[label])
+        taken_for = f"{classes[others.argmax()]} ({others.max()})" if others.any() else ""
+        bar = f'<meter value="{accuracy:.4f}"></meter> {accuracy:.1%}' if count else "no pictures"
+        rows.append(f"<tr><th>{escape(name)}</th>" + (f"<td>{escape(chinese[label])}</td>" if any(chinese) else "")
+                    + f'<td class="number">{count:,}</td><td class="number">{right:,}</td><td>{bar}</td>'
+                      f"<td>{escape(taken_for)}</td></tr>")
+    head = ["class", *(["in Chinese"] if any(chinese) else []), "pictures", "right", "accuracy", "mostly taken for"]
+    cells = "".join(f'<th class="number">{name}</th>' if name in ("pictures", "right") else f"<th>{name}</th>" for name in head)
+    body = "\n".join(rows)
+    return f'<div class="wide"><table>\n<thead><tr>{cells}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
+
+
+def _mistakes(measured):
+    pictures = measured.pictures
+    wrong = confident_mistakes(measured.logits, pictures.labels)
+    if not len(wrong):
+        return "<p>There are none: every picture is right.</p>"
+    shown = wrong[:MISTAKES]
+    predicted = measured.logits[shown].argmax(1)
+    found = explanations(measured.net, measured.card, pictures.take(shown), predicted)
+    figures = "\n".join(
+        _mistake(explanation.shrunk(THUMBNAIL), pictures, index, label, probabilities)
+        for explanation, index, label, probabilities in zip(found, shown, predicted, softmax(measured.logits[shown])))
+    count = f"All {len(wrong)}" if len(wrong) == len(shown) else f"{len(shown)} of {len(wrong)}"
+    return (f"<p>{count}. To the right of each picture is its heat by Grad-CAM (arXiv:1610.02391): what is red spoke most for "
+            f"the wrong class; what is dark the net did not see.</p>\n"
+            f'<div class="mistakes">\n{figures}\n</div>')
+
+
+def _mistake(explanation, pictures, index, predicted, probabilities):
+    taken_for, truth = (_named(pictures.classes[label]) for label in (predicted, pictures.labels[index]))
+    source = pictures.paths[index]
+    name = os.fsencode(Path(source).name).decode(errors="replace") if isinstance(source, str) else f"picture {index}"
+    return (f"<figure>\n<div>{_jpeg(explanation.picture, name)}{_jpeg(explanation.overlay, f'heat of {taken_for}')}</div>\n"
+            f'<figcaption><b class="wrong">{escape(taken_for)}</b> {probabilities[predicted]:.1%}<br>\n'
+            f"is {escape(truth)}, {probabilities[pictures.labels[index]]:.1%}<br>\n"
+            f'<span class="quiet">{escape(name)}</span></figcaption>\n</figure>')
+
+
+def _named(name):
+    """A class with its Chinese name, where there is one."""
+    return " ".join(filter(None, (name, describe(name).get("chinese"))))
+
+
+def _png(path, alt):
+    return f'<div class="wide">{_image(path.read_bytes(), "png", alt)}</div>'
+
+
+def _jpeg(image, alt):
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return _image(buffer.getvalue(), "jpeg", alt)
+
+
+def _image(data, kind, alt):
+    return f'<img alt="{escape(alt)}" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
