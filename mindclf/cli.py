@@ -183,7 +183,7 @@ def _train(arguments, config, is_recipe):
 
 def _prepare_own_pictures(arguments, config):
     """Numbers the classes of the folder on the command line by name, after a look at what people get wrong there."""
-    from mindclf.dataset.folder import index_of_folders, split_folders
+    from mindclf.dataset.folder import VALID_FOLDERS, index_of_folders, split_folders
 
     folder = Path(arguments.own_folder)
     for name in ("dataset", "dataset_path"):
@@ -193,7 +193,7 @@ def _prepare_own_pictures(arguments, config):
     classes = list(index_of_folders(divided.get("train", folder)))
     if len(classes) < 2:
         raise ValueError(f"{folder} has one class folder, {classes[0]!r}: a net needs two to tell apart")
-    if set(classes) <= {"train", "test", "valid", "val", "validation"}:
+    if set(classes) <= {"train", "test", *VALID_FOLDERS}:
         raise ValueError(f"{folder} has {', '.join(classes)}, but no class folders in them")
     for name in ("output", "feature_cache"):
         if config[name] and not divided and Path(config[name]).resolve().is_relative_to(folder.resolve()):

@@ -48,15 +48,14 @@ def compare(config, variants, seeds):
             except ValueError as error:
                 log.warning("%s, seed %d failed: %s", name, seed, error)
                 row["failed"].append(f"seed {seed}: {first_line(error)}")
-                continue
-            last = read_card(Path(run.output) / "last.ckpt")
-            for column, value in (("seeds", seed), ("top1", figures["top1"]), ("top5", figures["top5"]),
-                                  ("seconds", last["seconds"])):
-                row[column].append(value)
-            row["mean_top1"], row["mean_seconds"] = statistics.mean(row["top1"]), statistics.mean(row["seconds"])
-            facts["data"] = {name: value for name, value in last["data"].items() if name != "digest"}
+            else:
+                last = read_card(Path(run.output) / "last.ckpt")
+                for column, value in (("seeds", seed), ("top1", figures["top1"]), ("top5", figures["top5"]),
+                                      ("seconds", last["seconds"])):
+                    row[column].append(value)
+                row["mean_top1"], row["mean_seconds"] = statistics.mean(row["top1"]), statistics.mean(row["seconds"])
+                facts["data"] = {name: value for name, value in last["data"].items() if name != "digest"}
             _write(output, facts, rows)
-        _write(output, facts, rows)
     return list(new.values())
 
 
