@@ -44,6 +44,8 @@ DEFAULTS = EasyDict(
                                        # path of a checkpoint, or "" for fresh weights
     # Training; each entry of `phases` may set its own value of the fields down to cached_views
     layers="all",                      # "all", or "head" with the backbone frozen
+    size_share=1.0,                    # height and width of training pictures, as a part of image_height and image_width: a
+                                       # first phase on smaller ones takes less time
     epochs=10,
     batch_size=16,
     eval_batch_size=16,
@@ -78,9 +80,9 @@ CLASS_INDEX = {  # of known data sets
     "caltech16": number_classes(CALTECH16), "flower_photos": number_classes(FLOWER_PHOTOS),
 }
 RAW_SIZE = {"cifar10": (32, 32)}  # of data sets whose pictures are pixels of one size: (height, width)
-PHASE_FIELDS = ("layers", "epochs", "batch_size", "optimizer", "schedule", "lr_max", "lr_end", "warmup_epochs", "plateau_figure",
-                "plateau_factor", "plateau_patience", "momentum", "nesterov", "weight_decay", "label_smoothing", "mixup_alpha",
-                "ema_decay", "cached_views")
+PHASE_FIELDS = ("layers", "size_share", "epochs", "batch_size", "optimizer", "schedule", "lr_max", "lr_end", "warmup_epochs",
+                "plateau_figure", "plateau_factor", "plateau_patience", "momentum", "nesterov", "weight_decay", "label_smoothing",
+                "mixup_alpha", "ema_decay", "cached_views")
 VARIATION_FIELDS = ("rotation", "flip_prob", "vertical_flip_prob", "color_adjust", "hue_adjust", "grey_prob")  # of any `augment`
 LEAST_EMA_DECAY = 0.9
 CHOICES = {
@@ -96,7 +98,7 @@ CHOICES = {
 RANGES = {  # field: (smallest, largest) value
     "valid_fraction": (0, 0.9), "image_height": (32, 4096), "image_width": (32, 4096), "flip_prob": (0, 1),
     "vertical_flip_prob": (0, 1), "rotation": (0, 180), "color_adjust": (0, 1), "hue_adjust": (0, 0.5), "grey_prob": (0, 1),
-    "crop_share": (0.1, 1), "crop_padding": (0, 4096), "cutout": (0, 4096), "epochs": (1, 100_000),
+    "crop_share": (0.1, 1), "crop_padding": (0, 4096), "cutout": (0, 4096), "size_share": (0.25, 1), "epochs": (1, 100_000),
     "batch_size": (1, 65_536), "eval_batch_size": (1, 65_536), "lr_max": (0, 1e3),
     "lr_end": (0, 1e3), "warmup_epochs": (0, 100_000), "momentum": (0, 1), "weight_decay": (0, 1e3), "label_smoothing": (0, 0.99),
     "plateau_factor": (0.01, 0.99), "plateau_patience": (0, 100_000), "mixup_alpha": (0, 100), "ema_decay": (0, 0.99999),

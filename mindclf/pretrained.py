@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from mindclf.checkpoint import card_path, load_checkpoint, read_card
-from mindclf.config import merge, pixel_statistics
+from mindclf.config import merge, phases_of, pixel_statistics
 from mindclf.convert import convert_tf_mobilenet_v2
 from mindclf.dataset.locate import find_imagenet_mobilenet_v2
 from mindclf.device import set_seeds
@@ -34,9 +34,11 @@ def start_net(config, num_classes):
     set_seeds(config.seed)
     net = create_net(config.net, num_classes, **config.net_options)
     smallest, given = net.min_training_size, (config.image_height, config.image_width)
-    if min(given) < smallest:
-        raise ValueError(f"image_height={given[0]} and image_width={given[1]} are too small for training {config.net} with "
-                         f"net_options={dict(config.net_options)}: it takes {smallest} pixels and up")
+    share = min(phase.size_share for phase in phases_of(config))
+    if round(min(given) * share) < smallest:
+        at_share = f" at size_share={share}" if share != 1 else ""
+        raise ValueError(f"image_height={given[0]} and image_width={given[1]}{at_share} are too small for training {config.net} "
+                         f"with net_options={dict(config.net_options)}: it takes {smallest} pixels and up")
     if path:
         load_checkpoint(path, net.backbone)
     log.info("net %s, starting from %s", config.net, origin)

@@ -17,13 +17,15 @@ from mindclf.cli import main
 config = dict(
     ours,
     valid_fraction=0.0,
+    net_options=dict(stem="cifar"),
+    phases=(),
+    epochs=20,
     crop_padding=0,        # no augmentation
     cutout=0,
     flip_prob=0.0,
     batch_size=128,        # 390 steps = 50,000 / 128
     nesterov=False,
     lr_max=0.1,
-    warmup_epochs=0,
     schedule="plateau",
     lr_end=1e-6,
     label_smoothing=0.0,

@@ -21,9 +21,17 @@ config = dict(
     color_adjust=0.0,
     net="shufflenet_v1",
     net_options=dict(model_size="1.0x", group=3, stem="cifar"),
-    epochs=30,
     batch_size=128,        # 351 steps = 45,000 / 128; the other 5,000 choose the best epoch
     eval_batch_size=128,
+    optimizer="sgd",
+    nesterov=True,
+    schedule="one_cycle",
+    weight_decay=5e-4,
+    label_smoothing=0.1,
+    phases=(               # one line of rates, first on pictures of 24 pixels, which take half the time
+        dict(size_share=0.75, epochs=10, lr_max=0.15, lr_end=0.09, warmup_epochs=1),
+        dict(epochs=14, lr_max=0.09),
+    ),
     grid_rows=2,
     grid_columns=8,
     output="outputs/cifar10_shufflenet_v1",

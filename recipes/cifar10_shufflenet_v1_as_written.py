@@ -21,10 +21,13 @@ config = dict(
     mean=(0.4914 * 255, 0.4822 * 255, 0.4465 * 255),
     std=(0.2023 * 255, 0.1994 * 255, 0.2010 * 255),
     net_options=dict(model_size="2.0x", group=3),
+    phases=(),
     epochs=250,
     batch_size=128,        # 390 steps = 50,000 / 128
     optimizer="momentum",
     momentum=0.9,
+    nesterov=False,
+    schedule="cosine",
     weight_decay=4e-5,
     lr_max=0.05,
     lr_end=0.0005,

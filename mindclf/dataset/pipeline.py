@@ -66,10 +66,12 @@ def _pipeline(pictures, operations, batch_size, shuffle, drop_remainder):
 
 def _train_operations(pictures, config):
     variations = {field: config[field] for field in VARIATION_FIELDS}
+    image_size, mean, std = _size_and_statistics(config)
+    image_size = tuple(round(side * config["size_share"]) for side in image_size)
     if config["augment"] == "padded_crop":
-        return padded_crop_transforms(*_size_and_statistics(config), config["crop_padding"], config["cutout"], pictures.raw_size,
+        return padded_crop_transforms(image_size, mean, std, config["crop_padding"], config["cutout"], pictures.raw_size,
                                       **variations)
-    return train_transforms(*_size_and_statistics(config), config["scale"], config["ratio"], pictures.raw_size, **variations)
+    return train_transforms(image_size, mean, std, config["scale"], config["ratio"], pictures.raw_size, **variations)
 
 
 def _raw_size(pictures, config):

@@ -73,7 +73,7 @@ def _identity(backbone, pictures, config):
         digest.update(parameter.asnumpy().tobytes())
     for identity, label in zip(pictures.identities(), pictures.labels):
         digest.update(f"{identity} {label}\n".encode())
-    fields = ("image_height", "image_width", "mean", "std", "crop_share", "augment", "crop_padding", "cutout", "scale", "ratio",
-              *VARIATION_FIELDS, "net", "net_options")
+    fields = ("image_height", "image_width", "size_share", "mean", "std", "crop_share", "augment", "crop_padding", "cutout",
+              "scale", "ratio", *VARIATION_FIELDS, "net", "net_options")
     digest.update(repr([config[field] for field in fields]).encode())
     return digest.hexdigest()[:16]

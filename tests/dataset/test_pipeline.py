@@ -61,6 +61,13 @@ def test_height_stands_before_width(colour_folder):
         assert images.shape[1:] == (3, 32, 48)
 
 
+@pytest.mark.parametrize("augment", AUGMENTS)
+def test_size_share_makes_training_pictures_smaller_and_no_others(colour_folder, augment):
+    config = small(image_height=32, image_width=48, size_share=0.75, **augment)
+    shapes = [next(iter(create_dataset(colour_folder, config, training)))[0].shape for training in (True, False)]
+    assert shapes == [(6, 3, 24, 36), (6, 3, 32, 48)]
+
+
 def test_evaluation_counts_every_picture_in_its_order(greys):
     images, labels = joined(eval_pipeline(greys, small(eval_batch_size=4, **UNCHANGED)))
     assert shades(images) == list(range(14))
