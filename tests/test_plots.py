@@ -40,6 +40,12 @@ def test_class_names_are_shown_as_they_are_and_missing_letters_are_said(saved, t
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 
+def test_a_grid_of_pictures_has_their_classes_as_titles(saved, tmp_path):
+    plots.picture_grid(pictures(10), tmp_path / "grid.png", rows=1, columns=4)
+    shown = [(axis.images[0].get_array()[0, 0, 0], axis.title.get_text()) for axis in saved[0].axes]
+    assert shown == [(0, "cat"), (3, "dog"), (6, "cat"), (9, "dog")]
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(8, 8), (2, 8), (4, 6)])
 def test_a_grid_has_the_rows_and_columns_asked_for(saved, tmp_path, rows, columns):
     plots.prediction_grid(pictures(100), np.zeros((100, 2)), tmp_path / "grid.png", rows, columns)
