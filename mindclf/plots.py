@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from mindclf.dataset import decode_picture
 from mindclf.evaluate import softmax
@@ -91,6 +92,10 @@ def comparison(rows, histories, path):
     for axis, label in zip(scatters, labels):
         axis.set(title="Test accuracy, mean and range over seeds", xlabel=label, ylabel="top-1, %", xscale="log")
         axis.margins(x=0.25, y=0.15)
+        low, high = axis.get_xlim()
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 5 * low else MaxNLocator(4))
+        axis.xaxis.set_major_formatter("{x:g}")  # Matplotlib's own writes formulas, which `any_name` turns off
+        axis.xaxis.set_minor_locator(NullLocator())
     for axis in (curves, *scatters):
         axis.grid(alpha=0.3)
     figure.savefig(path, dpi=100)

@@ -127,3 +127,16 @@ def test_a_class_whose_name_has_dollars_is_written_as_it_is(saved, tmp_path):
     explained = Explanation(Image.new("RGB", (200, 3000)), Guess("a$_$b", 0.5), [], np.zeros((2, 2), np.float32), (0, 0, 1, 1))
     plots.explanation(explained, tmp_path / "explained.png")
     assert saved[0].get_suptitle() == "a$_$b 50.0%" and saved[0].axes[0].images[0].get_array().shape[0] == 1024
+
+
+@pytest.mark.parametrize("parameters", [(2_244_368, 2_300_000), (474_528, 139_646_800), (1_000_000, 1_000_000)])
+def test_the_axes_of_a_comparison_have_plain_numbers(saved, tmp_path, parameters):
+    rows = [{"variant": name, "parameters": count, "macs": 40 * count, "mean_seconds": count / 1e5, "top1": [0.5, 0.7],
+             "mean_top1": 0.6} for name, count in zip(("one", "two"), parameters)]
+    histories = {name: [[{"top1": 0.5, "watched": "held out"}]] * 2 for name in ("one", "two")}
+    plots.comparison(rows, histories, tmp_path / "compare.png")
+    for axis in saved[0].axes[1:]:
+        low, high = axis.get_xlim()
+        labels = [label.get_text() for label in axis.get_xticklabels() if low <= label.get_position()[0] <= high]
+        assert 2 <= len(labels) <= 12 and all(float(label) > 0 for label in labels), labels
+        assert not [label.get_text() for label in axis.get_xticklabels(minor=True)]
