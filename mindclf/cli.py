@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mindclf import __version__
 from mindclf.config import DEFAULTS, merge, own_pictures
-from mindclf.files import first_line
+from mindclf.files import first_line, one_line
 from mindclf.labels import class_names, number_classes
 
 USER_ERROR = 2
@@ -86,6 +86,7 @@ def _parser(is_recipe, variants):
     sub.add_argument("--top-k", type=int, default=3, metavar="K", help="classes to show for each picture (3)")
     sub.add_argument("--device", default="auto", help="auto (default), CPU, GPU or Ascend")
     sub.add_argument("--json", action="store_true", help="one JSON object a picture and line")
+    sub.add_argument("--allow-private", action="store_true", help="read URLs of this machine and of private networks too")
     sub = add("export", _export, "write a checkpoint for other runtimes", checkpoint=True)
     sub.add_argument("--format", default="mindir", help="mindir (default), onnx or safetensors")
     sub.add_argument("--to", metavar="FILE", help="default: beside the checkpoint")
@@ -259,7 +260,7 @@ def _predict(arguments, config, is_recipe):
             _show(name, guesses, arguments.json)
         chunk.clear()
 
-    for name, read in gather(arguments.pictures):
+    for name, read in gather(arguments.pictures, arguments.allow_private):
         try:
             chunk.append((name, read()))
         except ValueError as error:
@@ -424,9 +425,10 @@ def _checkpoint_and_card(arguments, config, is_recipe):
 
 def _show(name, guesses, as_json):
     if as_json:
-        print(json.dumps({"picture": name, "guesses": [asdict(guess) for guess in guesses]}, ensure_ascii=False), flush=True)
+        line = json.dumps({"picture": name, "guesses": [asdict(guess) for guess in guesses]}, ensure_ascii=False)
+        print(line.encode(errors="backslashreplace").decode(), flush=True)  # names of files need not be UTF-8
         return
-    print(name)
+    print(one_line(name))
     _print_table([("  " + guess.name, guess.chinese, " ".join(filter(None, (guess.category, guess.category_chinese))),
                    f"{guess.probability:.1%}") for guess in guesses])
 
