@@ -2,7 +2,10 @@
 
 import io
 import os
+import shutil
 import socket
+import ssl
+import subprocess
 import sys
 import time
 import tracemalloc
@@ -233,6 +236,36 @@ def test_a_handshake_that_does_not_end_is_given_up(monkeypatch):
         start = time.monotonic()
         assert "not complete within 0.4 s" in refusal(lambda: read_url(address, allow_private=True), address)
         assert SECONDS <= time.monotonic() - start < 5 * SECONDS
+
+
+@pytest.fixture
+def secure(server, tmp_path):
+    """The same server over TLS, and the path of its certificate, which nobody trusts unless told."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the command openssl, which makes a certificate")
+    certificate = tmp_path / "certificate.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
+                    "subjectAltName=IP:127.0.0.1", "-keyout", tmp_path / "key.pem", "-out", certificate],
+                   check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, tmp_path / "key.pem")
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    server.files["/good.png"] = encode()
+    server.ways["/dripping"] = lambda page: (answer(page), page.go_on(b"x", 0.05))
+    return f"https://127.0.0.1:{server.server_port}", certificate
+
+
+def test_https_is_read_from_a_server_that_is_trusted_and_from_no_other(secure, monkeypatch):
+    url, certificate = secure
+    page = f"{url}/good.png"
+    assert "CERTIFICATE_VERIFY_FAILED" in refusal(lambda: read_url(page, allow_private=True), page)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert read_url(page, allow_private=True) == encode()
+    assert "no public address" in refusal(lambda: read_url(page), page)
+    monkeypatch.setattr(predict, "URL_SECONDS", SECONDS)
+    page, start = f"{url}/dripping", time.monotonic()
+    assert "not complete within 0.4 s" in refusal(lambda: read_url(page, allow_private=True), page)
+    assert SECONDS <= time.monotonic() - start < 5 * SECONDS
 
 
 def test_a_name_server_that_does_not_answer_is_given_up(monkeypatch):
