@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from mindclf import __version__
 from mindclf.config import DEFAULTS, merge, own_pictures
-from mindclf.files import first_line
+from mindclf.files import first_line, one_line
 from mindclf.labels import class_names, number_classes
 
 USER_ERROR = 2
@@ -57,6 +57,7 @@ def _parser(is_recipe, variants):
         epilog="field=value sets a field of the config, as in epochs=2. The fields: " + ", ".join(DEFAULTS))
     parser.add_argument("--version", action="version", version=f"mindclf {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    private = "read URLs of this machine and of private networks too"
     which = "the recipe's output/best.ckpt" if is_recipe else "the garbage sorter that comes with mindclf"
 
     def add(name, command, description, fields=False, checkpoint=False):
@@ -88,11 +89,13 @@ def _parser(is_recipe, variants):
     sub.add_argument("--top-k", type=int, default=3, metavar="K", help="classes to show for each picture (3)")
     sub.add_argument("--device", default="auto", help="auto (default), CPU, GPU or Ascend")
     sub.add_argument("--json", action="store_true", help="one JSON object a picture and line")
+    sub.add_argument("--allow-private", action="store_true", help=private)
     sub = add("explain", _explain, "show where on a picture a class is seen, by Grad-CAM: file, URL, - for standard input",
               checkpoint=True)
     sub.add_argument("picture", metavar="PICTURE")
     sub.add_argument("--class", dest="class_name", metavar="NAME", help="the class to look for (default: the likeliest)")
     sub.add_argument("--to", metavar="FILE", help="what to write (default: PICTURE_explained.png in the working folder)")
+    sub.add_argument("--allow-private", action="store_true", help=private)
     sub = add("export", _export, "write a checkpoint for other runtimes", checkpoint=True)
     sub.add_argument("--format", default="mindir", help="mindir (default), onnx or safetensors")
     sub.add_argument("--to", metavar="FILE", help="default: beside the checkpoint")
@@ -271,7 +274,7 @@ def _predict(arguments, config, is_recipe):
             _show(name, guesses, arguments.json)
         chunk.clear()
 
-    for name, read in gather(arguments.pictures):
+    for name, read in gather(arguments.pictures, arguments.allow_private):
         try:
             chunk.append((name, read()))
         except ValueError as error:
@@ -290,15 +293,15 @@ def _explain(arguments, config, is_recipe):
     from mindclf.files import replacing
     from mindclf.predict import gather
 
-    found = list(gather([arguments.picture]))
+    found = list(gather([arguments.picture], arguments.allow_private))
     if len(found) > 1:
-        raise ValueError(f"{arguments.picture} has {len(found)} files: explain takes one picture")
+        raise ValueError(f"{one_line(arguments.picture)} has {len(found)} files: explain takes one picture")
     [(name, read)] = found
     destination = Path(arguments.to or f"{_stem(name)}_explained.png")
     if destination.suffix != ".png":
-        raise ValueError(f"{destination}: the name of the picture that is written ends in .png")
+        raise ValueError(f"{one_line(destination)}: the name of the picture that is written ends in .png")
     if destination.exists():
-        raise ValueError(f"{destination} exists and is not overwritten: name another with --to")
+        raise ValueError(f"{one_line(destination)} exists and is not overwritten: name another with --to")
     picture = read()
     use_device(config.device_target)
     checkpoint, card = _checkpoint_and_card(arguments, config, is_recipe)
@@ -306,7 +309,7 @@ def _explain(arguments, config, is_recipe):
     destination.parent.mkdir(parents=True, exist_ok=True)
     with replacing(destination) as file:
         plots.explanation(explained, file)
-    print(destination)
+    print(one_line(destination))
     return 0
 
 
@@ -463,9 +466,10 @@ def _checkpoint_and_card(arguments, config, is_recipe):
 
 def _show(name, guesses, as_json):
     if as_json:
-        print(json.dumps({"picture": name, "guesses": [asdict(guess) for guess in guesses]}, ensure_ascii=False), flush=True)
+        line = json.dumps({"picture": name, "guesses": [asdict(guess) for guess in guesses]}, ensure_ascii=False)
+        print(line.encode(errors="backslashreplace").decode(), flush=True)  # names of files need not be UTF-8
         return
-    print(name)
+    print(one_line(name))
     _print_table([("  " + guess.name, guess.chinese, " ".join(filter(None, (guess.category, guess.category_chinese))),
                    f"{guess.probability:.1%}") for guess in guesses])
 

@@ -1,12 +1,15 @@
 """Files that are complete or not there, and what says how they came about."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import shlex
+import stat
 import sys
 import tempfile
+import unicodedata
 from pathlib import Path
 
 
@@ -47,9 +50,21 @@ def write_text(path, content):
         temporary.write_bytes(content.encode("utf-8"))
 
 
+def open_file(path):
+    """The file at `path`, open for reading bytes. Raises OSError also for a pipe or a device: they may never end."""
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # of a folder the system says itself why not
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
+    return open(path, "rb")
+
+
 def sha256(path):
     """The SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    with open_file(path) as file:
+        while piece := file.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def md5(path):
@@ -65,6 +80,12 @@ def command_line():
     if program.name == "__main__.py":
         shown = ["python", "-m", program.parent.name]
     return shlex.join(shown + arguments)
+
+
+def one_line(text):
+    """`text`, such as the name of a file, with what would break a line or steer a terminal as \\n, \\x1b, \\udcff ..."""
+    return "".join(repr(character)[1:-1] if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") else character
+                   for character in str(text))
 
 
 def first_line(error):

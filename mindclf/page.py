@@ -2,7 +2,6 @@
 
 import base64
 import io
-import os
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -14,6 +13,7 @@ from mindclf import __version__
 from mindclf.dataset import Pictures
 from mindclf.evaluate import Report, softmax
 from mindclf.explain import explanations
+from mindclf.files import one_line
 from mindclf.labels import describe
 from mindclf.summary import count_parameters
 
@@ -93,7 +93,7 @@ def page(measured, folder):
 </head>
 <body>
 <h1>{escape(title)}</h1>
-<p class="quiet">{escape(measured.checkpoint.as_posix())}</p>
+<p class="quiet">{escape(one_line(measured.checkpoint.as_posix()))}</p>
 <div class="tiles">{tiles}</div>
 {"".join(sections)}
 <p class="quiet">Written by mindclf {escape(__version__)}.</p>
@@ -176,7 +176,7 @@ def _mistakes(measured):
 def _mistake(explanation, pictures, index, predicted, probabilities):
     taken_for, truth = (_named(pictures.classes[label]) for label in (predicted, pictures.labels[index]))
     source = pictures.paths[index]
-    name = os.fsencode(Path(source).name).decode(errors="replace") if isinstance(source, str) else f"picture {index}"
+    name = one_line(Path(source).name) if isinstance(source, str) else f"picture {index}"
     return (f"<figure>\n<div>{_jpeg(explanation.picture, name)}{_jpeg(explanation.overlay, f'heat of {taken_for}')}</div>\n"
             f'<figcaption><b class="wrong">{escape(taken_for)}</b> {probabilities[predicted]:.1%}<br>\n'
             f"is {escape(truth)}, {probabilities[pictures.labels[index]]:.1%}<br>\n"

@@ -2,9 +2,8 @@
 
 import http.client
 import os
+import re
 import sys
-import time
-import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +12,15 @@ from mindclf.checkpoint import load_net
 from mindclf.dataset import Pictures, eval_pipeline, whole_picture
 from mindclf.dataset.folder import is_litter
 from mindclf.evaluate import predict_logits, softmax
+from mindclf.files import one_line
 from mindclf.labels import describe
 from mindclf.nets import fold_batch_norm
 from mindclf.pretrained import GARBAGE_SORTER
+from mindclf.web import read_bytes
 
 BATCH_SIZE = 16
 URL_SECONDS = 20
 URL_BYTES = 32 * 2**20
-URL_SAFE = "%/:=&?~#+!$,;'@()*[]"  # characters that mean something in a URL; others, such as Chinese ones, are quoted
 
 
 @dataclass(frozen=True)
@@ -74,47 +74,56 @@ class Predictor:
         return predict_logits(self.net, eval_pipeline(unlabelled, {**self.card, "eval_batch_size": batch_size}))[0]
 
 
-def gather(sources):
+def gather(sources, allow_private=False):
     """Yields (name, read) for each picture that `sources` name: paths, folders (all files below), URLs, "-" for standard input.
 
     read() gives the encoded picture, or raises ValueError that names it. A source that is not there is yielded too, so that its
-    error comes in its turn and costs the others nothing.
+    error comes in its turn and costs the others nothing. So is what a folder has besides files: links to folders, which are not
+    followed, links that lead nowhere, pipes, folders that may not be read. `allow_private` is for URLs, see `read_url`.
     """
     for source in sources:
         if source == "-":
             yield "-", lambda: whole_picture(_read_stdin(), name="standard input")
-        elif source.startswith(("http://", "https://")):
-            yield source, lambda url=source: whole_picture(read_url(url), name=url)
+        elif re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", source):
+            yield source, lambda url=source: whole_picture(read_url(url, allow_private), name=one_line(url))
         elif os.path.isdir(source):
-            files = [file for file in sorted(Path(source).rglob("*"))
-                     if file.is_file() and not any(map(is_litter, file.relative_to(source).parts))]
+            files = _files_below(source)
             for file in files:
                 yield str(file), lambda path=file: whole_picture(path)
             if not files:
-                yield source, lambda folder=source: _fail(f"{folder} is a folder without files")
+                yield source, lambda folder=source: _fail(f"{one_line(folder)} is a folder without files")
         else:
             yield source, lambda path=source: whole_picture(path)
 
 
-def read_url(url):
-    """The bytes at `url`, at most URL_BYTES, read within URL_SECONDS of the answer's beginning. Raises ValueError of one line."""
-    deadline = time.monotonic() + URL_SECONDS
-    data = bytearray()
+def read_url(url, allow_private=False):
+    """The bytes at `url`, http:// or https://, at most URL_BYTES, read within URL_SECONDS. Raises ValueError of one line.
+
+    Addresses of this machine and of private networks are refused, also where a redirect leads there, unless `allow_private`. No
+    proxy is used: where it connects to could not be checked.
+    """
+    name = one_line(url)
     try:
-        request = urllib.request.Request(urllib.parse.quote(url, safe=URL_SAFE), headers={"User-Agent": "mindclf"})
-        with urllib.request.urlopen(request, timeout=URL_SECONDS) as response:
-            kind = response.headers.get("Content-Type", "").lower()
-            while not kind.startswith("text/") and len(data) <= URL_BYTES and (chunk := response.read1(2**16)):
-                data += chunk
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"not complete after {URL_SECONDS} s")
-            if response.length and not kind.startswith("text/") and len(data) <= URL_BYTES:
-                raise http.client.IncompleteRead(bytes(data), response.length)
+        data, kind = read_bytes(url, URL_BYTES, URL_SECONDS, allow_private)
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise ValueError(f"{url} cannot be read: {getattr(error, 'reason', None) or error}") from None
+        reason = f"not complete within {URL_SECONDS} s" if isinstance(error, TimeoutError) else one_line(error)
+        has_proxy = set(urllib.request.getproxies()) - {"no"}
+        hint = f"; no proxy is used: curl -s '{name}' | mindclf predict -" if has_proxy else ""
+        raise ValueError(f"{name} cannot be read: {reason}{hint}") from None
     if kind.startswith("text/"):
-        raise ValueError(f"{url} answers with {kind.partition(';')[0]}, not with a picture")
-    return _bounded(bytes(data), url)
+        raise ValueError(f"{name} answers with {one_line(kind.partition(';')[0])}, not with a picture")
+    return _bounded(data, name)
+
+
+def _files_below(folder):
+    """Paths of what is below `folder`, in order: files, and what cannot be read; no litter."""
+    found = []
+    unreadable = []
+    for place, folders, files in os.walk(folder, onerror=lambda error: unreadable.append(Path(error.filename))):
+        folders[:] = [name for name in folders if not is_litter(name)]
+        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
+        found += [Path(place, name) for name in files + links if not is_litter(name)]
+    return sorted(found + unreadable)
 
 
 def _read_stdin():

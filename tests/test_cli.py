@@ -1,6 +1,5 @@
 """The command line as a user meets it: in processes of its own, with its exit status and what it prints."""
 
-import http.server
 import io
 import json
 import os
@@ -8,7 +7,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +20,7 @@ from mindclf.cli import _stem, main
 from mindclf.labels import describe
 
 from .conftest import make_config
+from .web_server import running_server
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -282,9 +281,11 @@ def test_training_from_the_command_line(colour_folder, tmp_path, photo):
     (["predict", "{photo}", "--checkpoint", "{photo}"], "has no card"),
     (["predict", "{photo}", "--checkpoint", "{wrong}"], "head.1.weight has shape (3, 32), the net wants (4, 32)"),
     (["predict", "{photo}", "--top-k", "27"], "top_k=27 must lie between 1 and the number of classes, 26"),
-    (["predict", "{url}/page"], "/page answers with text/html, not with a picture"),
-    (["predict", "{url}/missing"], "/missing cannot be read: Not Found"),
-    (["predict", "http://127.0.0.1:9/x.jpg"], "http://127.0.0.1:9/x.jpg cannot be read: [Errno "),
+    (["predict", "--allow-private", "{url}/page"], "/page answers with text/html, not with a picture"),
+    (["predict", "--allow-private", "{url}/missing"], "/missing cannot be read: Not Found"),
+    (["predict", "--allow-private", "http://127.0.0.1:9/x.jpg"], "http://127.0.0.1:9/x.jpg cannot be read: [Errno "),
+    (["predict", "{url}/page"], "/page cannot be read: 127.0.0.1 is no public address; --allow-private reads it"),
+    (["predict", "file:///etc/passwd"], "file:///etc/passwd cannot be read: 'file' is neither http nor https"),
     (["explain", "{photo}", "--class", "batery"], "class 'batery' is not known; did you mean 'Battery'"),
     (["explain", "{photo}", "--class", "zebra", "--checkpoint", "{checkpoint}"], "the classes are: green, blue, red"),
     (["explain", "{photo}", "--to", "{photo}"], ".png exists and is not overwritten: name another with --to"),
@@ -292,8 +293,9 @@ def test_training_from_the_command_line(colour_folder, tmp_path, photo):
     (["explain", "{colours}/test"], "{colours}/test has 9 files: explain takes one picture"),
     (["explain", "nowhere.jpg"], "nowhere.jpg cannot be read: No such file or directory"),
     (["explain", "{bad}/test/cat/broken.jpg"], "{bad}/test/cat/broken.jpg is "),
-    (["explain", "{url}/page"], "/page answers with text/html, not with a picture"),
+    (["explain", "--allow-private", "{url}/page"], "/page answers with text/html, not with a picture"),
     (["explain", "{photo}", "--checkpoint", "{photo}"], "has no card"),
+    (["explain", "{url}/page"], "/page cannot be read: 127.0.0.1 is no public address; --allow-private reads it"),
     (["export", "--format", "tflite"], "format 'tflite' is not known"),
     (["split", "{colours}/train", "{colours}"], "exists and is not an empty folder: nothing is overwritten, name another"),
     (["split", "{colours}/train", "new", "--fraction", "2"], "fraction=2.0 must lie between 0 and 1, as in 0.2 for a fifth"),
@@ -336,22 +338,9 @@ def bad_things(tmp_path_factory, fitted):
 @pytest.fixture(scope="module")
 def url():
     """A server on this machine that answers /page with HTML and everything else with 404."""
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            if self.path != "/page":
-                return self.send_error(404)
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.end_headers()
-            self.wfile.write(b"<html></html>")
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+    with running_server() as server:
+        server.files["/page"], server.kinds["/page"] = b"<html></html>", "text/html"
+        yield server.url
 
 
 @pytest.fixture

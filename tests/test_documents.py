@@ -51,6 +51,14 @@ def test_paths_in_the_documents_exist(document):
         assert (ROOT / path).exists(), path
 
 
+def test_the_tests_that_documents_name_exist():
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8"))
+    assert len(named) > 30
+    for file, test in named:
+        assert re.search(rf"^def {test}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), f"{file}::{test}"
+
+
 def test_no_document_or_card_names_this_machines_folders():
-    for file in [*ROOT.glob("*.md"), *ROOT.glob("checkpoints/*.json"), *ROOT.glob("benchmarks/**/*.json")]:
-        assert not re.search(r"[\"`' ]/(?:work|root|home|Users)/", file.read_text(encoding="utf-8")), file.name
+    for pattern in ("*.md", "docs/*.md", "checkpoints/*.json", "benchmarks/**/*.json"):
+        for file in ROOT.glob(pattern):
+            assert not re.search(r"[\"`' ]/(?:work|root|home|Users)/", file.read_text(encoding="utf-8")), file.name

@@ -1,8 +1,6 @@
 """Prediction sees each picture as evaluation does, whatever kind of file or object it comes as."""
 
-import http.server
 import io
-import threading
 
 import numpy as np
 import pytest
@@ -134,24 +132,10 @@ def test_of_a_large_photo_the_middle_is_averaged(seen):
     np.testing.assert_allclose(seen([encoded(noise, "PNG")])[0][..., 4:-4], photo[..., 4:-4], atol=1e-6)
 
 
-def test_a_jpeg_from_a_url_and_from_disk_are_the_same(cifar_predictor, tmp_path, monkeypatch):
+def test_a_jpeg_from_a_url_and_from_disk_are_the_same(cifar_predictor, tmp_path, server):
     photo = encoded(np.random.default_rng(0).integers(0, 256, (90, 120, 3)).astype(np.uint8), "JPEG")
     (tmp_path / "photo.jpg").write_bytes(photo)
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header("Content-Type", "image/jpeg")
-            self.end_headers()
-            self.wfile.write(photo)
-
-        def log_message(self, *_):
-            pass
-
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        sources = [str(tmp_path / "photo.jpg"), f"http://127.0.0.1:{server.server_port}/photo.jpg"]
-        local, remote = cifar_predictor.predict([read() for _, read in gather(sources)], top_k=10)
-        server.shutdown()
+    server.files["/photo.jpg"] = photo
+    sources = [str(tmp_path / "photo.jpg"), f"{server.url}/photo.jpg"]
+    local, remote = cifar_predictor.predict([read() for _, read in gather(sources, allow_private=True)], top_k=10)
     assert local == remote and {guess.name for guess in local} == set(CIFAR10)

@@ -87,6 +87,9 @@ def earlier_run(output, card):
         return None
     state = load_state(path) if path.is_file() else "finished"
     earlier = read_card(last) if state == "finished" else state.facts["card"]
+    missing = [name for name in ("config", "versions", "device", "data") if name not in earlier]
+    if missing:
+        raise ValueError(f"resume=true, but {last} is of no run: its card lacks {', '.join(missing)}")
     for name, default in DEFAULTS.items():
         now, then = (json.dumps(run["config"].get(name, default)) for run in (card, earlier))
         if now != then and name not in FREE_FIELDS:
@@ -99,7 +102,7 @@ def earlier_run(output, card):
             log.warning("the run in %s began with other %s: it goes on, but perhaps not to the last bit", output,
                         {"versions": "versions of software", "device": "hardware or settings"}[name])
     for part in ("train", "held_out", "test"):
-        if card["data"][part] != earlier["data"][part]:
+        if card["data"][part] != earlier["data"].get(part):
             raise ValueError(f"resume=true, but there are {card['data'][part]} {part} pictures and the run in {output} had "
                              f"{earlier['data'][part]}: restore them, or start afresh without resume")
     if card["data"]["digest"] != earlier["data"].get("digest"):
