@@ -23,7 +23,9 @@ ALLOWED = {  # parts of mindclf that the files of a part may import; parts that 
     "export": {"checkpoint", "files", "kernels"},
     "plots": {"dataset", "evaluate"},
     "summary": {"nets", "device"},
-    "train": {"train", "nets", "dataset", "checkpoint", "config", "device", "evaluate", "files", "labels", "plots", "pretrained"},
+    "train": {"train", "nets", "dataset", "checkpoint", "config", "device", "evaluate", "files", "labels", "plots", "pretrained",
+              "signals"},
+    "signals": set(),
 }
 
 

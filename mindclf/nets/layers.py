@@ -138,7 +138,8 @@ class Conv2d(Convolves, nn.Conv2d):
 class BatchNorm(HasKernel, nn.BatchNorm2d):
     """Batch norm and then an activation: None, "relu", "relu6" or "hswish". The shape (N, channels, H, W) stays.
 
-    Both are one CPU kernel of mindclf where that can be.
+    Both are one CPU kernel of mindclf where that can be. Training on a single value a channel raises ValueError: it has no
+    spread, and MindSpore's own layer would put NaN into its moving variance without a word.
     """
 
     def __init__(self, channels, activation=None, eps=1e-5):
@@ -150,9 +151,11 @@ class BatchNorm(HasKernel, nn.BatchNorm2d):
             self.kernel, self.infer_kernel, self.settings = kernels.batch_norm(eps, 1 - self.momentum, activation)
 
     def construct(self, x):
+        learns = self.training if self.use_batch_statistics is None else self.use_batch_statistics
+        if learns and x.size == x.shape[1]:
+            raise ValueError("batch norm cannot train on one value a channel: take a batch_size of 2 or more, or larger pictures")
         if not self.takes(x):
             return self.activation(super().construct(x))
-        learns = self.training if self.use_batch_statistics is None else self.use_batch_statistics
         if not learns:
             return self.infer_kernel(x, self.gamma, self.beta, self.moving_mean, self.moving_variance, self.settings)
         y, _, _, mean, variance = self.kernel(x, self.gamma, self.beta, self.moving_mean, self.moving_variance, self.settings)
