@@ -41,19 +41,41 @@ def card_path(path):
     return Path(f"{path}.json")
 
 
+def next_card_path(path):
+    """The path of the card that is about to take the place of `card_path(path)`, together with new weights."""
+    return Path(f"{path}.next.json")
+
+
+def has_card(path):
+    """Whether the checkpoint at `path` has a card of its own, perhaps of a save that was cut short."""
+    return card_path(path).is_file() or next_card_path(path).is_file()
+
+
+def settle(path):
+    """Brings a save of the checkpoint at `path` that was cut short to its end, or takes it back."""
+    following = next_card_path(path)
+    if following.is_file():
+        if Path(path).is_file() and _describes(following, path):
+            following.replace(card_path(path))
+        else:
+            following.unlink()
+
+
 def save_checkpoint(net, path, card, half=False):
     """Writes the weights of `net` to `path` (.ckpt or .safetensors) and `card`, a dict, beside them. Returns the path.
 
-    Each file is complete or not there: it is written under another name, flushed to disk and renamed. half=True stores
-    matrices and kernels as float16; vectors (batch norm, biases) stay float32, for a variance may not fit into float16.
+    Each file is complete or not there: it is written under another name, flushed to disk and renamed. The card is first written
+    as `next_card_path`, then the weights replace the old ones, then the card: whenever that is cut short, `read_card` finds the
+    card that belongs to the weights. half=True stores matrices and kernels as float16; vectors (batch norm, biases) stay
+    float32, for a variance may not fit into float16.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     parameters = [{"name": p.name, "data": Tensor(_stored(p, half))} for p in net.get_parameters()]
     with replacing(path) as temporary:
         ms.save_checkpoint(parameters, str(temporary), format=_format(path))
-        digest = sha256(temporary)
-    write_json(card_path(path), {**card, "format": CARD_FORMAT, "weights_sha256": digest})
+        write_json(next_card_path(path), {**card, "format": CARD_FORMAT, "weights_sha256": sha256(temporary)})
+    next_card_path(path).replace(card_path(path))
     return path
 
 
@@ -106,9 +128,21 @@ def read_card(path):
     file = card_path(path)
     if not Path(path).is_file():
         raise ValueError(f"checkpoint {path} does not exist")
+    following = next_card_path(path)
+    if following.is_file() and _describes(following, path):
+        file = following  # a save was cut short
     if not file.is_file():
         raise ValueError(f"{path} has no card: {file.name} is missing beside it. A file from a tutorial has none; use it "
                          f"through the recipe that describes it, as in python recipes/garbage_mobilenet_v2.py predict")
+    card = _read_object(file)
+    _check_card(card, file)
+    if card["weights_sha256"] != sha256(path):
+        raise ValueError(f"{path} is damaged, or not the file that {file.name} describes: its SHA-256 differs from the card's")
+    return card
+
+
+def _read_object(file):
+    """The JSON object in `file`, a dict. Raises ValueError if it holds anything else."""
     if file.stat().st_size > MAX_CARD_BYTES:
         raise ValueError(f"{file} is not a card: it is larger than {MAX_CARD_BYTES / 2**20:.0f} MiB")
     try:
@@ -117,10 +151,15 @@ def read_card(path):
         raise ValueError(f"{file} is not a card: {error}") from None
     if not isinstance(card, dict):
         raise ValueError(f"{file} is not a card: expected a JSON object, received {type(card).__name__}")
-    _check_card(card, file)
-    if card["weights_sha256"] != sha256(path):
-        raise ValueError(f"{path} is damaged, or not the file that {file.name} describes: its SHA-256 differs from the card's")
     return card
+
+
+def _describes(file, path):
+    """Whether `file` is a card, that of the weights at `path`."""
+    try:
+        return _read_object(file).get("weights_sha256") == sha256(path)
+    except ValueError:  # nothing that we wrote
+        return False
 
 
 def _check_card(card, file):

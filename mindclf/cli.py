@@ -25,6 +25,8 @@ PREDICT_BYTES = 256 * 2**20  # a large photo may take 36 MB
 def main(argv=None, config=None, variants=None):
     """Runs one command and returns its exit status: 0, or 2 after one line on standard error about what the user can mend.
 
+    A training that SIGINT or SIGTERM stopped returns 130 or 143, after a line that says how to go on.
+
     `config` is a recipe's: what its commands start from. Without one they start from mindclf.config.DEFAULTS. A recipe with
     `variants`, {name: the fields in which it differs}, has the command `compare` besides.
     """
@@ -46,9 +48,10 @@ def main(argv=None, config=None, variants=None):
     except (ValueError, OSError) as error:
         print(f"mindclf: {first_line(error)}", file=sys.stderr)  # MindSpore's own go on for twenty
         return USER_ERROR
-    except KeyboardInterrupt:
-        print("mindclf: stopped", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        wipe = "\r\x1b[K" if sys.stderr.isatty() else ""  # the line that shows progress
+        print(f"{wipe}mindclf: {stop or 'stopped'}", file=sys.stderr)
+        return getattr(stop, "status", 130)  # 128 + the number of SIGINT
 
 
 def _parser(is_recipe, variants):
@@ -443,14 +446,14 @@ def _summary(arguments, config, is_recipe):
 
 def _checkpoint_and_card(arguments, config, is_recipe):
     """(path, card); card is None where the checkpoint has its own, and made from the recipe for a tutorial's file."""
-    from mindclf.checkpoint import card_path
+    from mindclf.checkpoint import has_card
     from mindclf.config import RAW_SIZE, pixel_statistics
     from mindclf.dataset.folder import check_class_index
     from mindclf.pretrained import GARBAGE_SORTER
 
     default = Path(config.output) / "best.ckpt" if is_recipe else GARBAGE_SORTER
     path = Path(arguments.checkpoint) if arguments.checkpoint else default
-    if not is_recipe or card_path(path).is_file():
+    if not is_recipe or has_card(path):
         return path, None
     if config.dataset == "cifar10" and not config.mean and path.is_file():
         raise ValueError(f"{path} has no card, and the recipe leaves open which pixel statistics it was trained with: set mean "

@@ -13,16 +13,29 @@ import unicodedata
 from pathlib import Path
 
 
+class CannotWrite(OSError):
+    """A file cannot be written, because the disk is full or for what else the message says; what was there before is whole."""
+
+
 @contextlib.contextmanager
 def replacing(path):
-    """Gives a temporary path on the same disk, which replaces `path` in one step if the block succeeds."""
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
-        temporary = Path(folder) / path.name
-        yield temporary
-        temporary.chmod(0o644)  # MindSpore writes its files read-only
-        with open(temporary, "r+b") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+    """Gives a temporary path on the same disk, which replaces `path` in one step if the block succeeds.
+
+    What is there after a power failure is the old file or the new one, whole. A disk that is full, or that cannot be written,
+    leaves the old file, no other, and raises CannotWrite.
+    """
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
+            temporary = Path(folder) / path.name
+            yield temporary
+            temporary.chmod(0o644)  # MindSpore writes its files read-only
+            _flush(temporary)
+            temporary.replace(path)
+            _flush(path.parent)
+    except CannotWrite:  # of a file that is written inside the block
+        raise
+    except OSError as error:
+        raise CannotWrite(f"{path} cannot be written: {error.strerror or first_line(error)}") from error
 
 
 @contextlib.contextmanager
@@ -36,7 +49,22 @@ def new_folder(path):
         unfinished = Path(folder) / path.name
         unfinished.mkdir()
         yield unfinished
+        for file in unfinished.rglob("*"):
+            _flush(file)
+        _flush(unfinished)
         unfinished.rename(path)
+        _flush(path.parent)
+
+
+def _flush(path):
+    """Waits until the disk has a file's contents, or a folder's names; Windows does that by itself for folders."""
+    if path.is_dir() and os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path, content):

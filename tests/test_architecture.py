@@ -27,7 +27,8 @@ ALLOWED = {  # parts of mindclf that the files of a part may import; parts that 
     "page": {"dataset", "evaluate", "explain", "labels", "summary"},
     "summary": {"nets", "device"},
     "train": {"train", "nets", "dataset", "checkpoint", "config", "device", "evaluate", "files", "labels", "page", "plots",
-              "pretrained"},
+              "pretrained", "signals"},
+    "signals": set(),
 }
 
 

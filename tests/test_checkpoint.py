@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 import tempfile
 from pathlib import Path
 
@@ -14,7 +15,18 @@ from hypothesis import strategies as st
 from mindspore import Parameter, Tensor, nn
 from mindspore.nn.utils import no_init_parameters
 
-from mindclf.checkpoint import card_path, load_checkpoint, load_net, read_card, read_weights, save_checkpoint
+from mindclf.checkpoint import (
+    card_path,
+    has_card,
+    load_checkpoint,
+    load_net,
+    next_card_path,
+    read_card,
+    read_weights,
+    save_checkpoint,
+    settle,
+)
+from mindclf.files import CannotWrite, new_folder, write_text
 from mindclf.nets import MobileNetV2, MobileNetV2Backbone, create_net
 
 from .conftest import TINY_NET
@@ -270,3 +282,81 @@ def test_what_is_not_there_is_named(tmp_path):
 def write(path, weights):
     parameters = [{"name": name, "data": Parameter(Tensor(value), name=name)} for name, value in weights.items()]
     ms.save_checkpoint(parameters, str(path))
+
+
+def files_of(folder):
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+
+
+def test_a_save_that_is_cut_short_anywhere_leaves_weights_with_their_card(tmp_path, monkeypatch):
+    """After each of its renames and writes: the old checkpoint or the new one loads, and is mended or taken back."""
+    path, steps = tmp_path / "net.ckpt", []
+    save_checkpoint(small_net(), path, {**CARD, "seed": 1})
+
+    def seen(self, target, replace=Path.replace):
+        steps.append(files_of(tmp_path))
+        result = replace(self, target)
+        steps.append(files_of(tmp_path))
+        return result
+
+    other = small_net()
+    first = next(other.get_parameters())
+    first.set_data(Tensor(np.zeros(first.shape, np.float32)))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", seen)
+        save_checkpoint(other, path, {**CARD, "seed": 2})
+    assert len(steps) == 6  # new card, weights, card: before and after each
+    for number, files in enumerate(steps):
+        for settled in (False, True):
+            for file in tmp_path.iterdir():
+                file.unlink()
+            for name, content in files.items():
+                (tmp_path / name).write_bytes(content)
+            if settled:
+                settle(path)
+                assert sorted(file.name for file in tmp_path.iterdir()) == ["net.ckpt", "net.ckpt.json"]
+            assert load_net(path)[1]["seed"] == (1 if number < 3 else 2)
+
+
+def test_of_a_first_save_that_is_cut_short_nothing_or_all_is_there(tmp_path):
+    path = save_checkpoint(small_net(), tmp_path / "net.ckpt", CARD)
+    card_path(path).rename(next_card_path(path))  # killed right before the last rename
+    assert has_card(path) and load_net(path)[1]["net"] == CARD["net"]
+    path.unlink()  # killed before the weights came
+    settle(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"weights_sha256": 1}'])
+def test_a_next_card_that_we_did_not_write_is_not_believed(tmp_path, content):
+    path = save_checkpoint(small_net(), tmp_path / "net.ckpt", CARD)
+    next_card_path(path).write_text(content)
+    assert load_net(path)[1]["net"] == CARD["net"]
+
+
+def test_a_disk_that_fails_at_the_last_moment_leaves_the_old_file(tmp_path, monkeypatch):
+    """Some disks say only when they are flushed that they are full."""
+    write_text(tmp_path / "file", "old")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(CannotWrite, match=f"^{tmp_path}/file cannot be written: No space left on device$"):
+        write_text(tmp_path / "file", "new")
+    assert files_of(tmp_path) == {"file": b"old"}
+
+
+def test_files_and_folders_are_flushed_before_they_are_renamed(tmp_path, monkeypatch):
+    events = []
+    for name in ("fsync", "rename", "replace"):
+        function = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *paths, name=name, function=function: (
+            events.append("flush" if name == "fsync" else "rename"), function(*paths)))
+    write_text(tmp_path / "file", "text")
+    assert events == ["flush", "rename", "flush"]  # the file, then the folder that has its name
+    events.clear()
+    with new_folder(tmp_path / "folder") as folder:
+        (folder / "a").mkdir()
+        (folder / "a" / "b").write_text("text")
+    assert events == ["flush"] * 3 + ["rename", "flush"]

@@ -40,14 +40,18 @@ class WeightAverage(Callback):
             self._fill_net(self.average)
 
     def state(self):
-        """The weights themselves at the end of an epoch, arrays by name; the net holds the average."""
-        return {parameter.name: value for parameter, value in zip(self.parameters, self.raw)}
+        """What the net does not hold: the weights themselves at the end of an epoch, within one the average; arrays by name."""
+        values = self.average if self.raw is None else self.raw
+        return {parameter.name: value for parameter, value in zip(self.parameters, values)}
 
-    def restore(self, raw, step):
-        """Goes on after `step` steps from what `state` gave, with the average in the net."""
-        self.average = [parameter.asnumpy().copy() for parameter in self.parameters]
-        self.raw = [raw[parameter.name] for parameter in self.parameters]
-        self.step = self.averaged_step = step
+    def restore(self, values, step, averaged_step):
+        """Goes on after `step` steps, the last update being at `averaged_step`, from what `state` gave; the net has the rest."""
+        values = [values[parameter.name] for parameter in self.parameters]
+        if step % self.steps_per_epoch:
+            self.average = values
+        else:
+            self.average, self.raw = [parameter.asnumpy().copy() for parameter in self.parameters], values
+        self.step, self.averaged_step = step, averaged_step
 
     def _update(self):
         decay = min(self.decay, (1 + self.step) / (10 + self.step))

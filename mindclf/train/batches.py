@@ -13,16 +13,17 @@ class EpochBatches:
     """`batches`, a MindSpore dataset, for Model.train: the draws of an epoch depend on seed, phase and epoch alone.
 
     A dataset that runs on from epoch to epoch goes on drawing, so that epoch 7 can only come after epochs 1 to 6. Here every
-    epoch begins anew under a seed of its own, and a run can go on from any. With mixup_alpha the pictures of a batch are mixed
-    in pairs (see `mix`). `waited` sums the seconds that training had to wait for batches.
+    epoch begins anew under a seed of its own, and a run can go on from any, after `steps_done` of its batches, which are made
+    again and passed over. With mixup_alpha the pictures of a batch are mixed in pairs (see `mix`). `waited` sums the seconds
+    that training had to wait for batches.
 
     No Dataset, but it has what Model.train asks of one when nothing is sunk to the device.
     """
 
-    def __init__(self, batches, seed, phase, mixup_alpha=0.0, num_classes=0, epochs_done=0):
+    def __init__(self, batches, seed, phase, mixup_alpha=0.0, num_classes=0, epochs_done=0, steps_done=0):
         self.batches, self.seed, self.phase = batches, seed, phase
         self.mixup_alpha, self.num_classes = mixup_alpha, num_classes
-        self.epoch, self.waited, self.rows = epochs_done, 0.0, None
+        self.epoch, self.steps_done, self.waited, self.rows = epochs_done, steps_done, 0.0, None
 
     def get_dataset_size(self):
         """Batches in an epoch."""
@@ -39,7 +40,8 @@ class EpochBatches:
         started = time.perf_counter()
         if self.rows is None:
             self.epoch += 1
-            self.rows = self._epoch(*np.random.SeedSequence([self.seed, self.phase, self.epoch]).spawn(2))
+            rows = self._epoch(*np.random.SeedSequence([self.seed, self.phase, self.epoch]).spawn(2))
+            self.rows, self.steps_done = itertools.islice(rows, self.steps_done, None), 0
         try:
             return next(self.rows)
         except StopIteration:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from mindspore.train import Callback
 
+from mindclf.files import CannotWrite
+
 log = logging.getLogger(__name__)
 
 HISTORY_FIELDS = ("phase", "epoch", "steps", "learning_rate", "train_loss", "train_top1", "watched", "loss", "top1", "top5",
@@ -16,26 +18,32 @@ HISTORY_FIELDS = ("phase", "epoch", "steps", "learning_rate", "train_loss", "tra
 
 
 class StepFigures(Callback):
-    """Reads what a step gave, once for all the callbacks after it: number, rate and loss, and what an epoch needs of them.
+    """Reads what a step gave, once for all the callbacks after it: number, rate and loss, and what an epoch needs of them."""
 
-    `epochs_done` of the phase were trained by a run that this one continues.
-    """
-
-    def __init__(self, learning_rates, batch_size, steps_per_epoch, epochs_done=0):
+    def __init__(self, learning_rates, batch_size, steps_per_epoch):
         super().__init__()
-        self.learning_rates, self.batch_size = learning_rates, batch_size
-        self.step = self.first_step = epochs_done * steps_per_epoch
+        self.learning_rates, self.batch_size, self.steps_per_epoch = learning_rates, batch_size, steps_per_epoch
+        self.step = self.first_step = 0
         self.loss = None
-
-    def on_train_epoch_begin(self, run_context):
         self.losses, self.right_answers = [], 0
 
     def on_train_step_end(self, run_context):
         state = run_context.original_args()
+        if self.step % self.steps_per_epoch == 0:
+            self.losses, self.right_answers = [], 0
         self.step += 1
         self.loss = float(state.net_outputs.asnumpy())
         self.losses.append(self.loss)
         self.right_answers += int(state.loss_fn.right_answers.asnumpy())
+
+    def state(self):
+        """What `restore` takes, as JSON can hold it."""
+        return {"step": self.step, "losses": self.losses, "right_answers": self.right_answers}
+
+    def restore(self, state):
+        """Goes on from what `state` gave."""
+        self.step = self.first_step = state["step"]
+        self.losses, self.right_answers = list(state["losses"]), state["right_answers"]
 
     @property
     def rate(self):
@@ -49,16 +57,44 @@ class StepFigures(Callback):
 
 
 class StopOnBadLoss(Callback):
-    """Stops training with ValueError as soon as the loss is not a finite number."""
+    """Stops training with ValueError as soon as the loss is not a finite number; newest() is the last good checkpoint's path."""
 
-    def __init__(self, figures):
+    def __init__(self, figures, newest):
         super().__init__()
-        self.figures = figures
+        self.figures, self.newest = figures, newest
 
     def on_train_step_end(self, run_context):
-        if not math.isfinite(self.figures.loss):
-            raise ValueError(f"the loss is {self.figures.loss} at step {self.figures.step}, rate {self.figures.rate:.6g}: try a "
-                             f"smaller lr_max")
+        self.check(self.figures.loss)
+
+    def check(self, loss, of=""):
+        """Stops if `loss`, of the step or of what `of` names, is not finite."""
+        if not math.isfinite(loss):
+            good = self.newest()
+            raise ValueError(f"the loss{of} is {loss} at step {self.figures.step}, rate {self.figures.rate:.6g}: try a smaller "
+                             f"lr_max; " + (f"the last good checkpoint is {good}" if good else "no epoch was finished"))
+
+
+class StopWhenAsked(Callback):
+    """Ends training when `signals`, a StopSignals, received one: after the step, when save() kept it, or after the epoch.
+
+    The epoch's end keeps all by itself, so this callback comes after whatever does that.
+    """
+
+    def __init__(self, signals, figures, phase, save):
+        super().__init__()
+        self.signals, self.figures, self.phase, self.save = signals, figures, phase, save
+
+    def on_train_step_end(self, run_context):
+        if self.signals.received and self.figures.step % self.figures.steps_per_epoch:
+            self.save()
+            self._stop()
+
+    def on_train_epoch_end(self, run_context):
+        if self.signals.received:
+            self._stop()
+
+    def _stop(self):
+        self.signals.stop(f" after step {self.figures.step} of {len(self.figures.learning_rates)} in phase {self.phase}")
 
 
 class Progress(Callback):
@@ -103,9 +139,16 @@ class History(Callback):
         super().__init__()
         self.path, self.phase, self.figures, self.batches = path, phase, figures, batches
         self.watched, self.evaluate, self.after_epoch = watched, evaluate, after_epoch
+        self.earlier = {"seconds": 0.0, "waited": 0.0}  # spent on the epoch by a run that was interrupted in it
 
     def on_train_epoch_begin(self, run_context):
-        self.started, self.waited = time.perf_counter(), self.batches.waited
+        self.started = time.perf_counter() - self.earlier["seconds"]
+        self.waited = self.batches.waited - self.earlier["waited"]
+        self.earlier = {"seconds": 0.0, "waited": 0.0}
+
+    def state(self):
+        """What `earlier` is for a run that goes on within the epoch."""
+        return {"seconds": time.perf_counter() - self.started, "waited": self.batches.waited - self.waited}
 
     def on_train_epoch_end(self, run_context):
         seconds = time.perf_counter() - self.started
@@ -131,9 +174,12 @@ def start_history(path):
 
 def append_row(path, row):
     """Adds a row to the CSV file at `path`."""
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, HISTORY_FIELDS)
-        writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})
+    try:
+        with open(path, "a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, HISTORY_FIELDS)
+            writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})
+    except OSError as error:
+        raise CannotWrite(f"{path} cannot be written: {error.strerror}") from error
 
 
 def read_history(path):

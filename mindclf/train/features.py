@@ -13,7 +13,7 @@ from mindclf.config import VARIATION_FIELDS
 from mindclf.dataset import augmented_pipeline, eval_pipeline
 from mindclf.device import data_seed
 from mindclf.evaluate import predict_logits
-from mindclf.files import replacing
+from mindclf.train.resume import write_arrays
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +61,7 @@ def _stored_view(net, pictures, config, view, identity):
         features, labels = predict_logits(net, dataset)
     if config.feature_cache:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as temporary:
-            np.savez(temporary, features=features, labels=labels)
+        write_arrays(file, features=features, labels=labels)
     return features, labels
 
 

@@ -1,5 +1,6 @@
 """fit(config): from pictures to a checkpoint with its card, and to what shows how good it is."""
 
+import errno
 import logging
 import time
 from dataclasses import dataclass
@@ -12,15 +13,18 @@ from mindclf.dataset import eval_pipeline
 from mindclf.dataset.splits import read_splits, with_statistics
 from mindclf.device import describe_device, use_device
 from mindclf.evaluate import Report, predict_logits, report
-from mindclf.files import write_json, write_text
+from mindclf.files import CannotWrite, first_line, write_json, write_text
 from mindclf.page import Measured, page
 from mindclf.pretrained import start_net
+from mindclf.signals import StopSignals
 from mindclf.train.callbacks import read_history, start_history
 from mindclf.train.keeper import Keeper, complete_card, make_card
 from mindclf.train.phases import train_phase
-from mindclf.train.resume import earlier_run, has_dropout
+from mindclf.train.resume import earlier_run
 
 log = logging.getLogger(__name__)
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -43,10 +47,22 @@ def fit(config):
     follows them, and the log and the card say so. Raises ValueError for what a user can mend in the config, the pictures or the
     weights.
 
-    With resume=True it goes on with a run in config.output that was interrupted, even killed, from the end of its newest epoch
-    and ends with the same weights and figures to the last bit, on the same machine. A net with dropout goes on too, but with
-    other draws: MindSpore's nn.Dropout on CPU repeats itself under no seed. A run that is finished is only reported again.
+    With resume=True it goes on with a run in config.output that was interrupted, even killed, and ends with the same weights and
+    figures to the last bit, on the same machine. A run that is finished is only reported again. SIGINT and SIGTERM raise
+    `Stopped`, in training after the step, once that is kept; a run that is killed goes on from the end of its newest epoch. A
+    disk that is full raises CannotWrite, and what was saved before stays.
     """
+    with StopSignals("nothing is trained yet, start it again") as signals:
+        try:
+            return _fit(config, signals)
+        except OSError as error:
+            if isinstance(error, CannotWrite) or error.errno in DISK_FULL:
+                advice = f"what was saved before is whole: make room, then {signals.advice}"
+                raise CannotWrite(f"{first_line(error)}; {advice}") from error
+            raise
+
+
+def _fit(config, signals):
     started = time.perf_counter()
     config = merge(config, {})
     device = use_device(config.device_target)
@@ -54,6 +70,8 @@ def fit(config):
     splits = read_splits(config)
     log.info("%d training, %d held-out and %d test pictures of %d classes: %s (%s)", len(splits.train), len(splits.valid),
              len(splits.test), len(splits.classes), splits.origin, splits.path)
+    if len(splits.classes) < 2:
+        raise ValueError(f"there is one class, {splits.classes[0]!r}: a net needs two to tell apart")
     net, config, weights_origin = start_net(with_statistics(config, splits.train), len(splits.classes))
     card = make_card(config, splits, weights_origin, device)
     state = earlier_run(config.output, card) if config.resume else None
@@ -61,8 +79,9 @@ def fit(config):
         log.info("the run in %s is finished: reporting it again", config.output)
         best = Path(config.output) / "best.ckpt"
     else:
-        best = train(net, config, splits, card, state)
+        best = train(net, config, splits, card, signals, state)
     output = best.parent
+    signals.advice = f"the weights are in {output}; the same command with resume=true makes the report"
 
     load_checkpoint(best, net)
     logits, labels = predict_logits(net, eval_pipeline(splits.test, config))
@@ -75,26 +94,29 @@ def fit(config):
     return Fitted(best, result, splits.origin, weights_origin, time.perf_counter() - started)
 
 
-def train(net, config, splits, card, state=None):
+def train(net, config, splits, card, signals, state=None):
     """Trains `net` in all phases of `config`, from `state` on if that is a RunState; returns the path of the best checkpoint."""
     output = Path(config.output)
+    signals.advice = f"the same command{'' if config.resume else ' with resume=true'} goes on with the run in {output}"
     keeper = Keeper(net, output, card)
     if state is None:
         if config.resume:
-            log.info("no run with a finished epoch in %s: starting afresh", output)
+            log.info("nothing to go on with in %s: starting afresh", output)
         fresh_folder(output)
         start_history(output / "history.csv")  # from here on the folder is known as that of a run
-        done = {"phase": 1, "epoch": 0}
+        done = {"phase": 1, "epochs": 0}
     else:
-        done = state.facts["epoch"]
-        log.info("going on after epoch %d of phase %d%s", done["epoch"], done["phase"],
-                 "; its dropout is drawn anew, so not to the last bit" if has_dropout(net) else "")
+        done = state.facts["position"]
+        log.info("going on after epoch %d of phase %d%s", done["epochs"], done["phase"],
+                 f" and {done['steps']} steps of the next" if done["steps"] else "")
         fill_net(net, state.group("net"), state.path)
         write_text(output / "history.csv", state.facts["history"])
         keeper.restore(state.facts)
+        if not done["steps"]:
+            keeper.save_best()  # the run may have been killed before it could
     for number, phase in enumerate(phases_of(config), start=1):
-        if (number, phase.epochs) > (done["phase"], done["epoch"]):
-            train_phase(net, number, phase, splits, keeper, state if number == done["phase"] else None)
+        if (number, phase.epochs) > (done["phase"], done["epochs"]):
+            train_phase(net, number, phase, splits, keeper, signals, state if number == done["phase"] else None)
     return keeper.finish()
 
 

@@ -1,15 +1,16 @@
-"""What a run leaves after each epoch so that it can go on from there as if nothing had happened."""
+"""What a run leaves after each epoch, or when it is interrupted, so that it can go on from there as if nothing had happened."""
 
 import json
 import logging
 import shutil
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Tensor
 
-from mindclf.checkpoint import read_card
+from mindclf.checkpoint import read_card, settle
 from mindclf.config import DEFAULTS
 from mindclf.files import first_line, replacing
 
@@ -17,12 +18,12 @@ log = logging.getLogger(__name__)
 
 # Of the config, what may differ when a run goes on: no weight depends on it.
 FREE_FIELDS = ("resume", "device_target", "output", "dataset_path", "feature_cache", "grid_rows", "grid_columns")
-STATE_FORMAT = 1
+STATE_FORMAT = 2
 
 
 @dataclass(frozen=True)
 class RunState:
-    """A run at the end of an epoch: `facts` are what JSON can hold, `arrays` are by name, such as "net/head.weight"."""
+    """A run between two steps: `facts` are what JSON can hold, `arrays` are by name, such as "net/head.weight"."""
 
     path: Path
     facts: dict
@@ -41,8 +42,16 @@ def state_path(output):
 def save_state(path, facts, **groups):
     """Writes the file that `load_state` reads, in one step; `groups` are arrays by name, of the net, the optimizer ..."""
     arrays = {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
-    with replacing(path) as temporary:
-        np.savez(temporary, facts=np.array(json.dumps({**facts, "format": STATE_FORMAT, "arrays": list(arrays)})), **arrays)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_arrays(path, facts=np.array(json.dumps({**facts, "format": STATE_FORMAT, "arrays": list(arrays)})), **arrays)
+
+
+def write_arrays(path, **arrays):
+    """Writes the file that np.savez would, in one step. On a full disk np.savez itself prints a traceback besides its error."""
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, value in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, value, allow_pickle=False)
 
 
 def load_state(path):
@@ -75,7 +84,7 @@ def restore_optimizer(optimizer, values):
 
 
 def earlier_run(output, card):
-    """What the run in the folder `output` left: a `RunState`, "finished", or None if it finished no epoch or is not there.
+    """What the run in the folder `output` left: a `RunState`, "finished", or None if it kept nothing or is not there.
 
     Removes what a run that was killed left half written.
 
@@ -83,6 +92,8 @@ def earlier_run(output, card):
     configs differ, or the file that is damaged.
     """
     path, last = state_path(output), Path(output) / "last.ckpt"
+    for checkpoint in (last, last.with_name("best.ckpt")):
+        settle(checkpoint)
     if not path.is_file() and not last.is_file():
         return None
     state = load_state(path) if path.is_file() else "finished"
@@ -112,8 +123,3 @@ def earlier_run(output, card):
     for folder in litter + [path.parent] * (state == "finished"):
         shutil.rmtree(folder, ignore_errors=True)
     return state
-
-
-def has_dropout(net):
-    """Whether `net` draws random numbers in training, which MindSpore does not repeat on CPU, whatever the seed."""
-    return any(isinstance(cell, nn.Dropout) and cell.p > 0 for _, cell in net.cells_and_names())
