@@ -28,7 +28,7 @@ CARD_FIELDS = {"format": int, "net": str, "net_options": dict, "classes": list, 
                "mean": list, "std": list, "weights_sha256": str}
 # What a card may have besides that is used, and its type.
 OPTIONAL_FIELDS = {"crop_share": (int, float), "raw_size": list, "class_folders": list, "config": dict, "metrics": dict,
-                   "data": dict}
+                   "data": dict, "seconds": (int, float), "device": dict, "versions": dict}
 MAX_CARD_BYTES = 2**24
 # Names of what the optimizers and Model of MindSpore write next to the weights: momenta, rates, counters.
 OPTIMIZER_STATE = re.compile(r"(moments?[12]?|accum|vhat|stat|velocity)\.|"

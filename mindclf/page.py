@@ -115,7 +115,7 @@ def _section(title, content):
 def _facts(measured):
     """What the card tells, without what it does not have: that of a tutorial's checkpoint has little."""
     card = measured.card
-    data, device = card.get("data", {}), card.get("device")
+    data, device = card.get("data", {}), card.get("device", {})
     options = ", ".join(f"{name}={value}" for name, value in card["net_options"].items())
     trainable, _ = count_parameters(measured.net.get_parameters())
     facts = {
@@ -123,13 +123,14 @@ def _facts(measured):
         "parameters": f"{trainable:,}",
         "input": f"{card['image_height']} x {card['image_width']} pixels, {len(card['classes'])} classes",
         "trained on": (f"{data['origin']}: {data['train']:,} training and {data['held_out']:,} held-out pictures"
-                       if "origin" in data else data.get("name")),
+                       if {"origin", "train", "held_out"} <= data.keys() else data.get("name")),
         "started from": card.get("start"),
         "weights": card.get("chosen"),
         "seed": card.get("seed"),
         "command": card.get("command"),
         "trained for": f"{card['seconds']:,.0f} s" if "seconds" in card else None,
-        "device": device and f"{device['target']}, {device['processor']}, {device['cores']} cores",
+        "device": (f"{device['target']}, {device['processor']}, {device['cores']} cores"
+                   if {"target", "processor", "cores"} <= device.keys() else None),
         "versions": ", ".join(f"{name} {version}" for name, version in card.get("versions", {}).items()),
     }
     rows = "\n".join(f"<tr><th>{name}</th><td>{escape(str(fact))}</td></tr>"

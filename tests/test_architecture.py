@@ -24,7 +24,7 @@ ALLOWED = {  # parts of mindclf that the files of a part may import; parts that 
     "export": {"checkpoint", "files", "kernels"},
     "plots": {"dataset", "evaluate"},
     "explain": {"checkpoint", "dataset", "device", "evaluate", "labels", "predict"},
-    "page": {"dataset", "evaluate", "explain", "labels", "summary"},
+    "page": {"dataset", "evaluate", "explain", "files", "labels", "summary"},
     "summary": {"nets", "device"},
     "train": {"train", "nets", "dataset", "checkpoint", "config", "device", "evaluate", "files", "labels", "page", "plots",
               "pretrained", "signals"},
