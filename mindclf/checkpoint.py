@@ -92,26 +92,33 @@ def load_net(path, card=None):
 
 
 def read_card(path):
-    """The card of the checkpoint at `path`, a dict. Raises ValueError if it is missing, unreadable, or of other weights."""
+    """The card beside the file at `path`, a dict. Raises ValueError if it is missing, unreadable, or of other weights."""
     file = card_path(path)
     if not Path(path).is_file():
         raise ValueError(f"checkpoint {path} does not exist")
     if not file.is_file():
-        raise ValueError(f"{path} has no card: {file.name} is missing beside it. A file from a tutorial has none; use it "
-                         f"through the recipe that describes it, as in python recipes/garbage_mobilenet_v2.py predict")
+        hint = "" if Path(path).suffix == ".mindir" else (". A file from a tutorial has none; use it through the recipe that "
+               "describes it, as in python recipes/garbage_mobilenet_v2.py predict")
+        raise ValueError(f"{path} has no card: {file.name} is missing beside it{hint}")
     try:
         card = json.loads(file.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{file} is not a card: {error}") from None
-    if not isinstance(card, dict):
-        raise ValueError(f"{file} is not a card: expected a JSON object, received {type(card).__name__}")
-    for field, kind in CARD_FIELDS.items():
-        if not isinstance(card.get(field), kind):
-            raise ValueError(f"{file}: field {field!r} must be of type {kind.__name__}, received {card.get(field)!r}")
-    if card["format"] > CARD_FORMAT:
-        raise ValueError(f"{file} has format {card['format']}, this mindclf reads up to {CARD_FORMAT}: update mindclf")
+    check_card(card, file)
     if card["weights_sha256"] != sha256(path):
         raise ValueError(f"{path} is damaged, or not the file that {file.name} describes: its SHA-256 differs from the card's")
+    return card
+
+
+def check_card(card, source, fields=CARD_FIELDS):
+    """`card`, a dict with all `fields`, each of its type, in a known format. Else raises ValueError that names `source`."""
+    if not isinstance(card, dict):
+        raise ValueError(f"{source} is not a card: expected a JSON object, received {type(card).__name__}")
+    for field, kind in fields.items():
+        if not isinstance(card.get(field), kind):
+            raise ValueError(f"{source}: field {field!r} must be of type {kind.__name__}, received {card.get(field)!r}")
+    if card["format"] > CARD_FORMAT:
+        raise ValueError(f"{source} has format {card['format']}, this mindclf reads up to {CARD_FORMAT}: update mindclf")
     return card
 
 
@@ -120,8 +127,9 @@ def read_weights(path):
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"checkpoint {path} does not exist")
+    file_format = _format(path)
     try:
-        parameters = ms.load_checkpoint(str(path), format=_format(path))
+        parameters = ms.load_checkpoint(str(path), format=file_format)
     except Exception as error:  # MindSpore raises ValueError, RuntimeError, TypeError and protobuf's own, by kind of damage
         raise ValueError(f"{path} cannot be read as a checkpoint: {first_line(error)}") from None
     return {name: value.asnumpy() for name, value in parameters.items() if isinstance(value, Parameter)}

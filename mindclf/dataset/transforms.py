@@ -63,11 +63,29 @@ def _variations(mean, rotation=0.0, flip_prob=0.5, vertical_flip_prob=0.0, color
 
 
 def eval_transforms(image_size, mean, std, crop_share=CROP_SHARE, raw_size=None):
-    """The centre of the picture after its shorter side is brought to 256 pixels (for 224, with a crop_share of 0.875)."""
+    """What `pixel_transforms` gives, normalised: what a net sees in evaluation."""
+    return [*pixel_transforms(image_size, crop_share, raw_size), vision.Normalize(list(mean), list(std)), vision.HWC2CHW()]
+
+
+def pixel_transforms(image_size, crop_share=CROP_SHARE, raw_size=None):
+    """The centre of the picture after its shorter side is brought to 256 pixels (for 224, with a crop_share of 0.875).
+
+    It stays pixels: uint8 (height, width, 3).
+    """
     operations = [] if raw_size else [vision.Decode()]
-    if tuple(raw_size or ()) != tuple(image_size) or crop_share != 1:
-        operations += [vision.Resize(int(max(image_size) / crop_share)), vision.CenterCrop(tuple(image_size))]
-    return operations + [vision.Normalize(list(mean), list(std)), vision.HWC2CHW()]
+    if is_resized(image_size, crop_share, raw_size):
+        operations += [vision.Resize(shorter_side(image_size, crop_share)), vision.CenterCrop(tuple(image_size))]
+    return operations
+
+
+def is_resized(image_size, crop_share, raw_size):
+    """Whether evaluation changes the size: not of raw pictures that have the size which the net takes."""
+    return tuple(raw_size or ()) != tuple(image_size) or crop_share != 1
+
+
+def shorter_side(image_size, crop_share):
+    """The pixels to which evaluation brings the shorter side of a picture before it crops the centre."""
+    return int(max(image_size) / crop_share)
 
 
 def unnormalize(images, mean, std):
