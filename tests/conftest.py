@@ -1,5 +1,6 @@
 """What several test files need: the device, small nets, small folders of pictures, and ../shared where it is present."""
 
+import functools
 import socket
 from pathlib import Path
 
@@ -123,3 +124,21 @@ def fitted(colour_folder, tmp_path_factory):
     from mindclf.train import fit
 
     return fit({**make_config(colour_folder, tmp_path_factory.mktemp("fitted")), "epochs": 6, "seed": 2})
+
+
+@pytest.fixture(scope="session")
+def exported(fitted, tmp_path_factory):
+    """A function from a format, and options of export, to the file that it makes of `fitted`, once; do not change it."""
+    from mindclf.export import export
+
+    folder = tmp_path_factory.mktemp("exported")
+
+    @functools.cache
+    def make(file_format, **options):
+        if file_format == "onnx":
+            for package in ("onnx", "onnxruntime"):
+                pytest.importorskip(package, reason="needs the extra onnx")
+        name = "-".join(["net", *(f"{option}{value}" for option, value in options.items())])
+        return export(fitted.checkpoint, file_format, folder / f"{name}.{file_format}", **options)
+
+    return make

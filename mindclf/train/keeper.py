@@ -10,7 +10,7 @@ import numpy as np
 import PIL
 
 from mindclf import __version__
-from mindclf.checkpoint import CARD_FORMAT, card_path, read_card, save_checkpoint
+from mindclf.checkpoint import card_path, read_card, save_checkpoint
 from mindclf.config import DEFAULTS
 from mindclf.dataset.folder import check_class_index
 from mindclf.device import describe_device
@@ -82,7 +82,7 @@ class Keeper:
         save_checkpoint(self.net, self.output / name, self._card(choice))
 
     def _card(self, choice):
-        return {"format": CARD_FORMAT, **self.card, **self.epoch, "chosen": choice, "seconds": self._seconds()}
+        return {**self.card, **self.epoch, "chosen": choice, "seconds": self._seconds()}
 
     def _seconds(self):
         return round(time.perf_counter() - self.started, 1)
