@@ -10,7 +10,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from mindclf import kernels
-from mindclf.checkpoint import MAX_BATCH, load_net, replacing_with_card, save_checkpoint
+from mindclf.checkpoint import CARD_FORMAT, MAX_BATCH, load_net, replacing_with_card, save_checkpoint
 from mindclf.config import pixel_statistics
 from mindclf.dataset import eval_pipeline, pixel_pipeline, preprocessing_of
 from mindclf.dataset.samples import sample_pictures
@@ -48,7 +48,8 @@ def export(checkpoint, file_format, destination=None, card=None, with_preprocess
     images, pixels, origin = _samples(card)
     expected = net(Tensor(images)).asnumpy()
     inputs = pixels if with_preprocessing else images
-    card = {**card, "exported": _facts(file_format, inputs, batch_size, with_preprocessing, preprocessing_of(card))}
+    card = {**card, "format": CARD_FORMAT,
+            "exported": _facts(file_format, inputs, batch_size, with_preprocessing, preprocessing_of(card))}
     mean, std = pixel_statistics(card)
     write, run = {"mindir": (_write_mindir, _run_mindir), "onnx": (_write_onnx, _run_onnx)}[file_format]
     destination.parent.mkdir(parents=True, exist_ok=True)

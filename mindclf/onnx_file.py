@@ -4,7 +4,7 @@ import importlib
 import json
 import os
 
-from mindclf.checkpoint import CARD_FIELDS, CARD_FORMAT, card_path, has_card, parse_card, read_card
+from mindclf.checkpoint import CARD_FIELDS, card_path, has_card, parse_card, read_card
 from mindclf.files import first_line
 
 CARD_KEY = "mindclf.card"  # of the metadata; "classes" and "preprocessing" are for readers who do not know cards
@@ -23,8 +23,7 @@ def write_card(file, card, preprocessing):
     """Puts `card` into the metadata of the ONNX file, and once more its classes and `preprocessing` (see `preprocessing_of`)."""
     onnx = require("onnx")
     model = onnx.load(str(file))
-    inside = {**card, "format": CARD_FORMAT}
-    inside.pop("weights_sha256", None)
+    inside = {name: value for name, value in card.items() if name != "weights_sha256"}
     onnx.helper.set_model_props(model, {
         CARD_KEY: json.dumps(inside, ensure_ascii=False),
         "classes": json.dumps(card["classes"], ensure_ascii=False),

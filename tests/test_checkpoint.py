@@ -245,7 +245,8 @@ def test_a_card_that_is_none_says_why(tmp_path, content, message):
 JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.sampled_from([1, 32, 4096, "a"])),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=2)), max_leaves=5)
-FIELDS = [*CARD, "format", "weights_sha256", "crop_share", "raw_size", "class_folders", "config", "metrics", "data", "exported", "other"]
+FIELDS = [*CARD, "format", "weights_sha256", "crop_share", "raw_size", "class_folders", "config", "metrics", "data", "exported",
+          "other"]
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)

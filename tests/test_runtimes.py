@@ -107,7 +107,7 @@ def test_an_onnx_without_a_card_is_refused(foreign):
 @pytest.mark.parametrize(("change", "message"), [
     ({}, None),
     ({"image_height": 64}, "it takes tensor(float) ['batch', 3, 32, 32], the card says pictures of 64 x 32 pixels"),
-    ({"classes": ["a", "b", "c", "d"]}, "it gives 3 logits, the card has 4 classes"),
+    ({"classes": list("abcd"), "class_folders": list("abcd")}, "it gives 3 logits, the card has 4 classes"),
     ({"mean": "grey"}, "field 'mean' must be of type list, received 'grey'"),
     ({"format": 2}, "has format 2, this mindclf reads up to 1: update mindclf"),
 ])
@@ -119,7 +119,8 @@ def test_a_card_inside_must_be_one_and_fit_the_net(foreign, fitted, change, mess
         assert message in refusal(foreign)
 
 
-@pytest.mark.parametrize(("text", "message"), [("{", "foreign.onnx is not a card: "), ("[]", "expected a JSON object, received list")])
+@pytest.mark.parametrize(("text", "message"), [
+    ("{", "foreign.onnx is not a card: "), ("[]", "expected a JSON object, received list")])
 def test_metadata_that_are_no_card_are_refused(onnx, foreign, text, message):
     model = onnx.load(str(foreign))
     onnx.helper.set_model_props(model, {CARD_KEY: text})
