@@ -137,7 +137,7 @@ def _facts(measured):
                    if {"target", "processor", "cores"} <= device.keys() else None),
         "versions": ", ".join(f"{name} {version}" for name, version in card.get("versions", {}).items()),
     }
-    rows = "\n".join(f"<tr><th>{name}</th><td>{escape(str(fact))}</td></tr>"
+    rows = "\n".join(f"<tr><th>{name}</th><td>{escape(one_line(fact))}</td></tr>"
                      for name, fact in facts.items() if fact not in (None, ""))
     return f"<table><tbody>\n{rows}\n</tbody></table>"
 

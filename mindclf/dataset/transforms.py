@@ -104,6 +104,7 @@ def eval_box(size, image_size, crop_share=CROP_SHARE, raw_size=None):
     (top, bottom), (left, right) = edges
     return top, left, bottom, right
 
+
 def unnormalize(images, mean, std):
     """Normalised pictures (N, 3, H, W) as pixels again, uint8 (N, H, W, 3), for showing them."""
     pixels = np.asarray(images).transpose(0, 2, 3, 1) * np.asarray(std) + np.asarray(mean)

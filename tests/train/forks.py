@@ -54,6 +54,7 @@ def train(job):
 def serve():
     import mindclf.train  # noqa: F401  all that takes long
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it starts in the background ignore it
     for line in sys.stdin:
         job, started = json.loads(line), time.perf_counter()
         child = os.fork()
