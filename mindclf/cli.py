@@ -65,8 +65,8 @@ def _parser(is_recipe, variants):
         sub = commands.add_parser(name, help=description, description=description)
         sub.set_defaults(command=command)
         if checkpoint:
-            files = "a checkpoint" if command in (_explain, _export) else "a checkpoint, or a file that export wrote (.mindir, .onnx)"
-            sub.add_argument("--checkpoint", metavar="FILE", help=f"{files}; default: {which}")
+            exported = "" if command in (_explain, _export) else ", or a file that export wrote (.mindir, .onnx)"
+            sub.add_argument("--checkpoint", metavar="FILE", help=f"a checkpoint{exported}; default: {which}")
         if fields:
             sub.add_argument("fields", nargs="*", metavar="field=value", help="sets a field of the config")
         return sub

@@ -384,7 +384,8 @@ def bad_things(tmp_path_factory, fitted):
     wrong = bad / "wrong.ckpt"
     wrong.write_bytes(fitted.checkpoint.read_bytes())
     card = read_card(fitted.checkpoint)
-    card_path(wrong).write_text(json.dumps({**card, "classes": [*card["classes"], "fourth"]}))
+    card.update({field: [*card[field], "fourth"] for field in ("classes", "class_folders")})
+    card_path(wrong).write_text(json.dumps(card))
     return {"bad": bad, "wrong": wrong}
 
 
