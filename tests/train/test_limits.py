@@ -22,17 +22,16 @@ def weights_are_numbers(path):
     return all(np.isfinite(parameter.asnumpy()).all() for parameter in net.get_parameters()), card["epoch"]
 
 
-@pytest.mark.parametrize("loss", [math.nan, math.inf])
-def test_a_loss_that_is_no_number_stops_with_the_last_good_checkpoint(tiny_config, monkeypatch, loss):
+def test_a_loss_that_is_no_number_stops_with_the_last_good_checkpoint(tiny_config, monkeypatch):
     """At step 6, the second of the second epoch: (1 + cos(pi 5 / 8)) / 2 of the rate."""
     def broken(self, run_context, on_train_step_end=callbacks.StepFigures.on_train_step_end):
         on_train_step_end(self, run_context)
-        self.loss = loss if self.step == 6 else self.loss
+        self.loss = math.nan if self.step == 6 else self.loss
 
     monkeypatch.setattr(callbacks.StepFigures, "on_train_step_end", broken)
     path = f"{tiny_config['output']}/epochs/phase1-1.ckpt"
     rate = 0.05 * (1 + math.cos(math.pi * 5 / 8)) / 2
-    with pytest.raises(ValueError, match=f"^the loss is {loss} at step 6, rate {rate:.6g}: try a smaller lr_max; the last good "
+    with pytest.raises(ValueError, match=f"^the loss is nan at step 6, rate {rate:.6g}: try a smaller lr_max; the last good "
                                          f"checkpoint is {path}$"):
         fit(tiny_config)
     assert weights_are_numbers(path) == (True, 1)
