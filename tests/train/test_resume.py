@@ -97,7 +97,7 @@ def expected(whole):
     return outcome(whole.checkpoint.parent)
 
 
-KILLS = int(os.environ.get("MINDCLF_TEST_KILLS", 1))  # how many of the named moments, and how many random ones
+KILLS = int(os.environ.get("MINDCLF_TEST_KILLS", 1))  # how many of the lists below are tried, and random moments
 # Where it is killed: an epoch of the first phase has 8 steps, of the second 4; each has 3 epochs. The riskiest come first.
 MOMENTS = [
     ("mindclf.checkpoint", "next_card_path", 4, True),                        # best weights written, their card not
@@ -168,7 +168,7 @@ STOPS = [
 
 def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(forks, all_at_once, expected):
     config = {**all_at_once, "output": all_at_once["output"] + "-signals", "feature_cache": ""}
-    for number, (name, *moment, said) in enumerate(STOPS):
+    for number, (name, *moment, said) in enumerate(STOPS[:KILLS + 1]):
         status, printed = forks.happens({**config, "resume": number > 0}, name, *moment)
         assert status == 128 + getattr(signal, name), printed  # 130 and 143
         last = printed.splitlines()[-1]
@@ -188,7 +188,10 @@ def test_a_second_signal_stops_at_once(forks, tiny_config):
     assert "phase 1 epoch 1 " not in printed
 
 
-@pytest.mark.parametrize(("call", "limit", "named"), [(2, 4096, "epochs/phase1-2.ckpt"), (2, 40_000, "epochs/state.npz")])
+FULL = [(2, 40_000, "epochs/state.npz"), (2, 4096, "epochs/phase1-2.ckpt")]  # at which call, bytes a file may have, which it is
+
+
+@pytest.mark.parametrize(("call", "limit", "named"), FULL[:KILLS])
 def test_a_full_disk_leaves_what_was_saved_and_says_so(forks, all_at_once, expected, call, limit, named):
     """A limit on the size of files stands in for the disk; of the weights, or only of the larger state."""
     config = {**all_at_once, "output": f"{all_at_once['output']}-full-{limit}"}
