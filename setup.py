@@ -57,9 +57,10 @@ setup(
     ],
     extras_require={
         "convert": ["h5py>=3.9"],  # weights of Keras
-        "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", "h5py>=3.9", "hypothesis>=6"],
+        "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", "h5py>=3.9", "hypothesis>=6", "tensorboard>=2.16"],
         "notebooks": ["notebook>=7"],
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
+        "tensorboard": ["tensorboard>=2.16"],
         "torch": ["torch>=2.6"],  # .pth files; .safetensors need no PyTorch
     },
     entry_points={"console_scripts": ["mindclf = mindclf.cli:main"]},

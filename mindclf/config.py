@@ -73,6 +73,7 @@ DEFAULTS = EasyDict(
     grid_rows=4,                       # of pictures in predictions.png, spread evenly over the test pictures
     grid_columns=6,
     output="outputs/run",              # folder for checkpoints, cards, history and plots; an earlier run there is moved aside
+    tensorboard=False,                 # write event files too, for TensorBoard, into the folder tensorboard/ of output
     resume=False,                      # go on with the run in output that was interrupted, from where it was last saved
     feature_cache="outputs/features",  # folder for the features of cached_views; "" stores none
 )

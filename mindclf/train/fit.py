@@ -18,6 +18,7 @@ from mindclf.page import Measured, page
 from mindclf.pretrained import start_net
 from mindclf.signals import StopSignals
 from mindclf.train.callbacks import read_history, start_history
+from mindclf.train.events import check_tensorboard
 from mindclf.train.keeper import Keeper, complete_card, make_card
 from mindclf.train.phases import train_phase
 from mindclf.train.resume import earlier_run
@@ -65,6 +66,8 @@ def fit(config):
 def _fit(config, signals):
     started = time.perf_counter()
     config = merge(config, {})
+    if config.tensorboard:
+        check_tensorboard()
     device = use_device(config.device_target)
     log.info("device %(target)s: %(processor)s, %(cores)d cores, oneDNN instruction set %(onednn_isa)s", describe_device(device))
     splits = read_splits(config)

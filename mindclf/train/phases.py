@@ -7,7 +7,8 @@ from mindclf.evaluate import evaluate
 from mindclf.nets import freeze, seed_dropout, unfreeze
 from mindclf.train.average import WeightAverage
 from mindclf.train.batches import EpochBatches
-from mindclf.train.callbacks import History, Progress, StepFigures, StopOnBadLoss, StopWhenAsked
+from mindclf.train.callbacks import History, Progress, StepFigures, StopOnBadLoss, StopWhenAsked, read_history
+from mindclf.train.events import EventFiles
 from mindclf.train.features import feature_batches
 from mindclf.train.model import create_model, set_learning_rates
 from mindclf.train.resume import optimizer_state, restore_optimizer, save_state, state_path
@@ -48,6 +49,7 @@ def train_phase(net, number, config, splits, keeper, signals, state=None):
     figures = StepFigures(rates, config.batch_size, steps)
     average = [WeightAverage(trained, config.ema_decay, steps)] if config.ema_decay else []
     history_file = keeper.output / "history.csv"
+    events = EventFiles(keeper.output / "tensorboard") if config.tensorboard else None
     seed_dropout(trained, [config.seed, number], draws=epochs_done * steps + steps_done)
 
     def keep_rate_of_plateau(epoch):
@@ -94,6 +96,8 @@ def train_phase(net, number, config, splits, keeper, signals, state=None):
         keeper.after_epoch(row, report)
         save()
         keeper.save_best()  # after the state: a run that is killed in between saves it when it goes on
+        if events:
+            events.add(read_history(history_file))
 
     history = History(history_file, number, figures, batches, watched_name, watch, after_epoch)
     if state:
@@ -108,3 +112,5 @@ def train_phase(net, number, config, splits, keeper, signals, state=None):
         StopWhenAsked(signals, figures, number, save),
     ])
     signals.deferred = False
+    if events:
+        events.close()
