@@ -177,7 +177,7 @@ def _mistake(explanation, pictures, index, predicted, probabilities):
     taken_for, truth = (_named(pictures.classes[label]) for label in (predicted, pictures.labels[index]))
     source = pictures.paths[index]
     name = os.fsencode(Path(source).name).decode(errors="replace") if isinstance(source, str) else f"picture {index}"
-    return (f"<figure>\n<div>{_jpeg(explanation.picture, name)}{_jpeg(explanation.overlay, f'heat of {taken_for}')}</div>\n"
+    return (f"<figure>\n<div>{jpeg(explanation.picture, name)}{jpeg(explanation.overlay, f'heat of {taken_for}')}</div>\n"
             f'<figcaption><b class="wrong">{escape(taken_for)}</b> {probabilities[predicted]:.1%}<br>\n'
             f"is {escape(truth)}, {probabilities[pictures.labels[index]]:.1%}<br>\n"
             f'<span class="quiet">{escape(name)}</span></figcaption>\n</figure>')
@@ -192,7 +192,8 @@ def _png(path, alt):
     return f'<div class="wide">{_image(path.read_bytes(), "png", alt)}</div>'
 
 
-def _jpeg(image, alt):
+def jpeg(image, alt):
+    """An img element that has `image`, a PIL image, inside."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY)
     return _image(buffer.getvalue(), "jpeg", alt)

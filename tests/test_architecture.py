@@ -23,6 +23,7 @@ ALLOWED = {  # parts of mindclf that the files of a part may import; parts that 
     "export": {"checkpoint", "files", "kernels"},
     "plots": {"dataset", "evaluate"},
     "explain": {"checkpoint", "dataset", "device", "evaluate", "labels", "predict"},
+    "demo": {"checkpoint", "dataset", "explain", "labels", "page", "predict", "pretrained"},
     "page": {"dataset", "evaluate", "explain", "labels", "summary"},
     "summary": {"nets", "device"},
     "train": {"train", "nets", "dataset", "checkpoint", "config", "device", "evaluate", "files", "labels", "page", "plots",
