@@ -57,6 +57,7 @@ setup(
     ],
     extras_require={
         "convert": ["h5py>=3.9"],  # weights of Keras
+        "demo": ["gradio>=6.31,<7"],  # the page of `mindclf demo`
         "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", "h5py>=3.9", "hypothesis>=6", "tensorboard>=2.16"],
         "notebooks": ["notebook>=7"],
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],

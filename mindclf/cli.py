@@ -100,6 +100,10 @@ def _parser(is_recipe, variants):
     sub.add_argument("--class", dest="class_name", metavar="NAME", help="the class to look for (default: the likeliest)")
     sub.add_argument("--to", metavar="FILE", help="what to write (default: PICTURE_explained.png in the working folder)")
     sub.add_argument("--allow-private", action="store_true", help=private)
+    sub = add("demo", _demo, "show a page in your browser to try a checkpoint with pictures; only this machine sees it")
+    sub.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help=f"default: {which}")
+    sub.add_argument("--examples", metavar="FOLDER", help="pictures to offer (default: drawings, where the classes are garbage)")
+    sub.add_argument("--port", type=int, default=7860, metavar="N", help="where the page is (7860); 0 for any free one")
     sub = add("export", _export, "write a checkpoint for other runtimes, and check that it computes the same", checkpoint=True)
     sub.add_argument("fields", nargs="*", metavar="CHECKPOINT", help="the checkpoint; the same as --checkpoint")
     sub.add_argument("--format", default="mindir", help="mindir (default), onnx or safetensors")
@@ -327,6 +331,16 @@ def _explain(arguments, config, is_recipe):
     with replacing(destination) as file:
         plots.explanation(explained, file)
     print(one_line(destination))
+    return 0
+
+
+def _demo(arguments, config, is_recipe):
+    from mindclf.demo import serve
+    from mindclf.device import use_device
+
+    use_device(config.device_target)
+    checkpoint, card = _checkpoint_and_card(arguments, config, is_recipe)
+    serve(checkpoint, arguments.examples, arguments.port, card)
     return 0
 
 

@@ -9,7 +9,7 @@ import mindclf
 from mindclf.files import first_line
 
 EXTRAS = {  # what setup.py lists as extras: the packages that a user of each needs
-    "onnx": ("onnx", "onnxruntime"), "torch": ("torch",), "convert": ("h5py",), "notebooks": ("notebook",),
+    "onnx": ("onnx", "onnxruntime"), "torch": ("torch",), "convert": ("h5py",), "demo": ("gradio",), "notebooks": ("notebook",),
     "tensorboard": ("tensorboard",),
 }
 ON_DISK_ONLY = {"102 flowers": "flowers102_on_disk", "16 Caltech classes": "caltech16_on_disk",

@@ -72,14 +72,19 @@ def explain(checkpoint, picture, class_name=None, card=None):
     the Chinese one. `card` stands in for the card of a checkpoint that has none. Raises ValueError if the picture cannot be
     read, for a class that the net does not know, with those that may be meant, and for an exported file: it has no gradients.
     """
-    if Path(checkpoint).suffix in EXPORTED:
-        raise ValueError(f"{checkpoint} has no gradients, which Grad-CAM needs: give the checkpoint that it was exported from")
     picture = whole_picture(picture)
-    net, card = load_net(checkpoint, card)
+    net, card = net_with_gradients(checkpoint, card)
     classes = tuple(card["classes"])
     labels = None if class_name is None else [find_class(class_name, classes)]
     [explanation] = explanations(net, card, Pictures((picture,), (0,), classes), labels)
     return explanation
+
+
+def net_with_gradients(checkpoint, card=None):
+    """(net, card) of a checkpoint, for `explanations`. Raises ValueError for an exported file."""
+    if Path(checkpoint).suffix in EXPORTED:
+        raise ValueError(f"{checkpoint} has no gradients, which Grad-CAM needs: give the checkpoint that it was exported from")
+    return load_net(checkpoint, card)
 
 
 def explanations(net, card, pictures, labels=None):

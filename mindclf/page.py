@@ -196,7 +196,7 @@ def _mistake(images, pictures, index, predicted, probabilities):
     taken_for, truth = (_named(pictures.classes[label]) for label in (predicted, pictures.labels[index]))
     source = pictures.paths[index]
     name = one_line(Path(source).name) if isinstance(source, str) else f"picture {index}"
-    shown = "".join(_jpeg(image, text) for image, text in zip(images, (name, f"heat of {taken_for}")))
+    shown = "".join(jpeg(image, text) for image, text in zip(images, (name, f"heat of {taken_for}")))
     return (f"<figure>\n<div>{shown}</div>\n"
             f'<figcaption><b class="wrong">{escape(taken_for)}</b> {probabilities[predicted]:.1%}<br>\n'
             f"is {escape(truth)}, {probabilities[pictures.labels[index]]:.1%}<br>\n"
@@ -212,7 +212,8 @@ def _png(path, alt):
     return f'<div class="wide">{_image(path.read_bytes(), "png", alt)}</div>'
 
 
-def _jpeg(image, alt):
+def jpeg(image, alt):
+    """An img element that has `image`, a PIL image, inside."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY)
     return _image(buffer.getvalue(), "jpeg", alt)
