@@ -1,5 +1,6 @@
 # make demo   trains the garbage sorter and shows how good it is     make test   runs the tests
 # make check  looks for mistakes in the code                         make clean  removes what these made
+# make notebooks  executes the notebooks, quick and in place
 # make bench  measures speed (TORCH_PYTHON=a Python with PyTorch)    make sanitize  checks the C kernels' memory accesses
 # Each sets up .venv first, with the first Python of 3.10 to 3.12 that answers (or PYTHON=...).
 
@@ -13,7 +14,7 @@ ifneq ($(wildcard ../shared/data),)
 export MINDCLF_DATA ?= ../shared
 endif
 
-.PHONY: demo test check sanitize bench clean
+.PHONY: demo test notebooks check sanitize bench clean
 
 demo: $(VENV)/installed
 	$(RUN) recipes/garbage_mobilenet_v2.py train
@@ -22,6 +23,10 @@ demo: $(VENV)/installed
 WORKERS ?= 2
 test: $(VENV)/installed
 	$(RUN) -m pytest -n $(WORKERS) --dist worksteal
+
+# Those that are named, as in NOTEBOOKS="traps garbage_mobilenet_v2", or all.
+notebooks: $(VENV)/installed
+	$(RUN) notebooks/run.py $(NOTEBOOKS)
 
 bench: $(VENV)/installed
 	$(RUN) benchmarks/speed.py $(if $(TORCH_PYTHON),--torch-python $(TORCH_PYTHON))

@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from mindclf.dataset import decode_picture
 from mindclf.evaluate import softmax
@@ -92,6 +93,10 @@ def comparison(rows, histories, path):
     for axis, label in zip(scatters, labels):
         axis.set(title="Test accuracy, mean and range over seeds", xlabel=label, ylabel="top-1, %", xscale="log")
         axis.margins(x=0.25, y=0.15)
+        low, high = axis.get_xlim()
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 5 * low else MaxNLocator(4))
+        axis.xaxis.set_major_formatter("{x:g}")  # Matplotlib's own writes formulas, which `any_name` turns off
+        axis.xaxis.set_minor_locator(NullLocator())
     for axis in (curves, *scatters):
         axis.grid(alpha=0.3)
     figure.savefig(path, dpi=100)
@@ -149,25 +154,22 @@ def class_accuracy(per_class, classes, path):
 
 
 @any_name
+def picture_grid(pictures, path, rows=2, columns=6):
+    """Up to rows x columns of `pictures`, spread evenly, titled with their classes."""
+    chosen = _spread(pictures, rows * columns)
+    titles = [pictures.classes[pictures.labels[index]] for index in chosen]
+    _grid(pictures, chosen, titles, ["black"] * len(titles), path, columns)
+
+
+@any_name
 def prediction_grid(pictures, logits, path, rows=4, columns=6):
     """Up to rows x columns of `pictures`, spread evenly, titled with the prediction: green if right, red with the truth if wrong.
 
     `logits` are (n, classes), one row for each of `pictures`.
     """
-    count = min(len(pictures), rows * columns)
-    chosen = np.linspace(0, len(pictures) - 1, count).round().astype(int)
-    titles = [_title(pictures, row, index) for row, index in zip(softmax(logits[chosen]), chosen)]
-    longest = max(len(line) for title, _ in titles for line in title.splitlines())
-    cell = max(1.5, INCHES_PER_LETTER * longest)
-    used_rows = math.ceil(count / columns)
-    figure = Figure(figsize=(cell * columns, (cell + 0.35) * used_rows), layout="constrained")
-    axes = figure.subplots(used_rows, columns, squeeze=False).ravel()
-    for axis in axes:
-        axis.axis("off")
-    for axis, index, (title, right) in zip(axes, chosen, titles):
-        axis.imshow(decode_picture(pictures.paths[index]))
-        axis.set_title(title, fontsize=9, color="green" if right else "red")
-    figure.savefig(path, dpi=80)
+    chosen = _spread(pictures, rows * columns)
+    titles, right = zip(*(_title(pictures, row, index) for row, index in zip(softmax(logits[chosen]), chosen)))
+    _grid(pictures, chosen, titles, ["green" if is_right else "red" for is_right in right], path, columns)
 
 
 @any_name
@@ -196,6 +198,25 @@ def _installed_fonts():
     """Those of FONTS that this machine has."""
     there = {font.name for font in fontManager.ttflist}
     return [name for name in FONTS if name in there]
+
+
+def _spread(pictures, most):
+    """The indices of `most` of the pictures, or of all if there are fewer, spread evenly."""
+    return np.linspace(0, len(pictures) - 1, min(len(pictures), most)).round().astype(int)
+
+
+def _grid(pictures, chosen, titles, colours, path, columns):
+    longest = max(len(line) for title in titles for line in title.splitlines())
+    cell = max(1.5, INCHES_PER_LETTER * longest)
+    rows = math.ceil(len(chosen) / columns)
+    figure = Figure(figsize=(cell * columns, (cell + 0.35) * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.axis("off")
+    for axis, index, title, colour in zip(axes, chosen, titles, colours):
+        axis.imshow(decode_picture(pictures.paths[index]))
+        axis.set_title(title, fontsize=9, color=colour)
+    figure.savefig(path, dpi=80)
 
 
 def _title(pictures, probabilities, index):

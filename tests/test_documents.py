@@ -45,7 +45,7 @@ def test_both_readmes_show_the_same_commands_and_figures():
 @pytest.mark.parametrize("document", [*READMES, "CONTRIBUTING.md", NETS_README, "docs/reliability.md"])
 def test_paths_in_the_documents_exist(document):
     text = (ROOT / document).read_text(encoding="utf-8")
-    paths = re.findall(r"`((?:mindclf|recipes|tests|benchmarks|checkpoints|docs)/[\w./]+)`", text)
+    paths = re.findall(r"`((?:mindclf|recipes|tests|benchmarks|checkpoints|docs|notebooks)/[\w./]+)`", text)
     assert paths
     for path in paths:
         assert (ROOT / path).exists(), path

@@ -40,6 +40,12 @@ def test_class_names_are_shown_as_they_are_and_missing_letters_are_said(saved, t
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 
+def test_a_grid_of_pictures_has_their_classes_as_titles(saved, tmp_path):
+    plots.picture_grid(pictures(10), tmp_path / "grid.png", rows=1, columns=4)
+    shown = [(axis.images[0].get_array()[0, 0, 0], axis.title.get_text()) for axis in saved[0].axes]
+    assert shown == [(0, "cat"), (3, "dog"), (6, "cat"), (9, "dog")]
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(8, 8), (2, 8), (4, 6)])
 def test_a_grid_has_the_rows_and_columns_asked_for(saved, tmp_path, rows, columns):
     plots.prediction_grid(pictures(100), np.zeros((100, 2)), tmp_path / "grid.png", rows, columns)
@@ -121,3 +127,16 @@ def test_a_class_whose_name_has_dollars_is_written_as_it_is(saved, tmp_path):
     explained = Explanation(Image.new("RGB", (200, 3000)), Guess("a$_$b", 0.5), [], np.zeros((2, 2), np.float32), (0, 0, 1, 1))
     plots.explanation(explained, tmp_path / "explained.png")
     assert saved[0].get_suptitle() == "a$_$b 50.0%" and saved[0].axes[0].images[0].get_array().shape[0] == 1024
+
+
+@pytest.mark.parametrize("parameters", [(2_244_368, 2_300_000), (474_528, 139_646_800), (1_000_000, 1_000_000)])
+def test_the_axes_of_a_comparison_have_plain_numbers(saved, tmp_path, parameters):
+    rows = [{"variant": name, "parameters": count, "macs": 40 * count, "mean_seconds": count / 1e5, "top1": [0.5, 0.7],
+             "mean_top1": 0.6} for name, count in zip(("one", "two"), parameters)]
+    histories = {name: [[{"top1": 0.5, "watched": "held out"}]] * 2 for name in ("one", "two")}
+    plots.comparison(rows, histories, tmp_path / "compare.png")
+    for axis in saved[0].axes[1:]:
+        low, high = axis.get_xlim()
+        labels = [label.get_text() for label in axis.get_xticklabels() if low <= label.get_position()[0] <= high]
+        assert 2 <= len(labels) <= 12 and all(float(label) > 0 for label in labels), labels
+        assert not [label.get_text() for label in axis.get_xticklabels(minor=True)]

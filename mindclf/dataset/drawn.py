@@ -17,6 +17,8 @@ from mindclf.labels import class_en
 
 DRAWING_VERSION = 1  # raise it with every change that alters a picture: folders drawn before are then refused, not mixed up
 MANIFEST = "drawn.json"
+ORIGIN = "drawings made by mindclf, no photos"
+SPLIT_NUMBERS = {"train": 0, "test": 1, "valid": 2, "": 3}  # the name of a split seeds its pictures; "" is a set that has none
 
 
 def draw_garbage26(folder, train_per_class=40, test_per_class=10, seed=0, size=224):
@@ -26,26 +28,32 @@ def draw_garbage26(folder, train_per_class=40, test_per_class=10, seed=0, size=2
     NumPy and Pillow have the same versions. A folder that already holds this set is returned as it is. Raises ValueError if
     `folder` is anything else that exists; nothing in it is touched. The folder appears whole or not at all.
     """
-    for name, value, least in (("train_per_class", train_per_class, 1), ("test_per_class", test_per_class, 1),
-                               ("seed", seed, 0), ("size", size, 16)):
-        if value < least:
-            raise ValueError(f"{name}={value} must be at least {least}")
-    folder = Path(folder)
     manifest = {"drawing_version": DRAWING_VERSION, "train_per_class": train_per_class, "test_per_class": test_per_class,
                 "seed": seed, "size": size}
-    if folder.exists():
-        if _read_manifest(folder) != manifest:
-            raise ValueError(f"{folder} exists and is not the drawn set asked for, {manifest}; name another folder")
-        return folder
-    with new_folder(folder) as unfinished:
-        (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        for split_number, (split, count) in enumerate((("train", train_per_class), ("test", test_per_class))):
-            for class_index, name in enumerate(class_en):
-                (unfinished / split / name).mkdir(parents=True)
-                for index in range(count):
-                    rng = np.random.default_rng([seed, split_number, class_index, index])
-                    draw_picture(name, rng, size).save(unfinished / split / name / f"{index:03d}.jpg", quality=90)
-    return folder
+    _check_least(train_per_class=(train_per_class, 1), test_per_class=(test_per_class, 1), seed=(seed, 0), size=(size, 16))
+    return _draw_set(Path(folder), manifest, class_en, {"train": train_per_class, "test": test_per_class}, seed, size)
+
+
+def draw_classes(folder, classes, counts, seed=0, size=32):
+    """Path of `folder`, which then holds <split>/<class>/000.jpg ... for those of `class_en` that `classes` names.
+
+    `counts` has the pictures of a class in each split: {"train": 8, "valid": 2, "test": 2}, {"train": 8, "test": 2}, or
+    {"": 10} for class folders that are not divided. For trying out what is made for other data sets, in notebooks and tests.
+    Otherwise as `draw_garbage26`, which gives the same picture for the same seed, split, class, number and size.
+    """
+    for known, names in ((ARTISTS, classes), (SPLIT_NUMBERS, counts)):
+        strangers = [name for name in names if name not in known]
+        if strangers or not names or len(set(names)) < len(names):
+            raise ValueError(f"{list(names)} must be some of {', '.join(map(repr, known))}, each once")
+    _check_least(**{f"counts of {split!r}": (count, 1) for split, count in counts.items()}, seed=(seed, 0), size=(size, 16))
+    manifest = {"drawing_version": DRAWING_VERSION, "classes": list(classes), "counts": dict(counts), "seed": seed, "size": size}
+    return _draw_set(Path(folder), manifest, classes, counts, seed, size)
+
+
+def is_drawn(folder):
+    """Whether `folder` is a set that was drawn here."""
+    manifest = _read_manifest(Path(folder))
+    return isinstance(manifest, dict) and "drawing_version" in manifest
 
 
 def draw_picture(name, rng, size=224):
@@ -54,6 +62,28 @@ def draw_picture(name, rng, size=224):
     ARTISTS[name](surface, rng)
     ground = pick(rng, *BACKDROPS)(rng, size)
     return _photograph(_pose(surface.image, rng, size), ground, rng)
+
+
+def _check_least(**values):
+    for name, (value, least) in values.items():
+        if value < least:
+            raise ValueError(f"{name}={value} must be at least {least}")
+
+
+def _draw_set(folder, manifest, classes, counts, seed, size):
+    if folder.exists():
+        if _read_manifest(folder) != manifest:
+            raise ValueError(f"{folder} exists and is not the drawn set asked for, {manifest}; name another folder")
+        return folder
+    with new_folder(folder) as unfinished:
+        (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        for split, count in counts.items():
+            for name in classes:
+                (unfinished / split / name).mkdir(parents=True)
+                for index in range(count):
+                    rng = np.random.default_rng([seed, SPLIT_NUMBERS[split], class_en.index(name), index])
+                    draw_picture(name, rng, size).save(unfinished / split / name / f"{index:03d}.jpg", quality=90)
+    return folder
 
 
 def _read_manifest(folder):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mindclf.dataset import cifar10
 from mindclf.dataset.download import fetch, unpack_tar, unpack_zip
-from mindclf.dataset.drawn import draw_garbage26
+from mindclf.dataset.drawn import ORIGIN, draw_garbage26
 from mindclf.files import md5
 from mindclf.labels import CALTECH16, FLOWER_PHOTOS
 
@@ -56,7 +56,7 @@ def find_garbage26():
     except ConnectionError as error:
         log.warning("%s. Drawing a stand-in set instead: a net trained on drawings does not sort photos. For the real one put "
                     "the photos into data/data_en/, or set MINDCLF_DATA to a folder that has data_en/", error)
-    return Found(draw_garbage26(Path("data") / "garbage26_drawn"), "drawings made by mindclf, no photos")
+    return Found(draw_garbage26(Path("data") / "garbage26_drawn"), ORIGIN)
 
 
 def find_imagenet_mobilenet_v2():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mindclf.config import DEFAULTS, merge
 from mindclf.dataset.cifar10 import origin_of, pixel_statistics_of, read_cifar10
+from mindclf.dataset.drawn import ORIGIN, is_drawn
 from mindclf.dataset.folder import Pictures, check_class_index, check_divided, read_folder, split_folders
 from mindclf.dataset.locate import find_caltech16, find_cifar10, find_flower_photos, find_flowers102, find_garbage26
 from mindclf.dataset.split_folder import DEFAULT_EVERY, divide
@@ -112,7 +113,9 @@ def find_folder(config):
     """(folder, origin) of the data set that the config names."""
     if config.dataset_path:
         folder = Path(config.dataset_path)
-        return folder, origin_of(folder) if config.dataset == "cifar10" else "your folder"
+        if config.dataset == "cifar10":
+            return folder, origin_of(folder)
+        return folder, ORIGIN if is_drawn(folder) else "your folder"
     if config.dataset:
         found = FIND[config.dataset]()
         return found.path, found.origin

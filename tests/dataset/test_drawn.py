@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mindclf.config import merge
 from mindclf.dataset import drawn
+from mindclf.dataset.splits import find_folder
 from mindclf.labels import class_en
 
 PICTURES = 26 * (2 + 1)  # of `small_set`
@@ -96,6 +98,49 @@ def test_a_set_drawn_otherwise_is_refused(small_set, change):
         drawn.draw_garbage26(small_set, **{"train_per_class": 2, "test_per_class": 1, **change})
     assert str(small_set) in str(refusal.value)
     assert contents(small_set) == before
+
+
+SOME = ("Cans", "Battery")
+
+
+def test_classes_of_any_data_set_s_layout(tmp_path):
+    folder = drawn.draw_classes(tmp_path / "set", SOME, {"train": 3, "valid": 1, "test": 2}, size=32)
+    counts = {name: len(list((folder / name).iterdir())) for name in ("train/Cans", "valid/Cans", "test/Cans", "test/Battery")}
+    assert counts == {"train/Cans": 3, "valid/Cans": 1, "test/Cans": 2, "test/Battery": 2}
+    assert {Image.open(path).size for path in folder.rglob("*.jpg")} == {(32, 32)}
+    undivided = drawn.draw_classes(tmp_path / "undivided", SOME, {"": 2}, size=32)
+    assert {entry.name for entry in undivided.iterdir()} == {*SOME, "drawn.json"}
+    pictures = [data for folder in (folder, undivided) for name, data in contents(folder).items() if name.endswith(".jpg")]
+    assert len(pictures) == len(set(pictures)) == 2 * (3 + 1 + 2 + 2)  # no picture twice, in whatever split
+
+
+def test_the_same_picture_in_a_set_of_fewer_classes(small_set, tmp_path):
+    few = contents(drawn.draw_classes(tmp_path / "few", SOME, {"test": 1, "train": 2}, size=224))
+    whole = contents(small_set)
+    assert all(whole[name] == data for name, data in few.items() if name.endswith(".jpg"))
+
+
+@pytest.mark.parametrize("change", [{"classes": ("Cat",)}, {"classes": ()}, {"classes": ("Cans", "Cans")}, {"counts": {"dev": 1}},
+                                    {"counts": {}}, {"counts": {"train": 0}}, {"size": 8}, {"seed": -1}])
+def test_classes_and_counts_that_cannot_be_drawn_are_refused(tmp_path, change):
+    with pytest.raises(ValueError, match="must be"):
+        drawn.draw_classes(tmp_path / "set", **{"classes": SOME, "counts": {"train": 1}, **change})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_set_of_classes_in_the_folder_is_refused(tmp_path):
+    folder = drawn.draw_classes(tmp_path / "set", SOME, {"": 1}, size=32)
+    assert drawn.draw_classes(folder, SOME, {"": 1}, size=32) == folder
+    with pytest.raises(ValueError, match="exists and is not the drawn set"):
+        drawn.draw_classes(folder, SOME[::-1], {"": 1}, size=32)
+
+
+def test_a_drawn_folder_is_known_as_one(small_set, tmp_path):
+    assert drawn.is_drawn(small_set) and not drawn.is_drawn(tmp_path) and not drawn.is_drawn(tmp_path / "nowhere")
+    (tmp_path / "drawn.json").write_text("[]")
+    assert not drawn.is_drawn(tmp_path)
+    assert find_folder(merge({}, {"dataset_path": str(small_set)})) == (small_set, "drawings made by mindclf, no photos")
+    assert find_folder(merge({}, {"dataset_path": str(tmp_path)})) == (tmp_path, "your folder")
 
 
 @pytest.mark.parametrize("files", [{}, {"mine.txt": "keep"}, {"drawn.json": "not JSON"}, {"drawn.json": "[]"}])

@@ -1,0 +1,114 @@
+"""What the notebooks share: where they run, in which mode, the recipe they follow, and what its full run measured."""
+
+import importlib
+import io
+import json
+import logging
+import os
+import re
+import statistics
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from mindclf.config import pixel_statistics
+from mindclf.dataset import Pictures, train_pipeline, unnormalize
+from mindclf.dataset.splits import with_statistics
+from mindclf.device import set_seeds
+
+TOP = Path(__file__).resolve().parent.parent  # of the clone: the notebooks belong to one
+RESULTS = ("checkpoints/*.json", "benchmarks/*.json", "benchmarks/*/*.json")
+COLUMNS = ("| 运行 run | 测试图片 test pictures | top-1 | 分钟 minutes | 数据 data | 记录 log |", "|---|---|---|---|---|---|")
+
+
+def begin(quick):
+    """Whether to run in quick mode: `quick`, unless the environment says otherwise, with MINDCLF_QUICK=1 or 0.
+
+    A notebook that is opened in notebooks/ goes to the top of the clone, so that data/ and outputs/ are those of the recipes.
+    The log of the training, which tells how far it is, is shown in full mode only.
+    """
+    if not (TOP / "recipes").is_dir():
+        raise ValueError(f"the notebooks need a clone of mindclf: there is no recipes/ beside {Path(__file__).parent.name}/")
+    if Path.cwd() == TOP / "notebooks":
+        os.chdir(TOP)
+    word = os.environ.get("MINDCLF_QUICK", str(int(quick)))
+    if word not in ("0", "1"):
+        raise ValueError(f"MINDCLF_QUICK={word} must be 1 or 0")
+    if word == "0":
+        logging.basicConfig(level="INFO", format="%(message)s", stream=sys.stdout, force=True)
+    return word == "1"
+
+
+def recipe(name):
+    """The module recipes/<name>.py, with its `config` and, if it has some, `variants`."""
+    if str(TOP / "recipes") not in sys.path:
+        sys.path.insert(0, str(TOP / "recipes"))  # recipes import each other
+    return importlib.import_module(name)
+
+
+def training_views(pictures, config):
+    """The first batch of training as the net sees it, as `Pictures` of pixels: augmented, the normalisation undone."""
+    config = with_statistics(config, pictures)
+    set_seeds(config.seed)
+    images, labels = next(train_pipeline(pictures, config).create_tuple_iterator(num_epochs=1, output_numpy=True))
+    return Pictures(tuple(unnormalize(images, *pixel_statistics(config))), tuple(labels.tolist()), pictures.classes)
+
+
+def show(picture, pixels=None):
+    """Shows a picture, a PIL image or the path of a file, `pixels` wide and as JPEG: as PNG, drawings make a notebook large."""
+    from IPython import display
+
+    image = (picture if isinstance(picture, Image.Image) else Image.open(picture)).convert("RGB")
+    if pixels:
+        image = image.resize((pixels, round(pixels * image.height / image.width)))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return display.Image(buffer.getvalue(), format="jpeg")
+
+
+def readme_table(name):
+    """The table between the lines <!-- table NAME --> and <!-- end --> of the two READMEs, Chinese and English: Markdown."""
+    tables = []
+    for document in ("README_CN.md", "README.md"):
+        found = re.search(rf"<!-- table {name} -->\n(.*?)<!-- end -->", (TOP / document).read_text(encoding="utf-8"), re.DOTALL)
+        if not found:
+            raise ValueError(f"{document} has no table {name}")
+        tables.append(found[1])
+    return "\n".join(tables)
+
+
+def measured(*recipes):
+    """What is committed of full runs of `recipes`, a line for each, or that there is none: Markdown."""
+    lines = []
+    for name in recipes:
+        command = f"recipes/{name}.py"
+        rows = [row for pattern in RESULTS for file in sorted(TOP.glob(pattern)) for row in _rows(file, command)]
+        lines += rows or [f"| `{command}` | | **尚未测量 not measured yet** | | | |"]
+    return "\n".join([*COLUMNS, *lines])
+
+
+def _rows(file, command):
+    """The lines that a result has for a recipe: a card, a comparison of variants, or the runs of several seeds."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or command not in (content.get("recipe"), *content.get("command", "").split()):
+        return
+    log = file.relative_to(TOP).as_posix()
+    data = content.get("data", {})
+    if "metrics" in content:
+        test = content["metrics"]["test"]
+        yield _row(f"`{content['command']}`", test["images"], [test["top1"]], [content["seconds"]], data["origin"], log)
+    elif "rows" in content:
+        for row in content["rows"]:
+            yield _row(row["variant"], data.get("test", 0), row["top1"], row["seconds"], data.get("origin", ""), log)
+    elif "runs" in content:
+        yield _row(f"`python {content['recipe']} train`", content["test_pictures"], [run["top1"] for run in content["runs"]],
+                   [run["seconds"] for run in content["runs"]], data, log)
+
+
+def _row(run, pictures, top1, seconds, data, log):
+    if not top1:
+        return f"| {run} | {pictures:,} | **失败 failed** | | {data} | `{log}` |"
+    seeds = f"，{len(top1)} 个种子的平均 mean of {len(top1)} seeds" if len(top1) > 1 else ""
+    return (f"| {run}{seeds} | {pictures:,} | {statistics.mean(top1):.2%} | {statistics.mean(seconds) / 60:.1f} | {data} "
+            f"| `{log}` |")
