@@ -21,6 +21,7 @@ from mindclf.files import command_line
 LOGS = "MINDCLF_LAUNCH_LOGS"  # environment variable: the folder for what the processes print, and for their numbers
 COMMAND = "mindclf: "         # begins the line that says why a command failed
 CHATTER = re.compile(r"\[(INFO|WARNING)\] \w+\(\d+,")  # how lines of MindSpore's C++ begin that tell a user nothing
+GRACE = 30                    # seconds from the first worker's stop to the last one's
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
@@ -88,7 +89,7 @@ class _Job:
                  f"--log_dir={self.logs}", "--join=True", f"--tail_worker_log={self.count}",  # of none: we show it ourselves
                  python, "-m", "mindclf.launch", *command],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True)
-        while self.msrun.poll() is None and not self._failed_worker():
+        while self.msrun.poll() is None and not self._failed_worker() and not self._waits_in_vain():
             self._tell()
             self._show()
             time.sleep(0.1)
@@ -100,8 +101,7 @@ class _Job:
 
     def outcome(self):
         """(status, message) of the job that has ended."""
-        records = sorted((path.stat().st_mtime, path) for path in self.logs.glob("*.status"))
-        statuses = [(int(path.read_text()), int(path.stem)) for _, path in records]
+        statuses = [(status, rank) for _, status, rank in self._statuses()]
         failed = self._failed_worker()
         if self.signal:
             stopped = any(status in STOPPED for status, _ in statuses)
@@ -122,6 +122,8 @@ class _Job:
 
     def end(self):
         """Ends every process that is left. msrun and what brings the workers together would wait half a minute."""
+        if self.msrun and self.msrun.returncode == 0:
+            return
         for pid in [*self._pids().values(), *([self.msrun.pid] if self.msrun else [])]:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
@@ -137,6 +139,14 @@ class _Job:
         found = re.search(r"Worker process (\d+) exit with exception\. Error code: (-?\d+)",
                           (self.logs / "msrun.log").read_text(errors="replace"))
         return found and next(((rank, int(found[2])) for rank, pid in self._pids().items() if pid == int(found[1])), None)
+
+    def _statuses(self):
+        """(time, status, worker) of those that have ended, in this order."""
+        return sorted((path.stat().st_mtime, int(path.read_text()), int(path.stem)) for path in self.logs.glob("*.status"))
+
+    def _waits_in_vain(self):
+        """Whether a worker has stopped for a signal, and others have not come to an end since: they wait for it."""
+        return any(status in STOPPED and time.time() - ended > GRACE for ended, status, _ in self._statuses())
 
     def _tell(self):
         for rank, pid in self._pids().items() if self.signal else ():

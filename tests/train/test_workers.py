@@ -95,7 +95,7 @@ def job(plain, everything, config, tmp_path_factory):
     configs = {
         "plain": named("plain", plain),
         "whole": named("whole", everything),
-        "stopped": named("stopped", everything, happens={"step": 5, "signal": "SIGTERM"}),  # of 9, three an epoch
+        "stopped": named("stopped", everything, happens={"step": 12, "signal": "SIGTERM"}),  # the phases have 7 and 9
         "resumed": named("stopped", everything, resume=True),
         "endless": named("endless", {**config, "epochs": 1000}, happens={"step": 3}),
     }

@@ -29,22 +29,25 @@ def main():
     weights = {}
 
     def keep(self, run_context, share=callbacks.EqualStatistics.on_train_step_end):
-        before = {p.name: p.asnumpy().copy() for p in self.net.get_parameters()}
+        if self.figures.step % self.figures.steps_per_epoch == 0:
+            weights.update({f"{p.name}/before": p.asnumpy().copy() for p in self.net.get_parameters()})
         share(self, run_context)
-        weights.update({f"{name}/before": value for name, value in before.items()})
 
     def save(self, path, choice, save=keeper.Keeper._save):
         weights.update({p.name: p.asnumpy().copy() for p in self.net.get_parameters()})
         save(self, path, choice)
 
     callbacks.EqualStatistics.on_train_step_end, keeper.Keeper._save = keep, save
+    module = sys.modules["mindclf.train.fit"]
+    module.write_report = lambda *arguments: None  # takes as long as all the training
     for name, config in configs.items():
         happens = config.pop("happens", {})
-        steps = callbacks.StepFigures.on_train_step_end
+        steps, taken = callbacks.StepFigures.on_train_step_end, []
 
-        def step(self, run_context, steps=steps, happens=happens):
+        def step(self, run_context, steps=steps, taken=taken, happens=happens):
             steps(self, run_context)
-            if self.step == happens.get("step") and workers.rank() == 1:
+            taken.append(self.step)
+            if len(taken) == happens.get("step") and workers.rank() == 1:
                 (FOLDER / "happens").touch()
                 if "signal" in happens:  # else somebody outside waits for the file
                     os.kill(os.getpid(), signal.Signals[happens["signal"]])
@@ -58,13 +61,15 @@ def main():
         except Stopped as stop:
             facts = {"stopped": str(stop)}
             if "signal" not in happens:
-                raise
+                print(f"mindclf: {stop}", file=sys.stderr)
+                return stop.status
         finally:
             callbacks.StepFigures.on_train_step_end = steps
             np.savez(FOLDER / f"{name}-{workers.rank()}.npz", **weights)
             (FOLDER / f"{name}-{workers.rank()}.json").write_text(json.dumps(
                 {**facts, "written": list(written), "cores": sorted(os.sched_getaffinity(0))}))
             written.clear()
+    return 0
 
 
 if __name__ == "__main__":
