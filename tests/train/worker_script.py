@@ -29,9 +29,11 @@ def main():
     weights = {}
 
     def keep(self, run_context, share=callbacks.EqualStatistics.on_train_step_end):
-        if self.figures.step % self.figures.steps_per_epoch == 0:
-            weights.update({f"{p.name}/before": p.asnumpy().copy() for p in self.net.get_parameters()})
-        share(self, run_context)
+        for when in ("before", "after"):
+            if self.figures.step % self.figures.steps_per_epoch == 0:
+                weights.update({f"{p.name}/{when}": p.asnumpy().copy() for p in self.net.get_parameters()})
+            if when == "before":
+                share(self, run_context)
 
     def save(self, path, choice, save=keeper.Keeper._save):
         weights.update({p.name: p.asnumpy().copy() for p in self.net.get_parameters()})
@@ -44,11 +46,11 @@ def main():
         happens = config.pop("happens", {})
         steps, taken = callbacks.StepFigures.on_train_step_end, []
 
-        def step(self, run_context, steps=steps, taken=taken, happens=happens):
+        def step(self, run_context, name=name, steps=steps, taken=taken, happens=happens):
             steps(self, run_context)
             taken.append(self.step)
             if len(taken) == happens.get("step") and workers.rank() == 1:
-                (FOLDER / "happens").touch()
+                (FOLDER / "happens").write_text(name)
                 if "signal" in happens:  # else somebody outside waits for the file
                     os.kill(os.getpid(), signal.Signals[happens["signal"]])
 
