@@ -80,6 +80,7 @@ def _parser(is_recipe, variants):
                       "otherwise.")
     if not is_recipe:
         sub = add("launch", _launch, "train with several workers on this machine, which share the batches")
+        sub.usage = "%(prog)s [-h] --workers N {RECIPE train | train FOLDER} [field=value ...]"
         sub.add_argument("--workers", type=int, required=True, metavar="N", help="how many; each has batches of batch_size")
         sub.add_argument("training", nargs=argparse.REMAINDER, metavar="RECIPE train ...",
                          help="what to run: recipe.py train field=value ..., or train FOLDER field=value ...")

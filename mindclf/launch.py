@@ -103,8 +103,8 @@ class _Job:
         """(status, message) of the job that has ended."""
         statuses = [(status, rank) for _, status, rank in self._statuses()]
         failed = self._failed_worker()
-        if self.signal:
-            stopped = any(status in STOPPED for status, _ in statuses)
+        stopped = any(status in STOPPED for status, _ in statuses)
+        if self.signal and (stopped or self.msrun.returncode != 0):
             return 128 + self.signal, None if stopped else f"stopped by {signal.Signals(self.signal).name}"
         if self.msrun.returncode == 0:
             return next((status for status, rank in statuses if rank == 0), 0), None
@@ -112,13 +112,14 @@ class _Job:
             return 1, f"worker {failed[0]} was ended by {signal.Signals(-failed[1]).name}; logs: {self.logs}"
         for status, rank in statuses:
             if status:
-                lines = [line for line in self._log(rank).splitlines() if line.strip()] or ["it printed nothing"]
+                lines = [line for line in self._log(rank).splitlines() if line.strip() and not CHATTER.match(line)]
                 said = [line.removeprefix(COMMAND) for line in lines if line.startswith(COMMAND)]
                 if said:
                     return status, said[-1] if said[-1] in self.errors_shown else f"worker {rank}: {said[-1]}"
-                return 1, f"worker {rank} failed: {lines[-1]}; logs: {self.logs}"
-        return 1, f"msrun failed: {(self.logs / 'msrun.log').read_text(errors='replace').strip().rpartition(chr(10))[2]}; " \
-                  f"logs: {self.logs}"
+                raised = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
+                return 1, f"worker {rank} failed: {(raised or lines or ['without a word'])[-1]}; logs: {self.logs}"
+        lines = (self.logs / "msrun.log").read_text(errors="replace").strip().splitlines()
+        return 1, f"msrun failed: {(lines or ['without a word'])[-1]}; logs: {self.logs}"
 
     def end(self):
         """Ends every process that is left. msrun and what brings the workers together would wait half a minute."""

@@ -20,13 +20,14 @@ PATIENCE = 24 * 3600  # seconds that a worker on a CPU waits for the slowest; on
 _rank, _size = 0, 1
 
 
+@functools.cache
 def join():
     """Has this process meet the others, if `msrun` started it. From then on gradients are averaged over all of them.
 
     The process that `msrun` starts besides the workers, to bring them together, stays in here until they are done.
     """
     global _rank, _size
-    if "MS_ROLE" in os.environ and _size == 1:
+    if "MS_ROLE" in os.environ:
         os.environ.setdefault("MS_CPU_COMM_OP_TIMEOUT", str(PATIENCE))  # MindSpore's own are 30
         init()
         _rank, _size = get_rank(), get_group_size()

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from mindclf.dataset.cifar10 import read_cifar10
 from mindclf.dataset.splits import read_splits
 from mindclf.device import data_seed
 from mindclf.evaluate import evaluate
-from mindclf.launch import launch
+from mindclf.launch import _Job, launch
 from mindclf.train import fit
 from mindclf.train.batches import EpochBatches, SharedBatches, shuffled
 
@@ -40,10 +41,10 @@ needs_msrun = pytest.mark.skipif(sys.platform != "linux" or os.cpu_count() < 2,
 
 
 @contextlib.contextmanager
-def launched(*command, folder=None):
+def launched(*command, folder):
     """`mindclf launch --workers 2 COMMAND`, which must have ended at the end of the block."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MINDCLF_DATA": "", "WORKER_TEST_FOLDER": str(folder),
-                   "PYTHONIOENCODING": "utf-8"}
+                   "PYTHONIOENCODING": "utf-8", "TMPDIR": str(folder)}
     job = subprocess.Popen([sys.executable, "-m", "mindclf", "launch", "--workers", "2", *map(str, command)], cwd=ROOT,
                            env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
     try:
@@ -226,12 +227,18 @@ def test_a_worker_that_is_killed_ends_the_job(config, tmp_path):
         status, why = ends(job)
     assert status == 1
     assert len(why) == 1 and why[0].startswith("mindclf: worker 1 was ended by SIGKILL; logs: "), why
+    logs = Path(why[0].partition("logs: ")[2])
+    assert {"worker_0.log", "worker_1.log"} <= {file.name for file in logs.iterdir()}
+    for pid in (file.read_text() for file in logs.glob("*.pid")):
+        state = Path("/proc", pid, "stat")
+        assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z", "it still runs"
 
 
 @needs_msrun
-def test_a_wrong_field_is_one_line(config):
-    with launched("recipes/garbage_mobilenet_v2.py", "train", "epoch=2") as job:
+def test_a_wrong_field_is_one_line(tmp_path):
+    with launched("recipes/garbage_mobilenet_v2.py", "train", "epoch=2", folder=tmp_path) as job:
         assert ends(job) == (2, ["mindclf: unknown field 'epoch'; did you mean 'epochs'?"])
+    assert not list(tmp_path.iterdir()), "logs are kept for what a user cannot mend"
 
 
 @pytest.mark.parametrize(("count", "command", "message"), [
@@ -244,6 +251,33 @@ def test_a_wrong_field_is_one_line(config):
 def test_what_cannot_be_launched_is_refused(count, command, message):
     with pytest.raises(ValueError, match=message):
         launch(count, command)
+
+
+@pytest.mark.parametrize(("exits", "printed", "killed", "expected"), [
+    ({0: 2, 1: 2}, {0: "mindclf: no such\n", 1: "mindclf: no such\n"}, None, (2, "worker 0: no such")),
+    ({1: 2}, {0: "epoch 1\n", 1: "mindclf: the loss is nan\n"}, None, (2, "worker 1: the loss is nan")),
+    ({1: 1}, {1: "Traceback\n  File\nTypeError: no\n[INFO] RPC(7,a)\n"}, None, (1, "worker 1 failed: TypeError: no; logs: LOGS")),
+    ({0: 1}, {0: "RuntimeError: nobody answers\n"}, (1, -9), (1, "worker 1 was ended by SIGKILL; logs: LOGS")),
+    ({}, {}, None, (1, "msrun failed: port in use; logs: LOGS")),
+])
+def test_the_worker_that_failed_first_is_the_one_that_is_named(tmp_path, exits, printed, killed, expected):
+    """`exits` are in the order of time."""
+    job = _Job(tmp_path, 2)
+    job.msrun = SimpleNamespace(returncode=1)
+    for number, (rank, status) in enumerate(exits.items()):
+        file = tmp_path / f"{rank}.status"
+        file.write_text(str(status))
+        os.utime(file, (1000 + number, 1000 + number))
+    for rank, text in printed.items():
+        (tmp_path / f"worker_{rank}.log").write_text(text)
+        (tmp_path / f"{rank}.pid").write_text(str(500 + rank))
+    (tmp_path / "msrun.log").write_text("port in use\n")
+    if killed:
+        rank, code = killed
+        (tmp_path / f"{rank}.pid").write_text(str(500 + rank))
+        (tmp_path / "msrun.log").write_text(f"[ERROR] Worker process {500 + rank} exit with exception. Error code: {code}.\n")
+    status, message = job.outcome()
+    assert (status, message.replace(str(tmp_path), "LOGS")) == expected
 
 
 @pytest.mark.parametrize(("pictures", "size", "batch_size"), [(24, 2, 3), (25, 2, 4), (23, 2, 6), (37, 3, 4), (7, 7, 1)])
