@@ -77,6 +77,12 @@ def _parser(is_recipe, variants):
         sub.epilog = ("FOLDER has your own pictures: a folder for each class, of which every 5th picture is for testing, or "
                       "train/ and test/ (or val/) with such folders. A head is trained on ImageNet features, unless fields say "
                       "otherwise.")
+    if not is_recipe:
+        sub = add("launch", _launch, "train with several workers on this machine, which share the batches")
+        sub.usage = "%(prog)s [-h] --workers N {RECIPE train | train FOLDER} [field=value ...]"
+        sub.add_argument("--workers", type=int, required=True, metavar="N", help="how many; each has batches of batch_size")
+        sub.add_argument("training", nargs=argparse.REMAINDER, metavar="RECIPE train ...",
+                         help="what to run: recipe.py train field=value ..., or train FOLDER field=value ...")
     if variants:
         sub = add("compare", _compare, f"train {', '.join(variants)} with several seeds each, and compare them", fields=True)
         sub.add_argument("--only", action="append", choices=variants, metavar="VARIANT", help="this one; may be repeated")
@@ -191,11 +197,14 @@ def _is_field(text):
 
 
 def _train(arguments, config, is_recipe):
+    from mindclf import workers
     from mindclf.train import fit
 
     if not is_recipe and arguments.own_folder:
         _prepare_own_pictures(arguments, config)
     fitted = fit(config)
+    if not workers.is_first():
+        return 0
     figures = fitted.report.metrics()
     python = _this_python()
     print(f"\ndata        {fitted.data_origin}\n"
@@ -210,6 +219,12 @@ def _train(arguments, config, is_recipe):
         print(f"            this net has seen drawings only; for photos use the one that comes with mindclf:\n"
               f"            {python} -m mindclf predict photo.jpg")
     return 0
+
+
+def _launch(arguments, config, is_recipe):
+    from mindclf.launch import launch
+
+    return launch(arguments.workers, arguments.training)
 
 
 def _prepare_own_pictures(arguments, config):

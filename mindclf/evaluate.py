@@ -32,9 +32,12 @@ class Report:
                 "per_class": [None if np.isnan(value) else round(float(value), 6) for value in self.per_class]}
 
 
-def evaluate(net, dataset, num_classes):
-    """The `Report` of `net` over `dataset`, batches of (images, labels). Leaves the net in inference mode."""
-    logits, labels = predict_logits(net, dataset)
+def evaluate(net, dataset, num_classes, whole=lambda rows: rows):
+    """The `Report` of `net` over `dataset`, batches of (images, labels). Leaves the net in inference mode.
+
+    If `dataset` is a part of the pictures, `whole` makes the rows of all from those of the part.
+    """
+    logits, labels = map(whole, predict_logits(net, dataset))
     return report(logits, labels, num_classes)
 
 

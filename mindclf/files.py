@@ -101,7 +101,9 @@ def md5(path):
 
 
 def command_line():
-    """The command that this process runs, as one would type it at the top of a clone."""
+    """The command that this process runs, as one would type it at the top of a clone; of a worker the one that launched it."""
+    if "MINDCLF_COMMAND" in os.environ:
+        return os.environ["MINDCLF_COMMAND"]
     program, *arguments = sys.argv
     program = Path(program)
     shown = ["python", program.as_posix()] if program.suffix == ".py" and not program.is_absolute() else [program.name]

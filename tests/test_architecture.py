@@ -31,8 +31,9 @@ ALLOWED = {  # parts of mindclf that the files of a part may import; parts that 
     "page": {"dataset", "evaluate", "explain", "files", "labels", "summary"},
     "summary": {"nets", "device"},
     "train": {"train", "nets", "dataset", "checkpoint", "config", "device", "evaluate", "files", "labels", "page", "plots",
-              "pretrained", "signals"},
-    "signals": set(),
+              "pretrained", "signals", "workers"},
+    "signals": set(), "workers": set(),
+    "launch": {"cli", "files", "workers"},
 }
 
 

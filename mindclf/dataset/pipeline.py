@@ -31,13 +31,13 @@ def create_dataset(dataset_path, config, training=True):
     return train_pipeline(pictures, config) if training else eval_pipeline(pictures, config)
 
 
-def train_pipeline(pictures, config):
-    """Shuffled, augmented, whole batches of `pictures`."""
+def train_pipeline(pictures, config, shuffle=True):
+    """Augmented, whole batches of `pictures`, shuffled or in their order."""
     batch_size = config["batch_size"]
     if len(pictures) < batch_size:
         raise ValueError(f"batch_size={batch_size} is more than the {len(pictures)} training pictures")
     operations = _train_operations(pictures, config)
-    return _pipeline(pictures, operations, batch_size, shuffle=True, drop_remainder=True)
+    return _pipeline(pictures, operations, batch_size, shuffle, drop_remainder=True)
 
 
 def augmented_pipeline(pictures, config):

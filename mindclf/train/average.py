@@ -4,6 +4,8 @@ import numpy as np
 from mindspore import Tensor
 from mindspore.train import Callback
 
+from mindclf import workers
+
 UPDATE_STEPS = 8  # between two updates, for speed: the weights of that step count as those of the steps before it too
 
 
@@ -14,7 +16,8 @@ class WeightAverage(Callback):
     use_buffers=True in PyTorch's AveragedModel: they are averages already, and nothing need be computed again. Step t counts
     1 - d with d = min(decay, (1 + t) / (10 + t)), so that the first weights are soon forgotten (TensorFlow's
     ExponentialMovingAverage with num_updates). Source: Polyak and Juditsky, SIAM J. Control Optim. 30 (1992). After training
-    the net keeps the average. It must come before whatever saves or evaluates the net.
+    the net keeps the average. It must come before whatever saves or evaluates the net, and after what makes the net's statistics
+    those of all workers; its own averages of them it makes so itself.
     """
 
     def __init__(self, net, decay, steps_per_epoch):
@@ -36,8 +39,13 @@ class WeightAverage(Callback):
         if epoch_ends or self.step - self.averaged_step >= UPDATE_STEPS:
             self._update()
         if epoch_ends:
+            self.agree()
             self.raw = [parameter.asnumpy().copy() for parameter in self.parameters]
             self._fill_net(self.average)
+
+    def agree(self):
+        """Makes the averages of moving statistics those of all workers; all of them must call it."""
+        self.average = workers.mean_statistics(self.parameters, self.average)
 
     def state(self):
         """What the net does not hold: the weights themselves at the end of an epoch, within one the average; arrays by name."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mindspore.train import Callback
 
+from mindclf import workers
 from mindclf.files import CannotWrite
 
 log = logging.getLogger(__name__)
@@ -18,7 +19,11 @@ HISTORY_FIELDS = ("phase", "epoch", "steps", "learning_rate", "train_loss", "tra
 
 
 class StepFigures(Callback):
-    """Reads what a step gave, once for all the callbacks after it: number, rate and loss, and what an epoch needs of them."""
+    """Reads what a step gave, once for all the callbacks after it: number, rate and loss, and what an epoch needs of them.
+
+    `loss` is that of this worker's batch of `batch_size` pictures. From an epoch's end on `losses` and `right_answers` are the
+    means over the workers.
+    """
 
     def __init__(self, learning_rates, batch_size, steps_per_epoch):
         super().__init__()
@@ -35,6 +40,13 @@ class StepFigures(Callback):
         self.loss = float(state.net_outputs.asnumpy())
         self.losses.append(self.loss)
         self.right_answers += int(state.loss_fn.right_answers.asnumpy())
+        if self.step % self.steps_per_epoch == 0:
+            self.agree()
+
+    def agree(self):
+        """Takes the means over the workers; all of them must call it. Then a second time changes nothing."""
+        if workers.size() > 1:
+            *self.losses, self.right_answers = (workers.total([*self.losses, self.right_answers]) / workers.size()).tolist()
 
     def state(self):
         """What `restore` takes, as JSON can hold it."""
@@ -52,8 +64,30 @@ class StepFigures(Callback):
 
     @property
     def images(self):
-        """Pictures trained on so far in the epoch."""
-        return len(self.losses) * self.batch_size
+        """Pictures that all workers have trained on so far in the epoch."""
+        return len(self.losses) * self.images_per_step
+
+    @property
+    def images_per_step(self):
+        """Pictures that all workers together train on in a step."""
+        return self.batch_size * workers.size()
+
+    @property
+    def top1(self):
+        """The part of the epoch's pictures, so far, that were right; at its end of those of all workers."""
+        return self.right_answers / (len(self.losses) * self.batch_size)
+
+
+class EqualStatistics(Callback):
+    """Gives `net`, at the end of an epoch, the means of its moving statistics over all workers."""
+
+    def __init__(self, net, figures):
+        super().__init__()
+        self.net, self.figures = net, figures
+
+    def on_train_step_end(self, run_context):
+        if self.figures.step % self.figures.steps_per_epoch == 0:
+            workers.share_statistics(self.net)
 
 
 class StopOnBadLoss(Callback):
@@ -77,6 +111,8 @@ class StopOnBadLoss(Callback):
 class StopWhenAsked(Callback):
     """Ends training when `signals`, a StopSignals, received one: after the step, when save() kept it, or after the epoch.
 
+    Where several workers train, the signal of any of them stops all after the same step.
+
     The epoch's end keeps all by itself, so this callback comes after whatever does that.
     """
 
@@ -85,13 +121,18 @@ class StopWhenAsked(Callback):
         self.signals, self.figures, self.phase, self.save = signals, figures, phase, save
 
     def on_train_step_end(self, run_context):
-        if self.signals.received and self.figures.step % self.figures.steps_per_epoch:
+        if self._asked() and self.figures.step % self.figures.steps_per_epoch:
             self.save()
             self._stop()
 
     def on_train_epoch_end(self, run_context):
-        if self.signals.received:
+        if self._asked():
             self._stop()
+
+    def _asked(self):
+        if workers.size() > 1:
+            self.signals.received = int(workers.gather([self.signals.received or 0]).max()) or None
+        return self.signals.received
 
     def _stop(self):
         self.signals.stop(f" after step {self.figures.step} of {len(self.figures.learning_rates)} in phase {self.phase}")
@@ -117,7 +158,7 @@ class Progress(Callback):
         steps_per_second = (done - figures.first_step) / (now - self.started)
         self.stream.write(f"\r{self.title} [{'#' * (30 * done // total):30}] {done}/{total}  "
                           f"loss {figures.loss:.4f}  rate {figures.rate:.2e}  "
-                          f"{steps_per_second * figures.batch_size:.0f} pictures/s  "
+                          f"{steps_per_second * figures.images_per_step:.0f} pictures/s  "
                           f"{(total - done) / steps_per_second:.0f} s left \x1b[K")
         self.stream.flush()
 
@@ -157,12 +198,13 @@ class History(Callback):
         row = {
             "phase": self.phase, "epoch": run_context.original_args().cur_epoch_num, "steps": figures.step,
             "learning_rate": figures.rate,
-            "train_loss": sum(figures.losses) / len(figures.losses), "train_top1": figures.right_answers / figures.images,
+            "train_loss": sum(figures.losses) / len(figures.losses), "train_top1": figures.top1,
             "watched": self.watched, "loss": report.loss, "top1": report.top1, "top5": report.top5,
             "images_per_second": figures.images / seconds, "seconds": seconds,
             "data_seconds": self.batches.waited - self.waited,
         }
-        append_row(self.path, row)
+        if workers.is_first():
+            append_row(self.path, row)
         self.after_epoch(row, report)
 
 

@@ -3,10 +3,10 @@
 import errno
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mindclf import plots
+from mindclf import plots, workers
 from mindclf.checkpoint import fill_net, load_checkpoint
 from mindclf.config import merge, phases_of
 from mindclf.dataset import eval_pipeline
@@ -52,6 +52,9 @@ def fit(config):
     figures to the last bit, on the same machine. A run that is finished is only reported again. SIGINT and SIGTERM raise
     `Stopped`, in training after the step, once that is kept; a run that is killed goes on from the end of its newest epoch. A
     disk that is full raises CannotWrite, and what was saved before stays.
+
+    Where `msrun` started several workers (see mindclf.launch), all of them call this, each trains on its part of every batch,
+    and the first one writes. On several machines resume=True needs an output folder that all of them see.
     """
     with StopSignals("nothing is trained yet, start it again") as signals:
         try:
@@ -69,15 +72,27 @@ def _fit(config, signals):
     if config.tensorboard:
         check_tensorboard()
     device = use_device(config.device_target)
+    workers.join()
+    if not workers.is_first():
+        logging.getLogger("mindclf").setLevel(logging.ERROR)
     log.info("device %(target)s: %(processor)s, %(cores)d cores, oneDNN instruction set %(onednn_isa)s", describe_device(device))
-    splits = read_splits(config)
+    if workers.size() > 1:
+        log.info("%d workers, which train on %d times the batch_size", workers.size(), workers.size())
+    with workers.in_turn():
+        splits = read_splits(config)
     log.info("%d training, %d held-out and %d test pictures of %d classes: %s (%s)", len(splits.train), len(splits.valid),
              len(splits.test), len(splits.classes), splits.origin, splits.path)
     if len(splits.classes) < 2:
         raise ValueError(f"there is one class, {splits.classes[0]!r}: a net needs two to tell apart")
-    net, config, weights_origin = start_net(with_statistics(config, splits.train), len(splits.classes))
+    with workers.in_turn():
+        net, config, weights_origin = start_net(with_statistics(config, splits.train), len(splits.classes))
     card = make_card(config, splits, weights_origin, device)
-    state = earlier_run(config.output, card) if config.resume else None
+    workers.check_same(pictures=splits.digest(), classes=repr(splits.classes), fields=repr(card["config"]),
+                       versions=repr(card["versions"]))
+    workers.share_weights(net)
+    with workers.in_turn():
+        state = earlier_run(config.output, card) if config.resume else None
+    workers.check_same(**{"state of the run to go on with": repr(state and getattr(state, "facts", state))})
     if state == "finished":
         log.info("the run in %s is finished: reporting it again", config.output)
         best = Path(config.output) / "best.ckpt"
@@ -86,15 +101,21 @@ def _fit(config, signals):
     output = best.parent
     signals.advice = f"the weights are in {output}; the same command with resume=true makes the report"
 
-    load_checkpoint(best, net)
-    logits, labels = predict_logits(net, eval_pipeline(splits.test, config))
+    if workers.is_first():
+        load_checkpoint(best, net)
+    workers.share_weights(net)
+    logits, labels = (workers.whole(rows, len(splits.test))
+                      for rows in predict_logits(net, eval_pipeline(workers.part_of(splits.test), config)))
     result = report(logits, labels, len(splits.classes))
+    fitted = Fitted(best, result, splits.origin, weights_origin, time.perf_counter() - started)
+    if not workers.is_first():
+        return fitted
     history = read_history(output / "history.csv")
     card = complete_card(best, result, history)
     write_report(output, Measured(best, net, card, splits.origin, splits.test, logits, result, history), config)
     log.info("%s: top-1 %.2f%%, top-5 %.2f%%, loss %.4f on %d test pictures", best.name, 100 * result.top1, 100 * result.top5,
              result.loss, result.images)
-    return Fitted(best, result, splits.origin, weights_origin, time.perf_counter() - started)
+    return replace(fitted, seconds=time.perf_counter() - started)
 
 
 def train(net, config, splits, card, signals, state=None):
@@ -105,15 +126,17 @@ def train(net, config, splits, card, signals, state=None):
     if state is None:
         if config.resume:
             log.info("nothing to go on with in %s: starting afresh", output)
-        fresh_folder(output)
-        start_history(output / "history.csv")  # from here on the folder is known as that of a run
+        if workers.is_first():
+            fresh_folder(output)
+            start_history(output / "history.csv")  # from here on the folder is known as that of a run
         done = {"phase": 1, "epochs": 0}
     else:
         done = state.facts["position"]
         log.info("going on after epoch %d of phase %d%s", done["epochs"], done["phase"],
                  f" and {done['steps']} steps of the next" if done["steps"] else "")
         fill_net(net, state.group("net"), state.path)
-        write_text(output / "history.csv", state.facts["history"])
+        if workers.is_first():
+            write_text(output / "history.csv", state.facts["history"])
         keeper.restore(state.facts)
         if not done["steps"]:
             keeper.save_best()  # the run may have been killed before it could

@@ -9,7 +9,7 @@ import mindspore as ms
 import numpy as np
 import PIL
 
-from mindclf import __version__
+from mindclf import __version__, workers
 from mindclf.checkpoint import card_path, read_card, save_checkpoint
 from mindclf.config import DEFAULTS
 from mindclf.dataset.folder import check_class_index
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Keeper:
-    """Writes best.ckpt and last.ckpt into the folder `output`.
+    """Writes best.ckpt and last.ckpt into the folder `output`; of several workers the first one's does, the others only know.
 
     "Best" is the epoch with the best accuracy on the held-out pictures, over all phases; of two equals, the one with the lower
     loss. With none held out it is the last epoch.
@@ -44,7 +44,7 @@ class Keeper:
                  row["phase"], row["epoch"], row["train_loss"], 100 * row["train_top1"], row["watched"], row["loss"],
                  100 * row["top1"], row["learning_rate"], row["images_per_second"], row["seconds"])
         self.epoch = {"phase": row["phase"], "epoch": row["epoch"], "metrics": {row["watched"]: report.metrics()}}
-        save_checkpoint(self.net, self.snapshot, self._card("newest epoch of a run"))
+        self._save(self.snapshot, "newest epoch of a run")
         score = [report.top1, -report.loss]
         if row["watched"] == "held out" and (self.best_score is None or score > self.best_score):
             self.best_score, self.best_epoch = score, self.epoch
@@ -52,19 +52,22 @@ class Keeper:
     def save_best(self):
         """Saves the weights if the newest epoch, which they are of, is the best; then earlier epochs go."""
         if self.best_score is not None and self.best_epoch == self.epoch:
-            self._save("best.ckpt", "best epoch on the held-out pictures")
+            self._save(self.output / "best.ckpt", "best epoch on the held-out pictures")
+        if not workers.is_first():
+            return
         for old in set(self.snapshot.parent.iterdir()) - {self.snapshot, card_path(self.snapshot), state_path(self.output)}:
             shutil.rmtree(old) if old.is_dir() else old.unlink()
 
     def finish(self):
         """Saves the last weights, which make what is in epochs/ superfluous; returns the path of the best."""
-        self._save("last.ckpt", "last epoch")
+        self._save(self.output / "last.ckpt", "last epoch")
         if self.best_score is None:
             phases = [self.card["config"], *self.card["config"].get("phases", ())]
             followed = any(phase.get("schedule") == "plateau" for phase in phases)
-            self._save("best.ckpt", "last epoch: no pictures were held out to choose by"
+            self._save(self.output / "best.ckpt", "last epoch: no pictures were held out to choose by"
                        + ("; the learning rate followed the test pictures" if followed else ""))
-        shutil.rmtree(self.output / "epochs")
+        if workers.is_first():
+            shutil.rmtree(self.output / "epochs")
         return self.output / "best.ckpt"
 
     def state(self):
@@ -78,8 +81,9 @@ class Keeper:
         self.started = time.perf_counter() - state["seconds"]
         self.epoch, self.best_score, self.best_epoch = state["epoch"], state["best_score"], state["best_epoch"]
 
-    def _save(self, name, choice):
-        save_checkpoint(self.net, self.output / name, self._card(choice))
+    def _save(self, path, choice):
+        if workers.is_first():
+            save_checkpoint(self.net, path, self._card(choice))
 
     def _card(self, choice):
         return {**self.card, **self.epoch, "chosen": choice, "seconds": self._seconds()}
@@ -121,7 +125,7 @@ def make_card(config, splits, weights_origin, device):
         "raw_size": list(splits.train.raw_size or ()),
         "data": {"origin": splits.origin, "path": splits.path, "train": len(splits.train), "held_out": len(splits.valid),
                  "test": len(splits.test), "digest": splits.digest()},
-        "start": weights_origin, "command": command_line(), "seed": config.seed,
+        "start": weights_origin, "command": command_line(), "workers": workers.size(), "seed": config.seed,
         "config": {name: value for name, value in config.items()
                    if value != DEFAULTS[name] and name not in ("class_index", "resume")},
         "device": describe_device(device),

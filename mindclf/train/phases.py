@@ -1,13 +1,15 @@
 """One phase of training: which layers learn, from what, and for how long."""
 
 import logging
+from functools import partial
 
+from mindclf import workers
 from mindclf.dataset import eval_pipeline, train_pipeline
 from mindclf.evaluate import evaluate
 from mindclf.nets import freeze, seed_dropout, unfreeze
 from mindclf.train.average import WeightAverage
-from mindclf.train.batches import EpochBatches
-from mindclf.train.callbacks import History, Progress, StepFigures, StopOnBadLoss, StopWhenAsked, read_history
+from mindclf.train.batches import EpochBatches, SharedBatches
+from mindclf.train.callbacks import EqualStatistics, History, Progress, StepFigures, StopOnBadLoss, StopWhenAsked, read_history
 from mindclf.train.events import EventFiles
 from mindclf.train.features import feature_batches
 from mindclf.train.model import create_model, set_learning_rates
@@ -36,8 +38,8 @@ def train_phase(net, number, config, splits, keeper, signals, state=None):
         watched_batches = feature_batches(net, watched, config)
     else:
         trained = net
-        batches = train_pipeline(splits.train, config)
-        watched_batches = eval_pipeline(watched, config)
+        batches = train_batches(splits.train, config)
+        watched_batches = eval_pipeline(workers.part_of(watched), config)
     steps = batches.get_dataset_size()
     epochs_done, steps_done = (state.facts["position"][unit] for unit in ("epochs", "steps")) if state else (0, 0)
     rates = learning_rates(config, steps)
@@ -49,8 +51,8 @@ def train_phase(net, number, config, splits, keeper, signals, state=None):
     figures = StepFigures(rates, config.batch_size, steps)
     average = [WeightAverage(trained, config.ema_decay, steps)] if config.ema_decay else []
     history_file = keeper.output / "history.csv"
-    events = EventFiles(keeper.output / "tensorboard") if config.tensorboard else None
-    seed_dropout(trained, [config.seed, number], draws=epochs_done * steps + steps_done)
+    events = EventFiles(keeper.output / "tensorboard") if config.tensorboard and workers.is_first() else None
+    seed_dropout(trained, [workers.own_seed(config.seed), number], draws=epochs_done * steps + steps_done)
 
     def keep_rate_of_plateau(epoch):
         if config.schedule == "plateau" and epoch > config.warmup_epochs:
@@ -68,7 +70,7 @@ def train_phase(net, number, config, splits, keeper, signals, state=None):
     stop_on_bad_loss = StopOnBadLoss(figures, lambda: keeper.snapshot)
 
     def watch():
-        report = evaluate(trained, watched_batches, len(splits.classes))
+        report = evaluate(trained, watched_batches, len(splits.classes), partial(workers.whole, count=len(watched)))
         trained.set_train(True)
         stop_on_bad_loss.check(report.loss, f" on the {watched_name} pictures")  # the last step may have broken the weights
         return report
@@ -76,11 +78,19 @@ def train_phase(net, number, config, splits, keeper, signals, state=None):
     if config.schedule == "plateau" and watched_name == "test":
         log.warning("no pictures are held out: the learning rate follows the test pictures, whose figures then look too good")
     title = f"phase {number} ({config.layers})"
-    log.info("%s: %d epochs of %d steps of %d pictures, %s, rate up to %g", title, config.epochs, steps, config.batch_size,
+    log.info("%s: %d epochs of %d steps of %d pictures, %s, rate up to %g", title, config.epochs, steps, figures.images_per_step,
              config.optimizer, config.lr_max)
 
     def save():
         epochs, steps_of_next = divmod(figures.step, steps)
+        if steps_of_next:  # at an epoch's end they have agreed
+            for agree in (figures.agree, partial(workers.share_statistics, trained), *(callback.agree for callback in average)):
+                agree()
+        if workers.is_first():
+            write_state(epochs, steps_of_next)
+        workers.wait()  # before anyone goes on or ends: an end of one is the end of all
+
+    def write_state(epochs, steps_of_next):
         save_state(state_path(keeper.output),
                    {**keeper.state(), "position": {"phase": number, "epochs": epochs, "steps": steps_of_next},
                     "figures": figures.state(), "clock": history.state() if steps_of_next else history.earlier,
@@ -107,6 +117,7 @@ def train_phase(net, number, config, splits, keeper, signals, state=None):
         figures,
         stop_on_bad_loss,
         Progress(title, figures),
+        EqualStatistics(trained, figures),
         *average,  # from an epoch's end to the next one's begin the net holds the average
         history,
         StopWhenAsked(signals, figures, number, save),
@@ -114,3 +125,11 @@ def train_phase(net, number, config, splits, keeper, signals, state=None):
     signals.deferred = False
     if events:
         events.close()
+
+
+def train_batches(pictures, config):
+    """The training batches of `pictures`; where several workers train, this one's."""
+    if workers.size() == 1:
+        return train_pipeline(pictures, config)
+    return SharedBatches(lambda places: train_pipeline(pictures.take(places), config, shuffle=False), len(pictures),
+                         config.batch_size)

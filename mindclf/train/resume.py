@@ -107,6 +107,9 @@ def earlier_run(output, card):
         if now != then and name not in FREE_FIELDS:
             raise ValueError(f"resume=true, but {name}={now} differs from {then} of the run in {output}: set it so, or start "
                              f"afresh without resume")
+    if card["workers"] != earlier.get("workers", 1):
+        raise ValueError(f"resume=true, but there are workers: {card['workers']}, and the run in {output} had "
+                         f"{earlier.get('workers', 1)}: take as many, or start afresh without resume")
     if card["classes"] != earlier["classes"]:
         raise ValueError(f"resume=true, but class_index differs from that of the run in {output}")
     for name in ("versions", "device"):

@@ -39,7 +39,7 @@ def test_a_loss_that_is_no_number_stops_with_the_last_good_checkpoint(tiny_confi
 
 def test_weights_that_the_last_step_broke_are_not_saved(tiny_config, monkeypatch):
     """Every loss was a number, but the last step of the second epoch put a NaN into the weights."""
-    def breaking(net, dataset, num_classes, evaluate=phases.evaluate, calls=[]):  # noqa: B006
+    def breaking(net, dataset, num_classes, whole, evaluate=phases.evaluate, calls=[]):  # noqa: B006
         calls.append(1)
         if len(calls) == 2:
             weight = net.trainable_params()[-1]
