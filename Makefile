@@ -55,7 +55,7 @@ build/check_%: tests/kernels/check_kernels.c $(KERNELS) $(wildcard mindclf/kerne
 $(VENV)/installed: setup.py pyproject.toml $(wildcard mindclf/kernels/*.[ch])
 	@test -n "$(PYTHON)" || { echo "mindclf needs Python 3.10, 3.11 or 3.12: install one, or name it with PYTHON=..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[dev,onnx]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[demo,dev,onnx]'
 	touch $@
 
 clean:

@@ -21,8 +21,6 @@ if platform.machine().lower() in ("x86_64", "amd64"):
     avx512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
     VARIANTS |= {"avx2": avx2, "avx512": avx2 + avx512}
 
-RUN_NOTEBOOKS = ["nbclient>=0.11", "ipykernel>=6.29"]
-
 
 def kernels():
     """The kernels' libraries; plain ones without a Python module inside. MindSpore takes them on Linux only."""
@@ -59,9 +57,12 @@ setup(
     ],
     extras_require={
         "convert": ["h5py>=3.9"],  # weights of Keras
-        "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", "h5py>=3.9", "hypothesis>=6", *RUN_NOTEBOOKS],
-        "notebooks": [*RUN_NOTEBOOKS, "notebook>=7"],  # the last opens them
+        "demo": ["gradio>=6.31,<7"],  # the page of `mindclf demo`
+        "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", "h5py>=3.9", "hypothesis>=6", "tensorboard>=2.16",
+                "nbclient>=0.11", "ipykernel>=6.29"],  # the last two execute notebooks
+        "notebooks": ["nbclient>=0.11", "ipykernel>=6.29", "notebook>=7"],  # the last opens them
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
+        "tensorboard": ["tensorboard>=2.16"],
         "torch": ["torch>=2.6"],  # .pth files; .safetensors need no PyTorch
     },
     entry_points={"console_scripts": ["mindclf = mindclf.cli:main"]},

@@ -4,22 +4,35 @@ The card says what the weights are: net, classes, picture size, pixel statistics
 it, evaluation and prediction need only the path, and cannot preprocess otherwise than training did.
 """
 
+import contextlib
+import itertools
 import json
+import math
 import re
 from pathlib import Path
 
 import mindspore as ms
 from mindspore import Parameter, Tensor
 from mindspore.nn.utils import no_init_parameters
+from mindspore.train.checkpoint_pb2 import Checkpoint
 
-from mindclf.files import first_line, replacing, sha256, write_json
+from mindclf.config import merge
+from mindclf.files import first_line, one_line, replacing, sha256, write_json
 from mindclf.nets import HEAD_KEYS, create_net
 
 CARD_FORMAT = 1
 FORMATS = {".ckpt": "ckpt", ".safetensors": "safetensors"}
+ITEM_BYTES = {"Bool": 1, "Int8": 1, "UInt8": 1, "Int16": 2, "UInt16": 2, "Float16": 2, "BFloat16": 2, "Int32": 4, "UInt32": 4,
+              "Float32": 4, "Int64": 8, "UInt64": 8, "Float64": 8, "str": 4}  # of the types in a .ckpt, by MindSpore's names
 # What each card must have, and its type: enough to build the net and to preprocess a picture.
 CARD_FIELDS = {"format": int, "net": str, "net_options": dict, "classes": list, "image_height": int, "image_width": int,
                "mean": list, "std": list, "weights_sha256": str}
+# What a card may have besides that is used, and its type.
+OPTIONAL_FIELDS = {"crop_share": (int, float), "raw_size": list, "class_folders": list, "config": dict, "metrics": dict,
+                   "data": dict, "seconds": (int, float), "device": dict, "versions": dict, "exported": dict}
+OPTIONAL_WITHIN = {("data", "path"): str, ("data", "train"): int, ("data", "held_out"): int, ("config", "dataset"): str}
+MAX_CARD_BYTES = 2**24
+MAX_BATCH = 65_536  # pictures that an exported file takes at a time
 # Names of what the optimizers and Model of MindSpore write next to the weights: momenta, rates, counters.
 OPTIMIZER_STATE = re.compile(r"(moments?[12]?|accum|vhat|stat|velocity)\.|"
                              r"(learning_rate|global_step|momentum|weight_decay|loss_scale|scale_sense|beta[12]_power|"
@@ -31,20 +44,51 @@ def card_path(path):
     return Path(f"{path}.json")
 
 
+def next_card_path(path):
+    """The path of the card that is about to take the place of `card_path(path)`, together with new weights."""
+    return Path(f"{path}.next.json")
+
+
+def has_card(path):
+    """Whether the checkpoint at `path` has a card of its own, perhaps of a save that was cut short."""
+    return card_path(path).is_file() or next_card_path(path).is_file()
+
+
+def settle(path):
+    """Brings a save of the checkpoint at `path` that was cut short to its end, or takes it back."""
+    following = next_card_path(path)
+    if following.is_file():
+        if Path(path).is_file() and _describes(following, path):
+            following.replace(card_path(path))
+        else:
+            following.unlink()
+
+
 def save_checkpoint(net, path, card, half=False):
     """Writes the weights of `net` to `path` (.ckpt or .safetensors) and `card`, a dict, beside them. Returns the path.
 
-    Each file is complete or not there: it is written under another name, flushed to disk and renamed. half=True stores
-    matrices and kernels as float16; vectors (batch norm, biases) stay float32, for a variance may not fit into float16.
+    Each is complete or not there, and both are of one save (see `replacing_with_card`). half=True stores matrices and kernels as
+    float16; vectors (batch norm, biases) stay float32, for a variance may not fit into float16.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     parameters = [{"name": p.name, "data": Tensor(_stored(p, half))} for p in net.get_parameters()]
-    with replacing(path) as temporary:
+    with replacing_with_card(path, card) as temporary:
         ms.save_checkpoint(parameters, str(temporary), format=_format(path))
-        digest = sha256(temporary)
-    write_json(card_path(path), {**card, "format": CARD_FORMAT, "weights_sha256": digest})
     return path
+
+
+@contextlib.contextmanager
+def replacing_with_card(path, card):
+    """As `files.replacing`, for a file with a net and its `card`, a dict to which the block may add.
+
+    The card is first written as `next_card_path`, then the file replaces the old one, then the card: whenever that is cut short,
+    `read_card` finds the card that belongs to the file.
+    """
+    with replacing(path) as temporary:
+        yield temporary
+        write_json(next_card_path(path), {**card, "format": CARD_FORMAT, "weights_sha256": sha256(temporary)})
+    next_card_path(path).replace(card_path(path))
 
 
 def load_checkpoint(path, net):
@@ -92,27 +136,90 @@ def load_net(path, card=None):
 
 
 def read_card(path):
-    """The card of the checkpoint at `path`, a dict. Raises ValueError if it is missing, unreadable, or of other weights."""
+    """The card beside the file at `path`, a dict. Raises ValueError if it is missing, unreadable, or of other weights."""
     file = card_path(path)
     if not Path(path).is_file():
         raise ValueError(f"checkpoint {path} does not exist")
+    following = next_card_path(path)
+    if following.is_file() and _describes(following, path):
+        file = following  # a save was cut short
     if not file.is_file():
-        raise ValueError(f"{path} has no card: {file.name} is missing beside it. A file from a tutorial has none; use it "
-                         f"through the recipe that describes it, as in python recipes/garbage_mobilenet_v2.py predict")
-    try:
-        card = json.loads(file.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{file} is not a card: {error}") from None
-    if not isinstance(card, dict):
-        raise ValueError(f"{file} is not a card: expected a JSON object, received {type(card).__name__}")
-    for field, kind in CARD_FIELDS.items():
-        if not isinstance(card.get(field), kind):
-            raise ValueError(f"{file}: field {field!r} must be of type {kind.__name__}, received {card.get(field)!r}")
-    if card["format"] > CARD_FORMAT:
-        raise ValueError(f"{file} has format {card['format']}, this mindclf reads up to {CARD_FORMAT}: update mindclf")
+        hint = "" if Path(path).suffix == ".mindir" else (". A file from a tutorial has none; use it through the recipe that "
+               "describes it, as in python recipes/garbage_mobilenet_v2.py predict")
+        raise ValueError(f"{path} has no card: {file.name} is missing beside it{hint}")
+    card = _card_in(file)
     if card["weights_sha256"] != sha256(path):
         raise ValueError(f"{path} is damaged, or not the file that {file.name} describes: its SHA-256 differs from the card's")
     return card
+
+
+def parse_card(text, source, required=CARD_FIELDS):
+    """The card, a dict, that `text`, as bytes or not, holds, with all fields fit for use.
+
+    Raises ValueError of one line that begins with `source` if it is none, or lacks one of `required`, {field: type}.
+    """
+    if len(text) > MAX_CARD_BYTES:
+        raise ValueError(f"{source} is not a card: it is larger than {MAX_CARD_BYTES / 2**20:.0f} MiB")
+    try:
+        card = json.loads(text)
+    except (ValueError, RecursionError) as error:  # the latter for brackets in a thousand brackets
+        raise ValueError(f"{source} is not a card: {error}") from None
+    if not isinstance(card, dict):
+        raise ValueError(f"{source} is not a card: expected a JSON object, received {type(card).__name__}")
+    _check_card(card, source, required)
+    return card
+
+
+def _card_in(file):
+    with open(file, "rb") as opened:
+        return parse_card(opened.read(MAX_CARD_BYTES + 1), file)
+
+
+def _describes(file, path):
+    """Whether `file` is a card, that of the weights at `path`."""
+    try:
+        return _card_in(file)["weights_sha256"] == sha256(path)
+    except ValueError:  # nothing that we wrote
+        return False
+
+
+def _check_card(card, source, required):
+    """Raises ValueError that names the field of `card`, read from `source`, which is not what a card has there."""
+    for field, kind in {**required, **OPTIONAL_FIELDS}.items():
+        right = isinstance(card[field], kind) and not isinstance(card[field], bool) if field in card else field in OPTIONAL_FIELDS
+        if not right:
+            name = getattr(kind, "__name__", "number")
+            raise ValueError(f"{source}: field {field!r} must be of type {name}, received {_short(card.get(field))}")
+    for (group, field), kind in OPTIONAL_WITHIN.items():
+        if field in card.get(group, ()) and not isinstance(card[group][field], kind):
+            raise ValueError(f"{source}: field '{group}.{field}' must be of type {kind.__name__}, received "
+                             f"{_short(card[group][field])}")
+    batch_size = card.get("exported", {}).get("batch_size")
+    if batch_size is not None and not (type(batch_size) is int and 1 <= batch_size <= MAX_BATCH):
+        raise ValueError(f"{source}: field 'exported.batch_size' must lie between 1 and {MAX_BATCH}, received "
+                         f"{_short(batch_size)}")
+    if not 1 <= card["format"] <= CARD_FORMAT:
+        raise ValueError(f"{source} has format {_short(card['format'])}, this mindclf reads up to {CARD_FORMAT}: update mindclf")
+    for field in ("classes", "class_folders"):
+        for name in card.get(field, ()):
+            if not isinstance(name, str) or one_line(name) != name:
+                raise ValueError(f"{source}: field {field!r} must hold names of one line, received {_short(name)}")
+    if len(card.get("class_folders", card["classes"])) != len(card["classes"]):
+        raise ValueError(f"{source}: 'class_folders' must be as many as the {len(card['classes'])} classes")
+    size = card.get("raw_size", ())
+    if size and not (len(size) == 2 and all(type(side) is int and 1 <= side <= 4096 for side in size)):
+        raise ValueError(f"{source}: field 'raw_size' must be a height and a width, 1 to 4096 pixels, received {_short(size)}")
+    used = ("net_options", "image_height", "image_width", "mean", "std", "crop_share")
+    try:
+        merge({}, {field: card[field] for field in used if field in card})
+    except ValueError as error:
+        raise ValueError(f"{source}: {_short(error, str)}") from None
+
+
+def _short(value, shown=repr):
+    """`value` for a message: a card may have anything anywhere."""
+    text = one_line(shown(value))
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def read_weights(path):
@@ -120,11 +227,34 @@ def read_weights(path):
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"checkpoint {path} does not exist")
+    file_format = _format(path)
     try:
-        parameters = ms.load_checkpoint(str(path), format=_format(path))
+        if file_format == "ckpt":
+            _check_sizes(path)
+        parameters = ms.load_checkpoint(str(path), format=file_format)
     except Exception as error:  # MindSpore raises ValueError, RuntimeError, TypeError and protobuf's own, by kind of damage
         raise ValueError(f"{path} cannot be read as a checkpoint: {first_line(error)}") from None
     return {name: value.asnumpy() for name, value in parameters.items() if isinstance(value, Parameter)}
+
+
+def _check_sizes(path):
+    """Raises ValueError if a tensor in the .ckpt at `path` has other bytes than its shape takes.
+
+    MindSpore 2.10.0 does not look: it reads on in memory that is not the tensor's, or crashes.
+    """
+    content = Checkpoint()
+    data = path.read_bytes()
+    content.ParseFromString(data[:-17] if data[-17:-10] == b"crc_num" else data)  # a checksum that MindSpore may append
+    for tag, entries in itertools.groupby(content.value, key=lambda entry: entry.tag):  # a large tensor has several in a row
+        entries = list(entries)
+        kind, dims = entries[-1].tensor.tensor_type, list(entries[-1].tensor.dims)
+        if not all(entry.HasField("tensor") for entry in entries) or kind not in ITEM_BYTES:
+            raise ValueError(f"{one_line(tag)[:100]} is no tensor of a type that is read")
+        size = sum(len(entry.tensor.tensor_content) for entry in entries)
+        count = 1 if dims == [0] else math.prod(dims)  # [0] is how it writes one number without axes
+        wrong = size < 4 if kind == "str" else min(dims, default=1) < 0 or count * ITEM_BYTES[kind] != size
+        if wrong:
+            raise ValueError(f"{one_line(tag)[:100]} has {size:,} bytes, which are not the {kind} of its shape")
 
 
 def _stored(parameter, half):

@@ -8,22 +8,22 @@ import re
 import shlex
 import sys
 import unicodedata
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from mindclf import __version__
 from mindclf.config import DEFAULTS, merge, own_pictures
-from mindclf.files import first_line
-from mindclf.labels import class_names, number_classes
+from mindclf.files import first_line, one_line
+from mindclf.labels import class_names
 
 USER_ERROR = 2
-PREDICT_CHUNK = 64         # pictures read at a time, or fewer:
-PREDICT_BYTES = 256 * 2**20  # a large photo may take 36 MB
 
 
 def main(argv=None, config=None, variants=None):
     """Runs one command and returns its exit status: 0, or 2 after one line on standard error about what the user can mend.
+
+    A training that SIGINT or SIGTERM stopped returns 130 or 143, after a line that says how to go on.
 
     `config` is a recipe's: what its commands start from. Without one they start from mindclf.config.DEFAULTS. A recipe with
     `variants`, {name: the fields in which it differs}, has the command `compare` besides.
@@ -46,9 +46,10 @@ def main(argv=None, config=None, variants=None):
     except (ValueError, OSError) as error:
         print(f"mindclf: {first_line(error)}", file=sys.stderr)  # MindSpore's own go on for twenty
         return USER_ERROR
-    except KeyboardInterrupt:
-        print("mindclf: stopped", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        wipe = "\r\x1b[K" if sys.stderr.isatty() else ""  # the line that shows progress
+        print(f"{wipe}mindclf: {stop or 'stopped'}", file=sys.stderr)
+        return getattr(stop, "status", 130)  # 128 + the number of SIGINT
 
 
 def _parser(is_recipe, variants):
@@ -57,13 +58,15 @@ def _parser(is_recipe, variants):
         epilog="field=value sets a field of the config, as in epochs=2. The fields: " + ", ".join(DEFAULTS))
     parser.add_argument("--version", action="version", version=f"mindclf {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    private = "read URLs of this machine and of private networks too"
     which = "the recipe's output/best.ckpt" if is_recipe else "the garbage sorter that comes with mindclf"
 
     def add(name, command, description, fields=False, checkpoint=False):
         sub = commands.add_parser(name, help=description, description=description)
         sub.set_defaults(command=command)
         if checkpoint:
-            sub.add_argument("--checkpoint", metavar="FILE", help=f"default: {which}")
+            exported = "" if command in (_explain, _export) else ", or a file that export wrote (.mindir, .onnx)"
+            sub.add_argument("--checkpoint", metavar="FILE", help=f"a checkpoint{exported}; default: {which}")
         if fields:
             sub.add_argument("fields", nargs="*", metavar="field=value", help="sets a field of the config")
         return sub
@@ -74,6 +77,12 @@ def _parser(is_recipe, variants):
         sub.epilog = ("FOLDER has your own pictures: a folder for each class, of which every 5th picture is for testing, or "
                       "train/ and test/ (or val/) with such folders. A head is trained on ImageNet features, unless fields say "
                       "otherwise.")
+    if not is_recipe:
+        sub = add("launch", _launch, "train with several workers on this machine, which share the batches")
+        sub.usage = "%(prog)s [-h] --workers N {RECIPE train | train FOLDER} [field=value ...]"
+        sub.add_argument("--workers", type=int, required=True, metavar="N", help="how many; each has batches of batch_size")
+        sub.add_argument("training", nargs=argparse.REMAINDER, metavar="RECIPE train ...",
+                         help="what to run: recipe.py train field=value ..., or train FOLDER field=value ...")
     if variants:
         sub = add("compare", _compare, f"train {', '.join(variants)} with several seeds each, and compare them", fields=True)
         sub.add_argument("--only", action="append", choices=variants, metavar="VARIANT", help="this one; may be repeated")
@@ -87,16 +96,39 @@ def _parser(is_recipe, variants):
     sub.add_argument("pictures", nargs="+", metavar="PICTURE")
     sub.add_argument("--top-k", type=int, default=3, metavar="K", help="classes to show for each picture (3)")
     sub.add_argument("--device", default="auto", help="auto (default), CPU, GPU or Ascend")
+    sub.add_argument("--runtime", default="auto", metavar="NAME",
+                     help="mindspore, or onnxruntime for an .onnx; default: auto, by the file's name")
     sub.add_argument("--json", action="store_true", help="one JSON object a picture and line")
+    sub.add_argument("--allow-private", action="store_true", help=private)
     sub = add("explain", _explain, "show where on a picture a class is seen, by Grad-CAM: file, URL, - for standard input",
               checkpoint=True)
     sub.add_argument("picture", metavar="PICTURE")
     sub.add_argument("--class", dest="class_name", metavar="NAME", help="the class to look for (default: the likeliest)")
     sub.add_argument("--to", metavar="FILE", help="what to write (default: PICTURE_explained.png in the working folder)")
-    sub = add("export", _export, "write a checkpoint for other runtimes", checkpoint=True)
+    sub.add_argument("--allow-private", action="store_true", help=private)
+    sub = add("demo", _demo, "show a page in your browser to try a checkpoint with pictures; only this machine sees it")
+    sub.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help=f"default: {which}")
+    sub.add_argument("--examples", metavar="FOLDER", help="pictures to offer (default: drawings, where the classes are garbage)")
+    sub.add_argument("--port", type=int, default=7860, metavar="N", help="where the page is (7860); 0 for any free one")
+    sub = add("export", _export, "write a checkpoint for other runtimes, and check that it computes the same", checkpoint=True)
+    sub.add_argument("fields", nargs="*", metavar="CHECKPOINT", help="the checkpoint; the same as --checkpoint")
     sub.add_argument("--format", default="mindir", help="mindir (default), onnx or safetensors")
     sub.add_argument("--to", metavar="FILE", help="default: beside the checkpoint")
+    sub.add_argument("--with-preprocessing", action="store_true",
+                     help="have the file take uint8 pixels (N, height, width, 3) in RGB and normalise them itself")
+    batch = sub.add_mutually_exclusive_group()
+    batch.add_argument("--dynamic-batch", action="store_true", help="any number of pictures at a time, which is the default")
+    batch.add_argument("--batch-size", type=int, metavar="N", help="or N pictures at a time, for devices that want to know")
     if not is_recipe:
+        sub = add("quantize", _quantize, "write an .onnx with 8-bit integers, and measure what that costs in accuracy")
+        sub.add_argument("model", metavar="MODEL.onnx", help="what mindclf export --format onnx wrote")
+        sub.add_argument("fields", nargs="*", metavar="field=value",
+                         help="which data to calibrate and measure with: dataset=NAME or dataset_path=FOLDER")
+        sub.add_argument("--to", metavar="FILE", help="default: beside MODEL.onnx, as MODEL_int8.onnx")
+        sub.add_argument("--calibration-pictures", type=int, metavar="N",
+                         help="training pictures that show the ranges of activations (128)")
+        sub.add_argument("--allow-loss", type=float, metavar="PART",
+                         help="most of top-1 that may be lost, as a part of 1 (0.01); otherwise nothing is written")
         sub = add("convert", _convert,
                   "turn weights of PyTorch (.pth, .safetensors), Keras (.h5) or TF-slim (.npz) into a checkpoint")
         sub.add_argument("source", metavar="WEIGHTS")
@@ -141,6 +173,11 @@ def _parse(parser, argv, is_recipe):
         arguments.destination = _take_path(arguments, parser, "convert writes one checkpoint")
     elif arguments.command is _train and not is_recipe:
         arguments.own_folder = _take_path(arguments, parser, "train takes one folder of pictures")
+    elif arguments.command is _export:
+        named = [*arguments.fields, *filter(None, [arguments.checkpoint])]
+        if len(named) > 1:
+            parser.error(f"export takes one checkpoint, not {', '.join(named)}")
+        arguments.checkpoint, arguments.fields = named[0] if named else None, []
     return arguments
 
 
@@ -160,11 +197,14 @@ def _is_field(text):
 
 
 def _train(arguments, config, is_recipe):
+    from mindclf import workers
     from mindclf.train import fit
 
     if not is_recipe and arguments.own_folder:
         _prepare_own_pictures(arguments, config)
     fitted = fit(config)
+    if not workers.is_first():
+        return 0
     figures = fitted.report.metrics()
     python = _this_python()
     print(f"\ndata        {fitted.data_origin}\n"
@@ -179,6 +219,12 @@ def _train(arguments, config, is_recipe):
         print(f"            this net has seen drawings only; for photos use the one that comes with mindclf:\n"
               f"            {python} -m mindclf predict photo.jpg")
     return 0
+
+
+def _launch(arguments, config, is_recipe):
+    from mindclf.launch import launch
+
+    return launch(arguments.workers, arguments.training)
 
 
 def _prepare_own_pictures(arguments, config):
@@ -227,24 +273,25 @@ def _compare(arguments, config, is_recipe):
 
 def _evaluate(arguments, config, is_recipe):
     from mindclf.checkpoint import load_net
-    from mindclf.dataset import eval_pipeline
-    from mindclf.dataset.splits import find_folder, read_pictures
+    from mindclf.dataset.splits import find_folder, labelled_for
     from mindclf.device import use_device
-    from mindclf.evaluate import predict_logits, report
+    from mindclf.evaluate import report
     from mindclf.page import Measured
+    from mindclf.runtimes import EXPORTED, Runner
     from mindclf.train.callbacks import history_beside
     from mindclf.train.fit import write_report
 
     use_device(config.device_target)
-    checkpoint, card = _checkpoint_and_card(arguments, config, is_recipe)
-    net, card = load_net(checkpoint, card)
+    file, card = _checkpoint_and_card(arguments, config, is_recipe)
+    runner = Runner(file, card)
+    card = runner.card
     folder, origin = find_folder(config)
-    config.class_index = number_classes(card.get("class_folders") or card["classes"])
-    pictures = replace(read_pictures(folder, "test", config), classes=tuple(card["classes"]))
-    logits, labels = predict_logits(net, eval_pipeline(pictures, {**card, "eval_batch_size": config.eval_batch_size}))
+    pictures = labelled_for(card, folder, "test", config)
+    logits, labels = runner.logits(pictures, config.eval_batch_size)
     result = report(logits, labels, len(card["classes"]))
     if arguments.report:
-        measured = Measured(checkpoint, net, card, origin, pictures, logits, result, history_beside(checkpoint))
+        net = None if file.suffix in EXPORTED else load_net(file, card)[0]  # the runner's has no gradients for Grad-CAM
+        measured = Measured(file, net, card, origin, pictures, logits, result, history_beside(file))
         write_report(Path(arguments.report), measured, config)
     if arguments.json:
         print(json.dumps({"data": origin, "classes": card["classes"], **result.as_dict()}, ensure_ascii=False))
@@ -262,24 +309,16 @@ def _predict(arguments, config, is_recipe):
     from mindclf.predict import Predictor, gather
 
     use_device(arguments.device)
-    predictor = Predictor(*_checkpoint_and_card(arguments, config, is_recipe))
-    failed, chunk = False, []
-
-    def show_chunk():
-        for name, guesses in zip([name for name, _ in chunk],
-                                 predictor.predict([picture for _, picture in chunk], arguments.top_k)):
-            _show(name, guesses, arguments.json)
-        chunk.clear()
-
-    for name, read in gather(arguments.pictures):
-        try:
-            chunk.append((name, read()))
-        except ValueError as error:
+    predictor = Predictor(*_checkpoint_and_card(arguments, config, is_recipe), arguments.runtime)
+    if predictor.net is None and arguments.device not in ("auto", "CPU"):
+        raise ValueError(f"--device {arguments.device}: ONNX Runtime computes on the CPU here; leave it out")
+    failed = False
+    for name, guesses in predictor.sort(gather(arguments.pictures, arguments.allow_private), arguments.top_k):
+        if isinstance(guesses, ValueError):
             failed = True
-            print(f"mindclf: {error}", file=sys.stderr)
-        if len(chunk) == PREDICT_CHUNK or sum(picture.nbytes for _, picture in chunk) > PREDICT_BYTES:
-            show_chunk()
-    show_chunk()
+            print(f"mindclf: {guesses}", file=sys.stderr)
+        else:
+            _show(name, guesses, arguments.json)
     return USER_ERROR if failed else 0
 
 
@@ -290,15 +329,15 @@ def _explain(arguments, config, is_recipe):
     from mindclf.files import replacing
     from mindclf.predict import gather
 
-    found = list(gather([arguments.picture]))
+    found = list(gather([arguments.picture], arguments.allow_private))
     if len(found) > 1:
-        raise ValueError(f"{arguments.picture} has {len(found)} files: explain takes one picture")
+        raise ValueError(f"{one_line(arguments.picture)} has {len(found)} files: explain takes one picture")
     [(name, read)] = found
     destination = Path(arguments.to or f"{_stem(name)}_explained.png")
     if destination.suffix != ".png":
-        raise ValueError(f"{destination}: the name of the picture that is written ends in .png")
+        raise ValueError(f"{one_line(destination)}: the name of the picture that is written ends in .png")
     if destination.exists():
-        raise ValueError(f"{destination} exists and is not overwritten: name another with --to")
+        raise ValueError(f"{one_line(destination)} exists and is not overwritten: name another with --to")
     picture = read()
     use_device(config.device_target)
     checkpoint, card = _checkpoint_and_card(arguments, config, is_recipe)
@@ -306,7 +345,17 @@ def _explain(arguments, config, is_recipe):
     destination.parent.mkdir(parents=True, exist_ok=True)
     with replacing(destination) as file:
         plots.explanation(explained, file)
-    print(destination)
+    print(one_line(destination))
+    return 0
+
+
+def _demo(arguments, config, is_recipe):
+    from mindclf.demo import serve
+    from mindclf.device import use_device
+
+    use_device(config.device_target)
+    checkpoint, card = _checkpoint_and_card(arguments, config, is_recipe)
+    serve(checkpoint, arguments.examples, arguments.port, card)
     return 0
 
 
@@ -316,7 +365,23 @@ def _export(arguments, config, is_recipe):
 
     use_device("CPU")
     checkpoint, card = _checkpoint_and_card(arguments, config, is_recipe)
-    print(export(checkpoint, arguments.format, arguments.to, card))
+    print(export(checkpoint, arguments.format, arguments.to, card, arguments.with_preprocessing, arguments.batch_size))
+    return 0
+
+
+def _quantize(arguments, config, is_recipe):
+    from mindclf.device import use_device
+    from mindclf.quantize import quantize
+
+    use_device("CPU")
+    given = {"calibration_pictures": arguments.calibration_pictures, "allowed_loss": arguments.allow_loss}
+    made = quantize(arguments.model, config, arguments.to,
+                    **{name: value for name, value in given.items() if value is not None})
+    print(f"{made.before.images} test pictures: {made.origin}")
+    _print_table([("", "before", "after"), ("top-1", f"{made.before.top1:.2%}", f"{made.after.top1:.2%}"),
+                  ("loss", f"{made.before.loss:.4f}", f"{made.after.loss:.4f}"),
+                  ("MiB", f"{made.bytes_before / 2**20:.2f}", f"{made.bytes_after / 2**20:.2f}")], right=(1, 2))
+    print(made.path)
     return 0
 
 
@@ -440,14 +505,15 @@ def _summary(arguments, config, is_recipe):
 
 def _checkpoint_and_card(arguments, config, is_recipe):
     """(path, card); card is None where the checkpoint has its own, and made from the recipe for a tutorial's file."""
-    from mindclf.checkpoint import card_path
+    from mindclf.checkpoint import has_card
     from mindclf.config import RAW_SIZE, pixel_statistics
     from mindclf.dataset.folder import check_class_index
     from mindclf.pretrained import GARBAGE_SORTER
+    from mindclf.runtimes import EXPORTED
 
     default = Path(config.output) / "best.ckpt" if is_recipe else GARBAGE_SORTER
     path = Path(arguments.checkpoint) if arguments.checkpoint else default
-    if not is_recipe or card_path(path).is_file():
+    if not is_recipe or has_card(path) or path.suffix in EXPORTED:  # an .onnx has its card inside
         return path, None
     if config.dataset == "cifar10" and not config.mean and path.is_file():
         raise ValueError(f"{path} has no card, and the recipe leaves open which pixel statistics it was trained with: set mean "
@@ -463,9 +529,10 @@ def _checkpoint_and_card(arguments, config, is_recipe):
 
 def _show(name, guesses, as_json):
     if as_json:
-        print(json.dumps({"picture": name, "guesses": [asdict(guess) for guess in guesses]}, ensure_ascii=False), flush=True)
+        line = json.dumps({"picture": name, "guesses": [asdict(guess) for guess in guesses]}, ensure_ascii=False)
+        print(line.encode(errors="backslashreplace").decode(), flush=True)  # names of files need not be UTF-8
         return
-    print(name)
+    print(one_line(name))
     _print_table([("  " + guess.name, guess.chinese, " ".join(filter(None, (guess.category, guess.category_chinese))),
                    f"{guess.probability:.1%}") for guess in guesses])
 

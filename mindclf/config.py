@@ -3,6 +3,7 @@
 import ast
 import copy
 import difflib
+import math
 from pathlib import Path
 
 from easydict import EasyDict
@@ -72,7 +73,8 @@ DEFAULTS = EasyDict(
     grid_rows=4,                       # of pictures in predictions.png, spread evenly over the test pictures
     grid_columns=6,
     output="outputs/run",              # folder for checkpoints, cards, history and plots; an earlier run there is moved aside
-    resume=False,                      # go on with the run in output that was interrupted, from its newest finished epoch
+    tensorboard=False,                 # write event files too, for TensorBoard, into the folder tensorboard/ of output
+    resume=False,                      # go on with the run in output that was interrupted, from where it was last saved
     feature_cache="outputs/features",  # folder for the features of cached_views; "" stores none
 )
 CLASS_INDEX = {  # of known data sets
@@ -202,8 +204,8 @@ def _check(config):
         value = config[name]
         if len(value) != length and not (name in ("mean", "std") and not value):
             raise ValueError(f"{name}={value} must have {length} numbers")
-        if not all(isinstance(number, (int, float)) for number in value):
-            raise ValueError(f"{name}={value} must be numbers")
+        if not all(isinstance(number, (int, float)) and abs(number) < 1e6 for number in value):  # not NaN either
+            raise ValueError(f"{name}={value} must be numbers between -1,000,000 and 1,000,000")
     if bool(config.mean) != bool(config.std):
         raise ValueError("mean and std belong together: set both or neither")
     if any(value <= 0 for value in config.std):
@@ -246,20 +248,27 @@ def _typed(name, value):
             raise ValueError(f"{name}={value!r} must be true or false")
         return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return float(value) if abs(value) < 1e300 else math.copysign(math.inf, value)  # no float holds 10**400
     if kind is tuple and isinstance(value, list):
         value = tuple(value)
     if name == "phases" and isinstance(value, tuple) and not all(isinstance(phase, dict) for phase in value):
         raise ValueError(f"phases={value!r} must be dicts of fields, one for each phase")
     if name == "class_index" and isinstance(value, (list, tuple)):
         return number_classes(value)
+    if not _has_plain_keys(value):
+        raise ValueError(f"{name}={value!r} must have texts as keys")
     if isinstance(DEFAULTS[name], dict) and isinstance(value, dict):
-        if not all(isinstance(key, str) for key in value):
-            raise ValueError(f"{name}={value!r} must have texts as keys")
         return dict(value)  # a copy of an EasyDict would trip over a class called "items"
     if not isinstance(value, kind) or isinstance(value, bool):
         raise ValueError(f"{name}={value!r} must be of type {'dict' if kind is EasyDict else kind.__name__}")
     return value
+
+
+def _has_plain_keys(value):
+    """Whether all dicts in `value` have keys that an EasyDict can have as attributes: texts, none of which is Python's own."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and not key.startswith("__") for key in value) and _has_plain_keys(list(value.values()))
+    return not isinstance(value, (list, tuple)) or all(map(_has_plain_keys, value))
 
 
 def _literal(value):
@@ -267,7 +276,7 @@ def _literal(value):
         return value
     try:
         return ast.literal_eval(value)
-    except (ValueError, SyntaxError, TypeError):  # TypeError: a list as a key
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # a list as a key; brackets in a thousand brackets
         return value
 
 

@@ -9,7 +9,8 @@ import mindclf
 from mindclf.files import first_line
 
 EXTRAS = {  # what setup.py lists as extras: the packages that a user of each needs
-    "onnx": ("onnx", "onnxruntime"), "torch": ("torch",), "convert": ("h5py",), "notebooks": ("notebook",),
+    "onnx": ("onnx", "onnxruntime"), "torch": ("torch",), "convert": ("h5py",), "demo": ("gradio",),
+    "notebooks": ("nbclient", "ipykernel", "notebook"), "tensorboard": ("tensorboard",),
 }
 ON_DISK_ONLY = {"102 flowers": "flowers102_on_disk", "16 Caltech classes": "caltech16_on_disk",
                 "flower photos": "flower_photos_on_disk"}

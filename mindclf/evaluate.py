@@ -32,26 +32,39 @@ class Report:
                 "per_class": [None if np.isnan(value) else round(float(value), 6) for value in self.per_class]}
 
 
-def evaluate(net, dataset, num_classes):
-    """The `Report` of `net` over `dataset`, batches of (images, labels). Leaves the net in inference mode."""
-    logits, labels = predict_logits(net, dataset)
+def evaluate(net, dataset, num_classes, whole=lambda rows: rows):
+    """The `Report` of `net` over `dataset`, batches of (images, labels). Leaves the net in inference mode.
+
+    If `dataset` is a part of the pictures, `whole` makes the rows of all from those of the part.
+    """
+    logits, labels = map(whole, predict_logits(net, dataset))
     return report(logits, labels, num_classes)
 
 
 def predict_logits(net, dataset):
+    """Logits (n, classes) and labels (n,) of a whole data set, in its order, from a Cell, which is left in inference mode."""
+    net.set_train(False)
+    return run_batches(lambda images: net(Tensor(images)).asnumpy(), dataset)
+
+
+def run_batches(run, dataset, fill=True):
     """Logits (n, classes) and labels (n,) of a whole data set, in its order.
 
-    A last batch that is shorter is filled up and the filling dropped: another shape would have the graph compiled again.
+    `run` gives the logits of a batch of images, both NumPy arrays. With `fill` a last batch that is shorter is filled up and the
+    filling dropped: of another shape, MindSpore would compile the graph again, and a net for batches of one size would refuse it.
     """
-    net.set_train(False)
     batch_size = dataset.get_batch_size()
     logits, labels = [], []
     for images, batch_labels in dataset.create_tuple_iterator(num_epochs=1, output_numpy=True):
         count = len(images)
-        filled = np.concatenate([images, np.repeat(images[-1:], batch_size - count, axis=0)])
-        logits.append(net(Tensor(filled)).asnumpy()[:count])
+        logits.append(run(filled_up(images, batch_size) if fill else images)[:count])
         labels.append(batch_labels)
     return np.concatenate(logits), np.concatenate(labels)
+
+
+def filled_up(images, count):
+    """`images` with the last one repeated until there are `count`."""
+    return np.concatenate([images, np.repeat(images[-1:], count - len(images), axis=0)])
 
 
 def report(logits, labels, num_classes):

@@ -2,6 +2,7 @@
 
 import difflib
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import mindspore as ms
 import numpy as np
@@ -14,7 +15,8 @@ from mindclf.dataset import Pictures, decode_picture, eval_pipeline, seen_box, w
 from mindclf.device import pynative
 from mindclf.evaluate import softmax
 from mindclf.labels import describe
-from mindclf.predict import Guess
+from mindclf.predict import Guess, likeliest
+from mindclf.runtimes import EXPORTED
 
 TOP_K = 3             # classes that an Explanation has guesses of
 OPACITY = 0.65        # of the colour where the heat is 1
@@ -68,14 +70,21 @@ def explain(checkpoint, picture, class_name=None, card=None):
 
     A picture is a path, encoded bytes, a PIL image, or an RGB uint8 array (H, W, 3), as Predictor takes it. `class_name` may be
     the Chinese one. `card` stands in for the card of a checkpoint that has none. Raises ValueError if the picture cannot be
-    read, or for a class that the net does not know, with those that may be meant.
+    read, for a class that the net does not know, with those that may be meant, and for an exported file: it has no gradients.
     """
     picture = whole_picture(picture)
-    net, card = load_net(checkpoint, card)
+    net, card = net_with_gradients(checkpoint, card)
     classes = tuple(card["classes"])
     labels = None if class_name is None else [find_class(class_name, classes)]
     [explanation] = explanations(net, card, Pictures((picture,), (0,), classes), labels)
     return explanation
+
+
+def net_with_gradients(checkpoint, card=None):
+    """(net, card) of a checkpoint, for `explanations`. Raises ValueError for an exported file."""
+    if Path(checkpoint).suffix in EXPORTED:
+        raise ValueError(f"{checkpoint} has no gradients, which Grad-CAM needs: give the checkpoint that it was exported from")
+    return load_net(checkpoint, card)
 
 
 def explanations(net, card, pictures, labels=None):
@@ -89,9 +98,8 @@ def explanations(net, card, pictures, labels=None):
     labels = logits.argmax(1) if labels is None else labels
     for source, activation, probabilities, label in zip(pictures.paths, activations, softmax(logits), labels):
         picture = decode_picture(source)
-        guesses = [Guess.of(pictures.classes[index], probabilities[index])
-                   for index in (-probabilities).argsort(kind="stable")[:TOP_K]]
-        yield Explanation(picture, Guess.of(pictures.classes[label], probabilities[label]), guesses, activation,
+        yield Explanation(picture, Guess.of(pictures.classes[label], probabilities[label]),
+                          likeliest(probabilities, pictures.classes, TOP_K), activation,
                           seen_box(pictures, card, (picture.height, picture.width)))
 
 

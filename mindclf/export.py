@@ -1,73 +1,157 @@
 """A checkpoint as a file for other runtimes, checked before it is called done."""
 
+import contextlib
+import shutil
+import tempfile
 from pathlib import Path
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Tensor, nn, ops
 
 from mindclf import kernels
-from mindclf.checkpoint import CARD_FORMAT, card_path, load_net, save_checkpoint
-from mindclf.files import replacing, sha256, write_json
+from mindclf.checkpoint import CARD_FORMAT, MAX_BATCH, load_net, replacing_with_card, save_checkpoint
+from mindclf.config import pixel_statistics
+from mindclf.dataset import eval_pipeline, pixel_pipeline, preprocessing_of
+from mindclf.dataset.samples import sample_pictures
+from mindclf.nets import fold_batch_norm
+from mindclf.onnx_file import open_session, put_normalisation_in_front, require, write_card
 
 TOLERANCE = 1e-4
 SUFFIXES = {"mindir": ".mindir", "onnx": ".onnx", "safetensors": ".safetensors"}
+CHECKED = (1, 4)  # batch sizes that a file for any number of images is run with
 
 
-def export(checkpoint, file_format, destination=None, card=None):
+def export(checkpoint, file_format, destination=None, card=None, with_preprocessing=False, batch_size=None):
     """Writes the net of `checkpoint` as "mindir", "onnx" or "safetensors" and its card beside it; returns the path.
 
-    The file takes normalised float32 images (N, 3, height, width) with any N and gives logits (N, classes). It is run once on
-    noise, with 1 and with 3 images, and compared with the net before it gets its name: ValueError if a logit differs by more
-    than TOLERANCE, or than that part of the largest logit where it is more than 1. The check of ONNX needs the extra `onnx`.
-    `card` stands in for the card of a checkpoint that has none.
+    A .mindir or .onnx takes normalised float32 images (N, 3, height, width) and gives logits (N, classes). With
+    `with_preprocessing` it takes pixels, uint8 RGB (N, height, width, 3), and normalises them itself; resizing and cropping stay
+    outside, for they begin with pictures of any size. N is any number, or `batch_size` if that is given. Batch norm is folded.
+    A .safetensors has the weights as they are.
+
+    Its card says in "exported" what the file takes, how pictures are to be preprocessed and how it was checked; an .onnx has the
+    card in its metadata too. Before it gets its name, the file is run on pictures (see `sample_pictures`) and compared with the
+    net: ValueError if a logit differs by more than TOLERANCE, or than that part of the largest logit where it is more than 1.
+    ONNX needs the extra `onnx`. `card` stands in for the card of a checkpoint that has none.
     """
+    destination = _destination(checkpoint, file_format, destination)
+    if file_format == "safetensors" and (with_preprocessing or batch_size):
+        raise ValueError("a safetensors file holds weights alone: leave out the preprocessing and the batch size")
+    if batch_size is not None and not 1 <= batch_size <= MAX_BATCH:
+        raise ValueError(f"batch_size={batch_size} must lie between 1 and {MAX_BATCH}")
+    with kernels.off():  # other runtimes know only MindSpore's operators
+        net, card = load_net(checkpoint, card)
+        if file_format == "safetensors":
+            return save_checkpoint(net, destination, card)
+        folded = fold_batch_norm(net)
+    images, pixels, origin = _samples(card)
+    expected = net(Tensor(images)).asnumpy()
+    inputs = pixels if with_preprocessing else images
+    card = {**card, "format": CARD_FORMAT,
+            "exported": _facts(file_format, inputs, batch_size, with_preprocessing, preprocessing_of(card))}
+    mean, std = pixel_statistics(card)
+    write, run = {"mindir": (_write_mindir, _run_mindir), "onnx": (_write_onnx, _run_onnx)}[file_format]
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with replacing_with_card(destination, card) as file:
+        write(folded, file, (batch_size, *images.shape[1:]), (mean, std) if with_preprocessing else None)
+        differences = []
+        for count in [batch_size] if batch_size else CHECKED:
+            chosen = np.arange(count) % len(images)
+            differences.append(np.abs(run(file, inputs[chosen]) - expected[chosen]).max())
+        difference = float(np.max(differences))
+        if not difference <= TOLERANCE * max(1, np.abs(expected).max()):
+            raise ValueError(f"{destination} was not written: its logits differ by {difference:.2g} from the checkpoint's")
+        card["exported"]["checked"] = {"pictures": origin, "batch_sizes": [batch_size] if batch_size else list(CHECKED),
+                                       "largest_difference": float(f"{difference:.2g}")}
+        if file_format == "onnx":
+            write_card(file, card, preprocessing_of(card))
+    return destination
+
+
+class _Normalising(nn.Cell):
+    """`net` behind the normalisation of evaluation: pixels, uint8 (N, height, width, 3) -> what the net gives."""
+
+    def __init__(self, net, mean, std):
+        super().__init__(auto_prefix=False)
+        self.net = net
+        self.mean, self.std = (Tensor(values, ms.float32) for values in (mean, std))
+
+    def construct(self, pixels):
+        images = (ops.cast(pixels, ms.float32) - self.mean) / self.std
+        return self.net(images.transpose(0, 3, 1, 2))                    # (N, 3, height, width)
+
+
+def _destination(checkpoint, file_format, destination):
+    if file_format == "air":
+        raise ValueError("format 'air' can be written on an Ascend only; a mindir runs on CPU, GPU and Ascend")
     if file_format not in SUFFIXES:
         raise ValueError(f"format {file_format!r} is not known; expected one of {', '.join(SUFFIXES)} (AIR needs an Ascend)")
     suffix = SUFFIXES[file_format]
     destination = Path(destination) if destination else Path(checkpoint).with_suffix(suffix)
     if destination.suffix != suffix:
-        raise ValueError(f"{destination}: the name of a {file_format} file ends in {suffix}")
-    with kernels.off():  # other runtimes know only MindSpore's operators
-        net, card = load_net(checkpoint, card)
-    if file_format == "safetensors":
-        return save_checkpoint(net, destination, card)
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(0).standard_normal((3, 3, card["image_height"], card["image_width"]), np.float32)
-    expected = net(Tensor(noise)).asnumpy()
-    write, run = {"mindir": (_write_mindir, _run_mindir), "onnx": (_write_onnx, _run_onnx)}[file_format]
-    with replacing(destination) as file:
-        write(net, file, noise.shape)
-        for count in (1, 3):
-            difference = np.abs(run(file, noise[:count]) - expected[:count]).max()
-            if not difference <= TOLERANCE * max(1, np.abs(expected).max()):
-                raise ValueError(f"{destination} was not written: its logits differ by {difference:.2g} from the checkpoint's")
-    write_json(card_path(destination), {**card, "format": CARD_FORMAT, "weights_sha256": sha256(destination)})
+        raise ValueError(f"{destination}: a file of format {file_format} has a name that ends in {suffix}")
+    if destination.exists() and Path(checkpoint).exists() and destination.samefile(checkpoint):
+        raise ValueError(f"{checkpoint} cannot be written over: name another file")
     return destination
 
 
-def _write_mindir(net, file, shape):
-    ms.export(net, Tensor(shape=[None, *shape[1:]], dtype=ms.float32), file_name=str(file), file_format="MINDIR")
+def _samples(card):
+    """(images, pixels, origin): pictures as the net takes them, float32 and normalised, and as uint8; what they are, in words."""
+    pictures, origin = sample_pictures(card, max(CHECKED))
+    batches = (pipeline(pictures, {**card, "eval_batch_size": len(pictures)}) for pipeline in (eval_pipeline, pixel_pipeline))
+    images, pixels = (next(batch.create_tuple_iterator(num_epochs=1, output_numpy=True))[0] for batch in batches)
+    return images, pixels, origin
+
+
+def _facts(file_format, inputs, batch_size, with_preprocessing, preprocessing):
+    return {
+        "format": file_format, "with_preprocessing": with_preprocessing, "batch_size": batch_size,
+        "input": {"type": str(inputs.dtype), "shape": [batch_size or "N", *inputs.shape[1:]],
+                  "values": "pixels, 0 to 255" if with_preprocessing else "(pixel - mean) / std"},
+        "preprocessing": preprocessing,
+    }
+
+
+def _write_mindir(net, file, shape, statistics=None):
+    """Writes `net` for images of `shape`, whose first number is None for any; or, with (mean, std), for their pixels."""
+    dtype = ms.float32
+    if statistics:
+        net, shape, dtype = _Normalising(net, *statistics), (shape[0], *shape[2:], shape[1]), ms.uint8
+    with _plainly_named(file) as plain:
+        ms.export(net, _example(shape, dtype), file_name=str(plain), file_format="MINDIR")
 
 
 def _run_mindir(file, images):
     return nn.GraphCell(ms.load(str(file)))(Tensor(images)).asnumpy()
 
 
-def _write_onnx(net, file, shape):
-    _onnxruntime()
-    ms.onnx.export(net, Tensor(shape=[None, *shape[1:]], dtype=ms.float32), file_name=str(file), input_names=["images"],
-                   output_names=["logits"], dynamic_axes={"images": {0: "batch"}, "logits": {0: "batch"}})
+def _write_onnx(net, file, shape, statistics=None):
+    """As `_write_mindir`."""
+    require("onnx")  # before a minute goes into the export
+    require("onnxruntime")
+    axes = {"images": {0: "batch"}, "logits": {0: "batch"}} if shape[0] is None else {}
+    with _plainly_named(file) as plain:
+        ms.onnx.export(net, _example(shape, ms.float32), file_name=str(plain), input_names=["images"], output_names=["logits"],
+                       dynamic_axes=axes)
+    if statistics:
+        put_normalisation_in_front(file, *statistics)
 
 
 def _run_onnx(file, images):
-    session = _onnxruntime().InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    return session.run(None, {"images": images})[0]
+    session = open_session(file)
+    return session.run(None, {session.get_inputs()[0].name: images})[0]
 
 
-def _onnxruntime():
-    try:
-        import onnxruntime
-    except ImportError:
-        raise ValueError("the exported file is checked with ONNX Runtime: pip install 'mindclf[onnx]'") from None
-    return onnxruntime
+@contextlib.contextmanager
+def _plainly_named(file):
+    """Gives a temporary path whose content `file` gets: MindSpore exports to no name with a space or a Chinese character."""
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / f"net{file.suffix}"
+        yield plain
+        shutil.copyfile(plain, file)
+
+
+def _example(shape, dtype):
+    """A tensor of that shape; one without values where its first number is None, which stands for any."""
+    return Tensor(shape=list(shape), dtype=dtype) if shape[0] is None else ops.zeros(tuple(shape), dtype)

@@ -1,25 +1,41 @@
 """Files that are complete or not there, and what says how they came about."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import shlex
+import stat
 import sys
 import tempfile
+import unicodedata
 from pathlib import Path
+
+
+class CannotWrite(OSError):
+    """A file cannot be written, because the disk is full or for what else the message says; what was there before is whole."""
 
 
 @contextlib.contextmanager
 def replacing(path):
-    """Gives a temporary path on the same disk, which replaces `path` in one step if the block succeeds."""
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
-        temporary = Path(folder) / path.name
-        yield temporary
-        temporary.chmod(0o644)  # MindSpore writes its files read-only
-        with open(temporary, "r+b") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+    """Gives a temporary path on the same disk, which replaces `path` in one step if the block succeeds.
+
+    What is there after a power failure is the old file or the new one, whole. A disk that is full, or that cannot be written,
+    leaves the old file, no other, and raises CannotWrite.
+    """
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
+            temporary = Path(folder) / path.name
+            yield temporary
+            temporary.chmod(0o644)  # MindSpore writes its files read-only
+            _flush(temporary)
+            temporary.replace(path)
+            _flush(path.parent)
+    except CannotWrite:  # of a file that is written inside the block
+        raise
+    except OSError as error:
+        raise CannotWrite(f"{path} cannot be written: {error.strerror or first_line(error)}") from error
 
 
 @contextlib.contextmanager
@@ -33,7 +49,22 @@ def new_folder(path):
         unfinished = Path(folder) / path.name
         unfinished.mkdir()
         yield unfinished
+        for file in unfinished.rglob("*"):
+            _flush(file)
+        _flush(unfinished)
         unfinished.rename(path)
+        _flush(path.parent)
+
+
+def _flush(path):
+    """Waits until the disk has a file's contents, or a folder's names; Windows does that by itself for folders."""
+    if path.is_dir() and os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path, content):
@@ -47,9 +78,21 @@ def write_text(path, content):
         temporary.write_bytes(content.encode("utf-8"))
 
 
+def open_file(path):
+    """The file at `path`, open for reading bytes. Raises OSError also for a pipe or a device: they may never end."""
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # of a folder the system says itself why not
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
+    return open(path, "rb")
+
+
 def sha256(path):
     """The SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    with open_file(path) as file:
+        while piece := file.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def md5(path):
@@ -58,13 +101,21 @@ def md5(path):
 
 
 def command_line():
-    """The command that this process runs, as one would type it at the top of a clone."""
+    """The command that this process runs, as one would type it at the top of a clone; of a worker the one that launched it."""
+    if "MINDCLF_COMMAND" in os.environ:
+        return os.environ["MINDCLF_COMMAND"]
     program, *arguments = sys.argv
     program = Path(program)
     shown = ["python", program.as_posix()] if program.suffix == ".py" and not program.is_absolute() else [program.name]
     if program.name == "__main__.py":
         shown = ["python", "-m", program.parent.name]
     return shlex.join(shown + arguments)
+
+
+def one_line(text):
+    """`text`, such as the name of a file, with what would break a line or steer a terminal as \\n, \\x1b, \\udcff ..."""
+    return "".join(repr(character)[1:-1] if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") else character
+                   for character in str(text))
 
 
 def first_line(error):

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import os
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -11,9 +10,10 @@ import numpy as np
 from mindspore import nn
 
 from mindclf import __version__
-from mindclf.dataset import Pictures
+from mindclf.dataset import Pictures, decode_picture
 from mindclf.evaluate import Report, softmax
 from mindclf.explain import explanations
+from mindclf.files import one_line
 from mindclf.labels import describe
 from mindclf.summary import count_parameters
 
@@ -50,16 +50,21 @@ figure img { width: calc(50% - .25rem); height: 160px; object-fit: contain; back
 
 @dataclass(frozen=True)
 class Measured:
-    """A checkpoint and how it did on pictures: what a report tells of."""
+    """A checkpoint, or what was exported of one, and how it did on pictures: what a report tells of."""
 
-    checkpoint: Path
-    net: nn.Cell
+    file: Path
+    net: nn.Cell        # None for an exported file, which has no gradients for Grad-CAM
     card: dict
     origin: str         # of the pictures, in words
     pictures: Pictures
     logits: np.ndarray  # (pictures, classes)
     report: Report
     history: list       # of the training, a row an epoch; empty if it is not known
+
+    @property
+    def has_gradients(self):
+        """Whether Grad-CAM can say what the net looked at."""
+        return self.net is not None
 
 
 def page(measured, folder):
@@ -71,7 +76,7 @@ def page(measured, folder):
     """
     report, card = measured.report, measured.card
     title = f"{card['net']} on {measured.origin}"
-    sections = [_section("Checkpoint", _facts(measured))]
+    sections = [_section("Checkpoint" if measured.has_gradients else "Exported file", _facts(measured))]
     if measured.history:
         sections.append(_section("Training", _png(folder / "curves.png", "loss, accuracy and learning rate by epoch")))
     sections += [
@@ -93,7 +98,7 @@ def page(measured, folder):
 </head>
 <body>
 <h1>{escape(title)}</h1>
-<p class="quiet">{escape(measured.checkpoint.as_posix())}</p>
+<p class="quiet">{escape(one_line(measured.file.as_posix()))}</p>
 <div class="tiles">{tiles}</div>
 {"".join(sections)}
 <p class="quiet">Written by mindclf {escape(__version__)}.</p>
@@ -115,24 +120,24 @@ def _section(title, content):
 def _facts(measured):
     """What the card tells, without what it does not have: that of a tutorial's checkpoint has little."""
     card = measured.card
-    data, device = card.get("data", {}), card.get("device")
+    data, device = card.get("data", {}), card.get("device", {})
     options = ", ".join(f"{name}={value}" for name, value in card["net_options"].items())
-    trainable, _ = count_parameters(measured.net.get_parameters())
     facts = {
         "net": card["net"] + (f" ({options})" if options else ""),
-        "parameters": f"{trainable:,}",
+        "parameters": f"{count_parameters(measured.net.get_parameters())[0]:,}" if measured.has_gradients else None,
         "input": f"{card['image_height']} x {card['image_width']} pixels, {len(card['classes'])} classes",
         "trained on": (f"{data['origin']}: {data['train']:,} training and {data['held_out']:,} held-out pictures"
-                       if "origin" in data else data.get("name")),
+                       if {"origin", "train", "held_out"} <= data.keys() else data.get("name")),
         "started from": card.get("start"),
         "weights": card.get("chosen"),
         "seed": card.get("seed"),
         "command": card.get("command"),
         "trained for": f"{card['seconds']:,.0f} s" if "seconds" in card else None,
-        "device": device and f"{device['target']}, {device['processor']}, {device['cores']} cores",
+        "device": (f"{device['target']}, {device['processor']}, {device['cores']} cores"
+                   if {"target", "processor", "cores"} <= device.keys() else None),
         "versions": ", ".join(f"{name} {version}" for name, version in card.get("versions", {}).items()),
     }
-    rows = "\n".join(f"<tr><th>{name}</th><td>{escape(str(fact))}</td></tr>"
+    rows = "\n".join(f"<tr><th>{name}</th><td>{escape(one_line(fact))}</td></tr>"
                      for name, fact in facts.items() if fact not in (None, ""))
     return f"<table><tbody>\n{rows}\n</tbody></table>"
 
@@ -163,21 +168,36 @@ def _mistakes(measured):
         return "<p>There are none: every picture is right.</p>"
     shown = wrong[:MISTAKES]
     predicted = measured.logits[shown].argmax(1)
-    found = explanations(measured.net, measured.card, pictures.take(shown), predicted)
     figures = "\n".join(
-        _mistake(explanation.shrunk(THUMBNAIL), pictures, index, label, probabilities)
-        for explanation, index, label, probabilities in zip(found, shown, predicted, softmax(measured.logits[shown])))
+        _mistake(images, pictures, index, label, probabilities) for images, index, label, probabilities
+        in zip(_thumbnails(measured, shown, predicted), shown, predicted, softmax(measured.logits[shown])))
     count = f"All {len(wrong)}" if len(wrong) == len(shown) else f"{len(shown)} of {len(wrong)}"
-    return (f"<p>{count}. To the right of each picture is its heat by Grad-CAM (arXiv:1610.02391): what is red spoke most for "
-            f"the wrong class; what is dark the net did not see.</p>\n"
-            f'<div class="mistakes">\n{figures}\n</div>')
+    heat = ("To the right of each picture is its heat by Grad-CAM (arXiv:1610.02391): what is red spoke most for the wrong "
+            "class; what is dark the net did not see." if measured.has_gradients else
+            "Their heat by Grad-CAM is in the report of the checkpoint only: an exported file has no gradients.")
+    return f'<p>{count}. {heat}</p>\n<div class="mistakes">\n{figures}\n</div>'
 
 
-def _mistake(explanation, pictures, index, predicted, probabilities):
+def _thumbnails(measured, indices, predicted):
+    """Yields the images to show of each of the pictures: itself and, where the net has gradients, its heat."""
+    pictures = measured.pictures.take(indices)
+    if measured.has_gradients:
+        for explanation in explanations(measured.net, measured.card, pictures, predicted):
+            small = explanation.shrunk(THUMBNAIL)
+            yield small.picture, small.overlay
+        return
+    for source in pictures.paths:
+        picture = decode_picture(source)
+        picture.thumbnail((THUMBNAIL, THUMBNAIL))
+        yield picture,
+
+
+def _mistake(images, pictures, index, predicted, probabilities):
     taken_for, truth = (_named(pictures.classes[label]) for label in (predicted, pictures.labels[index]))
     source = pictures.paths[index]
-    name = os.fsencode(Path(source).name).decode(errors="replace") if isinstance(source, str) else f"picture {index}"
-    return (f"<figure>\n<div>{_jpeg(explanation.picture, name)}{_jpeg(explanation.overlay, f'heat of {taken_for}')}</div>\n"
+    name = one_line(Path(source).name) if isinstance(source, str) else f"picture {index}"
+    shown = "".join(jpeg(image, text) for image, text in zip(images, (name, f"heat of {taken_for}")))
+    return (f"<figure>\n<div>{shown}</div>\n"
             f'<figcaption><b class="wrong">{escape(taken_for)}</b> {probabilities[predicted]:.1%}<br>\n'
             f"is {escape(truth)}, {probabilities[pictures.labels[index]]:.1%}<br>\n"
             f'<span class="quiet">{escape(name)}</span></figcaption>\n</figure>')
@@ -192,7 +212,8 @@ def _png(path, alt):
     return f'<div class="wide">{_image(path.read_bytes(), "png", alt)}</div>'
 
 
-def _jpeg(image, alt):
+def jpeg(image, alt):
+    """An img element that has `image`, a PIL image, inside."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY)
     return _image(buffer.getvalue(), "jpeg", alt)

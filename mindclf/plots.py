@@ -16,6 +16,7 @@ from mindclf.evaluate import softmax
 
 log = logging.getLogger(__name__)
 
+MOST_NAMED = 120  # classes that a plot has names of
 INCHES_PER_LETTER = 0.075  # of the titles in a grid
 EXPLAINED_PIXELS = 1024    # the longer side of an explained picture
 FONTS = (  # for what Matplotlib's own font lacks: Chinese, Japanese and Korean on Linux, Windows and macOS
@@ -103,20 +104,25 @@ def comparison(rows, histories, path):
 
 @any_name
 def confusion_matrix(confusion, classes, path):
-    """Counts of predicted (columns) against true (rows) classes; what lies off the diagonal is red."""
-    size = max(5, 0.36 * len(classes) + 2.5)
+    """Counts of predicted (columns) against true (rows) classes; what lies off the diagonal is red.
+
+    Of more than MOST_NAMED classes only the colours: the names of a thousand would take a picture of gigabytes.
+    """
+    named = len(classes) <= MOST_NAMED
+    size = max(5, 0.36 * len(classes) + 2.5) if named else 12
     figure = Figure(figsize=(size, size), layout="constrained")
     axis = figure.subplots()
     axis.imshow(confusion, cmap="Greens", vmin=0, vmax=max(1, confusion.max()))
-    for true, predicted in zip(*np.nonzero(confusion)):
+    for true, predicted in zip(*np.nonzero(confusion)) if named else ():
         right = true == predicted
         dark = confusion[true, predicted] > 0.6 * confusion.max()
         axis.text(predicted, true, confusion[true, predicted], ha="center", va="center", fontsize=8,
                   fontfamily="DejaVu Sans",  # has bold digits, which a font for Chinese may lack
                   color=("white" if dark else "black") if right else ("mistyrose" if dark else "red"),
                   fontweight="normal" if right else "bold")
-    axis.set_xticks(range(len(classes)), classes, rotation=90, fontsize=8)
-    axis.set_yticks(range(len(classes)), classes, fontsize=8)
+    if named:
+        axis.set_xticks(range(len(classes)), classes, rotation=90, fontsize=8)
+        axis.set_yticks(range(len(classes)), classes, fontsize=8)
     axis.set(xlabel="predicted", ylabel="true",
              title=f"{confusion.diagonal().sum()} of {confusion.sum()} pictures right")
     figure.savefig(path, dpi=100)
@@ -124,18 +130,26 @@ def confusion_matrix(confusion, classes, path):
 
 @any_name
 def class_accuracy(per_class, classes, path):
-    """A bar for each class: the share of its pictures that are right, 0 to 1 or NaN for a class without pictures."""
+    """A bar for each class: the share of its pictures that are right, 0 to 1 or NaN for a class without pictures.
+
+    Of more than MOST_NAMED classes the worst.
+    """
+    percent = 100 * np.asarray(per_class)
+    mean, shown = np.nanmean(percent), f"Accuracy of each class; dotted: their mean, {np.nanmean(percent):.1f} %"
+    if len(classes) > MOST_NAMED:
+        worst = np.argsort(percent, kind="stable")[:MOST_NAMED]
+        shown = f"The {MOST_NAMED} worst of {len(classes)} classes; dotted: the mean of all, {mean:.1f} %"
+        percent, classes = percent[worst], [classes[index] for index in worst]
     figure = Figure(figsize=(7, 0.26 * len(classes) + 1.1), layout="constrained")
     axis = figure.subplots()
-    percent = 100 * np.asarray(per_class)
     axis.barh(range(len(classes)), np.nan_to_num(percent), color="tab:green")
     for place, value in enumerate(percent):
         axis.text(110, place, "no pictures" if np.isnan(value) else f"{value:.1f}", ha="right", va="center", fontsize=8)
-    axis.axvline(np.nanmean(percent), color="grey", linestyle=":")
+    axis.axvline(mean, color="grey", linestyle=":")
     axis.set_yticks(range(len(classes)), classes, fontsize=8)
     axis.set_ylim(len(classes) - 0.4, -0.6)  # the first class on top
     axis.set(xlim=(0, 112), xticks=range(0, 101, 20), xlabel="% of the class's pictures that are right",
-             title=f"Accuracy of each class; dotted: their mean, {np.nanmean(percent):.1f} %")
+             title=shown)
     figure.savefig(path, dpi=100)
 
 

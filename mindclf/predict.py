@@ -1,26 +1,30 @@
-"""What is on a picture: Predictor(checkpoint).predict(pictures)."""
+"""What is on a picture: Predictor(path).predict(pictures)."""
 
 import http.client
 import os
+import re
 import sys
-import time
-import urllib.parse
 import urllib.request
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from mindclf.checkpoint import load_net
-from mindclf.dataset import Pictures, eval_pipeline, whole_picture
+from mindclf.dataset import Pictures, whole_picture
 from mindclf.dataset.folder import is_litter
-from mindclf.evaluate import predict_logits, softmax
+from mindclf.evaluate import softmax
+from mindclf.files import one_line
 from mindclf.labels import describe
-from mindclf.nets import fold_batch_norm
 from mindclf.pretrained import GARBAGE_SORTER
+from mindclf.runtimes import Runner
+from mindclf.web import read_bytes
 
 BATCH_SIZE = 16
+CHUNK = 64                # pictures that are read while the net looks at as many others, or fewer:
+CHUNK_BYTES = 256 * 2**20  # a large photo may take 36 MB
 URL_SECONDS = 20
 URL_BYTES = 32 * 2**20
-URL_SAFE = "%/:=&?~#+!$,;'@()*[]"  # characters that mean something in a URL; others, such as Chinese ones, are quoted
 
 
 @dataclass(frozen=True)
@@ -40,14 +44,16 @@ class Guess:
 
 
 class Predictor:
-    """The net in a checkpoint, ready to look at pictures. `card` stands in for the card of a file that has none.
+    """The net in a checkpoint (.ckpt, .safetensors) or an exported file (.mindir, .onnx), ready to look at pictures.
 
-    `net` has its batch norm folded (see `fold_batch_norm`): it has no gradients and cannot be trained on.
+    `runtime` is "mindspore" or, for .onnx, "onnxruntime"; "auto" goes by the file's name. `card` stands in for the card of a
+    checkpoint that has none; an .onnx has one inside. `net` is the Cell, with its batch norm folded (see `fold_batch_norm`): it
+    has no gradients and cannot be trained on. It is None where ONNX Runtime computes.
     """
 
-    def __init__(self, path=GARBAGE_SORTER, card=None):
-        net, self.card = load_net(path, card)
-        self.net = fold_batch_norm(net)
+    def __init__(self, path=GARBAGE_SORTER, card=None, runtime="auto"):
+        self.runner = Runner(path, card, runtime)
+        self.net, self.card = self.runner.net, self.runner.card
         self.classes = tuple(self.card["classes"])
 
     def predict(self, pictures, top_k=3):
@@ -58,63 +64,129 @@ class Predictor:
         """
         if isinstance(pictures, (str, Path, bytes)):
             raise ValueError("predict takes a list of pictures; put the one picture into a list")
+        answers = []
+        for _, guesses in self.sort((("", partial(whole_picture, picture)) for picture in pictures), top_k):
+            if isinstance(guesses, ValueError):
+                raise guesses
+            answers.append(guesses)
+        return answers
+
+    def sort(self, sources, top_k=3):
+        """Yields (name, its `top_k` likeliest classes) for each (name, read) of `sources`, as `gather` has them, in their order.
+
+        The classes are a list of `Guess`. What cannot be read gives (name, the ValueError that says why). Pictures are read and
+        decoded, on all cores, while the net looks at those before them.
+        """
         if not 1 <= top_k <= len(self.classes):
             raise ValueError(f"top_k={top_k} must lie between 1 and the number of classes, {len(self.classes)}")
-        pictures = tuple(map(whole_picture, pictures))
-        if not pictures:
-            return []
-        probabilities = softmax(self.logits(pictures))
-        return [[Guess.of(self.classes[index], row[index]) for index in (-row).argsort(kind="stable")[:top_k]]
-                for row in probabilities]
+        for chunk in _read_ahead(sources):
+            pictures = [picture for _, picture in chunk if not isinstance(picture, ValueError)]
+            rows = iter(softmax(self.logits(pictures)) if pictures else ())
+            for name, picture in chunk:
+                yield name, picture if isinstance(picture, ValueError) else likeliest(next(rows), self.classes, top_k)
 
     def logits(self, pictures):
         """Logits (n, classes) of a sequence of n pictures."""
         unlabelled = Pictures(tuple(pictures), (0,) * len(pictures), self.classes)
-        batch_size = BATCH_SIZE if len(pictures) > 1 else 1
-        return predict_logits(self.net, eval_pipeline(unlabelled, {**self.card, "eval_batch_size": batch_size}))[0]
+        return self.runner.logits(unlabelled, BATCH_SIZE if len(pictures) > 1 else 1)[0]
 
 
-def gather(sources):
+def likeliest(probabilities, classes, top_k):
+    """The `top_k` likeliest of `classes`, a list of `Guess`; `probabilities` are those of all classes."""
+    return [Guess.of(classes[index], probabilities[index]) for index in (-probabilities).argsort(kind="stable")[:top_k]]
+
+
+def _read_ahead(sources):
+    """Yields lists of (name, encoded picture, or the ValueError that it cannot be read with) for the (name, read) of `sources`.
+
+    A list has up to CHUNK pictures, or fewer that take CHUNK_BYTES. While the caller works on one, threads read the next.
+    """
+    pool = ThreadPoolExecutor(1 + os.cpu_count())  # one that puts lists together, the others read
+    chunks = _chunks(sources, pool)
+    try:
+        upcoming = pool.submit(next, chunks, None)
+        while chunk := upcoming.result():
+            upcoming = pool.submit(next, chunks, None)
+            yield chunk
+    finally:  # also when the caller has seen enough
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _chunks(sources, pool):
+    waiting, chunk, size = deque(), [], 0
+    sources = iter(sources)
+    while True:
+        while len(waiting) < os.cpu_count() and (source := next(sources, None)):
+            waiting.append((source[0], pool.submit(_outcome, source[1])))
+        if not waiting:
+            break
+        name, future = waiting.popleft()
+        chunk.append((name, future.result()))
+        size += getattr(chunk[-1][1], "nbytes", 0)
+        if len(chunk) == CHUNK or size > CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _outcome(read):
+    try:
+        return read()
+    except ValueError as error:
+        return error
+
+
+def gather(sources, allow_private=False):
     """Yields (name, read) for each picture that `sources` name: paths, folders (all files below), URLs, "-" for standard input.
 
     read() gives the encoded picture, or raises ValueError that names it. A source that is not there is yielded too, so that its
-    error comes in its turn and costs the others nothing.
+    error comes in its turn and costs the others nothing. So is what a folder has besides files: links to folders, which are not
+    followed, links that lead nowhere, pipes, folders that may not be read. `allow_private` is for URLs, see `read_url`.
     """
     for source in sources:
         if source == "-":
             yield "-", lambda: whole_picture(_read_stdin(), name="standard input")
-        elif source.startswith(("http://", "https://")):
-            yield source, lambda url=source: whole_picture(read_url(url), name=url)
+        elif re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", source):
+            yield source, lambda url=source: whole_picture(read_url(url, allow_private), name=one_line(url))
         elif os.path.isdir(source):
-            files = [file for file in sorted(Path(source).rglob("*"))
-                     if file.is_file() and not any(map(is_litter, file.relative_to(source).parts))]
+            files = _files_below(source)
             for file in files:
                 yield str(file), lambda path=file: whole_picture(path)
             if not files:
-                yield source, lambda folder=source: _fail(f"{folder} is a folder without files")
+                yield source, lambda folder=source: _fail(f"{one_line(folder)} is a folder without files")
         else:
             yield source, lambda path=source: whole_picture(path)
 
 
-def read_url(url):
-    """The bytes at `url`, at most URL_BYTES, read within URL_SECONDS of the answer's beginning. Raises ValueError of one line."""
-    deadline = time.monotonic() + URL_SECONDS
-    data = bytearray()
+def read_url(url, allow_private=False):
+    """The bytes at `url`, http:// or https://, at most URL_BYTES, read within URL_SECONDS. Raises ValueError of one line.
+
+    Addresses of this machine and of private networks are refused, also where a redirect leads there, unless `allow_private`. No
+    proxy is used: where it connects to could not be checked.
+    """
+    name = one_line(url)
     try:
-        request = urllib.request.Request(urllib.parse.quote(url, safe=URL_SAFE), headers={"User-Agent": "mindclf"})
-        with urllib.request.urlopen(request, timeout=URL_SECONDS) as response:
-            kind = response.headers.get("Content-Type", "").lower()
-            while not kind.startswith("text/") and len(data) <= URL_BYTES and (chunk := response.read1(2**16)):
-                data += chunk
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"not complete after {URL_SECONDS} s")
-            if response.length and not kind.startswith("text/") and len(data) <= URL_BYTES:
-                raise http.client.IncompleteRead(bytes(data), response.length)
+        data, kind = read_bytes(url, URL_BYTES, URL_SECONDS, allow_private)
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise ValueError(f"{url} cannot be read: {getattr(error, 'reason', None) or error}") from None
+        reason = f"not complete within {URL_SECONDS} s" if isinstance(error, TimeoutError) else one_line(error)
+        has_proxy = set(urllib.request.getproxies()) - {"no"}
+        hint = f"; no proxy is used: curl -s '{name}' | mindclf predict -" if has_proxy else ""
+        raise ValueError(f"{name} cannot be read: {reason}{hint}") from None
     if kind.startswith("text/"):
-        raise ValueError(f"{url} answers with {kind.partition(';')[0]}, not with a picture")
-    return _bounded(bytes(data), url)
+        raise ValueError(f"{name} answers with {one_line(kind.partition(';')[0])}, not with a picture")
+    return _bounded(data, name)
+
+
+def _files_below(folder):
+    """Paths of what is below `folder`, in order: files, and what cannot be read; no litter."""
+    found = []
+    unreadable = []
+    for place, folders, files in os.walk(folder, onerror=lambda error: unreadable.append(Path(error.filename))):
+        folders[:] = [name for name in folders if not is_litter(name)]
+        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
+        found += [Path(place, name) for name in files + links if not is_litter(name)]
+    return sorted(found + unreadable)
 
 
 def _read_stdin():

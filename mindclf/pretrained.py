@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from mindclf.checkpoint import card_path, load_checkpoint, read_card
+from mindclf.checkpoint import has_card, load_checkpoint, read_card
 from mindclf.config import merge, phases_of, pixel_statistics
 from mindclf.convert import convert_tf_mobilenet_v2
 from mindclf.dataset.locate import find_imagenet_mobilenet_v2
@@ -26,7 +26,7 @@ def start_net(config, num_classes):
     that saw pixels from -1 to 1 and TensorFlow's padding in training must see them again.
     """
     path, origin = find_pretrained(config)
-    card = read_card(path) if path and card_path(path).is_file() else {}
+    card = read_card(path) if path and has_card(path) else {}
     if card.get("net", config.net) != config.net:
         raise ValueError(f"pretrained={path} holds a {card['net']}, but net={config.net}")
     mean, std = pixel_statistics(config if config.mean else card)
@@ -68,7 +68,7 @@ def find_pretrained(config):
 def converted(source):
     """data/<name of `source`>.ckpt, converted from the TF-slim weights in `source` unless it is there and newer."""
     path = Path("data") / f"{source.stem}.ckpt"
-    fresh = path.is_file() and card_path(path).is_file() and path.stat().st_mtime >= source.stat().st_mtime
+    fresh = path.is_file() and has_card(path) and path.stat().st_mtime >= source.stat().st_mtime
     if not fresh:
         convert_tf_mobilenet_v2(source, path)
     return path

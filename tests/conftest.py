@@ -1,10 +1,14 @@
 """What several test files need: the device, small nets, small folders of pictures, and ../shared where it is present."""
 
+import functools
+import socket
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from .web_server import running_server
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (50, 60, 200)}
@@ -25,6 +29,23 @@ def seeded():
     from mindclf.device import set_seeds
 
     set_seeds(7)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A web server on this machine, see `Server`."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with running_server() as running:
+        yield running
+
+
+@pytest.fixture
+def closed_url(monkeypatch):
+    """The URL of a port where nothing listens."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with socket.socket() as probe:  # bound without listening: refuses connections, and nobody else gets the port
+        probe.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
 @pytest.fixture
@@ -103,3 +124,21 @@ def fitted(colour_folder, tmp_path_factory):
     from mindclf.train import fit
 
     return fit({**make_config(colour_folder, tmp_path_factory.mktemp("fitted")), "epochs": 6, "seed": 2})
+
+
+@pytest.fixture(scope="session")
+def exported(fitted, tmp_path_factory):
+    """A function from a format, and options of export, to the file that it makes of `fitted`, once; do not change it."""
+    from mindclf.export import export
+
+    folder = tmp_path_factory.mktemp("exported")
+
+    @functools.cache
+    def make(file_format, **options):
+        if file_format == "onnx":
+            for package in ("onnx", "onnxruntime"):
+                pytest.importorskip(package, reason="needs the extra onnx")
+        name = "-".join(["net", *(f"{option}{value}" for option, value in options.items())])
+        return export(fitted.checkpoint, file_format, folder / f"{name}.{file_format}", **options)
+
+    return make

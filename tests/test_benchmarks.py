@@ -87,3 +87,36 @@ def test_the_cases_are_nets_of_the_table(speed_case):
     from mindclf.nets import NETS
 
     assert set(speed_case.CASES) <= set(NETS)
+
+
+@pytest.fixture
+def predict_speed(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("predict_speed")
+
+
+def test_files_come_from_all_over_the_folder(predict_speed, tmp_path):
+    for name in ("a", "b", "c", "d"):
+        (tmp_path / name).mkdir()
+        for number in range(5):
+            (tmp_path / name / f"{number}.jpg").touch()
+    assert [Path(file).parent.name for file in predict_speed.some_files(tmp_path, 4)] == ["a", "b", "c", "d"]
+    assert len(predict_speed.some_files(tmp_path, 100)) == 20
+
+
+def test_each_runtime_sorts_all_files_once_a_round_and_bad_pictures_do_not_count_as_fast(predict_speed, tmp_path):
+    class Fake:
+        def __init__(self):
+            self.sorted = []
+
+        def sort(self, sources):
+            names = [name for name, _ in sources]
+            self.sorted.append(len(names))
+            return ((name, ValueError("bad") if name == "bad.jpg" else []) for name in names)
+
+    runtimes = {"one": Fake(), "other": Fake()}
+    measured = predict_speed.measure(runtimes, [f"{number}.jpg" for number in range(60)], rounds=3)
+    assert all(runtime.sorted == [48, 60, 60, 60] for runtime in runtimes.values())  # 48 to warm up
+    assert {name: figures["count"] for name, figures in measured["pictures_per_second"].items()} == {"one": 3, "other": 3}
+    with pytest.raises(ValueError, match="bad"):
+        predict_speed.sort(Fake(), ["bad.jpg"])

@@ -1,14 +1,35 @@
 """Weights and cards on disk: what fits loads, what does not is named, what is damaged is noticed."""
 
+import contextlib
+import hashlib
 import json
+import os
+import tempfile
+from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mindspore import Parameter, Tensor, nn
+from mindspore.nn.utils import no_init_parameters
 
-from mindclf.checkpoint import card_path, load_checkpoint, load_net, read_card, read_weights, save_checkpoint
-from mindclf.nets import MobileNetV2, MobileNetV2Backbone
+from mindclf.checkpoint import (
+    card_path,
+    has_card,
+    load_checkpoint,
+    load_net,
+    next_card_path,
+    read_card,
+    read_weights,
+    save_checkpoint,
+    settle,
+)
+from mindclf.files import CannotWrite, new_folder, write_text
+from mindclf.nets import MobileNetV2, MobileNetV2Backbone, create_net
+
+from .conftest import TINY_NET
 
 OPTIONS = {"width_mult": 0.25, "last_channel": 32}
 CARD = {"net": "mobilenet_v2", "net_options": OPTIONS, "classes": ["a", "b", "c"], "image_height": 32, "image_width": 32,
@@ -124,24 +145,60 @@ def test_optimizer_state_in_a_file_is_no_obstacle(tmp_path, optimizer):
     assert_same(values(loaded), values(net))
 
 
-def test_every_flipped_bit_is_noticed(tmp_path):
-    path = save_checkpoint(small_net(), tmp_path / "net.ckpt", CARD)
-    good = path.read_bytes()
-    for position in np.random.default_rng(0).integers(0, len(good), 20):
-        path.write_bytes(good[:position] + bytes([good[position] ^ 4]) + good[position + 1:])
+@pytest.fixture
+def stored(tmp_path):
+    """The path of a small checkpoint with its card."""
+    return save_checkpoint(MobileNetV2(3, **TINY_NET), tmp_path / "net.ckpt", {**CARD, "net_options": TINY_NET})
+
+
+@pytest.fixture(scope="module")
+def net():
+    return MobileNetV2(3, **TINY_NET)
+
+
+def test_every_flipped_bit_is_noticed(stored):
+    good = stored.read_bytes()
+    rng = np.random.default_rng(0)
+    for bit in rng.choice(8 * len(good), 1000, replace=False).tolist():
+        bad = bytearray(good)
+        bad[bit // 8] ^= 1 << bit % 8
+        stored.write_bytes(bad)
         with pytest.raises(ValueError, match=r"damaged, or not the file that net.ckpt.json describes"):
+            load_net(stored)
+    stored.write_bytes(good)
+    load_net(stored)
+
+
+@pytest.mark.parametrize("suffix", [".ckpt", ".safetensors"])
+def test_a_file_truncated_anywhere_is_one_clear_line(tmp_path, net, suffix):
+    """At every 64th part of it, with a card and without, as a tutorial's has none."""
+    path = save_checkpoint(net, tmp_path / f"net{suffix}", {**CARD, "net_options": TINY_NET})
+    good = path.read_bytes()
+    for part in range(64):
+        path.write_bytes(good[:part * len(good) // 64])
+        with pytest.raises(ValueError, match=rf"net{suffix} is damaged"):
             load_net(path)
+        with pytest.raises(ValueError, match=rf"net{suffix} (cannot be read as a checkpoint|does not fit the net)") as error:
+            load_checkpoint(path, net)
+        assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("share", [0, 0.3, 0.99])
-def test_a_truncated_file_is_one_clear_line(tmp_path, share):
-    path = save_checkpoint(small_net(), tmp_path / "net.ckpt", CARD)
-    path.write_bytes(path.read_bytes()[:int(share * path.stat().st_size)])
-    with pytest.raises(ValueError, match="net.ckpt is damaged"):
-        load_net(path)
-    with pytest.raises(ValueError, match=r"net.ckpt (cannot be read as a checkpoint|does not fit the net)") as error:
-        load_checkpoint(path, small_net())
-    assert "\n" not in str(error.value)
+def test_a_damaged_file_without_a_card_loads_whole_or_is_one_clear_line(stored, net):
+    """Nothing tells that a weight changed; what tells names, shapes and types apart does."""
+    good = stored.read_bytes()
+    frame = good.find(b"\x0a", 1) + 100
+    rng = np.random.default_rng(0)
+    refused = 0
+    for bit in [*rng.integers(0, 8 * frame, 150).tolist(), *rng.integers(0, 8 * len(good), 50).tolist()]:
+        bad = bytearray(good)
+        bad[bit // 8] ^= 1 << bit % 8
+        stored.write_bytes(bad)
+        try:
+            load_checkpoint(stored, net)
+        except ValueError as error:
+            refused += 1
+            assert str(error).startswith(f"{stored} ") and "\n" not in str(error)
+    assert refused > 50
 
 
 @pytest.mark.parametrize(("content", "message"), [
@@ -150,12 +207,71 @@ def test_a_truncated_file_is_one_clear_line(tmp_path, share):
     (json.dumps({**CARD, "format": 1}), "'weights_sha256' must be of type str"),
     (json.dumps({**CARD, "format": 1, "classes": "abc", "weights_sha256": ""}), "'classes' must be of type list"),
     (json.dumps({**CARD, "format": 99, "weights_sha256": ""}), "format 99"),
+    ("[" * 100_000, "is not a card: maximum recursion depth"),
+    ('{"format": ' + "9" * 5000 + "}", "is not a card: Exceeds the limit"),
+    ("{" + " " * 2**24 + "}", "is not a card: it is larger than 16 MiB"),
+    *((json.dumps({**CARD, "format": 1, "weights_sha256": "", **fields}), message) for fields, message in [
+        ({"format": True}, "'format' must be of type int, received True"),
+        ({"format": 0}, "has format 0"),
+        ({"classes": ["a", 7]}, "'classes' must hold names of one line, received 7"),
+        ({"classes": ["a", "b\nc"]}, "'classes' must hold names of one line"),
+        ({"class_folders": ["a"]}, "'class_folders' must be as many as the 3 classes"),
+        ({"image_height": 10**9}, "image_height=1000000000 must lie between 32 and 4096"),
+        ({"image_width": -1}, "image_width=-1 must lie between 32 and 4096"),
+        ({"mean": [1, 2]}, r"mean=\(1, 2\) must have 3 numbers"),
+        ({"mean": [1, 2, "3"]}, "mean=.* must be numbers"),
+        ({"std": [1, 2, float("nan")]}, "std=.* must be numbers"),
+        ({"std": [1, 2, 0]}, "must be positive"),
+        ({"std": []}, "mean and std belong together"),
+        ({"crop_share": 0}, "crop_share=0.0 must lie between 0.1 and 1"),
+        ({"crop_share": "1"}, "'crop_share' must be of type number, received '1'"),
+        ({"raw_size": [32]}, "'raw_size' must be a height and a width"),
+        ({"raw_size": [32, 10**9]}, "'raw_size' must be a height and a width"),
+        ({"raw_size": "32"}, "'raw_size' must be of type list"),
+        ({"config": []}, "'config' must be of type dict"),
+        ({"config": {"dataset": []}}, r"'config.dataset' must be of type str, received \[\]"),
+        ({"data": {"path": 7}}, "'data.path' must be of type str, received 7"),
+        ({"data": {"train": "many"}}, "'data.train' must be of type int, received 'many'"),
+        ({"exported": {"batch_size": 0}}, "'exported.batch_size' must lie between 1 and 65536, received 0"),
+    ]),
 ])
 def test_a_card_that_is_none_says_why(tmp_path, content, message):
     path = save_checkpoint(small_net(), tmp_path / "net.ckpt", CARD)
     card_path(path).write_text(content)
     with pytest.raises(ValueError, match=message):
         read_card(path)
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.sampled_from([1, 32, 4096, "a"])),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=2)), max_leaves=5)
+FIELDS = [*CARD, "format", "weights_sha256", "crop_share", "raw_size", "class_folders", "config", "metrics", "data", "exported",
+          "other"]
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=2), st.sets(st.sampled_from(FIELDS), max_size=1))
+def test_a_card_is_refused_in_one_line_or_fit_for_use(changed, missing):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.ckpt"
+        path.write_bytes(b"weights")
+        card = {**CARD, "format": 1, "weights_sha256": hashlib.sha256(b"weights").hexdigest(), **changed}
+        card_path(path).write_text(json.dumps({name: value for name, value in card.items() if name not in missing}))
+        try:
+            read = read_card(path)
+        except ValueError as error:
+            assert str(error).startswith(str(path)) and "\n" not in str(error) and len(str(error)) < 1000
+            return
+    assert all(type(name) is str for name in read["classes"])
+    assert all(32 <= read[side] <= 4096 and type(read[side]) is int for side in ("image_height", "image_width"))
+    for name in ("mean", "std"):
+        assert len(read[name]) in (0, 3) and np.isfinite(np.array(read[name], float)).all()
+    assert all(value > 0 for value in read["std"])
+    assert 0.1 <= read.get("crop_share", 1) <= 1
+    assert len(read.get("raw_size", ())) in (0, 2) and all(type(side) is int and side > 0 for side in read.get("raw_size", ()))
+    if {"net", "net_options"} & changed.keys():
+        with contextlib.suppress(ValueError), no_init_parameters():  # what is wrong with these is create_net's to say
+            create_net(read["net"], 3, **read["net_options"])
 
 
 def test_what_is_not_there_is_named(tmp_path):
@@ -171,3 +287,81 @@ def test_what_is_not_there_is_named(tmp_path):
 def write(path, weights):
     parameters = [{"name": name, "data": Parameter(Tensor(value), name=name)} for name, value in weights.items()]
     ms.save_checkpoint(parameters, str(path))
+
+
+def files_of(folder):
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+
+
+def test_a_save_that_is_cut_short_anywhere_leaves_weights_with_their_card(tmp_path, monkeypatch):
+    """After each of its renames and writes: the old checkpoint or the new one loads, and is mended or taken back."""
+    path, steps = tmp_path / "net.ckpt", []
+    save_checkpoint(small_net(), path, {**CARD, "seed": 1})
+
+    def seen(self, target, replace=Path.replace):
+        steps.append(files_of(tmp_path))
+        result = replace(self, target)
+        steps.append(files_of(tmp_path))
+        return result
+
+    other = small_net()
+    first = next(other.get_parameters())
+    first.set_data(Tensor(np.zeros(first.shape, np.float32)))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", seen)
+        save_checkpoint(other, path, {**CARD, "seed": 2})
+    assert len(steps) == 6  # new card, weights, card: before and after each
+    for number, files in enumerate(steps):
+        for settled in (False, True):
+            for file in tmp_path.iterdir():
+                file.unlink()
+            for name, content in files.items():
+                (tmp_path / name).write_bytes(content)
+            if settled:
+                settle(path)
+                assert sorted(file.name for file in tmp_path.iterdir()) == ["net.ckpt", "net.ckpt.json"]
+            assert load_net(path)[1]["seed"] == (1 if number < 3 else 2)
+
+
+def test_of_a_first_save_that_is_cut_short_nothing_or_all_is_there(tmp_path):
+    path = save_checkpoint(small_net(), tmp_path / "net.ckpt", CARD)
+    card_path(path).rename(next_card_path(path))  # killed right before the last rename
+    assert has_card(path) and load_net(path)[1]["net"] == CARD["net"]
+    path.unlink()  # killed before the weights came
+    settle(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"weights_sha256": 1}'])
+def test_a_next_card_that_we_did_not_write_is_not_believed(tmp_path, content):
+    path = save_checkpoint(small_net(), tmp_path / "net.ckpt", CARD)
+    next_card_path(path).write_text(content)
+    assert load_net(path)[1]["net"] == CARD["net"]
+
+
+def test_a_disk_that_fails_at_the_last_moment_leaves_the_old_file(tmp_path, monkeypatch):
+    """Some disks say only when they are flushed that they are full."""
+    write_text(tmp_path / "file", "old")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(CannotWrite, match=f"^{tmp_path}/file cannot be written: No space left on device$"):
+        write_text(tmp_path / "file", "new")
+    assert files_of(tmp_path) == {"file": b"old"}
+
+
+def test_files_and_folders_are_flushed_before_they_are_renamed(tmp_path, monkeypatch):
+    events = []
+    for name in ("fsync", "rename", "replace"):
+        function = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *paths, name=name, function=function: (
+            events.append("flush" if name == "fsync" else "rename"), function(*paths)))
+    write_text(tmp_path / "file", "text")
+    assert events == ["flush", "rename", "flush"]  # the file, then the folder that has its name
+    events.clear()
+    with new_folder(tmp_path / "folder") as folder:
+        (folder / "a").mkdir()
+        (folder / "a" / "b").write_text("text")
+    assert events == ["flush"] * 3 + ["rename", "flush"]

@@ -1,6 +1,5 @@
 """The command line as a user meets it: in processes of its own, with its exit status and what it prints."""
 
-import http.server
 import io
 import json
 import os
@@ -8,7 +7,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +20,7 @@ from mindclf.cli import _stem, main
 from mindclf.labels import describe
 
 from .conftest import make_config
+from .web_server import running_server
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -131,6 +130,52 @@ def test_eval_measures_a_checkpoint(fitted, colour_folder, tmp_path):
     assert (measured["top1"], measured["images"]) == (round(fitted.report.top1, 6), 9)
     assert {file.name for file in (tmp_path / "report").iterdir()} == {"report.html", "report.json", "classes.png", "curves.png",
                                                                        "confusion.png", "predictions.png"}
+
+
+def test_a_checkpoint_is_exported_quantized_measured_and_used(fitted, colour_folder, tmp_path, capsys):
+    """In this process, which has MindSpore loaded; each command takes what the one before it wrote."""
+    for package in ("onnx", "onnxruntime"):
+        pytest.importorskip(package, reason="needs the extra onnx")
+    file, small, data = tmp_path / "net.onnx", tmp_path / "net_int8.onnx", f"dataset_path={colour_folder}"
+    assert main(["export", "--format", "onnx", str(fitted.checkpoint), "--to", str(file), "--with-preprocessing",
+                 "--dynamic-batch"]) == 0
+    assert capsys.readouterr().out == f"{file}\n"
+    assert read_card(file)["exported"]["with_preprocessing"]
+    assert main(["quantize", str(file), data, "--calibration-pictures", "8", "--allow-loss", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "9 test pictures: your folder" and lines[1].split() == ["before", "after"] and lines[-1] == str(small)
+    quantized = read_card(small)["quantized"]
+    assert lines[2].split() == ["top-1", f"{quantized['top1_before']:.2%}", f"{quantized['top1_after']:.2%}"]
+    assert quantized["calibration_pictures"] == 8
+    for model, top1 in ((file, quantized["top1_before"]), (small, quantized["top1_after"])):
+        assert main(["eval", "--json", "--checkpoint", str(model), data]) == 0
+        assert json.loads(capsys.readouterr().out)["top1"] == top1
+    assert main(["eval", "--checkpoint", str(file), data, "--report", str(tmp_path / "report")]) == 0
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "Exported file" in page and "Grad-CAM (arXiv" not in page
+    photo = next((colour_folder / "test" / "red").iterdir())
+    assert main(["explain", "--checkpoint", str(file), str(photo), "--to", str(tmp_path / "heat.png")]) == 2
+    assert capsys.readouterr().err == (f"mindclf: {file} has no gradients, which Grad-CAM needs: give the checkpoint that it was "
+                                       f"exported from\n")
+    shown = []
+    for checkpoint in (fitted.checkpoint, file):
+        assert main(["predict", "--checkpoint", str(checkpoint), str(photo)]) == 0
+        shown.append([line.split()[0] for line in capsys.readouterr().out.splitlines()])
+    assert shown[0] == shown[1]
+    assert main(["predict", "--checkpoint", str(file), "--device", "GPU", str(photo)]) == 2  # there is none, or it is not used
+
+
+@pytest.mark.parametrize("arguments", [["a.ckpt", "b.ckpt"], ["a.ckpt", "--checkpoint", "b.ckpt"]])
+def test_export_takes_one_checkpoint(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["export", *arguments])
+    assert stopped.value.code == 2 and "export takes one checkpoint, not a.ckpt, b.ckpt" in capsys.readouterr().err
+
+
+def test_one_batch_size_and_any_exclude_each_other(capsys):
+    with pytest.raises(SystemExit):
+        main(["export", "--dynamic-batch", "--batch-size", "4"])
+    assert "not allowed with argument" in capsys.readouterr().err
 
 
 def test_a_folder_is_split_and_what_is_printed_trains_on_it(colour_folder, tmp_path):
@@ -282,9 +327,11 @@ def test_training_from_the_command_line(colour_folder, tmp_path, photo):
     (["predict", "{photo}", "--checkpoint", "{photo}"], "has no card"),
     (["predict", "{photo}", "--checkpoint", "{wrong}"], "head.1.weight has shape (3, 32), the net wants (4, 32)"),
     (["predict", "{photo}", "--top-k", "27"], "top_k=27 must lie between 1 and the number of classes, 26"),
-    (["predict", "{url}/page"], "/page answers with text/html, not with a picture"),
-    (["predict", "{url}/missing"], "/missing cannot be read: Not Found"),
-    (["predict", "http://127.0.0.1:9/x.jpg"], "http://127.0.0.1:9/x.jpg cannot be read: [Errno "),
+    (["predict", "--allow-private", "{url}/page"], "/page answers with text/html, not with a picture"),
+    (["predict", "--allow-private", "{url}/missing"], "/missing cannot be read: Not Found"),
+    (["predict", "--allow-private", "http://127.0.0.1:9/x.jpg"], "http://127.0.0.1:9/x.jpg cannot be read: [Errno "),
+    (["predict", "{url}/page"], "/page cannot be read: 127.0.0.1 is no public address; --allow-private reads it"),
+    (["predict", "file:///etc/passwd"], "file:///etc/passwd cannot be read: 'file' is neither http nor https"),
     (["explain", "{photo}", "--class", "batery"], "class 'batery' is not known; did you mean 'Battery'"),
     (["explain", "{photo}", "--class", "zebra", "--checkpoint", "{checkpoint}"], "the classes are: green, blue, red"),
     (["explain", "{photo}", "--to", "{photo}"], ".png exists and is not overwritten: name another with --to"),
@@ -292,9 +339,17 @@ def test_training_from_the_command_line(colour_folder, tmp_path, photo):
     (["explain", "{colours}/test"], "{colours}/test has 9 files: explain takes one picture"),
     (["explain", "nowhere.jpg"], "nowhere.jpg cannot be read: No such file or directory"),
     (["explain", "{bad}/test/cat/broken.jpg"], "{bad}/test/cat/broken.jpg is "),
-    (["explain", "{url}/page"], "/page answers with text/html, not with a picture"),
+    (["explain", "--allow-private", "{url}/page"], "/page answers with text/html, not with a picture"),
     (["explain", "{photo}", "--checkpoint", "{photo}"], "has no card"),
+    (["explain", "{url}/page"], "/page cannot be read: 127.0.0.1 is no public address; --allow-private reads it"),
     (["export", "--format", "tflite"], "format 'tflite' is not known"),
+    (["export", "{checkpoint}", "--format", "air"], "format 'air' can be written on an Ascend only"),
+    (["export", "nowhere.ckpt", "--batch-size", "4"], "checkpoint nowhere.ckpt does not exist"),
+    (["predict", "{photo}", "--checkpoint", "nowhere.onnx"], "nowhere.onnx does not exist"),
+    (["predict", "{photo}", "--checkpoint", "{checkpoint}", "--runtime", "onnxruntime"],
+     "ONNX Runtime does not run {checkpoint}: write an .onnx, with mindclf export {checkpoint} --format onnx"),
+    (["quantize", "{checkpoint}", "dataset_path={colours}"], "is no .onnx: export the checkpoint first, with mindclf export "),
+    (["quantize", "nowhere.onnx", "dataset_path={colours}", "--allow-loss", "7"], "allowed_loss=7.0 must lie between 0 and 1"),
     (["split", "{colours}/train", "{colours}"], "exists and is not an empty folder: nothing is overwritten, name another"),
     (["split", "{colours}/train", "new", "--fraction", "2"], "fraction=2.0 must lie between 0 and 1, as in 0.2 for a fifth"),
     (["split", "{colours}/train", "new", "--every", "11"], "class 'blue' has too few pictures for both sides: with every=11, "),
@@ -329,29 +384,17 @@ def bad_things(tmp_path_factory, fitted):
     wrong = bad / "wrong.ckpt"
     wrong.write_bytes(fitted.checkpoint.read_bytes())
     card = read_card(fitted.checkpoint)
-    card_path(wrong).write_text(json.dumps({**card, "classes": [*card["classes"], "fourth"]}))
+    card.update({field: [*card[field], "fourth"] for field in ("classes", "class_folders")})
+    card_path(wrong).write_text(json.dumps(card))
     return {"bad": bad, "wrong": wrong}
 
 
 @pytest.fixture(scope="module")
 def url():
     """A server on this machine that answers /page with HTML and everything else with 404."""
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            if self.path != "/page":
-                return self.send_error(404)
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.end_headers()
-            self.wfile.write(b"<html></html>")
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+    with running_server() as server:
+        server.files["/page"], server.kinds["/page"] = b"<html></html>", "text/html"
+        yield server.url
 
 
 @pytest.fixture

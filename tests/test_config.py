@@ -5,6 +5,8 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mindclf.config import CHOICES, DEFAULTS, IMAGENET_MEAN, PHASE_FIELDS, RANGES, merge, phases_of
 
@@ -264,3 +266,32 @@ def test_warm_up_is_shorter_than_the_run():
 def test_importing_it_does_not_import_mindspore(module):
     program = f"import sys, {module}; print('mindspore' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+ODD = [0, 1, 10**400, -1.0, "true", "1e400", "[" * 5000, "((1))", "cosine", "momentum", "head", "garbage26", "cifar10"]
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=6), st.sampled_from(ODD))
+VALUES = st.recursive(SCALARS, lambda inner: st.one_of(st.lists(inner, max_size=3), st.tuples(inner, inner),
+                                                       st.dictionaries(SCALARS, inner, max_size=2)), max_leaves=4)
+NAMES = st.one_of(st.sampled_from([*DEFAULTS, "net_options.width_mult", "phases.0.epochs", "class_index.a", "epochs.x"]),
+                  st.text(max_size=6))
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.dictionaries(st.sampled_from(list(DEFAULTS)), VALUES, max_size=1),
+       st.one_of(st.dictionaries(NAMES, VALUES, max_size=2), st.lists(st.builds("{}={}".format, NAMES, VALUES), max_size=2)))
+def test_merge_gives_a_config_within_its_ranges_or_one_line(config, overrides):
+    before = copy.deepcopy(DEFAULTS)
+    try:
+        merged = merge(config, overrides)
+    except ValueError as error:
+        assert str(error)
+        return
+    finally:
+        assert before == DEFAULTS
+    assert list(merged) == list(DEFAULTS)
+    for phase in phases_of(merged):
+        assert all(low <= phase[name] <= high for name, (low, high) in RANGES.items())
+        assert all(phase[name] in choices for name, choices in CHOICES.items())
+    for name, default in DEFAULTS.items():
+        assert isinstance(merged[name], dict if isinstance(default, dict) else type(default))
+    assert merge(merged, {}) == merged

@@ -1,13 +1,19 @@
 """TF-slim weights as mindclf checkpoints: every variable finds its place, and the numbers come out as TensorFlow's."""
 
+import os
+import pickle
+import sys
+
 import numpy as np
 import pytest
 from mindspore import Tensor
 
 from mindclf.checkpoint import load_net, read_card, read_weights
 from mindclf.cli import main
-from mindclf.convert import convert_tf_mobilenet_v2
+from mindclf.convert import convert, convert_tf_mobilenet_v2
+from mindclf.dataset.cifar10 import unpack_copy
 from mindclf.nets import MobileNetV2
+from mindclf.train.resume import load_state
 
 NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 
@@ -122,3 +128,36 @@ def test_converted_imagenet_weights_compute_what_tensorflow_computes(shared, tmp
     images = Tensor(((pixels - np.array(card["mean"])) / np.array(card["std"])).transpose(0, 3, 1, 2).astype(np.float32))
     np.testing.assert_allclose(net.backbone(images).asnumpy().mean((2, 3)), features, atol=1e-4)
     np.testing.assert_allclose(net(images).asnumpy(), logits, atol=1e-4)
+
+
+class Hostile:
+    """Unpickling it makes a file."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return os.system, (f"touch '{self.file}'",)
+
+
+@pytest.mark.parametrize(("name", "read"), [
+    ("weights.npz", lambda path: convert(path, path.with_name("made.ckpt"))),
+    ("weights.pth", lambda path: convert(path, path.with_name("made.ckpt"), net="resnet18")),
+    ("copy.npz", lambda path: unpack_copy(path, path.with_name("made"))),
+    ("state.npz", load_state),
+])
+def test_code_inside_a_file_of_arrays_is_refused_and_not_run(tmp_path, monkeypatch, name, read):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    hostile, path = Hostile(tmp_path / "made"), tmp_path / name
+    if name.endswith(".npz"):
+        names = ("Conv_weights", "train_bytes", "train_offsets", "train_labels", "facts")
+        np.savez(path, **{name: np.array([hostile], object) for name in names})
+        with np.load(path, allow_pickle=True) as archive:
+            assert archive["facts"].shape == (1,)
+        (tmp_path / "made").unlink()  # so it would run
+    else:
+        path.write_bytes(pickle.dumps(hostile))
+    with pytest.raises(ValueError, match=name) as error:
+        read(path)
+    assert "\n" not in str(error.value)
+    assert [file.name for file in tmp_path.iterdir()] == [name]

@@ -42,15 +42,23 @@ def test_both_readmes_show_the_same_commands_and_figures():
     assert re.findall(r"\d+\.\d%", english) == re.findall(r"\d+\.\d%", chinese)
 
 
-@pytest.mark.parametrize("document", [*READMES, "CONTRIBUTING.md", NETS_README])
+@pytest.mark.parametrize("document", [*READMES, "CONTRIBUTING.md", NETS_README, "docs/reliability.md", "docs/launch.md"])
 def test_paths_in_the_documents_exist(document):
     text = (ROOT / document).read_text(encoding="utf-8")
-    paths = re.findall(r"`((?:mindclf|recipes|tests|benchmarks|checkpoints|notebooks)/[\w./]+)`", text)
+    paths = re.findall(r"`((?:mindclf|recipes|tests|benchmarks|checkpoints|docs|notebooks)/[\w./]+)`", text)
     assert paths
     for path in paths:
         assert (ROOT / path).exists(), path
 
 
+def test_the_tests_that_documents_name_exist():
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8"))
+    assert len(named) > 30
+    for file, test in named:
+        assert re.search(rf"^def {test}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), f"{file}::{test}"
+
+
 def test_no_document_or_card_names_this_machines_folders():
-    for file in [*ROOT.glob("*.md"), *ROOT.glob("checkpoints/*.json"), *ROOT.glob("benchmarks/**/*.json")]:
-        assert not re.search(r"[\"`' ]/(?:work|root|home|Users)/", file.read_text(encoding="utf-8")), file.name
+    for pattern in ("*.md", "docs/*.md", "checkpoints/*.json", "benchmarks/**/*.json"):
+        for file in ROOT.glob(pattern):
+            assert not re.search(r"[\"`' ]/(?:work|root|home|Users)/", file.read_text(encoding="utf-8")), file.name

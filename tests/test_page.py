@@ -2,6 +2,7 @@
 
 import base64
 import io
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -180,6 +181,13 @@ def test_training_is_shown_where_its_history_is_known(tmp_path):
     found = read(tmp_path, measured(tmp_path, [1, 2, 3, -4], history=rows))
     assert "Training" in found.text and (tmp_path / "report" / "curves.png").is_file()
     assert "All 1" in found.text and len(found.images()) == 2
+
+
+def test_an_exported_files_mistakes_are_shown_without_heat(tmp_path):
+    found = read(tmp_path, replace(measured(tmp_path, [1, -2, 3, -4]), net=None))
+    assert [image.size for image in found.images()] == [(THUMBNAIL, THUMBNAIL * 400 // 600)] * 2
+    assert "All 2. Their heat by Grad-CAM is in the report of the checkpoint only" in found.text
+    assert "Exported file" in found.text and "parameters" not in [row[0] for row in found.rows]
 
 
 def test_a_class_without_pictures_is_said_to_have_none(tmp_path):

@@ -1,14 +1,14 @@
 """Prediction sees each picture as evaluation does, whatever kind of file or object it comes as."""
 
-import http.server
 import io
+import os
 import threading
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mindclf import predict
+from mindclf import predict, runtimes
 from mindclf.checkpoint import load_net, save_checkpoint
 from mindclf.dataset import eval_pipeline, read_folder
 from mindclf.dataset.cifar10 import read_cifar10
@@ -68,6 +68,60 @@ def test_what_is_asked_wrongly_is_said(predictor, tmp_path):
     assert predictor.predict([]) == []
 
 
+def numbered(count, bad=()):
+    """(name, read) of `count` grey pictures, each of a shade of its own; those of the numbers in `bad` cannot be read."""
+    def read(number):
+        if number in bad:
+            raise ValueError(f"picture {number} is bad")
+        return predict.whole_picture(np.full((40, 40, 3), 5 * number, np.uint8))
+
+    return [(str(number), lambda number=number: read(number)) for number in range(count)]
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 64])
+def test_each_picture_gets_its_own_answer_in_its_turn(predictor, monkeypatch, chunk):
+    monkeypatch.setattr(predict, "CHUNK", chunk)
+    answers = list(predictor.sort(numbered(11, bad=(0, 5, 10))))
+    assert [name for name, _ in answers] == [str(number) for number in range(11)]
+    for number, (_, guesses) in enumerate(answers):
+        if number in (0, 5, 10):
+            assert str(guesses) == f"picture {number} is bad"
+        else:
+            [alone] = predictor.predict([np.full((40, 40, 3), 5 * number, np.uint8)])
+            assert [guess.name for guess in guesses] == [guess.name for guess in alone]
+            assert guesses[0].probability == pytest.approx(alone[0].probability, abs=1e-5)
+
+
+def test_pictures_are_read_while_the_net_looks_at_those_before(predictor, monkeypatch):
+    """The net waits for a picture of the next chunk: without threads it would wait in vain."""
+    monkeypatch.setattr(predict, "CHUNK", 2)
+    third_is_read = threading.Event()
+
+    def look(pictures):
+        assert third_is_read.wait(timeout=20)
+        return np.zeros((len(pictures), 3))
+
+    def read_third():
+        third_is_read.set()
+        return numbered(1)[0][1]()
+
+    monkeypatch.setattr(predictor, "logits", look)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # else the third is read ahead with the first two
+    assert len(list(predictor.sort([*numbered(2), ("2", read_third)]))) == 3
+
+
+def test_only_the_next_chunk_is_read_ahead(predictor, monkeypatch):
+    """However many pictures there are: memory holds two chunks, and what each core is reading."""
+    monkeypatch.setattr(predict, "CHUNK", 2)
+    read = []
+    sources = [(name, lambda name=name, read_it=read_it: (read.append(name), read_it())[1]) for name, read_it in numbered(40)]
+    answers = predictor.sort(sources)
+    for _ in range(3):
+        next(answers)
+    assert len(read) <= 3 * 2 + os.cpu_count()
+    answers.close()
+
+
 def test_the_garbage_sorter_comes_along_and_knows_chinese():
     from mindclf.labels import class_cn, class_en
 
@@ -101,7 +155,7 @@ def images_of(dataset):
 @pytest.fixture
 def seen(cifar_predictor, monkeypatch):
     """A function from pictures to what the net of `cifar_predictor` would see of them, normalised (n, 3, height, width)."""
-    monkeypatch.setattr(predict, "predict_logits", lambda net, dataset: (images_of(dataset), None))
+    monkeypatch.setattr(runtimes, "run_batches", lambda run, dataset, fill: (images_of(dataset), None))
     return cifar_predictor.logits
 
 
@@ -134,24 +188,10 @@ def test_of_a_large_photo_the_middle_is_averaged(seen):
     np.testing.assert_allclose(seen([encoded(noise, "PNG")])[0][..., 4:-4], photo[..., 4:-4], atol=1e-6)
 
 
-def test_a_jpeg_from_a_url_and_from_disk_are_the_same(cifar_predictor, tmp_path, monkeypatch):
+def test_a_jpeg_from_a_url_and_from_disk_are_the_same(cifar_predictor, tmp_path, server):
     photo = encoded(np.random.default_rng(0).integers(0, 256, (90, 120, 3)).astype(np.uint8), "JPEG")
     (tmp_path / "photo.jpg").write_bytes(photo)
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header("Content-Type", "image/jpeg")
-            self.end_headers()
-            self.wfile.write(photo)
-
-        def log_message(self, *_):
-            pass
-
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        sources = [str(tmp_path / "photo.jpg"), f"http://127.0.0.1:{server.server_port}/photo.jpg"]
-        local, remote = cifar_predictor.predict([read() for _, read in gather(sources)], top_k=10)
-        server.shutdown()
+    server.files["/photo.jpg"] = photo
+    sources = [str(tmp_path / "photo.jpg"), f"{server.url}/photo.jpg"]
+    local, remote = cifar_predictor.predict([read() for _, read in gather(sources, allow_private=True)], top_k=10)
     assert local == remote and {guess.name for guess in local} == set(CIFAR10)

@@ -2,9 +2,17 @@
 
 from mindclf.dataset.folder import Pictures, Scan, read_folder, scan_folder
 from mindclf.dataset.pictures import decode_picture, encoded_picture, whole_picture
-from mindclf.dataset.pipeline import augmented_pipeline, create_dataset, eval_pipeline, seen_box, train_pipeline
+from mindclf.dataset.pipeline import (
+    augmented_pipeline,
+    create_dataset,
+    eval_pipeline,
+    pixel_pipeline,
+    preprocessing_of,
+    seen_box,
+    train_pipeline,
+)
 from mindclf.dataset.transforms import eval_transforms, train_transforms, unnormalize
 
 __all__ = ["Pictures", "Scan", "augmented_pipeline", "create_dataset", "decode_picture", "encoded_picture", "eval_pipeline",
-           "eval_transforms", "read_folder", "scan_folder", "seen_box", "train_pipeline", "train_transforms", "unnormalize",
-           "whole_picture"]
+           "eval_transforms", "pixel_pipeline", "preprocessing_of", "read_folder", "scan_folder", "seen_box", "train_pipeline",
+           "train_transforms", "unnormalize", "whole_picture"]

@@ -16,6 +16,7 @@ from mindspore import dataset as ds
 from mindspore.dataset import transforms
 from PIL import Image
 
+from mindclf.dataset.download import check_new
 from mindclf.dataset.folder import Pictures
 from mindclf.dataset.statistics import histogram, mean_and_std
 from mindclf.files import first_line, md5, new_folder
@@ -107,8 +108,7 @@ def unpack_copy(archive, folder):
     pictures of 32 x 32 pixels with labels from 0 to 9, and if the folder exists.
     """
     archive, folder = Path(archive), Path(folder)
-    if folder.exists():
-        raise ValueError(f"{folder} exists: {archive} is not unpacked over it")
+    check_new(folder, archive)
     with new_folder(folder) as unfinished:
         try:
             with np.load(archive, allow_pickle=False) as arrays:

@@ -2,21 +2,21 @@
 
 import contextlib
 import gzip
-import lzma
-import shutil
 import socket
 import stat
 import tarfile
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
 from download import download
 
-from mindclf.files import new_folder
+from mindclf.files import first_line, new_folder, open_file
 
 MAX_UNPACKED_BYTES = 4 * 2**30  # the archives of the tutorials hold well under 1 GiB
 MAX_MEMBERS = 200_000
+MAX_TAR_MEMBERS = 10_000  # of which a few files are wanted, and each costs time to pass
+MAX_HEADER_BYTES = 2**14  # of a member of a tar
+ZIP_ENTRY = b"PK\1\2"  # what the entry of each member in a zip's directory begins with
 
 
 def fetch(url, path, timeout=10):
@@ -40,57 +40,108 @@ def fetch(url, path, timeout=10):
 def unpack_zip(archive, folder):
     """Unpacks the zip file `archive` as the new folder `folder`, complete or not at all. Returns the folder.
 
-    Raises ValueError for a damaged archive, for one whose members would land outside the folder, are links, or are more than
-    MAX_UNPACKED_BYTES together, and if the folder exists.
+    Raises ValueError for a damaged archive, for one whose members would land outside the folder or on each other, are links or
+    devices, are more than MAX_MEMBERS or than MAX_UNPACKED_BYTES together, and if the folder exists.
     """
-    archive, folder = Path(archive), Path(folder)
-    if folder.exists():
-        raise ValueError(f"{folder} exists: {archive} is not unpacked over it")
-    with new_folder(folder) as contents:
-        try:
-            with zipfile.ZipFile(archive) as members:
-                _check_members(archive, members.infolist())
-                members.extractall(contents)
-        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
-            raise ValueError(f"{archive} is damaged: {error}; delete it and try again") from None
-    return folder
+    with unpacking(archive, folder) as contents:
+        _count_members(archive)
+        with zipfile.ZipFile(archive) as members:
+            _check_members(archive, members.infolist())
+            members.extractall(contents)
+    return Path(folder)
 
 
 def unpack_tar(archive, folder, sizes):
     """Unpacks the files that `sizes` names, {member: bytes}, from the .tar.gz `archive` as the new folder `folder`; returns it.
 
     They land in the folder under their last names; nothing else of the archive is written. Raises ValueError for a damaged
-    archive, for one in which a file is missing, of another size, or a link, and if the folder exists.
+    archive, for one in which a file is missing, of another size, or a link, for one of more than MAX_TAR_MEMBERS or
+    MAX_UNPACKED_BYTES up to the last of these files, and if the folder exists.
     """
-    archive, folder = Path(archive), Path(folder)
-    if folder.exists():
-        raise ValueError(f"{folder} exists: {archive} is not unpacked over it")
+    with unpacking(archive, folder) as contents, gzip.open(archive) as stream:
+        _extract(archive, stream, contents, dict(sizes))
+    return Path(folder)
+
+
+class ArchiveError(ValueError):
+    """An archive that is whole, and is refused."""
+
+
+@contextlib.contextmanager
+def unpacking(archive, folder):
+    """Gives the folder that becomes the new folder `folder` if the block, which unpacks `archive` into it, succeeds.
+
+    What the block raises becomes one ValueError that names the archive: readers of archives raise a dozen kinds for damage.
+    """
+    folder = Path(folder)
+    check_new(folder, archive)
     with new_folder(folder) as contents:
         try:
-            with tarfile.open(archive, "r:gz") as members:
-                _extract(archive, members, contents, dict(sizes))
-        except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-            raise ValueError(f"{archive} is damaged: {error}; delete it and try again") from None
-    return folder
+            yield contents
+        except ArchiveError:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno:  # a full disk, a name that is too long for it
+                raise ValueError(f"{archive} cannot be unpacked: {error.strerror}") from None
+            raise ValueError(f"{archive} is damaged: {first_line(error)}; delete it and try again") from None
 
 
-def _extract(archive, members, folder, wanted):
-    read = 0
-    for member in members:
-        read += member.size
-        if read > MAX_UNPACKED_BYTES:
-            raise ValueError(f"{archive} is larger unpacked than the {MAX_UNPACKED_BYTES / 2**30:.0f} GiB that are accepted")
+def check_new(folder, archive):
+    """Raises ValueError if `folder`, as which `archive` is to be unpacked, is there."""
+    if folder.exists():
+        raise ValueError(f"{folder} exists: {archive} is not unpacked over it")
+
+
+class _Headers:
+    """What tarfile reads of a packed tar: headers, of each member no more than MAX_HEADER_BYTES, within MAX_UNPACKED_BYTES.
+
+    tarfile itself takes a name as long as a header claims, and unpacks as many bytes as it says to skip them.
+    """
+
+    def __init__(self, archive, stream):
+        self.archive, self.stream, self.tell = archive, stream, stream.tell
+        self.left = MAX_HEADER_BYTES
+
+    def read(self, size):
+        self.left -= size
+        if self.left < 0:
+            raise ArchiveError(f"{self.archive} is refused: a member has more than {MAX_HEADER_BYTES:,} bytes of headers")
+        return self.stream.read(size)
+
+    def seek(self, position):
+        if position > MAX_UNPACKED_BYTES:
+            raise _too_large(self.archive, MAX_TAR_MEMBERS)
+        return self.stream.seek(position)
+
+
+def _extract(archive, stream, folder, wanted):
+    headers = _Headers(archive, stream)
+    members = tarfile.TarFile(fileobj=headers)
+    for number, member in enumerate(members):
+        if number >= MAX_TAR_MEMBERS or member.offset_data + member.size > MAX_UNPACKED_BYTES:
+            raise _too_large(archive, MAX_TAR_MEMBERS)
+        members.members.clear()  # tarfile would keep them all
+        headers.left = MAX_HEADER_BYTES
         name = member.name.removeprefix("./")
         if name not in wanted:
             continue
         size = wanted.pop(name)
-        if not member.isfile() or member.size != size:
-            raise ValueError(f"{archive} is refused: its member {name!r} is not a file of {size:,} bytes")
-        with members.extractfile(member) as source, open(folder / PurePosixPath(name).name, "xb") as target:
-            shutil.copyfileobj(source, target)
+        if not member.isfile() or member.issparse() or member.size != size:
+            raise ArchiveError(f"{archive} is refused: its member {name!r} is not a file of {size:,} bytes")
+        stream.seek(member.offset_data)
+        with open(folder / PurePosixPath(name).name, "xb") as target:
+            while size and (piece := stream.read(min(size, 2**20))):
+                size -= target.write(piece)
+        if size:
+            raise EOFError(f"{name} breaks off")
         if not wanted:
             return
-    raise ValueError(f"{archive} does not hold {', '.join(wanted)}")
+    raise ArchiveError(f"{archive} does not hold {', '.join(wanted)}")
+
+
+def _too_large(archive, members=MAX_MEMBERS):
+    return ArchiveError(f"{archive} is larger unpacked than the {MAX_UNPACKED_BYTES / 2**30:.0f} GiB, or the {members:,} "
+                        f"members, that are accepted")
 
 
 @contextlib.contextmanager
@@ -104,11 +155,33 @@ def _socket_timeout(seconds):
         socket.setdefaulttimeout(before)
 
 
+def _count_members(archive):
+    """Raises ArchiveError for too many members, counted by their signatures: zipfile makes objects of all before one can look."""
+    with open_file(archive) as file:
+        count, rest = 0, b""
+        while piece := file.read(2**20):
+            count += (rest + piece).count(ZIP_ENTRY)
+            rest = piece[-len(ZIP_ENTRY) + 1:]
+            if count > MAX_MEMBERS:
+                raise _too_large(archive)
+
+
 def _check_members(archive, members):
     if len(members) > MAX_MEMBERS or sum(member.file_size for member in members) > MAX_UNPACKED_BYTES:
-        raise ValueError(f"{archive} is larger unpacked than the {MAX_UNPACKED_BYTES / 2**30:.0f} GiB that are accepted")
+        raise _too_large(archive)
+    files, folders = set(), set()
     for member in members:
         path = PurePosixPath(member.filename.replace("\\", "/"))
-        mode = member.external_attr >> 16
-        if path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]) or stat.S_ISLNK(mode):
-            raise ValueError(f"{archive} is refused: its member {member.filename!r} would land outside the folder")
+        if path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]):
+            raise ArchiveError(f"{archive} is refused: its member {member.filename!r} would land outside the folder")
+        if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise ArchiveError(f"{archive} is refused: its member {member.filename!r} is a link or a device")
+        folders.update(path.parents)
+        if member.is_dir():
+            folders.add(path)
+        elif path in files:
+            raise ArchiveError(f"{archive} is refused: it has the member {member.filename!r} twice")
+        else:
+            files.add(path)
+    for path in sorted(files & folders):
+        raise ArchiveError(f"{archive} is refused: its member {str(path)!r} is a file and a folder")

@@ -11,6 +11,7 @@ from mindspore import dataset as ds
 
 from mindclf.config import CHOICES
 from mindclf.dataset.pictures import encoded_picture, whole_picture
+from mindclf.files import one_line
 from mindclf.labels import number_classes
 
 log = logging.getLogger(__name__)
@@ -139,11 +140,23 @@ def scan_folder(folder, class_index, part=None):
 
 
 def class_folders(folder):
-    """The names of the class folders in `folder`, sorted. Raises ValueError if there is no such folder."""
+    """The names of the class folders in `folder`, sorted.
+
+    Raises ValueError if there is no such folder, and for what may be a class folder and cannot be: a link that leads nowhere, or
+    a name that no card could hold.
+    """
     folder = Path(folder)
     if not folder.is_dir():
-        raise ValueError(f"folder {folder} does not exist")
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not is_litter(entry.name))
+        raise ValueError(f"folder {one_line(folder)} does not exist")
+    entries = [entry for entry in folder.iterdir() if not is_litter(entry.name)]
+    for entry in entries:
+        if entry.is_symlink() and not entry.exists():
+            raise ValueError(f"{one_line(entry)} is a link that leads nowhere: mend it, or remove it")
+    names = sorted(entry.name for entry in entries if entry.is_dir())
+    for name in names:
+        if one_line(name) != name:
+            raise ValueError(f"class folder {one_line(folder / name)} has a name that is no line of text: rename it")
+    return names
 
 
 def index_of_folders(*folders):
@@ -210,7 +223,7 @@ def _files(folder):
 
 def _verdict(path):
     if path.is_dir():
-        return f"{path} is a folder inside a class folder"
+        return f"{one_line(path)} is a folder inside a class folder"
     try:
         whole_picture(path)
     except ValueError as error:

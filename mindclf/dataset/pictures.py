@@ -1,23 +1,26 @@
 """Reading one picture: whatever PIL opens, as bytes that MindSpore's decoder turns into the same RGB pixels."""
 
 import io
+import os
 import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from mindclf.files import first_line
+from mindclf.files import first_line, one_line, open_file
 
 EXIF_ORIENTATION = 0x0112
 MAX_ASPECT = 100  # bringing the shorter side to 256 pixels makes the longer one 100 times that
+MAX_FILE_BYTES = 2**30  # as many pixels as are read, in the largest format, take less
+PROGRAMS = ("EPS",)  # formats that Pillow has another program run
 
 # PIL warns from MAX_IMAGE_PIXELS on and raises from twice as many; here the limit is the limit, with an error of its own.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
-class SizeError(ValueError):
-    """A picture of a shape that no net takes."""
+class RefusedError(ValueError):
+    """A picture that is whole, and that is not read all the same."""
 
 
 def encoded_picture(source, name="the picture"):
@@ -26,7 +29,8 @@ def encoded_picture(source, name="the picture"):
     `source` is a path, encoded bytes, a PIL image, an RGB uint8 array (H, W, 3), or what this function returned. A JPEG that
     needs no turning passes as it is: MindSpore decodes it (grey, CMYK, progressive) as PIL does. Everything else that PIL opens,
     and a JPEG that EXIF says lies on its side, becomes a BMP, because MindSpore's decoder ignores EXIF and refuses GIF, WebP and
-    AVIF. Transparent parts turn white. Raises ValueError that begins with the path, or with `name`, if it cannot be read.
+    AVIF. Transparent parts turn white. Raises ValueError that begins with the path, or with `name`, if it cannot be read; what
+    would break the line in a path is escaped.
 
     Training, evaluation and prediction all read pictures through this function.
     """
@@ -35,12 +39,12 @@ def encoded_picture(source, name="the picture"):
     if isinstance(source, np.ndarray) and (source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3):
         raise ValueError(f"{name} must be an RGB array (H, W, 3) of uint8, received {source.shape} of {source.dtype}")
     if isinstance(source, (str, Path)):
-        name, source = source, _read(source)
+        name, source = one_line(source), _read(source)
     try:
         if isinstance(source, np.ndarray):
             return _as_bmp(Image.fromarray(source))
         image = source if isinstance(source, Image.Image) else Image.open(io.BytesIO(source))
-        _check_size(image, name)
+        _check(image, name)
         if image is not source and image.format == "JPEG" and image.getexif().get(EXIF_ORIENTATION, 1) == 1:
             return np.frombuffer(source, np.uint8)
         return _as_bmp(image)
@@ -48,7 +52,7 @@ def encoded_picture(source, name="the picture"):
         raise ValueError(f"{name} is not a picture, or of a kind that Pillow does not know") from None
     except Image.DecompressionBombError:
         raise ValueError(f"{name} has more than {Image.MAX_IMAGE_PIXELS:,} pixels, which is not read") from None
-    except SizeError:
+    except RefusedError:
         raise
     except Exception as error:  # a damaged file makes PIL's decoders raise OSError, SyntaxError, struct.error and others
         raise ValueError(f"{name} is damaged: {first_line(error)}") from None
@@ -64,7 +68,8 @@ def whole_picture(source, name="the picture"):
         try:
             Image.open(io.BytesIO(encoded.tobytes())).load()
         except Exception as error:
-            raise ValueError(f"{source if isinstance(source, (str, Path)) else name} is damaged: {first_line(error)}") from None
+            name = one_line(source) if isinstance(source, (str, Path)) else name
+            raise ValueError(f"{name} is damaged: {first_line(error)}") from None
     return encoded
 
 
@@ -82,19 +87,25 @@ def small_picture(source, size):
     return np.asarray(ImageOps.fit(decode_picture(source), (width, height), Image.Resampling.BILINEAR))
 
 
-def _check_size(image, name):
+def _check(image, name):
+    """Raises for a picture that is not to be decoded; Pillow has read no more than its header."""
     width, height = image.size
+    if image.format in PROGRAMS:
+        raise RefusedError(f"{name} is {image.format}, which is a program and not run: save it as PNG")
     if width * height > Image.MAX_IMAGE_PIXELS:
         raise Image.DecompressionBombError
     if max(width, height) > MAX_ASPECT * min(width, height):
-        raise SizeError(f"{name} is {width} x {height} pixels: too thin to be brought to the size of a net's input")
+        raise RefusedError(f"{name} is {width} x {height} pixels: too thin to be brought to the size of a net's input")
 
 
 def _read(path):
     try:
-        return Path(path).read_bytes()
+        with open_file(path) as file:
+            if os.fstat(file.fileno()).st_size <= MAX_FILE_BYTES:
+                return file.read()
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+        raise ValueError(f"{one_line(path)} cannot be read: {error.strerror}") from None
+    raise ValueError(f"{one_line(path)} is larger than the {MAX_FILE_BYTES / 2**20:,.0f} MiB that are read")
 
 
 def _as_bmp(image):

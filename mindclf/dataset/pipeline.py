@@ -7,7 +7,14 @@ from pathlib import Path
 from mindclf.config import DEFAULTS, VARIATION_FIELDS, pixel_statistics
 from mindclf.dataset.folder import read_folder
 from mindclf.dataset.pictures import small_picture
-from mindclf.dataset.transforms import eval_box, eval_transforms, padded_crop_transforms, train_transforms
+from mindclf.dataset.transforms import (
+    eval_box,
+    eval_transforms,
+    padded_crop_transforms,
+    pixel_transforms,
+    shorter_side,
+    train_transforms,
+)
 
 
 def create_dataset(dataset_path, config, training=True):
@@ -24,13 +31,13 @@ def create_dataset(dataset_path, config, training=True):
     return train_pipeline(pictures, config) if training else eval_pipeline(pictures, config)
 
 
-def train_pipeline(pictures, config):
-    """Shuffled, augmented, whole batches of `pictures`."""
+def train_pipeline(pictures, config, shuffle=True):
+    """Augmented, whole batches of `pictures`, shuffled or in their order."""
     batch_size = config["batch_size"]
     if len(pictures) < batch_size:
         raise ValueError(f"batch_size={batch_size} is more than the {len(pictures)} training pictures")
     operations = _train_operations(pictures, config)
-    return _pipeline(pictures, operations, batch_size, shuffle=True, drop_remainder=True)
+    return _pipeline(pictures, operations, batch_size, shuffle, drop_remainder=True)
 
 
 def augmented_pipeline(pictures, config):
@@ -46,9 +53,35 @@ def eval_pipeline(pictures, config):
     """
     config = {**DEFAULTS, **config}
     raw_size = _raw_size(pictures, config)
-    operations = eval_transforms(*_size_and_statistics(config), config["crop_share"], raw_size)
+    return _eval_pipeline(pictures, eval_transforms(*_size_and_statistics(config), config["crop_share"], raw_size), config)
+
+
+def pixel_pipeline(pictures, config):
+    """The batches of `eval_pipeline` before they are normalised: uint8 (batch, height, width, 3), for nets that do so inside."""
+    config = {**DEFAULTS, **config}
+    size, *_ = _size_and_statistics(config)
+    return _eval_pipeline(pictures, pixel_transforms(size, config["crop_share"], _raw_size(pictures, config)), config)
+
+
+def preprocessing_of(card):
+    """What `eval_pipeline` does to a picture for the net that `card` describes, as JSON can hold it, for other programs to do.
+
+    In this order: bring to raw_size by averaging the centre that has its shape, bring the shorter side to shorter_side by
+    bilinear interpolation, take the central crop (each of them unless it is null), subtract mean, divide by std, both on the
+    scale of the pixels, 0 to 255.
+    """
+    config = {**DEFAULTS, **card}
+    size, mean, std = _size_and_statistics(config)
+    raw_size = list(config.get("raw_size", ()))
+    side = shorter_side(size, config["crop_share"], raw_size)
+    return {"colours": "RGB", "raw_size": raw_size or None, "shorter_side": side, "crop": list(size) if side else None,
+            "mean": list(mean), "std": list(std)}
+
+
+def _eval_pipeline(pictures, operations, config):
+    raw_size = _raw_size(pictures, config)
     if raw_size and not pictures.raw_size:
-        operations.insert(0, partial(small_picture, size=raw_size))
+        operations = [partial(small_picture, size=raw_size), *operations]
     return _pipeline(pictures, operations, config["eval_batch_size"], shuffle=False, drop_remainder=False)
 
 
@@ -61,7 +94,10 @@ def seen_box(pictures, config, size):
 
 def _pipeline(pictures, operations, batch_size, shuffle, drop_remainder):
     workers = min(os.cpu_count(), 8)  # MindSpore refuses more workers than cores
-    return pictures.source(shuffle).map(operations, "image", num_parallel_workers=workers).batch(batch_size, drop_remainder)
+    rows = pictures.source(shuffle)
+    if operations:
+        rows = rows.map(operations, "image", num_parallel_workers=workers)
+    return rows.batch(batch_size, drop_remainder)
 
 
 def _train_operations(pictures, config):

@@ -11,7 +11,7 @@ from mindclf.dataset.folder import Pictures, check_class_index, check_divided, r
 from mindclf.dataset.locate import find_caltech16, find_cifar10, find_flower_photos, find_flowers102, find_garbage26
 from mindclf.dataset.split_folder import DEFAULT_EVERY, divide
 from mindclf.files import sha256
-from mindclf.labels import class_names
+from mindclf.labels import class_names, number_classes
 
 FIND = {"garbage26": find_garbage26, "cifar10": find_cifar10, "flowers102": find_flowers102, "caltech16": find_caltech16,
         "flower_photos": find_flower_photos}
@@ -89,6 +89,13 @@ def read_pictures(folder, split, config):
     else:
         pictures = read_folder(folder, config.class_index, config.on_bad_image, _test_part if split == "test" else _train_part)
     return replace(pictures, classes=class_names(config.dataset, classes))
+
+
+def labelled_for(card, folder, split, config):
+    """The `Pictures` that `read_pictures` finds, labelled as the net that `card` describes has its classes."""
+    class_index = number_classes(card.get("class_folders") or card["classes"])
+    pictures = read_pictures(folder, split, merge(config, {"class_index": class_index}))
+    return replace(pictures, classes=tuple(card["classes"]))
 
 
 def with_statistics(config, train):

@@ -63,12 +63,27 @@ def _variations(mean, rotation=0.0, flip_prob=0.5, vertical_flip_prob=0.0, color
 
 
 def eval_transforms(image_size, mean, std, crop_share=CROP_SHARE, raw_size=None):
-    """The centre of the picture after its shorter side is brought to 256 pixels (for 224, with a crop_share of 0.875)."""
+    """What `pixel_transforms` gives, normalised: what a net sees in evaluation."""
+    return [*pixel_transforms(image_size, crop_share, raw_size), vision.Normalize(list(mean), list(std)), vision.HWC2CHW()]
+
+
+def pixel_transforms(image_size, crop_share=CROP_SHARE, raw_size=None):
+    """The centre of the picture after its shorter side is brought to 256 pixels (for 224, with a crop_share of 0.875).
+
+    It stays pixels: uint8 (height, width, 3).
+    """
     operations = [] if raw_size else [vision.Decode()]
-    shorter_side = _shorter_side(image_size, crop_share, raw_size)
-    if shorter_side:
-        operations += [vision.Resize(shorter_side), vision.CenterCrop(tuple(image_size))]
-    return operations + [vision.Normalize(list(mean), list(std)), vision.HWC2CHW()]
+    side = shorter_side(image_size, crop_share, raw_size)
+    if side:
+        operations += [vision.Resize(side), vision.CenterCrop(tuple(image_size))]
+    return operations
+
+
+def shorter_side(image_size, crop_share, raw_size):
+    """What evaluation brings the shorter side of a picture to, in pixels; None where it takes raw pictures as they are."""
+    if tuple(raw_size or ()) == tuple(image_size) and crop_share == 1:
+        return None
+    return int(max(image_size) / crop_share)
 
 
 def eval_box(size, image_size, crop_share=CROP_SHARE, raw_size=None):
@@ -78,8 +93,8 @@ def eval_box(size, image_size, crop_share=CROP_SHARE, raw_size=None):
     `small_picture` does.
     """
     taken = raw_size or size
-    shorter_side = _shorter_side(image_size, crop_share, raw_size)
-    resized = [shorter_side * side // min(taken) for side in taken] if shorter_side else taken
+    shorter = shorter_side(image_size, crop_share, raw_size)
+    resized = [shorter * side // min(taken) for side in taken] if shorter else taken
     pixels_a_pixel = min(whole / side for whole, side in zip(size, taken))  # of the picture, in one of raw_size
     edges = []
     for whole, side, length, shown in zip(size, taken, resized, image_size):
@@ -88,13 +103,6 @@ def eval_box(size, image_size, crop_share=CROP_SHARE, raw_size=None):
         edges.append([(1 - share) / 2 + share * edge / length for edge in (first, first + shown)])
     (top, bottom), (left, right) = edges
     return top, left, bottom, right
-
-
-def _shorter_side(image_size, crop_share, raw_size):
-    """What evaluation brings the shorter side of a picture to, in pixels; None where it takes raw pictures as they are."""
-    if tuple(raw_size or ()) == tuple(image_size) and crop_share == 1:
-        return None
-    return int(max(image_size) / crop_share)
 
 
 def unnormalize(images, mean, std):

@@ -10,7 +10,7 @@ from mindclf.nets.asymmnet import AsymmNet
 from mindclf.nets.densenet import DenseNet
 from mindclf.nets.fold import fold_batch_norm
 from mindclf.nets.inception_v3 import InceptionV3
-from mindclf.nets.layers import HEAD_KEYS, GlobalAvgPooling, ImageClassifier, freeze, make_divisible, unfreeze
+from mindclf.nets.layers import HEAD_KEYS, GlobalAvgPooling, ImageClassifier, freeze, make_divisible, seed_dropout, unfreeze
 from mindclf.nets.mobilenet_v1 import MobileNetV1
 from mindclf.nets.mobilenet_v2 import (
     ConvBNReLU,
@@ -28,7 +28,7 @@ from mindclf.nets.vgg import VGG
 __all__ = ["HEAD_KEYS", "NETS", "VGG", "AlexNet", "AsymmNet", "ConvBNReLU", "DenseNet", "GlobalAvgPooling", "GroupConv",
            "ImageClassifier", "InceptionV3", "InvertedResidual", "MobileNetV1", "MobileNetV2", "MobileNetV2Backbone",
            "MobileNetV2Head", "ResNet", "ShuffleNetV1", "ShuffleV1Block", "SqueezeNet", "create_net", "fold_batch_norm", "freeze",
-           "make_divisible", "mobilenet_v2", "shufflenet_v1", "unfreeze"]
+           "make_divisible", "mobilenet_v2", "seed_dropout", "shufflenet_v1", "unfreeze"]
 
 # Each is called with num_classes and its own options, and makes an ImageClassifier.
 NETS = {

@@ -5,7 +5,7 @@ Channels, paddings and numbers of the layers are torchvision's: `features.0.weig
 
 from mindspore import nn
 
-from mindclf.nets.layers import AdaptiveAvgPool, ImageClassifier, MaxPool, check_size, conv2d, initialise
+from mindclf.nets.layers import AdaptiveAvgPool, Dropout, ImageClassifier, MaxPool, check_size, conv2d, initialise
 
 CONVOLUTIONS = (  # channels, kernel, stride, padding, whether a pool follows
     (64, 11, 4, 2, True),
@@ -49,8 +49,8 @@ class AlexNetHead(nn.Cell):
         self.pool = AdaptiveAvgPool(6)
         self.flatten = nn.Flatten()
         self.classifier = nn.SequentialCell(
-            nn.Dropout(p=dropout), nn.Dense(in_channels * 6 * 6, hidden_channels), nn.ReLU(),
-            nn.Dropout(p=dropout), nn.Dense(hidden_channels, hidden_channels), nn.ReLU(),
+            Dropout(p=dropout), nn.Dense(in_channels * 6 * 6, hidden_channels), nn.ReLU(),
+            Dropout(p=dropout), nn.Dense(hidden_channels, hidden_channels), nn.ReLU(),
             nn.Dense(hidden_channels, num_classes),
         )
         initialise(self)

@@ -7,6 +7,7 @@ from mindspore import nn, ops
 from mindclf.nets.layers import (
     Add,
     BatchNorm,
+    Dropout,
     GlobalAvgPooling,
     HSigmoid,
     HSwish,
@@ -139,7 +140,7 @@ class AsymmNetHead(nn.Cell):
         self.classifier = nn.SequentialCell(
             nn.Dense(in_channels, HIDDEN_CHANNELS, has_bias=False),
             HSwish(),
-            nn.Dropout(p=dropout),
+            Dropout(p=dropout),
             nn.Dense(HIDDEN_CHANNELS, num_classes),
         )
         initialise(self)

@@ -1,7 +1,10 @@
 """Building blocks that several nets share, the contract that every net keeps, and the true freeze."""
 
+import itertools
+
 import mindspore as ms
-from mindspore import nn, ops
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import HeNormal, Normal, initializer
 
 from mindclf import kernels
@@ -135,7 +138,8 @@ class Conv2d(Convolves, nn.Conv2d):
 class BatchNorm(HasKernel, nn.BatchNorm2d):
     """Batch norm and then an activation: None, "relu", "relu6" or "hswish". The shape (N, channels, H, W) stays.
 
-    Both are one CPU kernel of mindclf where that can be.
+    Both are one CPU kernel of mindclf where that can be. Training on a single value a channel raises ValueError: it has no
+    spread, and MindSpore's own layer would put NaN into its moving variance without a word.
     """
 
     def __init__(self, channels, activation=None, eps=1e-5):
@@ -147,9 +151,11 @@ class BatchNorm(HasKernel, nn.BatchNorm2d):
             self.kernel, self.infer_kernel, self.settings = kernels.batch_norm(eps, 1 - self.momentum, activation)
 
     def construct(self, x):
+        learns = self.training if self.use_batch_statistics is None else self.use_batch_statistics
+        if learns and x.size == x.shape[1]:
+            raise ValueError("batch norm cannot train on one value a channel: take a batch_size of 2 or more, or larger pictures")
         if not self.takes(x):
             return self.activation(super().construct(x))
-        learns = self.training if self.use_batch_statistics is None else self.use_batch_statistics
         if not learns:
             return self.infer_kernel(x, self.gamma, self.beta, self.moving_mean, self.moving_variance, self.settings)
         y, _, _, mean, variance = self.kernel(x, self.gamma, self.beta, self.moving_mean, self.moving_variance, self.settings)
@@ -240,6 +246,60 @@ def _windows(length, count):
     return [(index * length // count, -(-(index + 1) * length // count)) for index in range(count)]
 
 
+class Dropout(nn.Cell):
+    """Sets the share `p` of the values to zero in training and divides the others by 1 - p; in inference the input itself.
+
+    What it draws depends on a key and on the number of draws since it got the key, and on nothing else: `seed_dropout` sets both,
+    and training goes on as it would have. MindSpore's nn.Dropout repeats itself under no seed on CPU. x is (N, ...).
+    """
+
+    _made = itertools.count()
+
+    def __init__(self, p):
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError(f"p={p}, the share of values to drop, must be at least 0 and less than 1")
+        self.p = p
+        self.least = round(p * 2**32) - 2**31  # of numbers spread evenly over int32, p are less
+        number = next(self._made)
+        # Set past Cell, which would count it among the net's weights: it belongs to a run, not to a checkpoint.
+        object.__setattr__(self, "draws", Parameter(Tensor([number, 0], ms.int32), name=f"draws_of_dropout_{number}",
+                                                    requires_grad=False))
+
+    def construct(self, x):
+        if not self.training or self.p == 0:
+            return x
+        rows, columns = x.shape[0], x.size // x.shape[0]
+        draws = ops.assign_add(self.draws, Tensor([0, 1], ms.int32))
+        stream = _scramble(_scramble(draws[1]) ^ draws[0])
+        words = _scramble(_scramble(ops.arange(0, rows + columns).astype(ms.int32)) ^ stream) * 2 + 1
+        # Odd random factors for rows and columns: their products mod 2^32 are even over int32 (multiplicative hashing), and
+        # h + 2 h^2 is one-to-one. Scrambling every value as well as rows and columns would take ten times as long.
+        product = words[:rows].reshape(-1, 1) * words[rows:].reshape(1, -1)
+        square = product * product
+        kept = (product + square + square >= self.least).reshape(x.shape)
+        return x * (kept.astype(x.dtype) * (1 / (1 - self.p)))
+
+
+def _scramble(words):
+    """int32 -> int32, one to one, each bit of the result depending on all bits: lowbias32 of C. Wellons's hash-prospector."""
+    words = (words ^ _shifted(words, 16)) * 0x7FEB352D
+    words = (words ^ _shifted(words, 15)) * (0x846CA68B - 2**32)
+    return words ^ _shifted(words, 16)
+
+
+def _shifted(words, bits):
+    return ops.bitwise_and(ops.bitwise_right_shift(words, Tensor(bits, ms.int32)), (1 << (32 - bits)) - 1)
+
+
+def seed_dropout(cell, seeds, draws=0):
+    """Has every Dropout in `cell` draw by `seeds`, a list of whole numbers, as after `draws` draws; no two draw the same."""
+    layers = [child for _, child in cell.cells_and_names() if isinstance(child, Dropout)]
+    for layer, words in zip(layers, np.random.SeedSequence(seeds).spawn(len(layers))):
+        key = words.generate_state(1).astype(np.int32)[0]
+        layer.draws.set_data(Tensor([int(key), draws], ms.int32))
+
+
 class DenseHead(nn.Cell):
     """Global average, dropout, dense layer: maps (N, in_channels, h, w), or their averages -> logits (N, num_classes).
 
@@ -249,7 +309,7 @@ class DenseHead(nn.Cell):
     def __init__(self, in_channels, num_classes, dropout=0.0):
         super().__init__()
         self.pool = GlobalAvgPooling()
-        self.dropout = nn.Dropout(p=dropout) if dropout else nn.Identity()
+        self.dropout = Dropout(p=dropout) if dropout else nn.Identity()
         self.classifier = nn.Dense(in_channels, num_classes)
         initialise(self)
 

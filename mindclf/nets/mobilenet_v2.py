@@ -9,6 +9,7 @@ from mindspore import nn
 from mindclf.nets.layers import (
     Add,
     BatchNorm,
+    Dropout,
     GlobalAvgPooling,
     ImageClassifier,
     check_choice,
@@ -120,7 +121,7 @@ class MobileNetV2Head(nn.Cell):
         self.pool = GlobalAvgPooling()
         layers = [self.pool, nn.Dense(input_channel, num_classes)]
         if has_dropout:
-            layers.insert(1, nn.Dropout(p=0.2))
+            layers.insert(1, Dropout(p=0.2))
         if activation != "None":
             layers.append(ACTIVATIONS[activation]())
         self.head = nn.SequentialCell(layers)

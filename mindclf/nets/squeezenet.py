@@ -7,7 +7,7 @@ the work. Layers are numbered as in torchvision: `features.0.weight` ... `classi
 from mindspore import nn, ops
 from mindspore.common.initializer import Normal, initializer
 
-from mindclf.nets.layers import GlobalAvgPooling, ImageClassifier, check_choice, check_size, conv2d, initialise
+from mindclf.nets.layers import Dropout, GlobalAvgPooling, ImageClassifier, check_choice, check_size, conv2d, initialise
 
 POOL = None
 VERSIONS = {  # channels and kernel of the first convolution; then pools and fires, these as (squeezed, expanded twice)
@@ -82,7 +82,7 @@ class SqueezeNetHead(nn.Cell):
         super().__init__()
         self.pool = nn.Identity()
         maps_of_classes = conv2d(in_channels, num_classes, kernel_size=1, has_bias=True)
-        self.classifier = nn.SequentialCell(nn.Dropout(p=dropout), maps_of_classes, nn.ReLU(), GlobalAvgPooling())
+        self.classifier = nn.SequentialCell(Dropout(p=dropout), maps_of_classes, nn.ReLU(), GlobalAvgPooling())
         initialise(self)
         # As a dense layer's: drawn over its fan-out, a layer of ten outputs would begin with logits in the tens.
         maps_of_classes.weight.set_data(initializer(Normal(0.01), maps_of_classes.weight.shape))

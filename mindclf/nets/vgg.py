@@ -5,7 +5,17 @@ Layers are numbered as in torchvision, ReLUs and pools included: `features.0.wei
 
 from mindspore import nn
 
-from mindclf.nets.layers import AdaptiveAvgPool, BatchNorm, ImageClassifier, MaxPool, check_choice, check_size, conv2d, initialise
+from mindclf.nets.layers import (
+    AdaptiveAvgPool,
+    BatchNorm,
+    Dropout,
+    ImageClassifier,
+    MaxPool,
+    check_choice,
+    check_size,
+    conv2d,
+    initialise,
+)
 
 CHANNELS = (64, 128, 256, 512, 512)  # of the five stages
 CONVOLUTIONS = {  # depth: convolutions in each stage
@@ -53,8 +63,8 @@ class VGGHead(nn.Cell):
         self.pool = AdaptiveAvgPool(7)
         self.flatten = nn.Flatten()
         self.classifier = nn.SequentialCell(
-            nn.Dense(in_channels * 7 * 7, hidden_channels), nn.ReLU(), nn.Dropout(p=dropout),
-            nn.Dense(hidden_channels, hidden_channels), nn.ReLU(), nn.Dropout(p=dropout),
+            nn.Dense(in_channels * 7 * 7, hidden_channels), nn.ReLU(), Dropout(p=dropout),
+            nn.Dense(hidden_channels, hidden_channels), nn.ReLU(), Dropout(p=dropout),
             nn.Dense(hidden_channels, num_classes),
         )
         initialise(self)

@@ -4,6 +4,8 @@ import numpy as np
 from mindspore import Tensor
 from mindspore.train import Callback
 
+from mindclf import workers
+
 UPDATE_STEPS = 8  # between two updates, for speed: the weights of that step count as those of the steps before it too
 
 
@@ -14,7 +16,8 @@ class WeightAverage(Callback):
     use_buffers=True in PyTorch's AveragedModel: they are averages already, and nothing need be computed again. Step t counts
     1 - d with d = min(decay, (1 + t) / (10 + t)), so that the first weights are soon forgotten (TensorFlow's
     ExponentialMovingAverage with num_updates). Source: Polyak and Juditsky, SIAM J. Control Optim. 30 (1992). After training
-    the net keeps the average. It must come before whatever saves or evaluates the net.
+    the net keeps the average. It must come before whatever saves or evaluates the net, and after what makes the net's statistics
+    those of all workers; its own averages of them it makes so itself.
     """
 
     def __init__(self, net, decay, steps_per_epoch):
@@ -36,18 +39,27 @@ class WeightAverage(Callback):
         if epoch_ends or self.step - self.averaged_step >= UPDATE_STEPS:
             self._update()
         if epoch_ends:
+            self.agree()
             self.raw = [parameter.asnumpy().copy() for parameter in self.parameters]
             self._fill_net(self.average)
 
-    def state(self):
-        """The weights themselves at the end of an epoch, arrays by name; the net holds the average."""
-        return {parameter.name: value for parameter, value in zip(self.parameters, self.raw)}
+    def agree(self):
+        """Makes the averages of moving statistics those of all workers; all of them must call it."""
+        self.average = workers.mean_statistics(self.parameters, self.average)
 
-    def restore(self, raw, step):
-        """Goes on after `step` steps from what `state` gave, with the average in the net."""
-        self.average = [parameter.asnumpy().copy() for parameter in self.parameters]
-        self.raw = [raw[parameter.name] for parameter in self.parameters]
-        self.step = self.averaged_step = step
+    def state(self):
+        """What the net does not hold: the weights themselves at the end of an epoch, within one the average; arrays by name."""
+        values = self.average if self.raw is None else self.raw
+        return {parameter.name: value for parameter, value in zip(self.parameters, values)}
+
+    def restore(self, values, step, averaged_step):
+        """Goes on after `step` steps, the last update being at `averaged_step`, from what `state` gave; the net has the rest."""
+        values = [values[parameter.name] for parameter in self.parameters]
+        if step % self.steps_per_epoch:
+            self.average = values
+        else:
+            self.average, self.raw = [parameter.asnumpy().copy() for parameter in self.parameters], values
+        self.step, self.averaged_step = step, averaged_step
 
     def _update(self):
         decay = min(self.decay, (1 + self.step) / (10 + self.step))

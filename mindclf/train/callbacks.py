@@ -9,6 +9,9 @@ from pathlib import Path
 
 from mindspore.train import Callback
 
+from mindclf import workers
+from mindclf.files import CannotWrite
+
 log = logging.getLogger(__name__)
 
 HISTORY_FIELDS = ("phase", "epoch", "steps", "learning_rate", "train_loss", "train_top1", "watched", "loss", "top1", "top5",
@@ -18,24 +21,41 @@ HISTORY_FIELDS = ("phase", "epoch", "steps", "learning_rate", "train_loss", "tra
 class StepFigures(Callback):
     """Reads what a step gave, once for all the callbacks after it: number, rate and loss, and what an epoch needs of them.
 
-    `epochs_done` of the phase were trained by a run that this one continues.
+    `loss` is that of this worker's batch of `batch_size` pictures. From an epoch's end on `losses` and `right_answers` are the
+    means over the workers.
     """
 
-    def __init__(self, learning_rates, batch_size, steps_per_epoch, epochs_done=0):
+    def __init__(self, learning_rates, batch_size, steps_per_epoch):
         super().__init__()
-        self.learning_rates, self.batch_size = learning_rates, batch_size
-        self.step = self.first_step = epochs_done * steps_per_epoch
+        self.learning_rates, self.batch_size, self.steps_per_epoch = learning_rates, batch_size, steps_per_epoch
+        self.step = self.first_step = 0
         self.loss = None
-
-    def on_train_epoch_begin(self, run_context):
         self.losses, self.right_answers = [], 0
 
     def on_train_step_end(self, run_context):
         state = run_context.original_args()
+        if self.step % self.steps_per_epoch == 0:
+            self.losses, self.right_answers = [], 0
         self.step += 1
         self.loss = float(state.net_outputs.asnumpy())
         self.losses.append(self.loss)
         self.right_answers += int(state.loss_fn.right_answers.asnumpy())
+        if self.step % self.steps_per_epoch == 0:
+            self.agree()
+
+    def agree(self):
+        """Takes the means over the workers; all of them must call it. Then a second time changes nothing."""
+        if workers.size() > 1:
+            *self.losses, self.right_answers = (workers.total([*self.losses, self.right_answers]) / workers.size()).tolist()
+
+    def state(self):
+        """What `restore` takes, as JSON can hold it."""
+        return {"step": self.step, "losses": self.losses, "right_answers": self.right_answers}
+
+    def restore(self, state):
+        """Goes on from what `state` gave."""
+        self.step = self.first_step = state["step"]
+        self.losses, self.right_answers = list(state["losses"]), state["right_answers"]
 
     @property
     def rate(self):
@@ -44,21 +64,78 @@ class StepFigures(Callback):
 
     @property
     def images(self):
-        """Pictures trained on so far in the epoch."""
-        return len(self.losses) * self.batch_size
+        """Pictures that all workers have trained on so far in the epoch."""
+        return len(self.losses) * self.images_per_step
+
+    @property
+    def images_per_step(self):
+        """Pictures that all workers together train on in a step."""
+        return self.batch_size * workers.size()
+
+    @property
+    def top1(self):
+        """The part of the epoch's pictures, so far, that were right; at its end of those of all workers."""
+        return self.right_answers / (len(self.losses) * self.batch_size)
+
+
+class EqualStatistics(Callback):
+    """Gives `net`, at the end of an epoch, the means of its moving statistics over all workers."""
+
+    def __init__(self, net, figures):
+        super().__init__()
+        self.net, self.figures = net, figures
+
+    def on_train_step_end(self, run_context):
+        if self.figures.step % self.figures.steps_per_epoch == 0:
+            workers.share_statistics(self.net)
 
 
 class StopOnBadLoss(Callback):
-    """Stops training with ValueError as soon as the loss is not a finite number."""
+    """Stops training with ValueError as soon as the loss is not a finite number; newest() is the last good checkpoint's path."""
 
-    def __init__(self, figures):
+    def __init__(self, figures, newest):
         super().__init__()
-        self.figures = figures
+        self.figures, self.newest = figures, newest
 
     def on_train_step_end(self, run_context):
-        if not math.isfinite(self.figures.loss):
-            raise ValueError(f"the loss is {self.figures.loss} at step {self.figures.step}, rate {self.figures.rate:.6g}: try a "
-                             f"smaller lr_max")
+        self.check(self.figures.loss)
+
+    def check(self, loss, of=""):
+        """Stops if `loss`, of the step or of what `of` names, is not finite."""
+        if not math.isfinite(loss):
+            good = self.newest()
+            raise ValueError(f"the loss{of} is {loss} at step {self.figures.step}, rate {self.figures.rate:.6g}: try a smaller "
+                             f"lr_max; " + (f"the last good checkpoint is {good}" if good else "no epoch was finished"))
+
+
+class StopWhenAsked(Callback):
+    """Ends training when `signals`, a StopSignals, received one: after the step, when save() kept it, or after the epoch.
+
+    Where several workers train, the signal of any of them stops all after the same step.
+
+    The epoch's end keeps all by itself, so this callback comes after whatever does that.
+    """
+
+    def __init__(self, signals, figures, phase, save):
+        super().__init__()
+        self.signals, self.figures, self.phase, self.save = signals, figures, phase, save
+
+    def on_train_step_end(self, run_context):
+        if self._asked() and self.figures.step % self.figures.steps_per_epoch:
+            self.save()
+            self._stop()
+
+    def on_train_epoch_end(self, run_context):
+        if self._asked():
+            self._stop()
+
+    def _asked(self):
+        if workers.size() > 1:
+            self.signals.received = int(workers.gather([self.signals.received or 0]).max()) or None
+        return self.signals.received
+
+    def _stop(self):
+        self.signals.stop(f" after step {self.figures.step} of {len(self.figures.learning_rates)} in phase {self.phase}")
 
 
 class Progress(Callback):
@@ -81,7 +158,7 @@ class Progress(Callback):
         steps_per_second = (done - figures.first_step) / (now - self.started)
         self.stream.write(f"\r{self.title} [{'#' * (30 * done // total):30}] {done}/{total}  "
                           f"loss {figures.loss:.4f}  rate {figures.rate:.2e}  "
-                          f"{steps_per_second * figures.batch_size:.0f} pictures/s  "
+                          f"{steps_per_second * figures.images_per_step:.0f} pictures/s  "
                           f"{(total - done) / steps_per_second:.0f} s left \x1b[K")
         self.stream.flush()
 
@@ -103,9 +180,16 @@ class History(Callback):
         super().__init__()
         self.path, self.phase, self.figures, self.batches = path, phase, figures, batches
         self.watched, self.evaluate, self.after_epoch = watched, evaluate, after_epoch
+        self.earlier = {"seconds": 0.0, "waited": 0.0}  # spent on the epoch by a run that was interrupted in it
 
     def on_train_epoch_begin(self, run_context):
-        self.started, self.waited = time.perf_counter(), self.batches.waited
+        self.started = time.perf_counter() - self.earlier["seconds"]
+        self.waited = self.batches.waited - self.earlier["waited"]
+        self.earlier = {"seconds": 0.0, "waited": 0.0}
+
+    def state(self):
+        """What `earlier` is for a run that goes on within the epoch."""
+        return {"seconds": time.perf_counter() - self.started, "waited": self.batches.waited - self.waited}
 
     def on_train_epoch_end(self, run_context):
         seconds = time.perf_counter() - self.started
@@ -114,12 +198,13 @@ class History(Callback):
         row = {
             "phase": self.phase, "epoch": run_context.original_args().cur_epoch_num, "steps": figures.step,
             "learning_rate": figures.rate,
-            "train_loss": sum(figures.losses) / len(figures.losses), "train_top1": figures.right_answers / figures.images,
+            "train_loss": sum(figures.losses) / len(figures.losses), "train_top1": figures.top1,
             "watched": self.watched, "loss": report.loss, "top1": report.top1, "top5": report.top5,
             "images_per_second": figures.images / seconds, "seconds": seconds,
             "data_seconds": self.batches.waited - self.waited,
         }
-        append_row(self.path, row)
+        if workers.is_first():
+            append_row(self.path, row)
         self.after_epoch(row, report)
 
 
@@ -131,9 +216,12 @@ def start_history(path):
 
 def append_row(path, row):
     """Adds a row to the CSV file at `path`."""
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, HISTORY_FIELDS)
-        writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})
+    try:
+        with open(path, "a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, HISTORY_FIELDS)
+            writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})
+    except OSError as error:
+        raise CannotWrite(f"{path} cannot be written: {error.strerror}") from error
 
 
 def read_history(path):

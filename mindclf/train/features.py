@@ -9,11 +9,13 @@ import numpy as np
 from mindspore import dataset as ds
 from mindspore import nn
 
+from mindclf import workers
 from mindclf.config import VARIATION_FIELDS
 from mindclf.dataset import augmented_pipeline, eval_pipeline
 from mindclf.device import data_seed
 from mindclf.evaluate import predict_logits
-from mindclf.files import replacing
+from mindclf.train.batches import SharedBatches
+from mindclf.train.resume import write_arrays
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +36,8 @@ def feature_batches(net, pictures, config, views=1, shuffle=False):
     """(feature, label) batches of `pictures` seen by the frozen backbone of `net`, `views` times each.
 
     View 0 is the centre crop that evaluation takes; the others are random training views. Feature batches are float32, what
-    net.head.pool makes of the maps; with shuffle=True in a new order each epoch and without an incomplete last batch.
+    net.head.pool makes of the maps; with shuffle=True in a new order each epoch and without an incomplete last batch. Where
+    several workers train, each gets its part of the batches, or without shuffle of the pictures; so it does of the computing.
     """
     if shuffle and len(pictures) * views < config.batch_size:
         raise ValueError(f"batch_size={config.batch_size} is more than the {len(pictures) * views} training pictures")
@@ -43,27 +46,44 @@ def feature_batches(net, pictures, config, views=1, shuffle=False):
     stored = [_stored_view(pooled, pictures, config, view, identity) for view in range(views)]
     features = np.concatenate([view[0] for view in stored])
     labels = np.concatenate([view[1] for view in stored])
-    source = ds.NumpySlicesDataset((features, labels), ["feature", "label"], shuffle=shuffle, num_parallel_workers=1)
-    return source.batch(config.batch_size, drop_remainder=shuffle)
+
+    def batched(places=slice(None), shuffle=shuffle):
+        source = ds.NumpySlicesDataset((features[places], labels[places]), ["feature", "label"], shuffle=shuffle,
+                                       num_parallel_workers=1)
+        return source.batch(config.batch_size, drop_remainder=shuffle)
+
+    if workers.size() == 1:
+        return batched()
+    if shuffle:
+        return SharedBatches(lambda places: batched(places, shuffle=False), len(labels), config.batch_size)
+    return batched(workers.part_of_places(len(labels)))
 
 
 def _stored_view(net, pictures, config, view, identity):
-    file = Path(config.feature_cache) / f"{identity}-{view}{f'-seed{config.seed}' if view else ''}.npz"
-    if config.feature_cache and file.is_file():
-        try:
-            with np.load(file, allow_pickle=False) as archive:
-                return archive["features"], archive["labels"]
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
-            log.warning("%s is damaged: computing it again", file)
+    drawn_by = f"-seed{config.seed}" + (f"-{workers.size()}workers" if workers.size() > 1 else "") if view else ""
+    file = Path(config.feature_cache) / f"{identity}-{view}{drawn_by}.npz"
+    stored = _read(file) if config.feature_cache and file.is_file() else None
+    if workers.total(stored is not None) == workers.size():
+        return stored
     log.info("computing features of %d pictures, view %d", len(pictures), view)
-    dataset = augmented_pipeline(pictures, config) if view else eval_pipeline(pictures, config)
-    with data_seed(config.seed + view):
-        features, labels = predict_logits(net, dataset)
-    if config.feature_cache:
+    part = workers.part_of(pictures)
+    dataset = augmented_pipeline(part, config) if view else eval_pipeline(part, config)
+    with data_seed(workers.own_seed(config.seed + view)):
+        features, labels = (workers.whole(rows, len(pictures)) for rows in predict_logits(net, dataset))
+    if config.feature_cache and workers.is_first():
         file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as temporary:
-            np.savez(temporary, features=features, labels=labels)
+        write_arrays(file, features=features, labels=labels)
     return features, labels
+
+
+def _read(file):
+    """(features, labels) in `file`; None if it is damaged."""
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            return archive["features"], archive["labels"]
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+        log.warning("%s is damaged: computing it again", file)
+        return None
 
 
 def _identity(backbone, pictures, config):
@@ -72,7 +92,7 @@ def _identity(backbone, pictures, config):
     for parameter in backbone.get_parameters():
         digest.update(parameter.asnumpy().tobytes())
     for identity, label in zip(pictures.identities(), pictures.labels):
-        digest.update(f"{identity} {label}\n".encode())
+        digest.update(f"{identity} {label}\n".encode(errors="surrogateescape"))  # names of files need not be UTF-8
     fields = ("image_height", "image_width", "size_share", "mean", "std", "crop_share", "augment", "crop_padding", "cutout",
               "scale", "ratio", *VARIATION_FIELDS, "net", "net_options")
     digest.update(repr([config[field] for field in fields]).encode())

@@ -1,26 +1,31 @@
 """fit(config): from pictures to a checkpoint with its card, and to what shows how good it is."""
 
+import errno
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mindclf import plots
+from mindclf import plots, workers
 from mindclf.checkpoint import fill_net, load_checkpoint
 from mindclf.config import merge, phases_of
 from mindclf.dataset import eval_pipeline
 from mindclf.dataset.splits import read_splits, with_statistics
 from mindclf.device import describe_device, use_device
 from mindclf.evaluate import Report, predict_logits, report
-from mindclf.files import write_json, write_text
+from mindclf.files import CannotWrite, first_line, write_json, write_text
 from mindclf.page import Measured, page
 from mindclf.pretrained import start_net
+from mindclf.signals import StopSignals
 from mindclf.train.callbacks import read_history, start_history
+from mindclf.train.events import check_tensorboard
 from mindclf.train.keeper import Keeper, complete_card, make_card
 from mindclf.train.phases import train_phase
-from mindclf.train.resume import earlier_run, has_dropout
+from mindclf.train.resume import earlier_run
 
 log = logging.getLogger(__name__)
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -43,58 +48,101 @@ def fit(config):
     follows them, and the log and the card say so. Raises ValueError for what a user can mend in the config, the pictures or the
     weights.
 
-    With resume=True it goes on with a run in config.output that was interrupted, even killed, from the end of its newest epoch
-    and ends with the same weights and figures to the last bit, on the same machine. A net with dropout goes on too, but with
-    other draws: MindSpore's nn.Dropout on CPU repeats itself under no seed. A run that is finished is only reported again.
+    With resume=True it goes on with a run in config.output that was interrupted, even killed, and ends with the same weights and
+    figures to the last bit, on the same machine. A run that is finished is only reported again. SIGINT and SIGTERM raise
+    `Stopped`, in training after the step, once that is kept; a run that is killed goes on from the end of its newest epoch. A
+    disk that is full raises CannotWrite, and what was saved before stays.
+
+    Where `msrun` started several workers (see mindclf.launch), all of them call this, each trains on its part of every batch,
+    and the first one writes. On several machines resume=True needs an output folder that all of them see.
     """
+    with StopSignals("nothing is trained yet, start it again") as signals:
+        try:
+            return _fit(config, signals)
+        except OSError as error:
+            if isinstance(error, CannotWrite) or error.errno in DISK_FULL:
+                advice = f"what was saved before is whole: make room, then {signals.advice}"
+                raise CannotWrite(f"{first_line(error)}; {advice}") from error
+            raise
+
+
+def _fit(config, signals):
     started = time.perf_counter()
     config = merge(config, {})
+    if config.tensorboard:
+        check_tensorboard()
     device = use_device(config.device_target)
+    workers.join()
+    if not workers.is_first():
+        logging.getLogger("mindclf").setLevel(logging.ERROR)
     log.info("device %(target)s: %(processor)s, %(cores)d cores, oneDNN instruction set %(onednn_isa)s", describe_device(device))
-    splits = read_splits(config)
+    if workers.size() > 1:
+        log.info("%d workers, which train on %d times the batch_size", workers.size(), workers.size())
+    with workers.in_turn():
+        splits = read_splits(config)
     log.info("%d training, %d held-out and %d test pictures of %d classes: %s (%s)", len(splits.train), len(splits.valid),
              len(splits.test), len(splits.classes), splits.origin, splits.path)
-    net, config, weights_origin = start_net(with_statistics(config, splits.train), len(splits.classes))
+    if len(splits.classes) < 2:
+        raise ValueError(f"there is one class, {splits.classes[0]!r}: a net needs two to tell apart")
+    with workers.in_turn():
+        net, config, weights_origin = start_net(with_statistics(config, splits.train), len(splits.classes))
     card = make_card(config, splits, weights_origin, device)
-    state = earlier_run(config.output, card) if config.resume else None
+    workers.check_same(pictures=splits.digest(), classes=repr(splits.classes), fields=repr(card["config"]),
+                       versions=repr(card["versions"]))
+    workers.share_weights(net)
+    with workers.in_turn():
+        state = earlier_run(config.output, card) if config.resume else None
+    workers.check_same(**{"state of the run to go on with": repr(state and getattr(state, "facts", state))})
     if state == "finished":
         log.info("the run in %s is finished: reporting it again", config.output)
         best = Path(config.output) / "best.ckpt"
     else:
-        best = train(net, config, splits, card, state)
+        best = train(net, config, splits, card, signals, state)
     output = best.parent
+    signals.advice = f"the weights are in {output}; the same command with resume=true makes the report"
 
-    load_checkpoint(best, net)
-    logits, labels = predict_logits(net, eval_pipeline(splits.test, config))
+    if workers.is_first():
+        load_checkpoint(best, net)
+    workers.share_weights(net)
+    logits, labels = (workers.whole(rows, len(splits.test))
+                      for rows in predict_logits(net, eval_pipeline(workers.part_of(splits.test), config)))
     result = report(logits, labels, len(splits.classes))
+    fitted = Fitted(best, result, splits.origin, weights_origin, time.perf_counter() - started)
+    if not workers.is_first():
+        return fitted
     history = read_history(output / "history.csv")
     card = complete_card(best, result, history)
     write_report(output, Measured(best, net, card, splits.origin, splits.test, logits, result, history), config)
     log.info("%s: top-1 %.2f%%, top-5 %.2f%%, loss %.4f on %d test pictures", best.name, 100 * result.top1, 100 * result.top5,
              result.loss, result.images)
-    return Fitted(best, result, splits.origin, weights_origin, time.perf_counter() - started)
+    return replace(fitted, seconds=time.perf_counter() - started)
 
 
-def train(net, config, splits, card, state=None):
+def train(net, config, splits, card, signals, state=None):
     """Trains `net` in all phases of `config`, from `state` on if that is a RunState; returns the path of the best checkpoint."""
     output = Path(config.output)
+    signals.advice = f"the same command{'' if config.resume else ' with resume=true'} goes on with the run in {output}"
     keeper = Keeper(net, output, card)
     if state is None:
         if config.resume:
-            log.info("no run with a finished epoch in %s: starting afresh", output)
-        fresh_folder(output)
-        start_history(output / "history.csv")  # from here on the folder is known as that of a run
-        done = {"phase": 1, "epoch": 0}
+            log.info("nothing to go on with in %s: starting afresh", output)
+        if workers.is_first():
+            fresh_folder(output)
+            start_history(output / "history.csv")  # from here on the folder is known as that of a run
+        done = {"phase": 1, "epochs": 0}
     else:
-        done = state.facts["epoch"]
-        log.info("going on after epoch %d of phase %d%s", done["epoch"], done["phase"],
-                 "; its dropout is drawn anew, so not to the last bit" if has_dropout(net) else "")
+        done = state.facts["position"]
+        log.info("going on after epoch %d of phase %d%s", done["epochs"], done["phase"],
+                 f" and {done['steps']} steps of the next" if done["steps"] else "")
         fill_net(net, state.group("net"), state.path)
-        write_text(output / "history.csv", state.facts["history"])
+        if workers.is_first():
+            write_text(output / "history.csv", state.facts["history"])
         keeper.restore(state.facts)
+        if not done["steps"]:
+            keeper.save_best()  # the run may have been killed before it could
     for number, phase in enumerate(phases_of(config), start=1):
-        if (number, phase.epochs) > (done["phase"], done["epoch"]):
-            train_phase(net, number, phase, splits, keeper, state if number == done["phase"] else None)
+        if (number, phase.epochs) > (done["phase"], done["epochs"]):
+            train_phase(net, number, phase, splits, keeper, signals, state if number == done["phase"] else None)
     return keeper.finish()
 
 

@@ -9,12 +9,12 @@ import mindspore as ms
 import numpy as np
 import PIL
 
-from mindclf import __version__
-from mindclf.checkpoint import CARD_FORMAT, card_path, read_card, save_checkpoint
+from mindclf import __version__, workers
+from mindclf.checkpoint import card_path, read_card, save_checkpoint
 from mindclf.config import DEFAULTS
 from mindclf.dataset.folder import check_class_index
 from mindclf.device import describe_device
-from mindclf.files import command_line, sha256, write_json
+from mindclf.files import command_line, write_json
 from mindclf.labels import describe
 from mindclf.train.resume import state_path
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Keeper:
-    """Writes best.ckpt and last.ckpt into the folder `output`.
+    """Writes best.ckpt and last.ckpt into the folder `output`; of several workers the first one's does, the others only know.
 
     "Best" is the epoch with the best accuracy on the held-out pictures, over all phases; of two equals, the one with the lower
     loss. With none held out it is the last epoch.
@@ -33,35 +33,41 @@ class Keeper:
         self.started = time.perf_counter()
         self.best_score = self.best_epoch = self.epoch = None
 
-    def after_epoch(self, row, report, snapshot):
-        """Logs an epoch, gives its `snapshot` a card, and notes whether held-out pictures find the weights the best so far."""
+    @property
+    def snapshot(self):
+        """The file in epochs/ with the weights of the newest finished epoch; None if there is no such epoch."""
+        return self.epoch and self.output / "epochs" / f"phase{self.epoch['phase']}-{self.epoch['epoch']}.ckpt"
+
+    def after_epoch(self, row, report):
+        """Logs an epoch, saves its weights in epochs/, and notes whether held-out pictures find them the best so far."""
         log.info("phase %d epoch %d  loss %.4f top-1 %.2f%%  %s loss %.4f top-1 %.2f%%  rate %.2e  %.0f pictures/s  %.1f s",
                  row["phase"], row["epoch"], row["train_loss"], 100 * row["train_top1"], row["watched"], row["loss"],
                  100 * row["top1"], row["learning_rate"], row["images_per_second"], row["seconds"])
         self.epoch = {"phase": row["phase"], "epoch": row["epoch"], "metrics": {row["watched"]: report.metrics()}}
-        snapshot.chmod(0o644)  # MindSpore writes its files read-only
-        write_json(card_path(snapshot), {**self._card("newest epoch of a run"), "weights_sha256": sha256(snapshot)})
-        kept = {snapshot, card_path(snapshot), state_path(self.output)}
-        for old in set(snapshot.parent.iterdir()) - kept:
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
+        self._save(self.snapshot, "newest epoch of a run")
         score = [report.top1, -report.loss]
         if row["watched"] == "held out" and (self.best_score is None or score > self.best_score):
             self.best_score, self.best_epoch = score, self.epoch
 
     def save_best(self):
-        """Saves the weights if the newest epoch is the best."""
-        if self.best_epoch == self.epoch:
-            self._save("best.ckpt", "best epoch on the held-out pictures")
+        """Saves the weights if the newest epoch, which they are of, is the best; then earlier epochs go."""
+        if self.best_score is not None and self.best_epoch == self.epoch:
+            self._save(self.output / "best.ckpt", "best epoch on the held-out pictures")
+        if not workers.is_first():
+            return
+        for old in set(self.snapshot.parent.iterdir()) - {self.snapshot, card_path(self.snapshot), state_path(self.output)}:
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
 
     def finish(self):
         """Saves the last weights, which make what is in epochs/ superfluous; returns the path of the best."""
-        self._save("last.ckpt", "last epoch")
+        self._save(self.output / "last.ckpt", "last epoch")
         if self.best_score is None:
             phases = [self.card["config"], *self.card["config"].get("phases", ())]
             followed = any(phase.get("schedule") == "plateau" for phase in phases)
-            self._save("best.ckpt", "last epoch: no pictures were held out to choose by"
+            self._save(self.output / "best.ckpt", "last epoch: no pictures were held out to choose by"
                        + ("; the learning rate followed the test pictures" if followed else ""))
-        shutil.rmtree(self.output / "epochs")
+        if workers.is_first():
+            shutil.rmtree(self.output / "epochs")
         return self.output / "best.ckpt"
 
     def state(self):
@@ -70,17 +76,17 @@ class Keeper:
                 "best_epoch": self.best_epoch}
 
     def restore(self, state):
-        """Goes on from what `state` gave after an epoch, and saves its weights again if it was the best."""
+        """Goes on from what `state` gave."""
         self.card = {**state["card"], "resumed": state["card"].get("resumed", 0) + 1}
         self.started = time.perf_counter() - state["seconds"]
         self.epoch, self.best_score, self.best_epoch = state["epoch"], state["best_score"], state["best_epoch"]
-        self.save_best()
 
-    def _save(self, name, choice):
-        save_checkpoint(self.net, self.output / name, self._card(choice))
+    def _save(self, path, choice):
+        if workers.is_first():
+            save_checkpoint(self.net, path, self._card(choice))
 
     def _card(self, choice):
-        return {"format": CARD_FORMAT, **self.card, **self.epoch, "chosen": choice, "seconds": self._seconds()}
+        return {**self.card, **self.epoch, "chosen": choice, "seconds": self._seconds()}
 
     def _seconds(self):
         return round(time.perf_counter() - self.started, 1)
@@ -119,7 +125,7 @@ def make_card(config, splits, weights_origin, device):
         "raw_size": list(splits.train.raw_size or ()),
         "data": {"origin": splits.origin, "path": splits.path, "train": len(splits.train), "held_out": len(splits.valid),
                  "test": len(splits.test), "digest": splits.digest()},
-        "start": weights_origin, "command": command_line(), "seed": config.seed,
+        "start": weights_origin, "command": command_line(), "workers": workers.size(), "seed": config.seed,
         "config": {name: value for name, value in config.items()
                    if value != DEFAULTS[name] and name not in ("class_index", "resume")},
         "device": describe_device(device),

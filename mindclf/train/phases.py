@@ -1,16 +1,16 @@
 """One phase of training: which layers learn, from what, and for how long."""
 
 import logging
-from pathlib import Path
+from functools import partial
 
-from mindspore.train import CheckpointConfig, ModelCheckpoint
-
+from mindclf import workers
 from mindclf.dataset import eval_pipeline, train_pipeline
 from mindclf.evaluate import evaluate
-from mindclf.nets import freeze, unfreeze
+from mindclf.nets import freeze, seed_dropout, unfreeze
 from mindclf.train.average import WeightAverage
-from mindclf.train.batches import EpochBatches
-from mindclf.train.callbacks import History, Progress, StepFigures, StopOnBadLoss
+from mindclf.train.batches import EpochBatches, SharedBatches
+from mindclf.train.callbacks import EqualStatistics, History, Progress, StepFigures, StopOnBadLoss, StopWhenAsked, read_history
+from mindclf.train.events import EventFiles
 from mindclf.train.features import feature_batches
 from mindclf.train.model import create_model, set_learning_rates
 from mindclf.train.resume import optimizer_state, restore_optimizer, save_state, state_path
@@ -19,13 +19,13 @@ from mindclf.train.schedule import Plateau, learning_rates
 log = logging.getLogger(__name__)
 
 
-def train_phase(net, number, config, splits, keeper, state=None):
+def train_phase(net, number, config, splits, keeper, signals, state=None):
     """Trains `net` as the phase's `config` says; `keeper` hears of every epoch.
 
     layers="head" freezes the backbone for good. With cached_views the head alone is trained, on stored features. After each
     epoch the whole net goes to epochs/ with its card, in the place of the one before, and so does all that is needed to go on
-    from there: what a run that is killed leaves behind. `state` is such a RunState, of an epoch of this phase; `net` has its
-    weights.
+    from there: what a run that is killed leaves behind. When `signals`, a StopSignals, receives one, the run keeps the same after
+    the step that it is at, and stops. `state` is such a RunState, of this phase; `net` has its weights.
     """
     if config.layers == "head":
         freeze(net.backbone)
@@ -38,18 +38,21 @@ def train_phase(net, number, config, splits, keeper, state=None):
         watched_batches = feature_batches(net, watched, config)
     else:
         trained = net
-        batches = train_pipeline(splits.train, config)
-        watched_batches = eval_pipeline(watched, config)
+        batches = train_batches(splits.train, config)
+        watched_batches = eval_pipeline(workers.part_of(watched), config)
     steps = batches.get_dataset_size()
-    epochs_done = state.facts["epoch"]["epoch"] if state else 0
+    epochs_done, steps_done = (state.facts["position"][unit] for unit in ("epochs", "steps")) if state else (0, 0)
     rates = learning_rates(config, steps)
     model = create_model(trained, config, rates)
     optimizer = model.train_network.optimizer
     plateau = Plateau(config.lr_max, config.plateau_figure, config.plateau_factor, config.plateau_patience, config.lr_end)
-    batches = EpochBatches(batches, config.seed, number, config.mixup_alpha, len(splits.classes), epochs_done)
-    figures = StepFigures(rates, config.batch_size, steps, epochs_done)
+    batches = EpochBatches(batches, config.seed, number, config.mixup_alpha, len(splits.classes), epochs_done,
+                           steps_done)
+    figures = StepFigures(rates, config.batch_size, steps)
     average = [WeightAverage(trained, config.ema_decay, steps)] if config.ema_decay else []
-    history = keeper.output / "history.csv"
+    history_file = keeper.output / "history.csv"
+    events = EventFiles(keeper.output / "tensorboard") if config.tensorboard and workers.is_first() else None
+    seed_dropout(trained, [workers.own_seed(config.seed), number], draws=epochs_done * steps + steps_done)
 
     def keep_rate_of_plateau(epoch):
         if config.schedule == "plateau" and epoch > config.warmup_epochs:
@@ -60,38 +63,73 @@ def train_phase(net, number, config, splits, keeper, state=None):
         restore_optimizer(optimizer, state.group("optimizer"))
         plateau.restore(state.facts["plateau"])
         keep_rate_of_plateau(epochs_done)
+        figures.restore(state.facts["figures"])
         for callback in average:
-            callback.restore(state.group("raw"), epochs_done * steps)
+            callback.restore(state.group("average"), figures.step, state.facts["averaged_step"])
+
+    stop_on_bad_loss = StopOnBadLoss(figures, lambda: keeper.snapshot)
 
     def watch():
-        report = evaluate(trained, watched_batches, len(splits.classes))
+        report = evaluate(trained, watched_batches, len(splits.classes), partial(workers.whole, count=len(watched)))
         trained.set_train(True)
+        stop_on_bad_loss.check(report.loss, f" on the {watched_name} pictures")  # the last step may have broken the weights
         return report
 
     if config.schedule == "plateau" and watched_name == "test":
         log.warning("no pictures are held out: the learning rate follows the test pictures, whose figures then look too good")
     title = f"phase {number} ({config.layers})"
-    log.info("%s: %d epochs of %d steps of %d pictures, %s, rate up to %g", title, config.epochs, steps, config.batch_size,
+    log.info("%s: %d epochs of %d steps of %d pictures, %s, rate up to %g", title, config.epochs, steps, figures.images_per_step,
              config.optimizer, config.lr_max)
-    snapshots = ModelCheckpoint(f"phase{number}", str(keeper.output / "epochs"), CheckpointConfig(
-        save_checkpoint_steps=steps, keep_checkpoint_max=2, saved_network=net))  # the old one goes before the new one is whole
+
+    def save():
+        epochs, steps_of_next = divmod(figures.step, steps)
+        if steps_of_next:  # at an epoch's end they have agreed
+            for agree in (figures.agree, partial(workers.share_statistics, trained), *(callback.agree for callback in average)):
+                agree()
+        if workers.is_first():
+            write_state(epochs, steps_of_next)
+        workers.wait()  # before anyone goes on or ends: an end of one is the end of all
+
+    def write_state(epochs, steps_of_next):
+        save_state(state_path(keeper.output),
+                   {**keeper.state(), "position": {"phase": number, "epochs": epochs, "steps": steps_of_next},
+                    "figures": figures.state(), "clock": history.state() if steps_of_next else history.earlier,
+                    "averaged_step": average[0].averaged_step if average else 0, "plateau": plateau.state(),
+                    "history": history_file.read_bytes().decode("utf-8")},
+                   net={p.name: p.asnumpy() for p in net.get_parameters()}, optimizer=optimizer_state(optimizer),
+                   average=average[0].state() if average else {})
 
     def after_epoch(row, report):
         if row["epoch"] > config.warmup_epochs:
             plateau.next_rate(row[config.plateau_figure])
         keep_rate_of_plateau(row["epoch"])
-        keeper.after_epoch(row, report, Path(snapshots.latest_ckpt_file_name))
-        save_state(state_path(keeper.output),
-                   {**keeper.state(), "plateau": plateau.state(), "history": history.read_bytes().decode("utf-8")},
-                   net={p.name: p.asnumpy() for p in net.get_parameters()}, optimizer=optimizer_state(optimizer),
-                   raw=average[0].state() if average else {})
+        keeper.after_epoch(row, report)
+        save()
         keeper.save_best()  # after the state: a run that is killed in between saves it when it goes on
+        if events:
+            events.add(read_history(history_file))
 
+    history = History(history_file, number, figures, batches, watched_name, watch, after_epoch)
+    if state:
+        history.earlier = state.facts["clock"]
+    signals.deferred = True
     model.train(config.epochs, batches, initial_epoch=epochs_done, dataset_sink_mode=False, callbacks=[
         figures,
-        StopOnBadLoss(figures),
+        stop_on_bad_loss,
         Progress(title, figures),
-        *average,  # from here to the next epoch the net holds the average
-        snapshots,
-        History(history, number, figures, batches, watched_name, watch, after_epoch),
+        EqualStatistics(trained, figures),
+        *average,  # from an epoch's end to the next one's begin the net holds the average
+        history,
+        StopWhenAsked(signals, figures, number, save),
     ])
+    signals.deferred = False
+    if events:
+        events.close()
+
+
+def train_batches(pictures, config):
+    """The training batches of `pictures`; where several workers train, this one's."""
+    if workers.size() == 1:
+        return train_pipeline(pictures, config)
+    return SharedBatches(lambda places: train_pipeline(pictures.take(places), config, shuffle=False), len(pictures),
+                         config.batch_size)

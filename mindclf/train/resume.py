@@ -1,28 +1,30 @@
-"""What a run leaves after each epoch so that it can go on from there as if nothing had happened."""
+"""What a run leaves after each epoch, or when it is interrupted, so that it can go on from there as if nothing had happened."""
 
 import json
 import logging
 import shutil
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Tensor
 
-from mindclf.checkpoint import read_card
+from mindclf.checkpoint import read_card, settle
 from mindclf.config import DEFAULTS
 from mindclf.files import first_line, replacing
 
 log = logging.getLogger(__name__)
 
 # Of the config, what may differ when a run goes on: no weight depends on it.
-FREE_FIELDS = ("resume", "device_target", "output", "dataset_path", "feature_cache", "grid_rows", "grid_columns")
-STATE_FORMAT = 1
+FREE_FIELDS = ("resume", "device_target", "output", "dataset_path", "feature_cache", "grid_rows", "grid_columns",
+               "tensorboard")
+STATE_FORMAT = 2
 
 
 @dataclass(frozen=True)
 class RunState:
-    """A run at the end of an epoch: `facts` are what JSON can hold, `arrays` are by name, such as "net/head.weight"."""
+    """A run between two steps: `facts` are what JSON can hold, `arrays` are by name, such as "net/head.weight"."""
 
     path: Path
     facts: dict
@@ -41,8 +43,16 @@ def state_path(output):
 def save_state(path, facts, **groups):
     """Writes the file that `load_state` reads, in one step; `groups` are arrays by name, of the net, the optimizer ..."""
     arrays = {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
-    with replacing(path) as temporary:
-        np.savez(temporary, facts=np.array(json.dumps({**facts, "format": STATE_FORMAT, "arrays": list(arrays)})), **arrays)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_arrays(path, facts=np.array(json.dumps({**facts, "format": STATE_FORMAT, "arrays": list(arrays)})), **arrays)
+
+
+def write_arrays(path, **arrays):
+    """Writes the file that np.savez would, in one step. On a full disk np.savez itself prints a traceback besides its error."""
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, value in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, value, allow_pickle=False)
 
 
 def load_state(path):
@@ -75,7 +85,7 @@ def restore_optimizer(optimizer, values):
 
 
 def earlier_run(output, card):
-    """What the run in the folder `output` left: a `RunState`, "finished", or None if it finished no epoch or is not there.
+    """What the run in the folder `output` left: a `RunState`, "finished", or None if it kept nothing or is not there.
 
     Removes what a run that was killed left half written.
 
@@ -83,15 +93,23 @@ def earlier_run(output, card):
     configs differ, or the file that is damaged.
     """
     path, last = state_path(output), Path(output) / "last.ckpt"
+    for checkpoint in (last, last.with_name("best.ckpt")):
+        settle(checkpoint)
     if not path.is_file() and not last.is_file():
         return None
     state = load_state(path) if path.is_file() else "finished"
     earlier = read_card(last) if state == "finished" else state.facts["card"]
+    missing = [name for name in ("config", "versions", "device", "data") if name not in earlier]
+    if missing:
+        raise ValueError(f"resume=true, but {last} is of no run: its card lacks {', '.join(missing)}")
     for name, default in DEFAULTS.items():
         now, then = (json.dumps(run["config"].get(name, default)) for run in (card, earlier))
         if now != then and name not in FREE_FIELDS:
             raise ValueError(f"resume=true, but {name}={now} differs from {then} of the run in {output}: set it so, or start "
                              f"afresh without resume")
+    if card["workers"] != earlier.get("workers", 1):
+        raise ValueError(f"resume=true, but there are workers: {card['workers']}, and the run in {output} had "
+                         f"{earlier.get('workers', 1)}: take as many, or start afresh without resume")
     if card["classes"] != earlier["classes"]:
         raise ValueError(f"resume=true, but class_index differs from that of the run in {output}")
     for name in ("versions", "device"):
@@ -99,7 +117,7 @@ def earlier_run(output, card):
             log.warning("the run in %s began with other %s: it goes on, but perhaps not to the last bit", output,
                         {"versions": "versions of software", "device": "hardware or settings"}[name])
     for part in ("train", "held_out", "test"):
-        if card["data"][part] != earlier["data"][part]:
+        if card["data"][part] != earlier["data"].get(part):
             raise ValueError(f"resume=true, but there are {card['data'][part]} {part} pictures and the run in {output} had "
                              f"{earlier['data'][part]}: restore them, or start afresh without resume")
     if card["data"]["digest"] != earlier["data"].get("digest"):
@@ -109,8 +127,3 @@ def earlier_run(output, card):
     for folder in litter + [path.parent] * (state == "finished"):
         shutil.rmtree(folder, ignore_errors=True)
     return state
-
-
-def has_dropout(net):
-    """Whether `net` draws random numbers in training, which MindSpore does not repeat on CPU, whatever the seed."""
-    return any(isinstance(cell, nn.Dropout) and cell.p > 0 for _, cell in net.cells_and_names())

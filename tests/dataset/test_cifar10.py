@@ -9,7 +9,7 @@ from mindspore.dataset import vision
 from PIL import Image
 
 from mindclf.config import DEFAULTS
-from mindclf.dataset import cifar10, eval_pipeline, train_pipeline
+from mindclf.dataset import cifar10, eval_pipeline, pixel_pipeline, train_pipeline
 from mindclf.dataset.cifar10 import MD5, origin_of, pixel_statistics_of, read_cifar10, unpack_copy
 from mindclf.files import md5
 from mindclf.labels import CIFAR10, describe
@@ -104,6 +104,12 @@ def test_cutout_puts_the_mean_colour_into_a_square(train, seeded):
         assert len(rows) <= 8 and len(columns) <= 8
         assert (image[changed] == 0).all() and changed.sum() == areas[-1]
     assert max(areas) == 64 and np.mean(areas) > 20  # at the edge less of it is in the picture
+
+
+def test_pixels_of_the_size_that_the_net_takes_are_those_of_the_files(train):
+    pixels, labels = joined(pixel_pipeline(train.take(range(10)), UNCHANGED))
+    assert pixels.dtype == np.uint8 and labels.tolist() == list(train.labels[:10])
+    np.testing.assert_array_equal(pixels, np.stack(train.paths[:10]))
 
 
 def test_pictures_become_as_large_as_the_net_wants_them(train):

@@ -65,7 +65,7 @@ def test_height_stands_before_width(colour_folder):
 def test_size_share_makes_training_pictures_smaller_and_no_others(colour_folder, augment):
     config = small(image_height=32, image_width=48, size_share=0.75, **augment)
     shapes = [next(iter(create_dataset(colour_folder, config, training)))[0].shape for training in (True, False)]
-    assert shapes == [(6, 3, 24, 36), (6, 3, 32, 48)]
+    assert shapes == [(16, 3, 24, 36), (9, 3, 32, 48)]
 
 
 def test_evaluation_counts_every_picture_in_its_order(greys):

@@ -7,13 +7,14 @@ import json
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Tensor, nn
+from mindspore import Tensor
 from mindspore.nn.utils import no_init_parameters
 
 from mindclf import device
 from mindclf.checkpoint import fill_net, load_checkpoint, save_checkpoint
 from mindclf.explain import class_activation
 from mindclf.nets import HEAD_KEYS, NETS, create_net, freeze, unfreeze
+from mindclf.nets.layers import Dropout
 from tests.reference import KEYS_FILE, REFERENCE_FILE
 from tests.reference.cases import CASES, NUM_CLASSES
 from tests.reference.rule import direction, pictures, weight
@@ -148,7 +149,7 @@ def test_dropout_drops_what_it_is_told(name):
     for dropout in (0.25, 0.5):
         with no_init_parameters():
             net = create_net(name, NUM_CLASSES, dropout=dropout)
-        shares = [cell.p for _, cell in net.cells_and_names() if isinstance(cell, nn.Dropout)]
+        shares = [cell.p for _, cell in net.cells_and_names() if isinstance(cell, Dropout)]
         assert shares and set(shares) == {dropout}
 
 

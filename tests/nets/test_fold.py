@@ -137,5 +137,5 @@ def test_a_folded_net_can_be_exported(tmp_path, file_format):
     batch = pictures(2, 32, 33)
     write, run = {"mindir": (exporting._write_mindir, exporting._run_mindir),
                   "onnx": (exporting._write_onnx, exporting._run_onnx)}[file_format]
-    write(fold_batch_norm(net), tmp_path / f"net.{file_format}", batch.shape)
+    write(fold_batch_norm(net), tmp_path / f"net.{file_format}", (None, *batch.shape[1:]))
     assert_logits(run(tmp_path / f"net.{file_format}", batch), net(Tensor(batch)).asnumpy())

@@ -69,6 +69,6 @@ def test_an_average_goes_on_where_it_stopped():
     second, after = start()
     for parameter, held in zip(second.get_parameters(), first.get_parameters()):
         parameter.set_data(Tensor(held.asnumpy()))
-    after.restore({name: value.copy() for name, value in before.state().items()}, 4)
+    after.restore({name: value.copy() for name, value in before.state().items()}, 4, 4)
     walk(second, after, WEIGHTS[4:])
     np.testing.assert_array_equal(second.weight.asnumpy(), net.weight.asnumpy())

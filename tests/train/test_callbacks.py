@@ -36,7 +36,6 @@ def run_steps(stream, clock, monkeypatch):
     figures = StepFigures([0.5, 0.4, 0.3, 0.2, 0.1, 0.1, 0.1, 0.1], batch_size=10, steps_per_epoch=4)
     progress = Progress("phase 1 (all)", figures, stream)
     progress.on_train_begin(None)
-    figures.on_train_epoch_begin(None)
     for step in range(1, 5):
         clock[0] += 1
         figures.on_train_step_end(step_that_gave(1.5 / step))
@@ -65,7 +64,6 @@ def test_progress_does_not_flood_a_terminal(monkeypatch):
     figures = StepFigures([0.1] * 100, batch_size=1, steps_per_epoch=100)
     progress = Progress("p", figures, stream)
     progress.on_train_begin(None)
-    figures.on_train_epoch_begin(None)
     for _ in range(100):
         clock[0] += 0.01
         figures.on_train_step_end(step_that_gave(1.0))
@@ -76,28 +74,37 @@ def test_progress_does_not_flood_a_terminal(monkeypatch):
 @pytest.mark.parametrize("loss", [np.nan, np.inf])
 def test_a_loss_that_is_not_finite_stops_with_step_and_rate(loss):
     figures = StepFigures([0.5, 0.25], batch_size=1, steps_per_epoch=2)
-    stop = StopOnBadLoss(figures)
-    figures.on_train_epoch_begin(None)
+    newest = [None]
+    stop = StopOnBadLoss(figures, lambda: newest[0])
     figures.on_train_step_end(step_that_gave(1.0))
     stop.on_train_step_end(None)
     figures.on_train_step_end(step_that_gave(loss))
-    with pytest.raises(ValueError, match="the loss is (nan|inf) at step 2, rate 0.25: try a smaller lr_max"):
+    said = f"^the loss is {loss} at step 2, rate 0.25: try a smaller lr_max; "
+    with pytest.raises(ValueError, match=said + "no epoch was finished$"):
+        stop.on_train_step_end(None)
+    newest[0] = "run/epochs/phase1-1.ckpt"
+    with pytest.raises(ValueError, match=said + "the last good checkpoint is run/epochs/phase1-1.ckpt$"):
         stop.on_train_step_end(None)
 
 
 def test_an_epoch_sums_up_its_steps(tmp_path, monkeypatch):
-    """Two steps of 4 pictures in 2 seconds, of which one is waiting: 4 pictures a second; 5 of 8 right."""
+    """Two steps of 4 pictures in 2 seconds, of which one is waiting: 4 pictures a second; 5 of 8 right.
+
+    Half a second of either was spent by a run that was interrupted within the epoch.
+    """
     clock = [10.0]
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
-    figures = StepFigures([0.5, 0.25, 0.125, 0.0625], batch_size=4, steps_per_epoch=2, epochs_done=1)
+    figures = StepFigures([0.5, 0.25, 0.125, 0.0625], batch_size=4, steps_per_epoch=2)
+    figures.restore({"step": 2, "losses": [9.0, 9.0], "right_answers": 8})
     batches, rows = SimpleNamespace(waited=7.0), []
     history = History(tmp_path / "history.csv", 2, figures, batches, "test", lambda: Report(0.9, 0.5, 1.0, 3, None),
                       lambda row, report: rows.append(row))
-    for callback in (figures, history):
-        callback.on_train_epoch_begin(None)
+    history.earlier = {"seconds": 0.5, "waited": 0.25}
+    history.on_train_epoch_begin(None)
     for loss, right in ((3.0, 1), (2.0, 4)):
         figures.on_train_step_end(step_that_gave(loss, right))
-    clock[0], batches.waited = 12.0, 8.0
+    clock[0], batches.waited = 11.5, 7.75
+    assert history.state() == {"seconds": 2.0, "waited": 1.0}
     history.on_train_epoch_end(SimpleNamespace(original_args=lambda: SimpleNamespace(cur_epoch_num=2)))
     assert rows == [{"phase": 2, "epoch": 2, "steps": 4, "learning_rate": 0.0625, "train_loss": 2.5, "train_top1": 5 / 8,
                      "watched": "test", "loss": 0.9, "top1": 0.5, "top5": 1.0, "images_per_second": 4.0, "seconds": 2.0,

@@ -172,17 +172,19 @@ def test_stored_views_belong_to_the_augmentation_that_made_them(tiny_config, col
 
 
 def test_a_run_that_stops_leaves_its_newest_epoch_ready_to_use(tiny_config, monkeypatch):
-    def stop_after_the_first(self, row, report, snapshot, after_epoch=keeper.Keeper.after_epoch):
-        after_epoch(self, row, report, snapshot)
+    def stop_after_the_first(self, row, report, after_epoch=keeper.Keeper.after_epoch):
+        after_epoch(self, row, report)
         if row["epoch"] == 2:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(keeper.Keeper, "after_epoch", stop_after_the_first)
     with pytest.raises(KeyboardInterrupt):
         fit({**tiny_config, "epochs": 3})
-    [snapshot] = (Path(tiny_config["output"]) / "epochs").glob("*.ckpt")
-    _, card = load_net(snapshot)
+    epochs = Path(tiny_config["output"]) / "epochs"
+    _, card = load_net(epochs / "phase1-2.ckpt")
     assert card["epoch"] == 2
+    _, card = load_net(epochs / "phase1-1.ckpt")  # stays until all of the second epoch is kept
+    assert card["epoch"] == 1
 
 
 def test_a_run_that_was_stopped_at_once_can_be_started_again(tiny_config, monkeypatch):

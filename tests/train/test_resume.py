@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import os
 import shutil
 import signal
 import subprocess
@@ -12,52 +13,59 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mindspore import Tensor, nn
-from mindspore.nn.utils import no_init_parameters
 
-from mindclf.checkpoint import read_card, read_weights
+from mindclf.checkpoint import card_path, load_net, read_card, read_weights
 from mindclf.config import merge
-from mindclf.nets import create_net
 from mindclf.train import create_optimizer, fit, resume
 from mindclf.train.keeper import Keeper
 
+from ..conftest import make_config
+
+ROOT = Path(__file__).resolve().parents[2]
 TIMES = ("images_per_second", "seconds", "data_seconds")
-# A process that trains, and kills itself with SIGKILL at the given call of one of our functions, or right after it.
-VICTIM = """
-import importlib, json, os, signal, sys
-config, module, name, call, before = json.loads(sys.argv[1])
-parent = importlib.import_module(module)
-for part in name.split(".")[:-1]:
-    parent = getattr(parent, part)
-name, calls = name.split(".")[-1], []
-function = getattr(parent, name)
-
-def deadly(*args, **kwargs):
-    calls.append(1)
-    if before and len(calls) == call:
-        os.kill(os.getpid(), signal.SIGKILL)
-    result = function(*args, **kwargs)
-    if len(calls) == call:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return result
-
-setattr(parent, name, deadly)
-from mindclf.train import fit
-fit(config)
-"""
 
 
-@pytest.fixture
-def all_at_once(tiny_config):
-    """Two phases with everything that has a state: stored features, plateau, momentum, average, mixup, warm-up."""
-    return {**tiny_config, "schedule": "plateau", "plateau_patience": 0, "plateau_factor": 0.5, "ema_decay": 0.9,
-            "mixup_alpha": 0.4, "phases": [{"layers": "head", "cached_views": 2, "epochs": 3},
-                                           {"layers": "all", "epochs": 3, "warmup_epochs": 1, "lr_max": 0.02}]}
+@pytest.fixture(scope="module")
+def all_at_once(colour_folder, tmp_path_factory):
+    """Two phases with everything that has a state: stored features, plateau, momentum, average, mixup, warm-up, dropout."""
+    tiny_config = make_config(colour_folder, tmp_path_factory.mktemp("all_at_once"))
+    return {**tiny_config, "net_options": {**tiny_config["net_options"], "has_dropout": True}, "schedule": "plateau",
+            "plateau_patience": 0, "plateau_factor": 0.5, "ema_decay": 0.9, "mixup_alpha": 0.4, "phases": [
+                {"layers": "head", "cached_views": 2, "epochs": 3},
+                {"layers": "all", "epochs": 3, "warmup_epochs": 1, "lr_max": 0.02}]}
 
 
-def kill(config, module, name, call, before):
-    run = subprocess.run([sys.executable, "-c", VICTIM, json.dumps([config, module, name, call, before])], capture_output=True,
-                         timeout=300)
-    assert run.returncode == -signal.SIGKILL, run.stderr.decode()[-2000:]
+class Forks:
+    """A process that has imported mindclf, and forks to train."""
+
+    def __init__(self, log):
+        self.log = log
+        self.process = subprocess.Popen([sys.executable, "-m", "tests.train.forks"], stdin=subprocess.PIPE, encoding="utf-8",
+                                        stdout=subprocess.PIPE, cwd=ROOT, env={**os.environ, "MINDCLF_DATA": ""})
+
+    def run(self, config, **job):
+        """(exit status, seconds) of `mindclf train` in a new process, to which happens what `job` says (see forks.py)."""
+        self.process.stdin.write(json.dumps({"config": config, "log": str(self.log), **job}) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def happens(self, config, does, module, name, call, before, **job):
+        """The exit status of a run to which something happens at a call of one of our functions, and what it printed."""
+        status, _ = self.run(config, does=does, module=module, name=name, call=call, before=before, **job)
+        return status, self.log.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory):
+    forks = Forks(tmp_path_factory.mktemp("forks") / "log")
+    yield forks
+    forks.process.stdin.close()
+    assert forks.process.wait(timeout=60) == 0
+
+
+def kill(forks, config, *moment):
+    status, printed = forks.happens(config, "SIGKILL", *moment)
+    assert status == -signal.SIGKILL, printed
 
 
 def outcome(output):
@@ -78,9 +86,25 @@ def assert_same(first, second):
     assert first[1:] == second[1:]
 
 
-# Where it is killed: an epoch of the first phase has 8 steps, of the second 4; each has 3 epochs.
+@pytest.fixture(scope="module")
+def whole(all_at_once):
+    """A run of `all_at_once` that nothing happened to."""
+    return fit({**all_at_once, "output": all_at_once["output"] + "-whole"})
+
+
+@pytest.fixture(scope="module")
+def expected(whole):
+    return outcome(whole.checkpoint.parent)
+
+
+KILLS = int(os.environ.get("MINDCLF_TEST_KILLS", 1))  # how many of the lists below are tried, and random moments
+# Where it is killed: an epoch of the first phase has 8 steps, of the second 4; each has 3 epochs. The riskiest come first.
 MOMENTS = [
+    ("mindclf.checkpoint", "next_card_path", 4, True),                        # best weights written, their card not
     ("mindclf.train.callbacks", "StepFigures.on_train_step_end", 13, False),  # in the second epoch of the head
+    ("mindclf.train.batches", "EpochBatches.__next__", 12, True),             # while the data set is read
+    ("mindclf.train.phases", "evaluate", 2, True),                            # while it evaluates
+    ("mindspore", "save_checkpoint", 3, False),                               # while a checkpoint is written
     ("mindclf.train.phases", "save_state", 3, False),                         # between the phases
     ("mindclf.train.callbacks", "append_row", 4, False),                      # history written, state not
     ("mindclf.train.keeper", "Keeper.save_best", 4, True),                    # state written, best weights not
@@ -90,29 +114,106 @@ MOMENTS = [
 ]
 
 
-def test_a_run_that_is_killed_goes_on_to_the_same_end(all_at_once):
-    whole = {**all_at_once, "output": all_at_once["output"] + "-whole"}
-    fit(whole)
-    expected = outcome(whole["output"])
+def assert_whole(output):
+    """Whatever is called best or last has its card, and nobody need do anything to use it."""
+    for name in ("best.ckpt", "last.ckpt"):
+        path = Path(output) / name
+        assert path.is_file() or not card_path(path).exists()
+        if path.is_file():
+            assert load_net(path)[1]["net"] == "mobilenet_v2"
+
+
+def test_a_run_that_is_killed_goes_on_to_the_same_end(forks, all_at_once, expected):
     assert [(row["phase"], row["epoch"]) for row in expected[1]] == [(p, e) for p in "12" for e in "123"]
-    for number, moment in enumerate(MOMENTS):
+    for number, moment in enumerate(MOMENTS[:KILLS]):
         config = {**all_at_once, "output": f"{all_at_once['output']}-{number}"}
-        kill(config, *moment)
+        kill(forks, config, *moment)
+        assert_whole(config["output"])
         fit({**config, "resume": True})
         assert_same(outcome(config["output"]), expected)
-        assert not (Path(config["output"]) / "epochs").exists()
+        assert {file.suffix for file in Path(config["output"]).iterdir()} == {".ckpt", ".json", ".csv", ".png", ".html"}
         assert read_card(Path(config["output"]) / "last.ckpt").get("resumed", 0) == (moment[1] != "complete_card")
 
 
-def test_a_run_can_be_killed_again_and_again(tiny_config):
-    whole = {**tiny_config, "output": tiny_config["output"] + "-whole", "epochs": 3}
-    fit(whole)
-    config = {**tiny_config, "epochs": 3}
-    kill(config, "mindclf.train.phases", "save_state", 1, False)
-    kill({**config, "resume": True}, "mindclf.train.phases", "save_state", 1, False)  # gets one epoch further
+def test_runs_that_are_killed_at_random_moments_go_on_to_the_same_end(forks, all_at_once, whole, expected):
+    """Each is killed, and goes on, until it ends; the moments spread evenly over what a whole run takes."""
+    config = {**all_at_once, "output": all_at_once["output"] + "-random", "resume": True, "feature_cache": ""}
+    shares, seconds = np.random.default_rng(0).uniform(0, 1, KILLS), whole.seconds
+    kills = ends = status = 0
+    while kills < KILLS or status != 0:
+        is_fresh = status == 0
+        status, took = forks.run(config, **({"seconds": seconds * shares[kills]} if kills < KILLS else {}))
+        assert status in (0, -signal.SIGKILL), forks.log.read_text(encoding="utf-8")
+        kills += status != 0
+        assert_whole(config["output"])
+        if status == 0:
+            assert_same(outcome(config["output"]), expected)
+            shutil.rmtree(config["output"])
+            ends += 1
+            seconds = min(seconds, took) if is_fresh else seconds
+    assert kills == KILLS and ends >= 1
+
+
+# One run that signals stop again and again. What it prints says after which step: of 24 of the head, and 12 of all layers.
+STOPS = [
+    ("SIGTERM", "mindclf.train.features", "predict_logits", 1, True, "SIGTERM: the same command with resume=true goes"),
+    ("SIGINT", "mindclf.train.callbacks", "StepFigures.on_train_step_end", 13, True, "SIGINT after step 13 of 24 in phase 1: "),
+    ("SIGTERM", "mindclf.train.batches", "EpochBatches.__next__", 9, True, "SIGTERM after step 21 of 24 in phase 1: "),
+    ("SIGINT", "mindclf.train.phases", "evaluate", 2, True, "SIGINT after step 4 of 12 in phase 2: "),
+    ("SIGTERM", "mindclf.train.callbacks", "StepFigures.on_train_step_end", 5, False, "SIGTERM after step 9 of 12 in phase 2: "),
+    ("SIGINT", "mindclf.train.callbacks", "StepFigures.on_train_step_end", 2, False, "SIGINT after step 11 of 12 in phase 2: "),
+    ("SIGTERM", "mindclf.train.fit", "complete_card", 1, True, "the same command with resume=true makes the report"),
+]
+
+
+def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(forks, all_at_once, expected):
+    config = {**all_at_once, "output": all_at_once["output"] + "-signals", "feature_cache": ""}
+    for number, (name, *moment, said) in enumerate(STOPS[:KILLS + 1]):
+        status, printed = forks.happens({**config, "resume": number > 0}, name, *moment)
+        assert status == 128 + getattr(signal, name), printed  # 130 and 143
+        last = printed.splitlines()[-1]
+        assert last.startswith(f"mindclf: stopped by {name}") and said in last
+        assert ("resume=true" in last) == (number in (0, len(STOPS) - 1))
+        assert last.endswith(" makes the report" if number == len(STOPS) - 1 else f" goes on with the run in {config['output']}")
+        assert_whole(config["output"])
     fit({**config, "resume": True})
-    assert_same(outcome(config["output"]), outcome(whole["output"]))
-    assert read_card(Path(config["output"]) / "last.ckpt")["resumed"] == 2
+    assert_same(outcome(config["output"]), expected)
+    assert not list(Path(config["output"]).glob(".writing-*"))
+
+
+def test_a_second_signal_stops_at_once(forks, tiny_config):
+    """The first is answered only after the epoch's evaluation, which the second cuts short."""
+    status, printed = forks.happens(tiny_config, "SIGTERM", "mindclf.train.phases", "evaluate", 1, True, times=2)
+    assert status == 143 and "finishing the step and saving; the next signal stops at once" in printed
+    assert "phase 1 epoch 1 " not in printed
+
+
+FULL = [(2, 40_000, "epochs/state.npz"), (2, 4096, "epochs/phase1-2.ckpt")]  # at which call, bytes a file may have, which it is
+
+
+@pytest.mark.parametrize(("call", "limit", "named"), FULL[:KILLS])
+def test_a_full_disk_leaves_what_was_saved_and_says_so(forks, all_at_once, expected, call, limit, named):
+    """A limit on the size of files stands in for the disk; of the weights, or only of the larger state."""
+    config = {**all_at_once, "output": f"{all_at_once['output']}-full-{limit}"}
+    status, printed = forks.happens(config, "disk full", "mindclf.train.keeper", "Keeper.after_epoch", call, True, bytes=limit)
+    assert status == 2 and "Traceback" not in printed
+    last = printed.splitlines()[-1]
+    assert last == (f"mindclf: {config['output']}/{named} cannot be written: File too large; what was saved before is whole: "
+                    f"make room, then the same command with resume=true goes on with the run in {config['output']}")
+    assert not [file for file in Path(config["output"]).rglob("*") if ".writing-" in file.name]
+    assert_whole(config["output"])
+    assert read_card(Path(config["output"]) / "best.ckpt")["epoch"] == 1
+    assert load_net(Path(config["output"]) / "epochs" / "phase1-1.ckpt")[1]["epoch"] == 1
+    fit({**config, "resume": True})
+    assert_same(outcome(config["output"]), expected)
+
+
+def test_nets_with_dropout_train_repeatably(tiny_config):
+    """And what was drawn before, by another run in the same process, does not matter."""
+    config = {**tiny_config, "net_options": {**tiny_config["net_options"], "has_dropout": True}, "epochs": 1}
+    first, second = (read_weights(fit({**config, "output": f"{config['output']}-{number}"}).checkpoint) for number in range(2))
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, second[name], err_msg=name)
 
 
 @pytest.fixture
@@ -120,10 +221,10 @@ def interrupted(tiny_config, monkeypatch):
     """The config of a run of 3 epochs that stopped in its second."""
     config = {**tiny_config, "epochs": 3}
 
-    def stop(self, row, report, snapshot, after_epoch=Keeper.after_epoch):
+    def stop(self, row, report, after_epoch=Keeper.after_epoch):
         if row["epoch"] == 2:
             raise KeyboardInterrupt
-        after_epoch(self, row, report, snapshot)
+        after_epoch(self, row, report)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Keeper, "after_epoch", stop)
@@ -162,13 +263,13 @@ def test_as_many_pictures_of_other_names_cannot_go_on(interrupted, tmp_path):
 def test_a_run_goes_on_elsewhere_with_a_warning(interrupted, caplog):
     state = resume.load_state(resume.state_path(interrupted["output"]))
     state.facts["card"]["versions"]["mindspore"] = "1.0.0"
-    resume.save_state(state.path, state.facts, **{name: state.group(name) for name in ("net", "optimizer", "raw")})
+    resume.save_state(state.path, state.facts, **{name: state.group(name) for name in ("net", "optimizer", "average")})
     fit({**interrupted, "resume": True})
     assert "began with other versions of software: it goes on, but perhaps not to the last bit" in caplog.text
 
 
 def test_a_state_of_another_version_is_refused(interrupted, monkeypatch):
-    monkeypatch.setattr(resume, "STATE_FORMAT", 2)
+    monkeypatch.setattr(resume, "STATE_FORMAT", resume.STATE_FORMAT + 1)
     with pytest.raises(ValueError, match="is damaged: another version of mindclf wrote it; start the run afresh"):
         fit({**interrupted, "resume": True})
 
@@ -209,19 +310,19 @@ def test_a_finished_run_is_reported_again_without_training(tiny_config, caplog, 
 def test_without_an_earlier_run_it_starts_afresh_and_says_so(tiny_config, caplog):
     with caplog.at_level(logging.INFO, logger="mindclf"):
         fit({**tiny_config, "epochs": 1, "resume": True})
-    assert f"no run with a finished epoch in {tiny_config['output']}: starting afresh" in caplog.text
+    assert f"nothing to go on with in {tiny_config['output']}: starting afresh" in caplog.text
 
 
 def test_the_snapshot_of_a_run_that_goes_on_is_the_newest_only(interrupted, monkeypatch):
     names = []
 
-    def look(self, row, report, snapshot, after_epoch=Keeper.after_epoch):
-        after_epoch(self, row, report, snapshot)
-        names.append({file.suffix for file in snapshot.parent.iterdir()} | {sum(1 for _ in snapshot.parent.iterdir())})
+    def look(self, save_best=Keeper.save_best):
+        save_best(self)
+        names.append(sorted(file.name for file in self.snapshot.parent.iterdir()))
 
-    monkeypatch.setattr(Keeper, "after_epoch", look)
+    monkeypatch.setattr(Keeper, "save_best", look)
     fit({**interrupted, "resume": True})
-    assert names == [{".ckpt", ".json", ".npz", 3}] * 2
+    assert names == [[f"phase1-{epoch}.ckpt", f"phase1-{epoch}.ckpt.json", "state.npz"] for epoch in (1, 2, 3)]
 
 
 @pytest.mark.parametrize(("optimizer", "scale"), [("momentum", 1024), ("sgd", 1024), ("adam", 1024), ("adamw", 1)])
@@ -244,10 +345,3 @@ def test_the_state_of_every_optimizer_is_kept(optimizer, scale):
     second(gradients)
     for parameter in net.get_parameters():
         np.testing.assert_array_equal(parameter.asnumpy(), expected[parameter.name])
-
-
-@pytest.mark.parametrize(("name", "options", "expected"), [
-    ("asymmnet_small", {}, True), ("asymmnet_small", {"dropout": 0.0}, False), ("mobilenet_v1", {}, False)])
-def test_a_net_with_dropout_is_known(name, options, expected):
-    with no_init_parameters():
-        assert resume.has_dropout(create_net(name, 10, **options)) is expected

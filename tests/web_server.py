@@ -1,22 +1,25 @@
-"""A web server on this machine, and an address where none listens: the tests of downloads need no network."""
+"""A web server on this machine, well-behaved or not: the tests of downloads and URLs need no network."""
 
 import contextlib
 import http.server
-import socket
 import threading
+import time
 
-import pytest
-
-PATIENCE = 4  # seconds that the server stays silent in the middle of an answer, at most
+PATIENCE = 4  # seconds that the server stays silent or goes on in the middle of an answer, at most
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Answers with `files`, path -> bytes; `requests` lists (path, Range header) of what was asked for."""
+    """Answers with `files`, path -> bytes; `requests` lists (path, Range header) of what was asked for.
+
+    `kinds` has their Content-Types, "image/png" unless told; `ways`, path -> function of the handler, answers in other ways.
+    """
+
+    daemon_threads = True
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
-        self.files, self.requests = {}, []
+        self.files, self.kinds, self.ways, self.requests = {}, {}, {}, []
         self.resumes = True           # answers a Range header with the part that it asks for
         self.breaks_off_after = None  # bytes of an answer, before the connection is closed
         self.falls_silent_after = None
@@ -27,9 +30,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         server, asked = self.server, self.headers.get("Range")
         server.requests.append((self.path, asked))
-        if self.path not in server.files:
+        path = self.path.partition("?")[0]
+        if path in server.ways:
+            return server.ways[path](self)
+        if path not in server.files:
             return self.send_error(404)
-        body = server.files[self.path]
+        body = server.files[path]
         if asked and server.resumes:
             start = int(asked.removeprefix("bytes=").removesuffix("-"))
             self.send_response(206)
@@ -37,6 +43,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             body = body[start:]
         else:
             self.send_response(200)
+        self.send_header("Content-Type", server.kinds.get(path, "image/png"))
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if server.falls_silent_after is not None:
@@ -52,21 +59,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         with contextlib.suppress(ConnectionError):  # the package asks once only to hear how large the file is, and hangs up
             super().handle()
 
+    def go_on(self, piece, pause=0.0):
+        """Sends `piece` again and again, until the client hangs up or the test is over, or for PATIENCE seconds."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end and not self.server.over.wait(pause):
+            self.wfile.write(piece)
 
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+@contextlib.contextmanager
+def running_server():
+    """A `Server` that answers while the block runs."""
     with Server() as running:
         threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield running
         running.over.set()
         running.shutdown()
-
-
-@pytest.fixture
-def closed_url(monkeypatch):
-    """The URL of a port where nothing listens."""
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with socket.socket() as probe:  # bound without listening: refuses connections, and nobody else gets the port
-        probe.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{probe.getsockname()[1]}"

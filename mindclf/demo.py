@@ -1,0 +1,231 @@
+"""A page on this machine to try a net with one's own pictures: `mindclf demo`. It is made with Gradio, the extra `demo`."""
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import tempfile
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from mindclf.dataset import Pictures, whole_picture
+from mindclf.dataset.drawn import draw_picture
+from mindclf.explain import explanations, net_with_gradients
+from mindclf.labels import CATEGORIES
+from mindclf.page import jpeg
+from mindclf.predict import URL_BYTES, gather
+from mindclf.pretrained import GARBAGE_SORTER
+
+log = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+PORT = 7860
+UPLOAD_BYTES = URL_BYTES  # as much as is read from an address
+KEPT_SECONDS = 600        # what was uploaded is removed so much later, and at the end
+HEAT_PIXELS = 640         # the longer side of the answer's picture
+EXAMPLES = 12             # shown at most
+DRAWN_PIXELS = 480
+DRAWN = {  # class: seed. Two of each bin that the published sorter, which has seen photos only, takes for what they are
+    "Broom": 1, "Disposable Chopsticks": 15, "Basketball": 8, "Paper": 2, "Eggshell": 12, "Banana Peel": 1,
+    "Tablet capsules": 14, "Battery": 10,
+}
+BINS = {"black": ("var(--black)", "黑色"), "blue": ("#1660ad", "蓝色"), "brown": ("#7b4f2a", "棕色"), "red": ("#b8261c", "红色")}
+NO_BIN = "#2f7d63"
+
+# Gradio and what it brings have telemetry and look for newer versions; nothing may leave this machine.
+OFFLINE = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
+# And the browser is told to ask nobody but this page's server for anything, nor to show the page inside of another.
+POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'none'; form-action 'self'"
+
+FONT = ("system-ui", "Noto Sans", "Noto Sans CJK SC", "Microsoft YaHei", "PingFang SC", "sans-serif")  # none is loaded
+STYLE = """
+.gradio-container > main { width: 100%; max-width: 1180px; margin: 0 auto; }
+.gradio-container .html-container { padding: 0; }
+.intro h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .4rem; }
+.intro h1 span { display: inline-block; }
+.gradio-container .quiet, .gradio-container .quiet * { color: var(--quiet); }
+.gradio-container { --quiet: #5c6a64; --black: #33383b; }
+.dark .gradio-container, .gradio-container.dark { --quiet: #a9b5b0; --black: #70787d; }
+.answer { border: 1px solid var(--border-color-primary); border-radius: 8px; overflow: hidden;
+          background: var(--block-background-fill); overflow-wrap: anywhere; }
+.answer > * { margin: 0; padding: .7rem 1.1rem; }
+.gradio-container .answer .bin, .gradio-container .answer .bin * { color: #fff; font-weight: 600; }
+.answer .bin { background: var(--bin); }
+.answer .bin span, .answer figcaption span { display: inline-block; }
+.answer .name { display: flex; flex-wrap: wrap; gap: 0 .8rem; align-items: baseline; padding-top: 1rem; }
+.answer .name b { font-size: 1.8rem; line-height: 1.3; }
+.answer .name span { font-size: 1.4rem; }
+.answer .guess { display: grid; grid-template-columns: 1fr auto; gap: .1rem .8rem; padding-top: .2rem; padding-bottom: .4rem; }
+.answer .guess i { grid-column: 1 / -1; height: 8px; border-radius: 4px;
+                   background: linear-gradient(var(--bin), var(--bin)) 0 / var(--share) no-repeat, var(--border-color-primary); }
+.answer .number { font-variant-numeric: tabular-nums; font-weight: 600; }
+.answer figure img { display: block; width: 100%; max-height: 420px; object-fit: contain; border-radius: 8px;
+                     background: var(--background-fill-secondary); }
+.answer figcaption { font-size: .85rem; padding-top: .5rem; }
+.answer.refused .bin { background: #b8261c; }
+.answer.empty { border-style: dashed; text-align: center; padding: 4rem 1rem; }
+@media (max-width: 700px) {  /* the answer comes before the examples */
+  .both { flex-direction: column; }
+  .both > .given { display: contents !important; }
+  .both #examples { order: 1; }
+}
+"""
+
+
+def serve(checkpoint=GARBAGE_SORTER, examples=None, port=PORT, card=None):
+    """Shows the page on this machine, at no other address than HOST, until it is interrupted.
+
+    `examples` is a folder of pictures to offer; without one the page offers drawings of those of the net's classes that mindclf
+    can draw. `port` 0 stands for any free one. `card` stands in for the card of a checkpoint that has none. Pictures that are
+    uploaded lie in a temporary folder, which is gone at the end. Raises ValueError for what cannot be used.
+    """
+    with _listen(port) as listener, tempfile.TemporaryDirectory(prefix="mindclf-demo-") as folder:
+        os.environ.update(OFFLINE, GRADIO_TEMP_DIR=folder)  # Gradio reads them when it is imported
+        try:
+            import gradio  # noqa: F401
+            import uvicorn  # Gradio's own server
+        except ImportError as error:
+            raise ValueError(f"the page is made with Gradio: pip install 'mindclf[demo]' ({error})") from None
+        net, card = net_with_gradients(checkpoint, card)
+        app = page(net, card, Path(checkpoint).stem, example_pictures(examples, card["classes"], folder), folder)
+        config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1,  # a browser holds its connection for ever
+                                headers=[("Content-Security-Policy", POLICY), ("Referrer-Policy", "no-referrer")])
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # whichever way it ends, the temporary folder goes
+        print(f"http://{HOST}:{listener.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listener])
+
+
+def page(net, card, name, examples, folder):
+    """The page as a web application (FastAPI) that answers to this machine's names only.
+
+    The net is called `name`; `examples` are paths of pictures; `folder` is where Gradio puts what it is given.
+    """
+    import gradio as gr
+    from fastapi import FastAPI
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+    def look(upload):
+        return answer(net, card, upload and uploaded(upload["path"], folder))
+
+    with gr.Blocks(title=f"mindclf: {name}", analytics_enabled=False, delete_cache=(60, KEPT_SECONDS)) as blocks:
+        gr.HTML(_intro(name, card))
+        with gr.Row(elem_classes="both"):
+            with gr.Column(scale=5, min_width=300, elem_classes="given"):
+                picture = gr.Image(label="Picture 图片", sources=["upload", "clipboard"], height=360, buttons=[])
+                if examples:
+                    gr.Examples(examples, picture, label="Examples 示例", elem_id="examples", examples_per_page=EXAMPLES,
+                                cache_examples=False)
+            with gr.Column(scale=6, min_width=300):
+                shown = gr.HTML(answer(net, card, None))
+        picture.change(look, picture, shown, preprocess=False,  # mindclf opens the file, not Gradio
+                       show_progress="minimal", api_visibility="private", concurrency_limit=1)
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])  # other sites' names may lead here too
+    theme = gr.themes.Default(font=FONT, font_mono=("ui-monospace", "monospace"), primary_hue="emerald")
+    return gr.mount_gradio_app(app, blocks, "/", server_name=HOST, footer_links=[], run_history=False, ssr_mode=False,
+                               mcp_server=False, max_file_size=UPLOAD_BYTES, theme=theme, css=STYLE)
+
+
+def answer(net, card, path):
+    """HTML: what the net sees on the picture at `path` and where, why the picture is refused, or, for None, what to do."""
+    if path is None:
+        return ('<div class="answer empty quiet"><p>Drop a picture, or choose an example.</p>'
+                '<p lang="zh-CN">放入一张图片，或选一个示例。</p></div>')
+    try:
+        picture = whole_picture(Path(path).read_bytes(), Path(path).name)
+    except (ValueError, OSError) as error:
+        return ('<div class="answer refused" role="alert"><p class="bin">This picture is not used '
+                f'<span lang="zh-CN">这张图片不能用</span></p><p>{escape(str(error))}</p></div>')
+    [explanation] = explanations(net, card, Pictures((picture,), (0,), tuple(card["classes"])))
+    guess = explanation.guess
+    heat = jpeg(explanation.shrunk(HEAT_PIXELS).overlay, f"heat of {guess.name}")
+    return (f'<div class="answer" role="status" style="--bin: {_colour(guess)}">{_bin(guess)}'
+            f'<p class="name"><b>{escape(guess.name)}</b> <span lang="zh-CN">{escape(guess.chinese)}</span></p>'
+            f"{''.join(map(_guess, explanation.guesses))}"
+            f"<figure>{heat}<figcaption class=\"quiet\">Red spoke most for {escape(guess.name)}; what is dark was not seen. "
+            f'<span lang="zh-CN">红色处最支持“{escape(guess.chinese or guess.name)}”；暗处网络没有看到。</span>'
+            "</figcaption></figure></div>")
+
+
+def uploaded(path, folder):
+    """`path`, which a browser says its upload is at. Raises ValueError unless it lies in `folder`: who asks may ask for any."""
+    if not Path(path).resolve().is_relative_to(Path(folder).resolve()):
+        raise ValueError(f"{path} was not uploaded")
+    return path
+
+
+def example_pictures(folder, classes, to):
+    """Paths of up to EXAMPLES pictures: from all over `folder`, or, without one, drawings of `classes` made in the folder `to`.
+
+    Files that cannot be used are left out with a warning each. Raises ValueError for a folder without a picture.
+    """
+    if folder is None:
+        paths = []
+        for name in (name for name in DRAWN if name in classes):
+            paths.append(str(Path(to) / f"{name}.png"))
+            draw_picture(name, np.random.default_rng(DRAWN[name]), DRAWN_PIXELS).save(paths[-1])
+        return paths
+    if not Path(folder).is_dir():
+        raise ValueError(f"--examples {folder} is not a folder")
+    files = list(gather([str(folder)]))
+    paths = []
+    for index in np.linspace(0, len(files) - 1, min(EXAMPLES, len(files))).astype(int):
+        name, read = files[index]
+        try:
+            read()
+            paths.append(name)
+        except ValueError as error:
+            log.warning("left out of the examples: %s", error)
+    if not paths:
+        raise ValueError(f"--examples {folder} has no picture that can be used")
+    return paths
+
+
+def _listen(port):
+    if not 0 <= port <= 65535:
+        raise ValueError(f"--port {port} must lie between 0, for a free one, and 65535")
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that ended a moment ago does not count
+    try:
+        listener.bind((HOST, port))
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise ValueError(f"port {port} cannot be used: {error.strerror}; name another with --port, or 0 for a free one") from None
+    return listener
+
+
+def _intro(name, card):
+    count = len(card["classes"])
+    name = escape(name)
+    return ('<div class="intro"><h1>What is on the picture? <span lang="zh-CN">图片上是什么？</span></h1>'
+            f"<p>{name} answers with one of its {count} classes, whatever it is shown. Pictures stay on this computer.<br>"
+            f'<span lang="zh-CN">无论看到什么，{name} 都会从 {count} 个类别中选一个。图片不会离开这台电脑。</span></p></div>')
+
+
+def _bin(guess):
+    """The line about the bin, or nothing for a class that belongs in none."""
+    if not guess.category:
+        return ""
+    colour = _bin_colour(guess)
+    return (f'<p class="bin">{escape(guess.category.capitalize())} waste, {colour} bin '
+            f'<span lang="zh-CN">{escape(guess.category_chinese)}，{BINS[colour][1]}桶</span></p>')
+
+
+def _guess(guess):
+    chinese = f' <span lang="zh-CN">{escape(guess.chinese)}</span>' if guess.chinese else ""
+    return (f'<div class="guess" style="--bin: {_colour(guess)}; --share: {guess.probability:.1%}">'
+            f'<span>{escape(guess.name)}{chinese}</span><span class="number">{guess.probability:.1%}</span><i></i></div>')
+
+
+def _colour(guess):
+    return BINS[_bin_colour(guess)][0] if guess.category else NO_BIN
+
+
+def _bin_colour(guess):
+    return CATEGORIES[guess.category_chinese][1]

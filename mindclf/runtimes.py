@@ -1,0 +1,81 @@
+"""Files with a net, ready to run: checkpoints and .mindir in MindSpore, .onnx in ONNX Runtime."""
+
+from pathlib import Path
+
+import mindspore as ms
+from mindspore import Tensor, nn
+
+from mindclf.checkpoint import load_net, read_card
+from mindclf.dataset import eval_pipeline, pixel_pipeline
+from mindclf.evaluate import run_batches
+from mindclf.files import first_line
+from mindclf.nets import fold_batch_norm
+from mindclf.onnx_file import check_input, open_onnx
+
+RUNTIMES = ("auto", "mindspore", "onnxruntime")
+EXPORTED = (".mindir", ".onnx")  # what `export` writes besides checkpoints: a net that can only be run
+
+
+class Runner:
+    """The net in the file at `path`: a checkpoint (.ckpt, .safetensors), or what `export` made of one (.mindir, .onnx).
+
+    `runtime` is "mindspore" or, for .onnx, "onnxruntime"; "auto" goes by the file's name. `card` stands in for the card of a file
+    that has none. Raises ValueError for a runtime that does not run the file, and for a file that is damaged or not its card's.
+
+    `run` gives the logits of a batch, both NumPy arrays. `net` is the Cell that computes them, its batch norm folded, so that it
+    cannot be trained; it is None where ONNX Runtime does. `takes_pixels` says that the file normalises, `batch_size` that
+    it takes so many pictures at a time and no others; None is any number. `input_name` is that of an ONNX file.
+    """
+
+    def __init__(self, path, card=None, runtime="auto"):
+        path = Path(path)
+        self.runtime = _runtime_of(path, runtime)
+        self.net = None
+        if self.runtime == "onnxruntime":
+            session, self.card = open_onnx(path, card)
+            self.input_name, self.takes_pixels, self.batch_size = check_input(session, self.card, path)
+            self.run = lambda images: session.run(None, {self.input_name: images})[0]
+            return
+        if path.suffix == ".mindir":
+            self.card = card or read_card(path)
+            self.net = _read_mindir(path)
+        else:
+            net, self.card = load_net(path, card)
+            self.net = fold_batch_norm(net)
+        exported = self.card.get("exported", {}) if path.suffix == ".mindir" else {}
+        self.takes_pixels, self.batch_size = exported.get("with_preprocessing", False), exported.get("batch_size")
+        self.run = lambda images: self.net(Tensor(images)).asnumpy()
+
+    def logits(self, pictures, batch_size):
+        """(logits (n, classes), labels (n,)) of n `Pictures`, `batch_size` at a time, preprocessed as evaluation does."""
+        # MindSpore compiles the graph for each number of images; ONNX Runtime need not compute what fills up a batch.
+        fill = self.runtime == "mindspore" or self.batch_size is not None
+        return run_batches(self.run, self._batches(pictures, batch_size), fill)
+
+    def images(self, pictures, batch_size):
+        """Yields what `run` takes, NumPy arrays of up to `batch_size` of the `Pictures`, preprocessed as evaluation does."""
+        for images, _ in self._batches(pictures, batch_size).create_tuple_iterator(num_epochs=1, output_numpy=True):
+            yield images
+
+    def _batches(self, pictures, batch_size):
+        pipeline = pixel_pipeline if self.takes_pixels else eval_pipeline
+        return pipeline(pictures, {**self.card, "eval_batch_size": self.batch_size or batch_size})
+
+
+def _runtime_of(path, runtime):
+    if runtime not in RUNTIMES:
+        raise ValueError(f"runtime={runtime!r} is not known; expected one of {', '.join(RUNTIMES)}")
+    suitable = "onnxruntime" if path.suffix == ".onnx" else "mindspore"
+    if runtime == "onnxruntime" and suitable != runtime:
+        checkpoint = "CHECKPOINT" if path.suffix == ".mindir" else path  # a .mindir is not exported once more
+        raise ValueError(f"ONNX Runtime does not run {path}: write an .onnx, with mindclf export {checkpoint} --format onnx")
+    if runtime == "mindspore" and suitable != runtime:
+        raise ValueError(f"MindSpore does not run {path}: take runtime=onnxruntime, or the checkpoint that it was exported from")
+    return suitable
+
+
+def _read_mindir(path):
+    try:
+        return nn.GraphCell(ms.load(str(path)))
+    except Exception as error:  # ValueError, RuntimeError and others, by kind of damage
+        raise ValueError(f"{path} cannot be read as a MINDIR: {first_line(error)}") from None

@@ -1,0 +1,58 @@
+"""Pictures to check a net with are those of its data where they are on disk, and drawn where not; nothing is downloaded."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from mindclf.dataset import decode_picture, whole_picture
+from mindclf.dataset.samples import DRAWN, sample_pictures
+
+
+@pytest.fixture(autouse=True)
+def no_data(tmp_path, monkeypatch):
+    """An empty working folder, and no $MINDCLF_DATA."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINDCLF_DATA", "")
+
+
+def card_of(folder):
+    return {"data": {"path": str(folder), "origin": "your folder"}, "config": {"dataset_path": str(folder)}}
+
+
+def test_they_are_test_pictures_of_the_cards_data(colour_folder):
+    pictures, origin = sample_pictures(card_of(colour_folder), 4)
+    test = [bytes(whole_picture(path)) for path in (colour_folder / "test").rglob("*.png")]
+    assert origin == "your folder" and len(pictures) == 4
+    found = [bytes(picture) for picture in pictures.paths]
+    assert set(found) <= set(test) and len(set(found)) == 4
+
+
+def test_they_come_from_more_than_one_class(colour_folder):
+    pictures, _ = sample_pictures(card_of(colour_folder), 3)
+    colours = [np.asarray(decode_picture(picture)).mean((0, 1)).argmax() for picture in pictures.paths]
+    assert len(set(colours)) == 3
+
+
+def test_a_known_data_set_is_found_where_it_is_now(colour_folder, tmp_path):
+    for split in ("train", "test"):
+        shutil.copytree(colour_folder / split, tmp_path / "data" / "garbage26" / split)
+    card = {"data": {"path": "elsewhere", "origin": "photos"}, "config": {"dataset": "garbage26"}}
+    assert sample_pictures(card, 4)[1] == "photos"
+
+
+@pytest.mark.parametrize("card", [{}, {"data": {"path": "elsewhere"}, "config": {"dataset": "flowers102"}}, card_of("empty")])
+def test_without_data_they_are_drawn(card, tmp_path):
+    (tmp_path / "empty").mkdir()
+    pictures, origin = sample_pictures(card, 3)
+    assert origin == DRAWN and len(pictures) == 3
+    images = [np.asarray(decode_picture(picture)) for picture in pictures.paths]
+    assert all(image.std() > 1 for image in images) and not np.array_equal(images[0], images[1])
+
+
+def test_files_that_are_no_pictures_are_passed_over(colour_folder, tmp_path):
+    folder = shutil.copytree(colour_folder / "test", tmp_path / "pictures")
+    for number in range(3):
+        (folder / "blue" / f"{number}.png").write_text("text")
+    pictures, origin = sample_pictures(card_of(folder), 2)
+    assert (len(pictures), origin) == (2, "your folder")

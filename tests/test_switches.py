@@ -1,0 +1,79 @@
+"""Each tuned path has a switch; with it off the results are the same, but for rounding."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import mindclf
+from mindclf import kernels
+from mindclf.train import callbacks, fit
+
+# Logits, and the losses of two steps of training: the second is that of weights which the first changed.
+RUN = """
+import json
+import mindclf
+import numpy as np
+from mindspore import Tensor
+from mindclf.config import merge
+from mindclf.device import set_seeds, use_device
+from mindclf.nets import create_net
+from mindclf.train.model import create_model
+
+use_device("CPU")
+set_seeds(1)
+config = merge({"label_smoothing": 0.1}, {})
+net = create_net("mobilenet_v2", 5, width_mult=0.35, last_channel=64)
+rng = np.random.default_rng(0)
+images = Tensor(rng.standard_normal((8, 3, 64, 64)).astype(np.float32))
+labels = Tensor(rng.integers(0, 5, 8).astype(np.int32))
+logits = net.set_train(False)(images).asnumpy().tolist()
+step = create_model(net.set_train(), config, [0.05] * 2).train_network
+print(json.dumps({"logits": logits, "losses": [float(step(images, labels).asnumpy()) for _ in range(2)]}))
+"""
+
+
+@pytest.fixture(scope="module")
+def run_with():
+    """A function from environment variables to what `RUN` gives under them, run once for each."""
+    known = {}
+
+    def run(**environment):
+        key = tuple(environment.items())
+        if key not in known:
+            switches = ("ONEDNN_MAX_CPU_ISA", "MINDCLF_KERNELS")
+            others = {name: value for name, value in os.environ.items() if name not in switches}
+            output = subprocess.run([sys.executable, "-c", RUN], env={**others, **environment}, stdout=subprocess.PIPE,
+                                    encoding="utf-8", check=True, timeout=300).stdout
+            known[key] = {name: np.array(values) for name, values in json.loads(output.splitlines()[-1]).items()}
+        return known[key]
+
+    return run
+
+
+def assert_agree(some, others):
+    np.testing.assert_allclose(some["logits"], others["logits"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(some["losses"], others["losses"], rtol=1e-5)
+
+
+@pytest.mark.skipif(not kernels.status()[0], reason=f"the kernels are not in use: {kernels.status()[2]}")
+def test_kernels_and_mindspores_operators_agree(run_with):
+    assert_agree(run_with(), run_with(MINDCLF_KERNELS="0"))
+
+
+@pytest.mark.skipif(not mindclf.has_avx512(), reason="needs a processor with AVX-512: there is nothing to cap on this one")
+def test_with_and_without_the_cap_results_agree(run_with):
+    assert_agree(run_with(MINDCLF_KERNELS="0"), run_with(MINDCLF_KERNELS="0", ONEDNN_MAX_CPU_ISA="ALL"))
+
+
+def test_stored_features_and_features_computed_anew_agree(tiny_config, tmp_path):
+    """All pictures in one batch and without augmentation, so that both see the same."""
+    config = {**tiny_config, "layers": "head", "epochs": 4, "batch_size": 30, "valid_fraction": 0.0, "crop_share": 1.0,
+              "augment": "padded_crop", "crop_padding": 0, "flip_prob": 0.0, "color_adjust": 0.0}
+    runs = [fit({**config, "cached_views": views, "output": str(tmp_path / str(views))}) for views in (0, 1)]
+    anew, stored = (callbacks.read_history(run.checkpoint.parent / "history.csv") for run in runs)
+    for column in ("train_loss", "loss", "top1"):
+        np.testing.assert_allclose([row[column] for row in anew], [row[column] for row in stored], rtol=1e-4, err_msg=column)

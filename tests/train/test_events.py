@@ -1,0 +1,29 @@
+"""Event files for TensorBoard, read back with its own reader."""
+
+import sys
+
+import pytest
+
+from mindclf.train import callbacks, fit
+
+FIGURES = {"loss/training": "train_loss", "loss/test": "loss", "top1/training": "train_top1", "top1/test": "top1",
+           "top5/test": "top5", "learning_rate": "learning_rate", "images_per_second": "images_per_second"}
+
+
+def test_event_files_hold_the_history_over_all_phases(tiny_config):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="needs TensorBoard")
+    run = fit({**tiny_config, "tensorboard": True, "valid_fraction": 0.0, "phases": ({"epochs": 2}, {"epochs": 1})})
+    events = accumulator.EventAccumulator(str(run.checkpoint.parent / "tensorboard")).Reload()
+    history = callbacks.read_history(run.checkpoint.parent / "history.csv")
+    assert len(history) == 3 and sorted(events.Tags()["tensors"]) == sorted(FIGURES)
+    for tag, column in FIGURES.items():
+        points = events.Tensors(tag)
+        assert [point.step for point in points] == [1, 2, 3]
+        assert [point.tensor_proto.float_val[0] for point in points] == pytest.approx([row[column] for row in history], rel=1e-6)
+
+
+def test_without_tensorboard_the_message_says_how_to_get_it_before_anything_is_done(tiny_config, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "tensorboard.summary", None)
+    with pytest.raises(ValueError, match=r"tensorboard=true needs TensorBoard: pip install 'mindclf\[tensorboard\]'"):
+        fit({**tiny_config, "tensorboard": True})
+    assert not (tmp_path / "run").exists()

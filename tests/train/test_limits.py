@@ -1,0 +1,123 @@
+"""What happens at the limits: a loss that is no number, sets of one picture, one class, a thousand, and schedules that end."""
+
+import math
+
+import numpy as np
+import pytest
+from mindspore import Tensor
+from mindspore import dataset as ds
+from mindspore.nn import Dense
+from PIL import Image
+
+from mindclf.checkpoint import load_net, read_card
+from mindclf.config import merge
+from mindclf.nets.layers import BatchNorm
+from mindclf.train import callbacks, create_model, fit, phases
+from mindclf.train.callbacks import read_history
+from mindclf.train.schedule import learning_rates
+
+
+def weights_are_numbers(path):
+    net, card = load_net(path)
+    return all(np.isfinite(parameter.asnumpy()).all() for parameter in net.get_parameters()), card["epoch"]
+
+
+def test_a_loss_that_is_no_number_stops_with_the_last_good_checkpoint(tiny_config, monkeypatch):
+    """At step 6, the second of the second epoch: (1 + cos(pi 5 / 8)) / 2 of the rate."""
+    def broken(self, run_context, on_train_step_end=callbacks.StepFigures.on_train_step_end):
+        on_train_step_end(self, run_context)
+        self.loss = math.nan if self.step == 6 else self.loss
+
+    monkeypatch.setattr(callbacks.StepFigures, "on_train_step_end", broken)
+    path = f"{tiny_config['output']}/epochs/phase1-1.ckpt"
+    rate = 0.05 * (1 + math.cos(math.pi * 5 / 8)) / 2
+    with pytest.raises(ValueError, match=f"^the loss is nan at step 6, rate {rate:.6g}: try a smaller lr_max; the last good "
+                                         f"checkpoint is {path}$"):
+        fit(tiny_config)
+    assert weights_are_numbers(path) == (True, 1)
+
+
+def test_weights_that_the_last_step_broke_are_not_saved(tiny_config, monkeypatch):
+    """Every loss was a number, but the last step of the second epoch put a NaN into the weights."""
+    def breaking(net, dataset, num_classes, whole, evaluate=phases.evaluate, calls=[]):  # noqa: B006
+        calls.append(1)
+        if len(calls) == 2:
+            weight = net.trainable_params()[-1]
+            weight.set_data(Tensor(np.full(weight.shape, np.nan, np.float32)))
+        return evaluate(net, dataset, num_classes)
+
+    monkeypatch.setattr(phases, "evaluate", breaking)
+    path = f"{tiny_config['output']}/epochs/phase1-1.ckpt"
+    with pytest.raises(ValueError, match=f"^the loss on the held out pictures is nan at step 8, .* checkpoint is {path}$"):
+        fit(tiny_config)
+    assert weights_are_numbers(path) == (True, 1)
+    assert len(read_history(f"{tiny_config['output']}/history.csv")) == 1
+
+
+def make_folder(root, classes, train, test=1):
+    rng = np.random.default_rng(0)
+    for split, count in (("train", train), ("test", test)):
+        for name in classes:
+            (root / split / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(root / split / name / f"{number}.png")
+    return {"dataset_path": str(root), "class_index": list(classes)}
+
+
+def test_a_batch_larger_than_the_data_set_is_refused(tiny_config):
+    with pytest.raises(ValueError, match="^batch_size=25 is more than the 24 training pictures$"):
+        fit({**tiny_config, "batch_size": 25})
+
+
+def test_one_class_is_refused(tiny_config, tmp_path):
+    with pytest.raises(ValueError, match="^there is one class, 'only': a net needs two to tell apart$"):
+        fit({**tiny_config, **make_folder(tmp_path / "one", ["only"], 6)})
+
+
+def test_one_picture_a_class_trains_in_batches_of_one(tiny_config, tmp_path):
+    """None of them can be held out; batch norm takes its statistics from the pixels of one picture."""
+    fitted = fit({**tiny_config, **make_folder(tmp_path / "few", ["a", "b"], 1), "batch_size": 1, "valid_fraction": 0.1})
+    rows = read_history(fitted.checkpoint.parent / "history.csv")
+    assert [row["steps"] for row in rows] == [2, 4] and {row["watched"] for row in rows} == {"test"}
+    assert weights_are_numbers(fitted.checkpoint) == (True, 2)
+
+
+def test_a_thousand_classes(tiny_config, tmp_path):
+    """A picture each: the first loss is about that of chance, log(1000)."""
+    names = [f"class {number:04}" for number in range(1000)]
+    fitted = fit({**tiny_config, **make_folder(tmp_path / "many", names, 1), "batch_size": 250, "eval_batch_size": 250,
+                  "epochs": 1, "lr_max": 1e-4})
+    [row] = read_history(fitted.checkpoint.parent / "history.csv")
+    assert row["train_loss"] == pytest.approx(math.log(1000), abs=0.3)
+    assert fitted.report.images == 1000 and len(read_card(fitted.checkpoint)["classes"]) == 1000
+    for name in ("confusion.png", "classes.png"):
+        with Image.open(fitted.checkpoint.parent / name) as image:
+            assert max(image.size) < 4000
+
+
+@pytest.mark.parametrize("stock", [False, True])
+def test_batch_norm_refuses_a_single_value_in_training_only(stock):
+    """A batch of one at 1 x 1 pixel has no spread."""
+    norm = BatchNorm(3)
+    if stock:
+        norm.kernel = None
+    x = Tensor(np.array([5, -7, 0], np.float32).reshape(1, 3, 1, 1))
+    with pytest.raises(ValueError, match="batch norm cannot train on one value a channel: take a batch_size of 2 or more, or"):
+        norm.set_train(True)(x)
+    np.testing.assert_allclose(norm.set_train(False)(x).asnumpy(), x.asnumpy(), rtol=1e-4)
+    assert np.isfinite(norm.moving_variance.asnumpy()).all()
+    two = norm.set_train(True)(Tensor(np.array([1, 3], np.float32).reshape(1, 1, 2, 1).repeat(3, 1)))
+    np.testing.assert_allclose(two.asnumpy()[0, :, :, 0], [[-1, 1]] * 3, rtol=1e-4)  # mean 2, deviation 1
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "constant", "plateau"])
+def test_a_schedule_is_as_long_as_the_run(schedule):
+    assert len(learning_rates(merge({}, {"schedule": schedule, "epochs": 3, "warmup_epochs": 1}), 7)) == 21
+
+
+def test_a_list_of_rates_that_is_shorter_than_the_run_fails_and_does_not_repeat():
+    model = create_model(Dense(5, 3), merge({}, {}), [0.1, 0.1])
+    batches = ds.NumpySlicesDataset((np.ones((9, 5), np.float32), np.zeros(9, np.int32)), ["x", "y"]).batch(3)
+    with pytest.raises((ValueError, RuntimeError, IndexError)):
+        model.train(1, batches, dataset_sink_mode=False)
