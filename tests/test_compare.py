@@ -20,7 +20,8 @@ VARIANTS = {"tiny": {}, "smaller": SMALL}
 
 
 @pytest.fixture
-def config(tiny_config):
+def config(tiny_config, monkeypatch):
+    monkeypatch.setattr(sys.modules["mindclf.train.fit"], "write_report", lambda *arguments: None)  # the longest part of a run
     return merge({**tiny_config, "epochs": 1}, {})
 
 
