@@ -88,8 +88,11 @@ def everything(config):
 
 @pytest.fixture(scope="module")
 def job(plain, everything, config, tmp_path_factory):
-    """What the trainings of one job left: (folder, names of the outputs, exit status, why)."""
-    folder = tmp_path_factory.mktemp("job")
+    """What the trainings of one job left: (folder, exit status, why)."""
+    folder = shared_folder(tmp_path_factory, "job")
+    result = folder.with_name("job.json")
+    if not claimed(folder):
+        return folder, *awaited(result)
 
     def named(name, config, **changes):
         return {**config, "output": str(folder / f"run-{name}"), **changes}
@@ -108,8 +111,35 @@ def job(plain, everything, config, tmp_path_factory):
             time.sleep(0.1)
         job.send_signal(signal.SIGTERM)
         status, why = ends(job)
+        replacement = result.with_suffix(".part")
+        replacement.write_text(json.dumps([status, why]))
+        replacement.rename(result)
         assert happens.exists(), why
         return folder, status, why
+
+
+def shared_folder(tmp_path_factory, name):
+    """The path of a temporary folder that all processes of pytest-xdist share, which would each make what is in it."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+
+
+def claimed(folder):
+    """Makes `folder`; False if another process has."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def awaited(result):
+    """What the JSON file `result` holds, once another process has written it."""
+    for _ in range(6000):
+        if result.exists():
+            return json.loads(result.read_text())
+        time.sleep(0.1)
+    pytest.fail(f"{result} is not there: the process that should write it failed")
 
 
 def saw(job, name):
