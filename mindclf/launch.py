@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from mindclf.files import command_line
+from mindclf.files import command_line, write_text
 
 LOGS = "MINDCLF_LAUNCH_LOGS"  # environment variable: the folder for what the processes print, and for their numbers
 COMMAND = "mindclf: "         # begins the line that says why a command failed
@@ -69,7 +69,7 @@ class _Job:
     def __init__(self, logs, count):
         self.logs, self.count = logs, count
         self.msrun, self.signal, self.told, self.errors_shown = None, None, set(), set()
-        self.shown = 0  # bytes of the first worker's log
+        self.shown = 0  # characters of the first worker's log
 
     def run(self, command):
         """Starts the processes, shows what the first worker prints, and returns when the job has ended or failed."""
@@ -183,13 +183,13 @@ def work(command):
         workers.join()
         return 0
     logs, rank = Path(os.environ[LOGS]), int(os.environ["RANK_ID"])
-    _write(logs / f"{rank}.pid", os.getpid())
+    write_text(logs / f"{rank}.pid", str(os.getpid()))
     _take_cores(rank, int(os.environ["MS_WORKER_NUM"]))
     status = 1
     try:
         status = _run(command)
     finally:
-        _write(logs / f"{rank}.status", status)
+        write_text(logs / f"{rank}.status", str(status))
     return 0 if status in STOPPED else status  # msrun would kill those that have yet to say where they stopped
 
 
@@ -211,12 +211,6 @@ def _take_cores(rank, count):
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) >= count:
         os.sched_setaffinity(0, cores[rank * len(cores) // count:(rank + 1) * len(cores) // count])
-
-
-def _write(path, number):
-    part = path.with_suffix(".part")
-    part.write_text(str(number))
-    part.replace(path)
 
 
 if __name__ == "__main__":

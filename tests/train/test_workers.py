@@ -25,6 +25,7 @@ from mindclf.dataset.cifar10 import read_cifar10
 from mindclf.dataset.splits import read_splits
 from mindclf.device import data_seed
 from mindclf.evaluate import evaluate
+from mindclf.files import write_json
 from mindclf.launch import _Job, launch
 from mindclf.train import fit
 from mindclf.train.batches import EpochBatches, SharedBatches, shuffled
@@ -111,9 +112,7 @@ def job(plain, everything, config, tmp_path_factory):
             time.sleep(0.1)
         job.send_signal(signal.SIGTERM)
         status, why = ends(job)
-        replacement = result.with_suffix(".part")
-        replacement.write_text(json.dumps([status, why]))
-        replacement.rename(result)
+        write_json(result, [status, why])
         assert happens.exists(), why
         return folder, status, why
 
