@@ -360,7 +360,8 @@ def test_training_from_the_command_line(colour_folder, tmp_path, photo):
     (["convert", "nowhere.npz", "{bad}/x.ckpt"], "nowhere.npz cannot be read as an .npz archive"),
 ])
 def test_a_users_mistake_is_one_line_and_status_2(arguments, message, colour_folder, cifar10_folder, fitted, photo, bad_things,
-                                                  url):
+                                                  url, monkeypatch, capsys):
+    """In this process: a new one for each would take as long as all other tests of this file."""
     places = {"colours": colour_folder, "cifar": cifar10_folder, "checkpoint": fitted.checkpoint, "photo": photo, "url": url,
               **bad_things, "index": "{'red': 0, 'green': 1, 'blue': 2}"}
 
@@ -369,7 +370,10 @@ def test_a_users_mistake_is_one_line_and_status_2(arguments, message, colour_fol
             text = text.replace(f"{{{name}}}", str(value))
         return text
 
-    assert fill(message) in fails(run(*map(fill, arguments), cwd=bad_things["bad"]))
+    monkeypatch.chdir(bad_things["bad"])
+    monkeypatch.setenv("MINDCLF_DATA", "")
+    status = main(list(map(fill, arguments)))
+    assert fill(message) in fails(SimpleNamespace(returncode=status, stderr=capsys.readouterr().err))
     assert not (bad_things["bad"] / "outputs").exists()
 
 

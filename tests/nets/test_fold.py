@@ -6,15 +6,14 @@ from mindspore import Tensor, nn
 
 from mindclf import device, kernels
 from mindclf import export as exporting
-from mindclf.nets import NETS, GroupConv, create_net, fold_batch_norm
+from mindclf.nets import GroupConv, create_net, fold_batch_norm
 from mindclf.nets.fold import foldable_pairs
 from mindclf.nets.layers import BatchNorm, Convolves, conv2d
 from tests.conftest import TINY_NET
 from tests.nets.test_contract import assert_logits, build, images
-from tests.reference.cases import CASES
+from tests.reference.cases import KINDS
 from tests.reference.rule import pictures, weight
 
-ROWS = CASES[:len(NETS)]
 DENSE_LAYERS = {"densenet121": (6, 12, 24, 16), "densenet161": (6, 12, 36, 24),  # of each block: Table 1 of the paper
                 "densenet169": (6, 12, 32, 32), "densenet201": (6, 12, 48, 32)}
 
@@ -35,11 +34,7 @@ def left_over(net):
     return sum(layers + 1 for layers in DENSE_LAYERS.get(net, ()))
 
 
-LARGEST = ("resnet101", "resnet152", "densenet161", "densenet201")  # as their smaller kin, only slower
-FOLDED = [case for case in ROWS if case.net not in LARGEST]
-
-
-@pytest.mark.parametrize("case", FOLDED, ids=[case.net for case in FOLDED])
+@pytest.mark.parametrize("case", KINDS, ids=[case.net for case in KINDS])
 def test_a_folded_net_gives_the_logits_of_the_net_and_keeps_the_contract(case):
     net = build(case)
     with device.pynative():

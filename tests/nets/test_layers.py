@@ -5,6 +5,7 @@ import pytest
 from mindspore import Tensor, nn
 
 from mindclf.nets import MobileNetV2, freeze, unfreeze
+from tests.conftest import TINY_NET
 
 
 def values(cell):
@@ -19,7 +20,7 @@ def train_one_step(net):
 
 
 def small_net():
-    return MobileNetV2(3, width_mult=0.25, last_channel=32)
+    return MobileNetV2(3, **TINY_NET)
 
 
 def test_a_frozen_backbone_does_not_move_in_training():

@@ -56,3 +56,5 @@ CASES = [
     Case("vgg11", 224, 224, TORCHVISION),
     Case("inception_v3", 299, 299, TORCHVISION, {"aux_logits": True}, gradients=True),
 ]
+# One net of each kind: the other rows are one of these, deeper or wider.
+KINDS = [case for case in CASES if case.gradients and case.options in ({}, SMALL_HEAD)]

@@ -83,6 +83,7 @@ def test_one_picture_a_class_trains_in_batches_of_one(tiny_config, tmp_path):
     assert weights_are_numbers(fitted.checkpoint) == (True, 2)
 
 
+@pytest.mark.report
 def test_a_thousand_classes(tiny_config, tmp_path):
     """A picture each: the first loss is about that of chance, log(1000)."""
     names = [f"class {number:04}" for number in range(1000)]

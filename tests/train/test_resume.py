@@ -131,7 +131,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_end(forks, all_at_once, expect
         assert_whole(config["output"])
         fit({**config, "resume": True})
         assert_same(outcome(config["output"]), expected)
-        assert {file.suffix for file in Path(config["output"]).iterdir()} == {".ckpt", ".json", ".csv", ".png", ".html"}
+        assert {file.suffix for file in Path(config["output"]).iterdir()} == {".ckpt", ".json", ".csv"}
         assert read_card(Path(config["output"]) / "last.ckpt").get("resumed", 0) == (moment[1] != "complete_card")
 
 
@@ -216,20 +216,26 @@ def test_nets_with_dropout_train_repeatably(tiny_config):
         np.testing.assert_array_equal(value, second[name], err_msg=name)
 
 
-@pytest.fixture
-def interrupted(tiny_config, monkeypatch):
+@pytest.fixture(scope="module")
+def stopped(colour_folder, tmp_path_factory):
     """The config of a run of 3 epochs that stopped in its second."""
-    config = {**tiny_config, "epochs": 3}
+    config = {**make_config(colour_folder, tmp_path_factory.mktemp("stopped")), "epochs": 3}
 
     def stop(self, row, report, after_epoch=Keeper.after_epoch):
         if row["epoch"] == 2:
             raise KeyboardInterrupt
         after_epoch(self, row, report)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Keeper, "after_epoch", stop)
         fit(config)
     return config
+
+
+@pytest.fixture
+def interrupted(stopped, tmp_path):
+    """As `stopped`, of a copy."""
+    return {**stopped, "output": str(shutil.copytree(stopped["output"], tmp_path / "run"))}
 
 
 @pytest.mark.parametrize(("field", "value", "message"), [
@@ -290,6 +296,7 @@ def test_a_damaged_state_is_named(interrupted, damage):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.report
 def test_a_finished_run_is_reported_again_without_training(tiny_config, caplog, monkeypatch):
     first = fit(tiny_config)
     before = outcome(tiny_config["output"])

@@ -27,8 +27,10 @@ from mindclf.device import data_seed
 from mindclf.evaluate import evaluate
 from mindclf.files import write_json
 from mindclf.launch import _Job, launch
+from mindclf.signals import Stopped, StopSignals
 from mindclf.train import fit
 from mindclf.train.batches import EpochBatches, SharedBatches, shuffled
+from mindclf.train.callbacks import StopWhenAsked
 
 from ..conftest import CLASS_INDEX, make_config
 
@@ -366,6 +368,24 @@ def test_workers_shuffle_as_one_does(as_worker, config, colour_folder, cifar10_f
     assert len(alone) == len(shared[0]) == len(shared[1]) == 3
     for whole, *parts in zip(alone, *shared):
         np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_a_signal_that_comes_while_workers_ask_each_other_is_answered_next_time(as_worker, monkeypatch):
+    as_worker(0, 2)
+    signals, saved = StopSignals("advice"), []
+    figures = SimpleNamespace(step=1, steps_per_epoch=4, learning_rates=[0.1] * 4)
+    stop = StopWhenAsked(signals, figures, 1, lambda: saved.append(1))
+
+    def gather(values):
+        signals.received = signal.SIGTERM
+        return np.array([values, values])
+
+    monkeypatch.setattr(workers, "gather", gather)
+    stop.on_train_step_end(None)
+    assert not saved
+    with pytest.raises(Stopped, match="^stopped by SIGTERM after step 1 of 4 in phase 1: advice$"):
+        stop.on_train_step_end(None)
+    assert saved
 
 
 def test_workers_augment_otherwise_than_each_other(as_worker):
