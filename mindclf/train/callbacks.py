@@ -130,9 +130,12 @@ class StopWhenAsked(Callback):
             self._stop()
 
     def _asked(self):
+        """The signal that all workers answer now. One that comes while they ask each other is for the next time."""
+        asked = self.signals.received
         if workers.size() > 1:
-            self.signals.received = int(workers.gather([self.signals.received or 0]).max()) or None
-        return self.signals.received
+            asked = int(workers.gather([asked or 0]).max())
+            self.signals.received = asked or self.signals.received
+        return asked
 
     def _stop(self):
         self.signals.stop(f" after step {self.figures.step} of {len(self.figures.learning_rates)} in phase {self.phase}")
