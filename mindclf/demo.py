@@ -17,12 +17,10 @@ from mindclf.explain import explanations, net_with_gradients
 from mindclf.labels import CATEGORIES
 from mindclf.page import jpeg
 from mindclf.predict import URL_BYTES, gather
-from mindclf.pretrained import GARBAGE_SORTER
 
 log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
-PORT = 7860
 UPLOAD_BYTES = URL_BYTES  # as much as is read from an address
 KEPT_SECONDS = 600        # what was uploaded is removed so much later, and at the end
 HEAT_PIXELS = 640         # the longer side of the answer's picture
@@ -75,7 +73,7 @@ STYLE = """
 """
 
 
-def serve(checkpoint=GARBAGE_SORTER, examples=None, port=PORT, card=None):
+def serve(checkpoint, examples=None, port=0, card=None):
     """Shows the page on this machine, at no other address than HOST, until it is interrupted.
 
     `examples` is a folder of pictures to offer; without one the page offers drawings of those of the net's classes that mindclf

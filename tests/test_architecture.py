@@ -27,7 +27,7 @@ ALLOWED = {  # parts of mindclf that the files of a part may import; parts that 
     "quantize": {"dataset", "checkpoint", "evaluate", "files", "onnx_file", "runtimes"},
     "plots": {"dataset", "evaluate"},
     "explain": {"checkpoint", "dataset", "device", "evaluate", "labels", "predict", "runtimes"},
-    "demo": {"dataset", "explain", "labels", "page", "predict", "pretrained"},
+    "demo": {"dataset", "explain", "labels", "page", "predict"},
     "page": {"dataset", "evaluate", "explain", "files", "labels", "summary"},
     "summary": {"nets", "device"},
     "train": {"train", "nets", "dataset", "checkpoint", "config", "device", "evaluate", "files", "labels", "page", "plots",

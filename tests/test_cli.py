@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from mindclf.checkpoint import card_path, read_card
-from mindclf.cli import _stem, main
+from mindclf.cli import main
+from mindclf.cli.trained import stem
 from mindclf.labels import describe
 
 from .conftest import make_config
@@ -115,11 +116,11 @@ def test_explain_reads_standard_input(photo, fitted, tmp_path, monkeypatch, caps
     assert [file.name for file in tmp_path.iterdir()] == ["picture_explained.png"]
 
 
-@pytest.mark.parametrize(("picture", "stem"), [
+@pytest.mark.parametrize(("picture", "name"), [
     ("photos/can.of.tin.jpg", "can.of.tin"), ("-", "picture"), ("https://example.com/a/can.jpg?size=2#x", "can"),
     ("https://example.com/%E7%93%B6%E5%AD%90.png", "瓶子"), ("https://example.com/", "picture")])
-def test_an_explanation_is_named_after_its_picture(picture, stem):
-    assert _stem(picture) == stem
+def test_an_explanation_is_named_after_its_picture(picture, name):
+    assert stem(picture) == name
 
 
 def test_eval_measures_a_checkpoint(fitted, colour_folder, tmp_path):

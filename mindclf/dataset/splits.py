@@ -1,6 +1,8 @@
 """The training, held-out and test pictures of one run."""
 
+import functools
 import hashlib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -137,6 +139,13 @@ def _train_part(pictures):
 def _digest(path):
     """The SHA-256 of a file; of what cannot be read, which is reported elsewhere, its path."""
     try:
-        return sha256(path)
+        state = os.stat(path)
+        return _sha256_of(path, state.st_size, state.st_mtime_ns)
     except OSError:
         return str(path)
+
+
+@functools.cache
+def _sha256_of(path, size, modified):
+    """The SHA-256 of a file, read once while it does not change: a folder is divided once for each of its sides."""
+    return sha256(path)

@@ -1,0 +1,64 @@
+"""The commands that say what there is: doctor, nets, summary."""
+
+import json
+
+from mindclf.cli.text import print_table
+
+
+def doctor(arguments, config, is_recipe):
+    from mindclf.doctor import describe, examine
+
+    facts = examine()
+    if arguments.json:
+        print(json.dumps(facts, ensure_ascii=False))
+    else:
+        print_table(describe(facts))
+    return 0
+
+
+def nets(arguments, config, is_recipe):
+    from mindspore.nn.utils import no_init_parameters
+
+    from mindclf.nets import NETS, create_net
+    from mindclf.summary import count_parameters, paper
+
+    rows = []
+    for name in NETS:
+        with no_init_parameters():
+            trainable, _ = count_parameters(create_net(name, 1000).get_parameters())
+        rows.append((name, f"{trainable:,}", paper(name)))
+    print_table(rows, right=(1,))
+    return 0
+
+
+def summary(arguments, config, is_recipe):
+    for field in arguments.fields:
+        if not field.startswith(("net_options.", "net_options=")):
+            raise ValueError(f"{field!r}: a summary takes no field but net_options, as in net_options.width_mult=0.5")
+    for option, value, largest in (("--size", arguments.size, 4096), ("--classes", arguments.classes, 100_000),
+                                   ("--batch-size", arguments.batch_size, 65_536)):
+        if not 1 <= value <= largest:
+            raise ValueError(f"{option} {value} must lie between 1 and {largest}")
+
+    from mindclf.device import use_device
+    from mindclf.summary import empty_net, summarise
+
+    use_device("CPU")
+    size, batch_size = arguments.size, arguments.batch_size
+    summary = summarise(empty_net(arguments.net, arguments.classes, **config.net_options), size, size)
+    if arguments.json:
+        print(json.dumps({"net": arguments.net, "net_options": config.net_options, "num_classes": arguments.classes,
+                          "image_height": size, "image_width": size, **summary.as_dict(batch_size)}))
+        return 0
+    rows = [("layer", "kind", "output", "trainable", "statistics", "MACs")]
+    rows += [(layer.name, layer.kind, " x ".join(map(str, layer.shape)) if layer.shape else "not run",
+              f"{layer.trainable:,}", f"{layer.statistics:,}", f"{layer.macs:,}") for layer in summary.layers]
+    rows.append(("total", "", "", f"{summary.trainable:,}", f"{summary.statistics:,}", f"{summary.macs:,}"))
+    print_table(rows, right=(3, 4, 5))
+    print(f"\none picture of {size} x {size} pixels, {arguments.classes} classes; everything in float32\n"
+          f"MACs         {summary.macs / 1e6:,.1f} million multiply-accumulates, of convolutions and dense layers\n"
+          f"weights      {summary.weights_mib:,.1f} MiB with the statistics\n"
+          f"activations  {summary.activations_mib:,.1f} MiB: the outputs of all layers above\n"
+          f"training     {summary.training_mib(batch_size):,.1f} MiB for the weights, a gradient and a momentum for each, and "
+          f"the activations of {batch_size} pictures; room to work in comes on top")
+    return 0

@@ -1,0 +1,57 @@
+"""The commands for folders of pictures: split, stats."""
+
+import json
+from pathlib import Path
+
+from mindclf.cli.text import print_counts, print_table, quoted, tally, this_python
+
+
+def split(arguments, config, is_recipe):
+    from mindclf.dataset.split_folder import MANIFEST, split_folder
+
+    made = split_folder(arguments.source, arguments.destination, arguments.every, arguments.fraction, arguments.seed,
+                        arguments.on_bad_image)
+    count, classes = len(made.train) + len(made.test), made.train.classes
+    print_counts(classes, {"train": [made.train.labels.count(label) for label in range(len(classes))],
+                           "test": [made.test.labels.count(label) for label in range(len(classes))]})
+    copies = sum(len(group) - 1 for group in made.duplicates)
+    links = {count: "hard links: a picture that is changed in one place changes in both", 0: "copies"}
+    print()
+    print_table([
+        ("pictures", links.get(made.linked, f"{made.linked:,} hard links, {count - made.linked:,} copies")),
+        ("duplicates", f"{copies:,}, each on the same side as the picture that it repeats" if copies else "none"),
+        ("manifest", (Path(arguments.destination) / MANIFEST).as_posix()),
+        ("train on it", f"{this_python()} -m mindclf train {quoted(arguments.destination)}")])
+    return 0
+
+
+def stats(arguments, config, is_recipe):
+    from mindclf.dataset.folder import NAMES_SHOWN
+    from mindclf.dataset.statistics import folder_statistics
+
+    found = folder_statistics(arguments.folder)
+    if arguments.json:
+        print(json.dumps({"folder": arguments.folder, **found.as_dict()}, ensure_ascii=False))
+        return 0
+    whole = found.pixels_of == "all"
+    print_counts(list(found.counts[found.pixels_of]),
+                  {"pictures" if whole else split: list(counts.values()) for split, counts in found.counts.items()})
+    print()
+    print_table([("pixels", "smallest", "median", "largest"),
+                  *((side, *(f"{number:,g}" for number in numbers))
+                    for side, numbers in (("width", found.widths), ("height", found.heights)))], right=(1, 2, 3))
+    print()
+    problems = [problem if whole else f"{split}: {problem}" for split, lines in found.problems.items() for problem in lines]
+    of = "all pictures" if whole else f"the pictures in {found.pixels_of}/"
+    print_table([
+        ("formats", tally(found.formats)),
+        ("modes", tally(found.modes)),
+        ("kinds", f"{found.grey:,} grey, {found.transparent:,} with transparency, {found.turned:,} turned upright as EXIF says"),
+        ("mean", f"({', '.join(f'{value:.2f}' for value in found.mean)}) RGB, 0 to 255, over all pixels of {of}"),
+        ("std", f"({', '.join(f'{value:.2f}' for value in found.std)})"),
+        ("problems", f"{len(problems):,}" if problems else "none")])
+    for problem in problems[:NAMES_SHOWN]:
+        print(f"  {problem}")
+    if len(problems) > NAMES_SHOWN:
+        print(f"  and {len(problems) - NAMES_SHOWN:,} more: --json names them all")
+    return 0

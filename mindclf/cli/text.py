@@ -1,0 +1,45 @@
+"""How the commands print: tables, counts, and what a shell takes."""
+
+import os
+import shlex
+import sys
+import unicodedata
+from pathlib import Path
+
+USER_ERROR = 2  # exit status of what the user can mend
+
+
+def print_table(rows, right=()):
+    """Prints columns of texts. Those whose index is in `right` are flush right, as numbers should be."""
+    widths = [max(map(_width, column)) for column in zip(*rows)]
+    for row in rows:
+        gaps = [" " * (width - _width(cell)) for cell, width in zip(row, widths)]
+        cells = [gap + cell if index in right else cell + gap for index, (cell, gap) in enumerate(zip(row, gaps))]
+        print("  ".join(cells).rstrip(), flush=True)
+
+
+def print_counts(classes, columns):
+    """Prints a row a class and their total; `columns` is {title: counts in the order of `classes`}."""
+    rows = [("class", *columns)]
+    rows += [(name, *(f"{count:,}" for count in counts)) for name, *counts in zip(classes, *columns.values())]
+    rows.append((f"{len(classes)} classes", *(f"{sum(counts):,}" for counts in columns.values())))
+    print_table(rows, right=range(1, len(columns) + 1))
+
+
+def tally(counts):
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+
+
+def _width(text):
+    """Columns that a terminal gives to `text`: two for a Chinese character."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def quoted(text):
+    """`text` as a shell takes it for one word, in the quotes that leave Python's own readable."""
+    return shlex.quote(text) if set(text) & set('"$`\\!') or "'" not in text else f'"{text}"'
+
+
+def this_python():
+    """What to type for the Python that runs this."""
+    return os.path.relpath(sys.executable) if Path(sys.executable).is_relative_to(Path.cwd()) else sys.executable

@@ -1,0 +1,116 @@
+"""The commands for a trained net: eval, predict, explain, demo."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from mindclf.cli.text import USER_ERROR, print_table
+from mindclf.cli.weights import checkpoint_and_card
+from mindclf.files import one_line
+
+
+def evaluate(arguments, config, is_recipe):
+    from mindclf.checkpoint import load_net
+    from mindclf.dataset.splits import find_folder, labelled_for
+    from mindclf.device import use_device
+    from mindclf.evaluate import report
+    from mindclf.page import Measured
+    from mindclf.runtimes import EXPORTED, Runner
+    from mindclf.train.callbacks import history_beside
+    from mindclf.train.fit import write_report
+
+    use_device(config.device_target)
+    file, card = checkpoint_and_card(arguments, config, is_recipe)
+    runner = Runner(file, card)
+    card = runner.card
+    folder, origin = find_folder(config)
+    pictures = labelled_for(card, folder, "test", config)
+    logits, labels = runner.logits(pictures, config.eval_batch_size)
+    result = report(logits, labels, len(card["classes"]))
+    if arguments.report:
+        net = None if file.suffix in EXPORTED else load_net(file, card)[0]  # the runner's has no gradients for Grad-CAM
+        measured = Measured(file, net, card, origin, pictures, logits, result, history_beside(file))
+        write_report(Path(arguments.report), measured, config)
+    if arguments.json:
+        print(json.dumps({"data": origin, "classes": card["classes"], **result.as_dict()}, ensure_ascii=False))
+        return 0
+    figures = result.metrics()
+    print(f"{figures['images']} test pictures: {origin} ({folder.as_posix()})\n"
+          f"top-1 {figures['top1']:.2%}  top-5 {figures['top5']:.2%}  loss {figures['loss']:.4f}")
+    print_table([(name, f"{value:.0%}" if value == value else "no pictures")
+                  for name, value in zip(card["classes"], result.per_class)])
+    return 0
+
+
+def predict(arguments, config, is_recipe):
+    from mindclf.device import use_device
+    from mindclf.predict import Predictor, gather
+
+    use_device(arguments.device)
+    predictor = Predictor(*checkpoint_and_card(arguments, config, is_recipe), arguments.runtime)
+    if predictor.net is None and arguments.device not in ("auto", "CPU"):
+        raise ValueError(f"--device {arguments.device}: ONNX Runtime computes on the CPU here; leave it out")
+    failed = False
+    for name, guesses in predictor.sort(gather(arguments.pictures, arguments.allow_private), arguments.top_k):
+        if isinstance(guesses, ValueError):
+            failed = True
+            print(f"mindclf: {guesses}", file=sys.stderr)
+        else:
+            _show(name, guesses, arguments.json)
+    return USER_ERROR if failed else 0
+
+
+def explain(arguments, config, is_recipe):
+    from mindclf import plots
+    from mindclf.device import use_device
+    from mindclf.explain import explain
+    from mindclf.files import replacing
+    from mindclf.predict import gather
+
+    found = list(gather([arguments.picture], arguments.allow_private))
+    if len(found) > 1:
+        raise ValueError(f"{one_line(arguments.picture)} has {len(found)} files: explain takes one picture")
+    [(name, read)] = found
+    destination = Path(arguments.to or f"{stem(name)}_explained.png")
+    if destination.suffix != ".png":
+        raise ValueError(f"{one_line(destination)}: the name of the picture that is written ends in .png")
+    if destination.exists():
+        raise ValueError(f"{one_line(destination)} exists and is not overwritten: name another with --to")
+    picture = read()
+    use_device(config.device_target)
+    checkpoint, card = checkpoint_and_card(arguments, config, is_recipe)
+    explained = explain(checkpoint, picture, arguments.class_name, card)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(destination) as file:
+        plots.explanation(explained, file)
+    print(one_line(destination))
+    return 0
+
+
+def demo(arguments, config, is_recipe):
+    from mindclf.demo import serve
+    from mindclf.device import use_device
+
+    use_device(config.device_target)
+    checkpoint, card = checkpoint_and_card(arguments, config, is_recipe)
+    serve(checkpoint, arguments.examples, arguments.port, card)
+    return 0
+
+
+def _show(name, guesses, as_json):
+    if as_json:
+        line = json.dumps({"picture": name, "guesses": [asdict(guess) for guess in guesses]}, ensure_ascii=False)
+        print(line.encode(errors="backslashreplace").decode(), flush=True)  # names of files need not be UTF-8
+        return
+    print(one_line(name))
+    print_table([("  " + guess.name, guess.chinese, " ".join(filter(None, (guess.category, guess.category_chinese))),
+                   f"{guess.probability:.1%}") for guess in guesses])
+
+
+def stem(picture):
+    """What a file about a picture, a path, a URL or "-", is named after: the name without folder and suffix."""
+    if picture.startswith(("http://", "https://")):
+        picture = unquote(urlsplit(picture).path)
+    return Path(picture).stem.lstrip("-") or "picture"

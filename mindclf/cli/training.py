@@ -1,0 +1,82 @@
+"""The commands that train: train, launch, compare."""
+
+import re
+import sys
+from pathlib import Path
+
+from mindclf.cli.text import USER_ERROR, print_table, quoted, this_python
+
+
+def train(arguments, config, is_recipe):
+    from mindclf import workers
+    from mindclf.train import fit
+
+    if not is_recipe and arguments.own_folder:
+        _prepare_own_pictures(arguments, config)
+    fitted = fit(config)
+    if not workers.is_first():
+        return 0
+    figures = fitted.report.metrics()
+    python = this_python()
+    print(f"\ndata        {fitted.data_origin}\n"
+          f"started at  {fitted.weights_origin}\n"
+          f"accuracy    {figures['top1']:.2%} of {figures['images']} test pictures (top-5 {figures['top5']:.2%})\n"
+          f"time        {fitted.seconds:.0f} s\n"
+          f"checkpoint  {fitted.checkpoint}\n"
+          f"report      {fitted.checkpoint.parent / 'report.html'}\n"
+          f"pictures    {fitted.checkpoint.parent / 'predictions.png'}, classes.png, confusion.png, curves.png\n"
+          f"your photo  {python} -m mindclf predict --checkpoint {quoted(str(fitted.checkpoint))} photo.jpg")
+    if "no photos" in fitted.data_origin:
+        print(f"            this net has seen drawings only; for photos use the one that comes with mindclf:\n"
+              f"            {python} -m mindclf predict photo.jpg")
+    return 0
+
+
+def _prepare_own_pictures(arguments, config):
+    """Numbers the classes of the folder on the command line by name, after a look at what people get wrong there."""
+    from mindclf.dataset.folder import VALID_FOLDERS, index_of_folders, split_folders
+
+    folder = Path(arguments.own_folder)
+    for name in ("dataset", "dataset_path"):
+        if any(text.startswith(f"{name}=") for text in arguments.fields):
+            raise ValueError(f"{folder} and {name} exclude each other: give one")
+    divided = split_folders(folder)
+    classes = list(index_of_folders(divided.get("train", folder)))
+    if len(classes) < 2:
+        raise ValueError(f"{folder} has one class folder, {classes[0]!r}: a net needs two to tell apart")
+    if set(classes) <= {"train", "test", *VALID_FOLDERS}:
+        raise ValueError(f"{folder} has {', '.join(classes)}, but no class folders in them")
+    for name in ("output", "feature_cache"):
+        if config[name] and not divided and Path(config[name]).resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"{name}={config[name]} lies in {folder}, where it would be taken for a class: run this elsewhere, "
+                             f"or set {name}")
+    config.class_index = config.class_index or classes
+
+
+def launch(arguments, config, is_recipe):
+    from mindclf.launch import launch
+
+    return launch(arguments.workers, arguments.training)
+
+
+def compare(arguments, config, is_recipe):
+    from mindclf.compare import compare, compared_folder
+
+    if not 1 <= arguments.seeds <= 1000:
+        raise ValueError(f"--seeds {arguments.seeds} must lie between 1 and 1000")
+    variants = {name: fields for name, fields in arguments.variants.items() if name in (arguments.only or arguments.variants)}
+    for name in (re.match(r"\w*", text)[0] for text in arguments.fields):
+        users = [variant for variant, fields in variants.items() if name in fields]
+        if users or name in ("seed", "resume"):
+            raise ValueError(f"{name} is what {', '.join(users) or 'compare'} sets itself: leave it out, or change the recipe")
+    rows = compare(config, variants, range(1, arguments.seeds + 1))
+    print()
+    print_table([("variant", "parameters", "MACs", "top-1, mean", "least", "greatest", "seeds", "seconds"),
+                  *((row["variant"], f"{row['parameters']:,}", f"{row['macs'] / 1e6:,.1f} M", f"{row['mean_top1']:.2%}",
+                     f"{min(row['top1']):.2%}", f"{max(row['top1']):.2%}", str(len(row["seeds"])), f"{row['mean_seconds']:,.0f}")
+                    for row in rows if row["seeds"])], right=range(1, 8))
+    print(f"\ntable and curves: {compared_folder(config)}/compare.json, compare.png")
+    failed = [f"{row['variant']}: {message}" for row in rows for message in row["failed"]]
+    for message in failed:
+        print(f"mindclf: {message}", file=sys.stderr)
+    return USER_ERROR if failed else 0

@@ -1,0 +1,64 @@
+"""The commands that write weights for somebody else, or take them over: export, quantize, convert."""
+
+from pathlib import Path
+
+from mindclf.cli.text import print_table
+from mindclf.labels import class_names
+
+
+def checkpoint_and_card(arguments, config, is_recipe):
+    """(path, card); card is None where the checkpoint has its own, and made from the recipe for a tutorial's file."""
+    from mindclf.checkpoint import has_card
+    from mindclf.config import RAW_SIZE, pixel_statistics
+    from mindclf.dataset.folder import check_class_index
+    from mindclf.pretrained import GARBAGE_SORTER
+    from mindclf.runtimes import EXPORTED
+
+    default = Path(config.output) / "best.ckpt" if is_recipe else GARBAGE_SORTER
+    path = Path(arguments.checkpoint) if arguments.checkpoint else default
+    if not is_recipe or has_card(path) or path.suffix in EXPORTED:  # an .onnx has its card inside
+        return path, None
+    if config.dataset == "cifar10" and not config.mean and path.is_file():
+        raise ValueError(f"{path} has no card, and the recipe leaves open which pixel statistics it was trained with: set mean "
+                         f"and std in the recipe's config")
+    mean, std = pixel_statistics(config)
+    folders = check_class_index(config.class_index)
+    return path, {
+        "net": config.net, "net_options": config.net_options, "classes": class_names(config.dataset, folders),
+        "class_folders": folders, "image_height": config.image_height, "image_width": config.image_width,
+        "mean": mean, "std": std, "crop_share": config.crop_share, "raw_size": RAW_SIZE.get(config.dataset, ()),
+    }
+
+
+def export(arguments, config, is_recipe):
+    from mindclf.device import use_device
+    from mindclf.export import export
+
+    use_device("CPU")
+    checkpoint, card = checkpoint_and_card(arguments, config, is_recipe)
+    print(export(checkpoint, arguments.format, arguments.to, card, arguments.with_preprocessing, arguments.batch_size))
+    return 0
+
+
+def quantize(arguments, config, is_recipe):
+    from mindclf.device import use_device
+    from mindclf.quantize import quantize
+
+    use_device("CPU")
+    given = {"calibration_pictures": arguments.calibration_pictures, "allowed_loss": arguments.allow_loss}
+    made = quantize(arguments.model, config, arguments.to,
+                    **{name: value for name, value in given.items() if value is not None})
+    print(f"{made.before.images} test pictures: {made.origin}")
+    print_table([("", "before", "after"), ("top-1", f"{made.before.top1:.2%}", f"{made.after.top1:.2%}"),
+                  ("loss", f"{made.before.loss:.4f}", f"{made.after.loss:.4f}"),
+                  ("MiB", f"{made.bytes_before / 2**20:.2f}", f"{made.bytes_after / 2**20:.2f}")], right=(1, 2))
+    print(made.path)
+    return 0
+
+
+def convert(arguments, config, is_recipe):
+    from mindclf.convert import convert
+
+    given = {text.partition("=")[0].partition(".")[0] for text in arguments.fields}
+    print(convert(arguments.source, arguments.destination, arguments.net, **{name: config[name] for name in given}))
+    return 0
