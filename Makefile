@@ -1,5 +1,5 @@
 # make demo   trains the garbage sorter and shows how good it is     make test   runs the tests
-# make check  looks for mistakes in the code                         make clean  removes what these made
+# make check  looks for mistakes in the code                         make clean  removes .venv and what was built
 # make notebooks  executes the notebooks, quick and in place
 # make bench  measures speed (TORCH_PYTHON=a Python with PyTorch)    make sanitize  checks the C kernels' memory accesses
 # Each sets up .venv first, with the first Python of 3.10 to 3.12 that answers (or PYTHON=...).
@@ -9,7 +9,7 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.10 python;
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 
-# The founders' machines have real photos and ImageNet weights beside the clone.
+# Where photos and ImageNet weights lie beside the clone, they are used.
 ifneq ($(wildcard ../shared/data),)
 export MINDCLF_DATA ?= ../shared
 endif
@@ -59,4 +59,4 @@ $(VENV)/installed: setup.py pyproject.toml $(wildcard mindclf/kernels/*.[ch])
 	touch $@
 
 clean:
-	rm -rf $(VENV) outputs mindclf.egg-info build
+	rm -rf $(VENV) mindclf.egg-info build

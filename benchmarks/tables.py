@@ -65,10 +65,6 @@ CIFAR10_ROWS = (  # title, net, and the run's name in benchmarks/, or what is pu
     ("run", "**MobileNetV1**", "cifar10_mobilenet_v1"),
     ("published", "ShuffleNetV1 2.0x, 224 px", (250, 81.52, 97.5, 21)),
 )
-COMMANDS_TODAY = {  # what does the same now, of runs whose recipe has changed since
-    "cifar10_mobilenet_v1_32px":
-        "python recipes/cifar10_mobilenet_v1.py train net_options.stem=cifar 'phases=()' epochs=20 lr_max=0.15 warmup_epochs=2",
-}
 
 
 def main():
@@ -127,7 +123,7 @@ def cifar10(document):
         test, epochs = card["metrics"]["test"], len((ROOT / "benchmarks" / name / "history.csv").read_text().splitlines()) - 1
         time = words["minutes"].format(minutes=card["seconds"] / 60)
         speed = ", ".join(f"{phase['images_per_second']:,.0f}" for phase in card["speed"])
-        command = COMMANDS_TODAY.get(name, card["command"])
+        command = read("benchmarks/commands_today.json").get(name, card["command"])
         rows.append(f"| {shown} | {epochs} | {test['top1']:.2%} | {test['top5']:.2%} | {time} | {speed} | `{command}` |")
     return "\n".join([words["cifar10"].format(images=test["images"]), "|---|---|---|---|---|---|---|", *rows])
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from mindclf import __version__, plots
 from mindclf.checkpoint import read_card
 from mindclf.config import DEFAULTS, merge
+from mindclf.dataset.splits import find_folder
 from mindclf.device import describe_device, use_device
 from mindclf.files import command_line, first_line, write_json
 from mindclf.pretrained import start_net
@@ -27,11 +28,13 @@ def compare(config, variants, seeds):
     <variant>-seed<seed>; it goes on if it was interrupted, and is only reported again if it is finished.
 
     A run that fails with ValueError, as one does whose loss is no number, goes to "failed" of its row, and the others go on.
-    Raises ValueError before the first is trained for a variant whose fields, net or first weights are wrong.
+    Raises ValueError before the first is trained for a variant whose fields, pictures, net or first weights are wrong.
     """
     output = compared_folder(config)
     runs = {name: [merge(config, {**fields, "seed": seed, "output": str(output / f"{name}-seed{seed}"), "resume": True})
                    for seed in seeds] for name, fields in variants.items()}
+    for first, *_ in runs.values():
+        find_folder(first)
     output.mkdir(parents=True, exist_ok=True)
     facts = {"command": command_line(), "mindclf": __version__, "device": describe_device(use_device(config.device_target)),
              "config": {name: value for name, value in config.items()

@@ -86,7 +86,7 @@ def serve(checkpoint, examples=None, port=0, card=None):
             import gradio  # noqa: F401
             import uvicorn  # Gradio's own server
         except ImportError as error:
-            raise ValueError(f"the page is made with Gradio: pip install 'mindclf[demo]' ({error})") from None
+            raise ValueError(f"the page is made with Gradio: pip install gradio ({error})") from None
         net, card = net_with_gradients(checkpoint, card)
         app = page(net, card, Path(checkpoint).stem, example_pictures(examples, card["classes"], folder), folder)
         config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1,  # a browser holds its connection for ever

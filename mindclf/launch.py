@@ -208,7 +208,7 @@ def _run(command):
 
 def _take_cores(rank, count):
     """Keeps this worker to its part of the processor cores, if there are enough: more threads than cores slow each other."""
-    cores = sorted(os.sched_getaffinity(0))
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []  # not on macOS
     if len(cores) >= count:
         os.sched_setaffinity(0, cores[rank * len(cores) // count:(rank + 1) * len(cores) // count])
 

@@ -19,6 +19,7 @@ from mindclf.device import set_seeds
 
 TOP = Path(__file__).resolve().parent.parent  # of the clone: the notebooks belong to one
 RESULTS = ("checkpoints/*.json", "benchmarks/*.json", "benchmarks/*/*.json")
+COMMANDS_TODAY = "benchmarks/commands_today.json"  # {name of a run: what does the same now}, where its recipe has changed since
 COLUMNS = ("| 运行 run | 测试图片 test pictures | top-1 | 分钟 minutes | 数据 data | 记录 log |", "|---|---|---|---|---|---|")
 
 
@@ -97,7 +98,9 @@ def _rows(file, command):
     data = content.get("data", {})
     if "metrics" in content:
         test = content["metrics"]["test"]
-        yield _row(f"`{content['command']}`", test["images"], [test["top1"]], [content["seconds"]], data["origin"], log)
+        today = json.loads((TOP / COMMANDS_TODAY).read_text(encoding="utf-8"))
+        shown = today.get(file.parent.name, content["command"])
+        yield _row(f"`{shown}`", test["images"], [test["top1"]], [content["seconds"]], data["origin"], log)
     elif "rows" in content:
         for row in content["rows"]:
             yield _row(row["variant"], data.get("test", 0), row["top1"], row["seconds"], data.get("origin", ""), log)

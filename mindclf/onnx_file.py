@@ -16,7 +16,7 @@ def require(module):
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise ValueError(f"ONNX files need {module.partition('.')[0]}: pip install 'mindclf[onnx]'") from None
+        raise ValueError(f"ONNX files need {module.partition('.')[0]}: pip install onnx onnxruntime") from None
 
 
 def write_card(file, card, preprocessing):

@@ -6,7 +6,7 @@ from pathlib import Path
 from mindclf.checkpoint import has_card, load_checkpoint, read_card
 from mindclf.config import merge, phases_of, pixel_statistics
 from mindclf.convert import convert_tf_mobilenet_v2
-from mindclf.dataset.locate import find_imagenet_mobilenet_v2
+from mindclf.dataset.locate import IMAGENET_FILES, find_imagenet_mobilenet_v2
 from mindclf.device import set_seeds
 from mindclf.nets import create_net
 
@@ -46,16 +46,21 @@ def start_net(config, num_classes):
 
 
 def find_pretrained(config):
-    """(path, origin in words) of the weights that config.pretrained names; path is None for fresh weights."""
+    """(path, origin in words) of the weights that config.pretrained names; path is None for fresh weights.
+
+    Where ImageNet's cannot be had, the backbone of the garbage sorter stands in for photos of garbage and for one's own.
+    """
     if not config.pretrained:
         return None, "fresh weights"
     if config.pretrained != "imagenet":
-        own = CHECKPOINTS / f"{config.pretrained}.ckpt"
-        return own if own.is_file() else Path(config.pretrained), config.pretrained
+        return named_checkpoint(config.pretrained), config.pretrained
     if config.net != "mobilenet_v2":
         raise ValueError(f"pretrained=imagenet is there for net=mobilenet_v2 only, not for {config.net}: give the path of a "
                          f"checkpoint, or an empty pretrained= for fresh weights")
     found = find_imagenet_mobilenet_v2()
+    if found is None and config.dataset not in ("", "garbage26"):
+        raise ValueError(f"no ImageNet weights can be downloaded: put {' or '.join(IMAGENET_FILES[::2])} into data/, set "
+                         f"MINDCLF_DATA to a folder that has it, or take fresh weights with an empty pretrained=")
     if found is None:
         log.warning("no ImageNet weights to be had: starting from the backbone of mindclf's own garbage sorter, which has seen "
                     "the training photos of the garbage set")
@@ -63,6 +68,12 @@ def find_pretrained(config):
     if found.path.suffix == ".npz":
         return converted(found.path), f"{found.origin} (TF-slim)"
     return found.path, found.origin
+
+
+def named_checkpoint(text):
+    """The path of the checkpoint that `text` names: a file in checkpoints/ without its .ckpt, or itself as a path."""
+    own = CHECKPOINTS / f"{text}.ckpt"
+    return own if own.is_file() else Path(text)
 
 
 def converted(source):

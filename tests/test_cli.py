@@ -294,6 +294,12 @@ def test_a_recipe_uses_a_tutorials_checkpoint_without_a_card(photo, tmp_path):
     assert "tutorial.ckpt.json is missing" in fails(run("predict", photo, "--checkpoint", tmp_path / "tutorial.ckpt"))
 
 
+def test_a_recipe_that_has_not_trained_says_so(photo, tmp_path):
+    result = run("predict", photo, cwd=tmp_path, recipe=True)
+    assert fails(result) == ("outputs/garbage_mobilenet_v2/best.ckpt does not exist: train first, or name a checkpoint with "
+                             "--checkpoint")
+
+
 def test_training_from_the_command_line(colour_folder, tmp_path, photo):
     result = run("train", f"dataset_path={colour_folder}", "class_index={'red': 0, 'green': 1, 'blue': 2}", "image_height=32",
                  "image_width=32", "epochs=1", "batch_size=6", "net_options.last_channel=32", f"output={tmp_path / 'run'}",

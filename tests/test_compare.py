@@ -60,8 +60,11 @@ def test_what_is_finished_is_not_trained_again(config, request):
 @pytest.mark.usefixtures("never_trains")
 @pytest.mark.parametrize(("fields", "message"), [
     ({"ner": "vgg19"}, "unknown field 'ner'"), ({"net": "vgg20"}, "net='vgg20' is not known"),
-    ({"pretrained": "nowhere.ckpt"}, "nowhere.ckpt does not exist")])
-def test_a_variant_that_is_wrong_stops_before_the_first_is_trained(config, fields, message):
+    ({"pretrained": "nowhere.ckpt"}, "nowhere.ckpt does not exist"),
+    ({"dataset": "flowers102", "dataset_path": ""}, "the 102 flowers are neither in data/ nor in"),
+])
+def test_a_variant_that_is_wrong_stops_before_the_first_is_trained(config, fields, message, monkeypatch):
+    monkeypatch.setenv("MINDCLF_DATA", "")
     with pytest.raises(ValueError, match=message):
         compare(config, {**VARIANTS, "wrong": fields}, (1,))
 

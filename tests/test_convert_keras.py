@@ -17,7 +17,7 @@ MODELS = [file for file in FILES if file.startswith("keras")]
 
 @pytest.fixture
 def h5py():
-    return pytest.importorskip("h5py", reason="needs h5py, which reads .h5 files: pip install 'mindclf[convert]'")
+    return pytest.importorskip("h5py", reason="needs h5py, which reads .h5 files: pip install h5py")
 
 
 def write_h5(h5py, path, arrays, group=None, suffix=""):
@@ -155,5 +155,5 @@ def test_only_nets_of_keras_are_offered(tmp_path):
 
 def test_without_h5py_an_h5_file_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(ValueError, match=r"pip install 'mindclf\[convert\]'"):
+    with pytest.raises(ValueError, match=r"pip install h5py"):
         convert(tmp_path / "net.h5", net="resnet50")

@@ -30,7 +30,7 @@ from .browser import Browser
 from .conftest import TINY_NET
 from .test_cli import fails, run
 
-NEEDS_GRADIO = "needs Gradio: pip install 'mindclf[demo]'"
+NEEDS_GRADIO = "needs Gradio: pip install gradio"
 CHROMIUM = shutil.which("chromium")
 # `mindclf demo`, which says on standard error whom Python talks to.
 WATCHED = """
@@ -235,7 +235,7 @@ def test_a_port_that_is_in_use_costs_one_line():
 def test_without_gradio_one_line_says_what_to_install(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "gradio", None)  # so that importing it fails
     assert main(["demo", "--port", "0"]) == 2
-    assert "pip install 'mindclf[demo]'" in capsys.readouterr().err
+    assert "pip install gradio" in capsys.readouterr().err
 
 
 CARD = {"net": "mobilenet_v2", "net_options": TINY_NET, "classes": ["<b>cat</b>", "dog", "ship"], "image_height": 32,

@@ -19,7 +19,7 @@ from tests.conftest import CLASS_INDEX
 def clone(tmp_path, monkeypatch):
     """A clone without results."""
     monkeypatch.setattr(notebook, "TOP", tmp_path)
-    for folder in ("recipes", "notebooks", "benchmarks/run", "checkpoints"):
+    for folder in ("recipes", "notebooks", "benchmarks/run", "benchmarks/old", "checkpoints"):
         (tmp_path / folder).mkdir(parents=True)
     return tmp_path
 
@@ -77,16 +77,21 @@ def test_figures_come_from_cards_comparisons_and_seeds(clone):
     write(clone / "benchmarks" / "c.json", command="python benchmarks/c.py", recipe="recipes/c.py", test_pictures=40,
           data="photos", runs=[{"top1": 0.8, "seconds": 30}, {"top1": 0.9, "seconds": 30}])
     write(clone / "benchmarks" / "speed.json", command="python benchmarks/speed.py")
-    lines = notebook.measured("a", "b", "c").splitlines()[2:]
+    write(clone / "benchmarks" / "old" / "card.json", command="python recipes/d.py train", seconds=60, data=data,
+          metrics={"test": {"images": 40, "top1": 0.25}})
+    write(clone / "benchmarks" / "commands_today.json", old="python recipes/d.py train epochs=5")
+    lines = notebook.measured("a", "b", "c", "d").splitlines()[2:]
     assert lines == [
         "| `python recipes/a.py train` | 40 | 75.00% | 1.5 | photos | `checkpoints/a.ckpt.json` |",
         "| one，2 个种子的平均 mean of 2 seeds | 40 | 60.00% | 1.5 | photos | `benchmarks/run/compare.json` |",
         "| two | 40 | **失败 failed** | | photos | `benchmarks/run/compare.json` |",
-        "| `python recipes/c.py train`，2 个种子的平均 mean of 2 seeds | 40 | 85.00% | 0.5 | photos | `benchmarks/c.json` |"]
+        "| `python recipes/c.py train`，2 个种子的平均 mean of 2 seeds | 40 | 85.00% | 0.5 | photos | `benchmarks/c.json` |",
+        "| `python recipes/d.py train epochs=5` | 40 | 25.00% | 1.0 | photos | `benchmarks/old/card.json` |"]
     assert notebook.measured("a", "b", "c").splitlines()[0].count("|") == lines[0].count("|")
 
 
 def test_a_recipe_is_not_taken_for_one_whose_name_begins_alike(clone):
+    write(clone / "benchmarks" / "commands_today.json")
     write(clone / "checkpoints" / "a.ckpt.json", command="python recipes/a_all_layers.py train", seconds=90,
           data={"origin": "photos"}, metrics={"test": {"images": 40, "top1": 0.75}})
     assert "not measured" in notebook.measured("a") and "75.00%" in notebook.measured("a_all_layers")

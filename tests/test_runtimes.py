@@ -136,4 +136,4 @@ def test_a_card_beside_an_onnx_must_be_its_own(foreign, fitted):
 def test_without_onnx_runtime_it_is_asked_for(tmp_path, monkeypatch):
     (tmp_path / "net.onnx").touch()
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    assert refusal(tmp_path / "net.onnx") == "ONNX files need onnxruntime: pip install 'mindclf[onnx]'"
+    assert refusal(tmp_path / "net.onnx") == "ONNX files need onnxruntime: pip install onnx onnxruntime"

@@ -14,6 +14,7 @@ from mindclf.config import DEFAULTS
 
 def make_parser(is_recipe, variants):
     parser = argparse.ArgumentParser(
+        prog=None if is_recipe else "mindclf",
         description=(None if is_recipe else "Image classification on MindSpore: train, evaluate, predict, explain, export."),
         epilog="field=value sets a field of the config, as in epochs=2. The fields: " + ", ".join(DEFAULTS))
     parser.add_argument("--version", action="version", version=f"mindclf {__version__}")
@@ -26,7 +27,8 @@ def make_parser(is_recipe, variants):
         sub.set_defaults(command=command)
         if checkpoint:
             exported = "" if command in (trained.explain, weights.export) else ", or a file that export wrote (.mindir, .onnx)"
-            sub.add_argument("--checkpoint", metavar="FILE", help=f"a checkpoint{exported}; default: {which}")
+            sub.add_argument("--checkpoint", metavar="FILE",
+                             help=f"a checkpoint, or the name of one in checkpoints/ without .ckpt{exported}; default: {which}")
         if fields:
             sub.add_argument("fields", nargs="*", metavar="field=value", help="sets a field of the config")
         return sub
@@ -51,7 +53,8 @@ def make_parser(is_recipe, variants):
         sub.set_defaults(variants=variants)
     sub = add("eval", trained.evaluate, "measure a checkpoint on the test pictures", fields=True, checkpoint=True)
     sub.add_argument("--report", metavar="FOLDER",
-                     help="write report.html, report.json, classes.png, confusion.png and predictions.png there")
+                     help="write report.html, report.json, classes.png, confusion.png, predictions.png there, and, where "
+                          "history.csv lies beside the checkpoint, curves.png")
     sub.add_argument("--json", action="store_true", help="print the report as JSON")
     sub = add("predict", trained.predict, "say what is on pictures: files, folders, URLs, - for standard input", checkpoint=True)
     sub.add_argument("pictures", nargs="+", metavar="PICTURE")

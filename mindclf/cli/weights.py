@@ -11,11 +11,13 @@ def checkpoint_and_card(arguments, config, is_recipe):
     from mindclf.checkpoint import has_card
     from mindclf.config import RAW_SIZE, pixel_statistics
     from mindclf.dataset.folder import check_class_index
-    from mindclf.pretrained import GARBAGE_SORTER
+    from mindclf.pretrained import GARBAGE_SORTER, named_checkpoint
     from mindclf.runtimes import EXPORTED
 
     default = Path(config.output) / "best.ckpt" if is_recipe else GARBAGE_SORTER
-    path = Path(arguments.checkpoint) if arguments.checkpoint else default
+    path = named_checkpoint(arguments.checkpoint) if arguments.checkpoint else default
+    if is_recipe and not arguments.checkpoint and not path.exists():
+        raise ValueError(f"{path} does not exist: train first, or name a checkpoint with --checkpoint")
     if not is_recipe or has_card(path) or path.suffix in EXPORTED:  # an .onnx has its card inside
         return path, None
     if config.dataset == "cifar10" and not config.mean and path.is_file():

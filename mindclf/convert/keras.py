@@ -100,7 +100,7 @@ def _read_h5(source):
     try:
         import h5py
     except ImportError:
-        raise ValueError(f"{source}: .h5 files are read with h5py: pip install 'mindclf[convert]'") from None
+        raise ValueError(f"{source}: .h5 files are read with h5py: pip install h5py") from None
     arrays = {}
 
     def add(path, item):

@@ -119,7 +119,7 @@ def _read_pickle(source):
     try:
         import torch
     except ImportError:
-        raise ValueError(f"{source}: .pth files are read with PyTorch: pip install 'mindclf[torch]', or save the weights as "
+        raise ValueError(f"{source}: .pth files are read with PyTorch: pip install torch, or save the weights as "
                          f".safetensors") from None
     try:
         content = torch.load(source, map_location="cpu", weights_only=True)

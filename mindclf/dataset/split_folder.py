@@ -92,7 +92,7 @@ def divide(pictures, digests, every=None, fraction=None, seed=None):
         if all(sides) or not any(sides):
             rule = f"every={every}" if fraction is None else f"fraction={fraction}"
             copies = len(sides) - distinct.labels.count(label)
-            hint = f", where {copies} only follow one that they repeat" if copies else ""
+            hint = f", for {copies} of its files are copies of another, whose side they take" if copies else ""
             hint += "; add pictures, or divide with mindclf split by another rule"
             raise ValueError(f"class {name!r} has too few pictures for both sides: with {rule}, {len(sides) - sum(sides)} would "
                              f"go to train/ and {sum(sides)} to test/{hint}")

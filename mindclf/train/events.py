@@ -32,5 +32,5 @@ def _writer_class():
     try:
         from tensorboard.summary import Writer
     except ImportError:
-        raise ValueError("tensorboard=true needs TensorBoard: pip install 'mindclf[tensorboard]'") from None
+        raise ValueError("tensorboard=true needs TensorBoard: pip install tensorboard") from None
     return Writer

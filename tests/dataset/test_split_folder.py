@@ -177,13 +177,13 @@ def test_a_class_too_small_for_both_sides_is_named(pets, tmp_path, count, rule, 
 
 def test_a_class_of_one_picture_many_times_is_too_small(pets, tmp_path):
     grow(pets, {"copies": {f"{number}.ppm": 100 for number in range(10)}})
-    with pytest.raises(ValueError, match="10 would go to train/ and 0 to test/, where 9 only follow one that they repeat; "):
+    with pytest.raises(ValueError, match="10 would go to train/ and 0 to test/, for 9 of its files are copies of another, "):
         split_folder(pets, tmp_path / "new")
 
 
 def test_a_class_of_copies_of_a_test_picture_has_none_to_train_on(pets, tmp_path):
     grow(pets, {"pup": {f"{number}.ppm": 4 for number in range(3)}})
-    with pytest.raises(ValueError, match="class 'pup' has .* 0 would go to train/ and 3 to test/, where 3 only follow"):
+    with pytest.raises(ValueError, match="class 'pup' has .* 0 would go to train/ and 3 to test/, for 3 of its files are copies"):
         split_folder(pets, tmp_path / "new")
 
 
