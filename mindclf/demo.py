@@ -8,6 +8,7 @@ import socket
 import tempfile
 from html import escape
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -123,10 +124,28 @@ def page(net, card, name, examples, folder):
                        show_progress="minimal", api_visibility="private", concurrency_limit=1)
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(_OwnPageOnly)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])  # other sites' names may lead here too
     theme = gr.themes.Default(font=FONT, font_mono=("ui-monospace", "monospace"), primary_hue="emerald")
     return gr.mount_gradio_app(app, blocks, "/", server_name=HOST, footer_links=[], run_history=False, ssr_mode=False,
                                mcp_server=False, max_file_size=UPLOAD_BYTES, theme=theme, css=STYLE)
+
+
+class _OwnPageOnly:
+    """Refuses what other sites' pages ask of this server, and to fetch addresses, which Gradio would do for anybody."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "http":
+            from starlette.responses import PlainTextResponse
+
+            origin = dict(scope["headers"]).get(b"origin", b"").decode("latin-1")
+            if "file=http" in scope["path"].lower() or (origin and urlsplit(origin).hostname not in (HOST, "localhost")):
+                await PlainTextResponse("refused", 403)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
 
 
 def answer(net, card, path):

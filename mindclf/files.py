@@ -73,9 +73,9 @@ def write_json(path, content):
 
 
 def write_text(path, content):
-    """Writes a text file that is complete or not there."""
+    """Writes a text file that is complete or not there. Bytes of file names that are no UTF-8 become escapes, as in JSON."""
     with replacing(Path(path)) as temporary:
-        temporary.write_bytes(content.encode("utf-8"))
+        temporary.write_bytes(content.encode("utf-8", "backslashreplace"))
 
 
 def open_file(path):

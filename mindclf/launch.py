@@ -4,6 +4,7 @@ As a module, python -m mindclf.launch RECIPE train ..., it is one of these proce
 """
 
 import contextlib
+import io
 import os
 import re
 import runpy
@@ -34,7 +35,8 @@ def launch(count, command):
     _check(count, command)
     logs = Path(tempfile.mkdtemp(prefix="mindclf-launch-"))
     job = _Job(logs, count)
-    before = {number: signal.signal(number, job.pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, job.pass_on) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+              if signal.getsignal(number) is not signal.SIG_IGN}
     try:
         job.run(command)
         status, message = job.outcome()
@@ -96,8 +98,8 @@ class _Job:
         self._show()
 
     def pass_on(self, number, frame):
-        """Handles a signal: the workers get it, and a second one too."""
-        self.signal, self.told = number, set()
+        """Handles a signal: the workers get it, and a second one too. A terminal that was closed (SIGHUP) asks to stop."""
+        self.signal, self.told = signal.SIGTERM if number == signal.SIGHUP else number, set()
 
     def outcome(self):
         """(status, message) of the job that has ended."""
@@ -117,7 +119,8 @@ class _Job:
                 if said:
                     return status, said[-1] if said[-1] in self.errors_shown else f"worker {rank}: {said[-1]}"
                 raised = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
-                return 1, f"worker {rank} failed: {(raised or lines or ['without a word'])[-1]}; logs: {self.logs}"
+                message = f"worker {rank} failed: {(raised or lines or ['without a word'])[-1]}"
+                return (2, message) if status == 2 else (1, f"{message}; logs: {self.logs}")
         lines = (self.logs / "msrun.log").read_text(errors="replace").strip().splitlines()
         return 1, f"msrun failed: {(lines or ['without a word'])[-1]}; logs: {self.logs}"
 
@@ -162,8 +165,7 @@ class _Job:
 
     def _show(self):
         """Prints whole lines of the first worker that are new, its error as an error."""
-        lines = self._log(0)[self.shown:].splitlines(keepends=True)
-        for line in lines:
+        for line in io.StringIO(self._log(0)[self.shown:]):  # not splitlines, which knows other ends of lines too
             if not line.endswith("\n"):
                 break
             self.shown += len(line)
@@ -172,7 +174,8 @@ class _Job:
             is_error = line.startswith(COMMAND)
             if is_error:
                 self.errors_shown.add(line.strip().removeprefix(COMMAND))
-            print(line, end="", file=sys.stderr if is_error else sys.stdout, flush=True)
+            with contextlib.suppress(OSError):  # nobody reads it any more: the training goes on
+                print(line, end="", file=sys.stderr if is_error else sys.stdout, flush=True)
 
 
 def work(command):
@@ -194,15 +197,18 @@ def work(command):
 
 
 def _run(command):
-    if command[0] == "train":
-        from mindclf.cli import main
-
-        return main(command)
-    sys.argv, sys.path[0] = command, str(Path(command[0]).resolve().parent)
     try:
+        if command[0] == "train":
+            from mindclf.cli import main
+
+            return main(command)
+        sys.argv, sys.path[0] = command, str(Path(command[0]).resolve().parent)
         runpy.run_path(command[0], run_name="__main__")
     except SystemExit as end:
-        return end.code or 0
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        print(f"{COMMAND}{end.code}", file=sys.stderr)
+        return 1
     return 0
 
 

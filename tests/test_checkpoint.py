@@ -332,6 +332,13 @@ def test_of_a_first_save_that_is_cut_short_nothing_or_all_is_there(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_card_keeps_names_that_are_no_utf_8(tmp_path):
+    """As folders from an archive of another encoding have them."""
+    folder = os.fsdecode(b"caf\xe9")
+    path = save_checkpoint(small_net(), tmp_path / "net.ckpt", {**CARD, "command": f"mindclf train {folder}"})
+    assert read_card(path)["command"] == f"mindclf train {folder}"
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"weights_sha256": 1}'])
 def test_a_next_card_that_we_did_not_write_is_not_believed(tmp_path, content):
     path = save_checkpoint(small_net(), tmp_path / "net.ckpt", CARD)

@@ -208,6 +208,15 @@ def test_the_server_is_there_for_this_machine_only(served):
         socket.create_connection((own, served.port), timeout=5)
 
 
+def test_the_server_does_nothing_for_other_sites_and_fetches_no_address(served):
+    assert ask(served.port, "GET", "/gradio_api/file=https://example.com/cat.png")[0] == 403
+    assert ask(served.port, "GET", "/gradio_api/file%3Dhttp://127.0.0.1:9/")[0] == 403
+    small = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\nabc\r\n--x--\r\n'
+    for origin, status in (("https://example.com", 403), ("null", 403), (served.address.rstrip("/"), 200)):
+        headers = {"Content-Type": "multipart/form-data; boundary=x", "Origin": origin}
+        assert ask(served.port, "POST", "/gradio_api/upload", small, **headers)[0] == status, origin
+
+
 def test_the_server_keeps_nothing_that_is_too_large(served):
     before = set(served.temporary.rglob("*"))
     head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="large.png"\r\n\r\n'

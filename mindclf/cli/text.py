@@ -42,4 +42,4 @@ def quoted(text):
 
 def this_python():
     """What to type for the Python that runs this."""
-    return os.path.relpath(sys.executable) if Path(sys.executable).is_relative_to(Path.cwd()) else sys.executable
+    return quoted(os.path.relpath(sys.executable) if Path(sys.executable).is_relative_to(Path.cwd()) else sys.executable)

@@ -121,23 +121,27 @@ class StopWhenAsked(Callback):
         self.signals, self.figures, self.phase, self.save = signals, figures, phase, save
 
     def on_train_step_end(self, run_context):
-        if self._asked() and self.figures.step % self.figures.steps_per_epoch:
+        asked = self._asked()
+        if asked and self.figures.step % self.figures.steps_per_epoch:
             self.save()
-            self._stop()
+            self._stop(asked)
 
     def on_train_epoch_end(self, run_context):
-        if self._asked():
-            self._stop()
+        asked = self._asked()
+        if asked:
+            self._stop(asked)
 
     def _asked(self):
-        """The signal that all workers answer now. One that comes while they ask each other is for the next time."""
-        asked = self.signals.received
-        if workers.size() > 1:
-            asked = int(workers.gather([asked or 0]).max())
-            self.signals.received = asked or self.signals.received
-        return asked
+        """The signal that all workers answer now.
 
-    def _stop(self):
+        One that comes while they ask each other is for the next time. That of another worker is not noted as received here: this
+        worker may get its own a moment later, which is not the second one that stops at once.
+        """
+        asked = self.signals.received
+        return int(workers.gather([asked or 0]).max()) if workers.size() > 1 else asked
+
+    def _stop(self, asked):
+        self.signals.received = asked
         self.signals.stop(f" after step {self.figures.step} of {len(self.figures.learning_rates)} in phase {self.phase}")
 
 
@@ -230,7 +234,7 @@ def append_row(path, row):
 def read_history(path):
     """The rows of a history file, numbers as numbers."""
     with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+        rows = [row for row in csv.DictReader(file) if None not in row.values()]  # a full disk may have cut the last one short
     for row in rows:
         row.update({name: float(value) for name, value in row.items() if name != "watched"})
     return rows

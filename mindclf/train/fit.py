@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import re
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from mindclf.dataset import eval_pipeline
 from mindclf.dataset.splits import read_splits, with_statistics
 from mindclf.device import describe_device, use_device
 from mindclf.evaluate import Report, predict_logits, report
-from mindclf.files import CannotWrite, first_line, write_json, write_text
+from mindclf.files import CannotWrite, first_line, replacing, write_json, write_text
 from mindclf.page import Measured, page
 from mindclf.pretrained import start_net
 from mindclf.signals import StopSignals
@@ -64,6 +65,11 @@ def fit(config):
                 advice = f"what was saved before is whole: make room, then {signals.advice}"
                 raise CannotWrite(f"{first_line(error)}; {advice}") from error
             raise
+        except RuntimeError as error:  # what MindSpore makes of an error in the pipeline, as for a picture that is gone by now
+            cause = re.search(r"^ValueError: (.+)", str(error), re.MULTILINE)
+            if not cause:
+                raise
+            raise ValueError(f"{cause[1]}; {signals.advice}") from error
 
 
 def _fit(config, signals):
@@ -155,11 +161,15 @@ def write_report(output, measured, config):
     pictures, result = measured.pictures, measured.report
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "report.json", {"classes": list(pictures.classes), **result.as_dict()})
-    plots.confusion_matrix(result.confusion, pictures.classes, output / "confusion.png")
-    plots.class_accuracy(result.per_class, pictures.classes, output / "classes.png")
-    plots.prediction_grid(pictures, measured.logits, output / "predictions.png", config.grid_rows, config.grid_columns)
+    with replacing(output / "confusion.png") as file:
+        plots.confusion_matrix(result.confusion, pictures.classes, file)
+    with replacing(output / "classes.png") as file:
+        plots.class_accuracy(result.per_class, pictures.classes, file)
+    with replacing(output / "predictions.png") as file:
+        plots.prediction_grid(pictures, measured.logits, file, config.grid_rows, config.grid_columns)
     if measured.history:
-        plots.training_curves(measured.history, output / "curves.png")
+        with replacing(output / "curves.png") as file:
+            plots.training_curves(measured.history, file)
     write_text(output / "report.html", page(measured, output))
 
 

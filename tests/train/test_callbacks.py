@@ -16,6 +16,7 @@ from mindclf.train.callbacks import (
     StopOnBadLoss,
     append_row,
     history_beside,
+    read_history,
     start_history,
 )
 
@@ -51,6 +52,16 @@ def test_progress_shows_loss_rate_speed_and_the_time_left(monkeypatch):
         assert part in last
     assert last.count("#") == 15  # half of 30
     assert shown.endswith("\r\x1b[K"), "the line is not wiped before the epoch is logged"
+
+
+def test_a_row_that_a_full_disk_cut_short_does_not_count(tmp_path):
+    start_history(tmp_path / "history.csv")
+    row = dict.fromkeys(HISTORY_FIELDS, 1.0) | {"watched": "test"}
+    for _ in range(2):
+        append_row(tmp_path / "history.csv", row)
+    text = (tmp_path / "history.csv").read_text()
+    (tmp_path / "history.csv").write_text(text[:-9])
+    assert read_history(tmp_path / "history.csv") == [row]
 
 
 def test_progress_leaves_logs_alone(monkeypatch):

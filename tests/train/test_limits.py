@@ -14,6 +14,7 @@ from mindclf.config import merge
 from mindclf.nets.layers import BatchNorm
 from mindclf.train import callbacks, create_model, fit, phases
 from mindclf.train.callbacks import read_history
+from mindclf.train.keeper import Keeper
 from mindclf.train.schedule import learning_rates
 
 
@@ -68,6 +69,20 @@ def make_folder(root, classes, train, test=1):
 def test_a_batch_larger_than_the_data_set_is_refused(tiny_config):
     with pytest.raises(ValueError, match="^batch_size=25 is more than the 24 training pictures$"):
         fit({**tiny_config, "batch_size": 25})
+
+
+def test_a_picture_that_is_gone_in_the_middle_of_a_run_is_named(tiny_config, tmp_path, monkeypatch):
+    changes = make_folder(tmp_path / "few", ["a", "b"], 4)
+
+    def removing(self, row, report, after_epoch=Keeper.after_epoch):
+        after_epoch(self, row, report)
+        (tmp_path / "few" / "train" / "a" / "2.png").unlink(missing_ok=True)
+
+    monkeypatch.setattr(Keeper, "after_epoch", removing)
+    with pytest.raises(ValueError, match=r"train/a/2.png cannot be read: No such file or directory; the same command with "
+                                         r"resume=true goes on with the run in"):
+        fit({**tiny_config, **changes, "batch_size": 2, "valid_fraction": 0.0, "epochs": 3})
+    assert read_card(f"{tiny_config['output']}/epochs/phase1-1.ckpt")["epoch"] == 1
 
 
 def test_one_class_is_refused(tiny_config, tmp_path):

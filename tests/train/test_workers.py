@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from mindclf import launch as launching
 from mindclf import workers
 from mindclf.checkpoint import load_net, read_weights
 from mindclf.config import VARIATION_FIELDS, merge
@@ -386,6 +387,55 @@ def test_a_signal_that_comes_while_workers_ask_each_other_is_answered_next_time(
     with pytest.raises(Stopped, match="^stopped by SIGTERM after step 1 of 4 in phase 1: advice$"):
         stop.on_train_step_end(None)
     assert saved
+
+
+def test_a_signal_that_another_worker_got_first_does_not_count_twice(as_worker, monkeypatch):
+    """This worker's own copy comes while it saves."""
+    as_worker(0, 2)
+    saved = []
+
+    def save():
+        signals._answer(signal.SIGTERM, None)
+        saved.append(1)
+
+    signals = StopSignals("advice")
+    signals.deferred = True
+    monkeypatch.setattr(workers, "gather", lambda values: np.array([values, [signal.SIGTERM]]))
+    figures = SimpleNamespace(step=1, steps_per_epoch=4, learning_rates=[0.1] * 4)
+    with pytest.raises(Stopped, match="after step 1 of 4"):
+        StopWhenAsked(signals, figures, 1, save).on_train_step_end(None)
+    assert saved
+
+
+def test_a_terminal_that_is_closed_asks_the_workers_to_stop(tmp_path):
+    job = _Job(tmp_path, 2)
+    job.pass_on(signal.SIGHUP, None)
+    assert job.signal == signal.SIGTERM
+
+
+def test_all_that_the_first_worker_prints_is_shown(tmp_path, capsys):
+    """Also after a line with what Python takes for the end of one; a line that is not whole yet comes later."""
+    job = _Job(tmp_path, 2)
+    log = tmp_path / "worker_0.log"
+    log.write_text("one\x85two\x0cthree\nfour\nfi", encoding="utf-8")
+    job._show()
+    log.write_text("one\x85two\x0cthree\nfour\nfive\n", encoding="utf-8")
+    job._show()
+    assert capsys.readouterr().out == "one\x85two\x0cthree\nfour\nfive\n"
+
+
+@pytest.mark.parametrize(("ends", "status"), [("sys.exit('no such word')", 1), ("sys.exit(2)", 2), ("sys.exit()", 0), ("", 0)])
+def test_however_a_recipe_ends_it_has_a_status(tmp_path, monkeypatch, capsys, ends, status):
+    recipe = tmp_path / "recipe.py"
+    recipe.write_text(f"import sys\n{ends}\n")
+    monkeypatch.setattr(sys, "argv", [])
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    assert launching._run([str(recipe), "train"]) == status
+    assert capsys.readouterr().err == ("mindclf: no such word\n" if status == 1 else "")
+
+
+def test_arguments_that_are_none_are_the_users_mistake():
+    assert launching._run(["train", "photos", "--epochs", "5"]) == 2
 
 
 def test_workers_augment_otherwise_than_each_other(as_worker):
