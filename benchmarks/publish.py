@@ -2,9 +2,11 @@
 
     python benchmarks/publish.py outputs/garbage_mobilenet_v2_all_layers garbage26_mobilenet_v2
     python benchmarks/publish.py outputs/cifar10_mobilenet_v1_as_written cifar10_mobilenet_v1_as_written --log
+    python benchmarks/publish.py outputs/caltech16_compare-compared caltech16_compare
 
 Kernels become float16, which halves the file; if that costs a single test picture, they stay float32. With --log the weights stay
-where they are, and the card goes beside the log.
+where they are, and the card goes beside the log. Of a comparison there is the log only: table and plot,
+and in runs/ each run's history and card.
 """
 
 import argparse
@@ -32,12 +34,24 @@ def main():
     arguments = parser.parse_args()
     log = ROOT / "benchmarks" / arguments.name
     log.mkdir(exist_ok=True)
+    if (arguments.run / "compare.json").is_file():
+        publish_comparison(arguments.run, log)
+        return
     for file in LOG_FILES:
         shutil.copy(arguments.run / file, log / file)
     if arguments.log:
         write_json(log / "card.json", read_card(arguments.run / "best.ckpt"))
     else:
         publish_weights(arguments.run, arguments.name)
+
+
+def publish_comparison(compared, log):
+    for file in ("compare.json", "compare.png"):
+        shutil.copy(compared / file, log / file)
+    (log / "runs").mkdir(exist_ok=True)
+    for run in sorted(path.parent for path in compared.glob("*/best.ckpt")):
+        shutil.copy(run / "history.csv", log / "runs" / f"{run.name}.csv")
+        write_json(log / "runs" / f"{run.name}.json", read_card(run / "best.ckpt"))
 
 
 def publish_weights(run, name):
