@@ -208,6 +208,25 @@ def test_a_full_disk_leaves_what_was_saved_and_says_so(forks, all_at_once, expec
     assert_same(outcome(config["output"]), expected)
 
 
+def test_a_small_disk_that_is_full_leaves_what_was_saved(all_at_once, expected, tmp_path):
+    """A tmpfs of 8 MiB."""
+    if sys.platform != "linux" or subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
+        pytest.skip("needs `unshare -rm`, which mounts a small disk, and this system has or allows none")
+    disk, copies = tmp_path / "disk", tmp_path / "copies"
+    disk.mkdir()
+    script = [sys.executable, "-m", "tests.train.full_disk", json.dumps(all_at_once), disk, copies]
+    done = subprocess.run(["unshare", "-rm", *script], cwd=ROOT,
+                          env={**os.environ, "MINDCLF_DATA": ""}, capture_output=True, encoding="utf-8", timeout=300)
+    assert done.returncode == 0 and json.loads(done.stdout.splitlines()[-1]) == [2, 0], done.stderr
+    [said] = [line for line in done.stderr.splitlines() if line.startswith("mindclf: ")]
+    assert said.endswith(f" cannot be written: No space left on device; what was saved before is whole: make room, then the same "
+                         f"command with resume=true goes on with the run in {disk}/run")
+    assert_whole(copies / "full")
+    assert read_card(copies / "full" / "best.ckpt")["epoch"] == 1
+    assert not [file for file in (copies / "full").rglob("*") if ".writing-" in file.name]
+    assert_same(outcome(copies / "end"), expected)
+
+
 def test_nets_with_dropout_train_repeatably(tiny_config):
     """And what was drawn before, by another run in the same process, does not matter."""
     config = {**tiny_config, "net_options": {**tiny_config["net_options"], "has_dropout": True}, "epochs": 1}
