@@ -28,7 +28,7 @@ config = dict(
     schedule="one_cycle",
     weight_decay=5e-4,
     label_smoothing=0.1,
-    phases=(               # one line of rates, first on pictures of 24 pixels, which take half the time
+    phases=(               # one line of rates, first on pictures of 24 pixels, which take less time
         dict(size_share=0.75, epochs=10, lr_max=0.15, lr_end=0.09, warmup_epochs=1),
         dict(epochs=14, lr_max=0.09),
     ),
