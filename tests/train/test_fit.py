@@ -210,15 +210,14 @@ def test_one_seed_gives_the_same_weights_in_two_processes(tiny_config, tmp_path)
     script = ("import json, sys; from mindclf import kernels; from mindclf.train import fit; fit(json.loads(sys.argv[1])); "
               "print(kernels.in_use())")
     weights = []
-    for run, seed in (("a", 3), ("b", 3), ("c", 4)):
-        config = {**tiny_config, "output": str(tmp_path / run), "feature_cache": "", "seed": seed, "phases": [
+    for run in ("a", "b"):
+        config = {**tiny_config, "output": str(tmp_path / run), "feature_cache": "", "seed": 3, "phases": [
             {"layers": "head", "cached_views": 2, "epochs": 1}, {"layers": "all", "epochs": 1}]}
         done = subprocess.run([sys.executable, "-c", script, json.dumps(config)], check=True, capture_output=True, timeout=300)
         assert done.stdout.split()[-1] == str(kernels.in_use()).encode()
         weights.append(read_weights(tmp_path / run / "last.ckpt"))
     for name, value in weights[0].items():
         np.testing.assert_array_equal(value, weights[1][name], err_msg=name)
-    assert any(not np.array_equal(value, weights[2][name]) for name, value in weights[0].items())
 
 
 def test_what_happened_before_does_not_change_the_first_weights(tiny_config):
@@ -237,7 +236,7 @@ def test_what_happened_before_does_not_change_the_first_weights(tiny_config):
 def test_an_earlier_run_is_moved_aside_not_overwritten(tiny_config):
     first = fit({**tiny_config, "epochs": 1}).checkpoint.read_bytes()
     second = fit({**tiny_config, "epochs": 1, "seed": 2}).checkpoint
-    assert second.read_bytes() != first
+    assert second.read_bytes() != first  # another seed, other weights
     assert (second.parent.with_name("run-1") / "best.ckpt").read_bytes() == first
 
 
