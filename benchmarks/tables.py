@@ -3,6 +3,7 @@
     python benchmarks/tables.py            # between the lines <!-- table NAME --> and <!-- end -->
 """
 
+import functools
 import json
 import math
 import re
@@ -21,7 +22,10 @@ WORDS = {
         "duplicates": "| the same without {count} test photos that resemble a training photo | {top1:.1%} | {interval} | | "
                       "`benchmarks/near_duplicates.py` |",
         "cifar10": "| CIFAR-10, {images:,} test pictures | epochs | top-1 | top-5 | wall time | training pictures/s | made by |",
-        "published": "{net}, tutorial as published, original pictures", "run": "{net}",
+        "flowers102": "| 102 flowers, {images} test pictures | epochs | top-1 | top-5 | wall time | training pictures/s "
+                      "| made by |",
+        "published": {"cifar10": "{net}, tutorial as published, original pictures",
+                      "flowers102": "{net}, tutorial as published, of the validation pictures"},
         "minutes": "{minutes:.0f} min", "hours": "{hours} h",
         "traps": "| run | top-1, mean of {runs} seeds (range) | against corrected |",
         "speed": "| {cores} cores, ms | stock MindSpore | capped | **mindclf** | PyTorch | ONNX Runtime "
@@ -38,7 +42,8 @@ WORDS = {
         "duplicates": "| 同上，去掉 {count} 张与训练照片相似的测试照片 | {top1:.1%} | {interval} | | "
                       "`benchmarks/near_duplicates.py` |",
         "cifar10": "| CIFAR-10，{images:,} 张测试图片 | 轮数 | top-1 | top-5 | 用时 | 训练时每秒图片数 | 脚本 |",
-        "published": "{net}，教程公布的结果，原始图片", "run": "{net}",
+        "flowers102": "| 102 种花卉，{images} 张测试图片 | 轮数 | top-1 | top-5 | 用时 | 训练时每秒图片数 | 脚本 |",
+        "published": {"cifar10": "{net}，教程公布的结果，原始图片", "flowers102": "{net}，教程公布的结果，验证图片"},
         "minutes": "{minutes:.0f} 分钟", "hours": "{hours} 小时",
         "traps": "| 运行 | top-1，{runs} 个种子的平均（范围） | 与修正后相比 |",
         "speed": "| {cores} 核，毫秒 | 未调优的 MindSpore | 限制指令集 | **mindclf** | PyTorch | ONNX Runtime "
@@ -59,12 +64,18 @@ CHINESE_TRAPS = {
     "as written: all that apply": "照教程原样（适用的全部陷阱）",
     "other pixel statistics, padding and epsilon than the weights'": "像素统计量、填充和 epsilon 与权重训练时不一致",
 }
-CIFAR10_ROWS = (  # title, net, and the run's name in benchmarks/, or what is published: epochs, top-1, top-5 in %, hours
-    ("published", "MobileNetV1", (20, 69.23, None, None)),
-    ("run", "MobileNetV1, `stem=cifar`", "cifar10_mobilenet_v1_32px"),
-    ("run", "**MobileNetV1**", "cifar10_mobilenet_v1"),
-    ("published", "ShuffleNetV1 2.0x, 224 px", (250, 81.52, 97.5, 21)),
-)
+RUNS = {  # table: rows of net, and the run's name in benchmarks/, or what is published: epochs, top-1, top-5 in %, hours
+    "cifar10": (
+        ("MobileNetV1", (20, 69.23, None, None)),
+        ("MobileNetV1, `stem=cifar`", "cifar10_mobilenet_v1_32px"),
+        ("**MobileNetV1**", "cifar10_mobilenet_v1"),
+        ("ShuffleNetV1 2.0x, 224 px", (250, 81.52, 97.5, 21)),
+    ),
+    "flowers102": (
+        ("ResNet18, 64 px", (20, 30.2, None, None)),
+        ("**MobileNetV2**, 192 px", "flowers102_two_phase"),
+    ),
+}
 
 
 def main():
@@ -108,14 +119,13 @@ def results(document):
     ])
 
 
-def cifar10(document):
-    """A line for each run on CIFAR-10, and for what the tutorials publish."""
+def runs(document, table):
+    """A line for each run of a table, and for what the tutorials publish."""
     words, rows = WORDS[document], []
-    for title, net, name in CIFAR10_ROWS:
-        shown = words[title].format(net=net)
-        if title == "published":
+    for net, name in RUNS[table]:
+        if isinstance(name, tuple):
             epochs, top1, top5, hours = name
-            time = words["hours"].format(hours=hours) if hours else ""
+            shown, time = words["published"][table].format(net=net), words["hours"].format(hours=hours) if hours else ""
             rows.append(f"| {shown} | {epochs} | {top1:.2f}% | {f'{top5:.1f}%' if top5 else ''} | {time} | | |")
             continue
         log_only = (ROOT / "benchmarks" / name / "card.json").is_file()  # otherwise its weights are in checkpoints/
@@ -124,8 +134,8 @@ def cifar10(document):
         time = words["minutes"].format(minutes=card["seconds"] / 60)
         speed = ", ".join(f"{phase['images_per_second']:,.0f}" for phase in card["speed"])
         command = read("benchmarks/commands_today.json").get(name, card["command"])
-        rows.append(f"| {shown} | {epochs} | {test['top1']:.2%} | {test['top5']:.2%} | {time} | {speed} | `{command}` |")
-    return "\n".join([words["cifar10"].format(images=test["images"]), "|---|---|---|---|---|---|---|", *rows])
+        rows.append(f"| {net} | {epochs} | {test['top1']:.2%} | {test['top5']:.2%} | {time} | {speed} | `{command}` |")
+    return "\n".join([words[table].format(images=test["images"]), "|---|---|---|---|---|---|---|", *rows])
 
 
 def wilson(share, count, z=1.96):
@@ -201,7 +211,8 @@ def read(path):
     return json.loads((ROOT / path).read_text(encoding="utf-8"))
 
 
-README_TABLES = {"results": results, "cifar10": cifar10, "traps": traps, "speed": speed}
+README_TABLES = {"results": results, **{table: functools.partial(runs, table=table) for table in RUNS}, "traps": traps,
+                 "speed": speed}
 TABLES = {
     "README.md": README_TABLES,
     "README_CN.md": README_TABLES,
