@@ -10,7 +10,7 @@ from mindclf.checkpoint import read_card
 from mindclf.config import DEFAULTS, merge
 from mindclf.dataset.splits import find_folder
 from mindclf.device import describe_device, use_device
-from mindclf.files import command_line, first_line, replacing, write_json
+from mindclf.files import command_line, first_line, write_json
 from mindclf.pretrained import start_net
 from mindclf.summary import summarise
 from mindclf.train import fit
@@ -88,5 +88,4 @@ def _write(output, facts, rows):
     histories = {row["variant"]: [read_history(output / f"{row['variant']}-seed{seed}" / "history.csv") for seed in row["seeds"]]
                  for row in shown}
     if shown:
-        with replacing(output / "compare.png") as file:
-            plots.comparison(shown, histories, file)
+        plots.comparison(shown, histories, output / "compare.png")

@@ -4,6 +4,7 @@ import functools
 import logging
 import math
 import warnings
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -13,6 +14,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from mindclf.dataset import decode_picture
 from mindclf.evaluate import softmax
+from mindclf.files import replacing
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +65,7 @@ def training_curves(history, path):
         axis.grid(alpha=0.3)
         for boundary in np.flatnonzero(np.diff(column["phase"])):
             axis.axvline(boundary + 1.5, color="grey", linestyle=":")
-    figure.savefig(path, dpi=100)
+    _save(figure, path)
 
 
 @any_name
@@ -99,7 +101,7 @@ def comparison(rows, histories, path):
         axis.xaxis.set_minor_locator(NullLocator())
     for axis in (curves, *scatters):
         axis.grid(alpha=0.3)
-    figure.savefig(path, dpi=100)
+    _save(figure, path)
 
 
 @any_name
@@ -125,7 +127,7 @@ def confusion_matrix(confusion, classes, path):
         axis.set_yticks(range(len(classes)), classes, fontsize=8)
     axis.set(xlabel="predicted", ylabel="true",
              title=f"{confusion.diagonal().sum()} of {confusion.sum()} pictures right")
-    figure.savefig(path, dpi=100)
+    _save(figure, path)
 
 
 @any_name
@@ -150,7 +152,7 @@ def class_accuracy(per_class, classes, path):
     axis.set_ylim(len(classes) - 0.4, -0.6)  # the first class on top
     axis.set(xlim=(0, 112), xticks=range(0, 101, 20), xlabel="% of the class's pictures that are right",
              title=shown)
-    figure.savefig(path, dpi=100)
+    _save(figure, path)
 
 
 @any_name
@@ -191,7 +193,7 @@ def explanation(explained, path):
         axis.imshow(image)
         axis.set_title(label, fontsize=9)
         axis.axis("off")
-    figure.savefig(path, dpi=100)
+    _save(figure, path)
 
 
 def _installed_fonts():
@@ -216,7 +218,7 @@ def _grid(pictures, chosen, titles, colours, path, columns):
     for axis, index, title, colour in zip(axes, chosen, titles, colours):
         axis.imshow(decode_picture(pictures.paths[index]))
         axis.set_title(title, fontsize=9, color=colour)
-    figure.savefig(path, dpi=80)
+    _save(figure, path, dpi=80)
 
 
 def _title(pictures, probabilities, index):
@@ -224,3 +226,9 @@ def _title(pictures, probabilities, index):
     predicted, true = probabilities.argmax(), pictures.labels[index]
     title = f"{pictures.classes[predicted]} {probabilities[predicted]:.0%}"
     return title if predicted == true else f"{title}\n(is {pictures.classes[true]})", predicted == true
+
+
+def _save(figure, path, dpi=100):
+    """Writes `figure` to `path`, where it is whole or not there."""
+    with replacing(Path(path)) as file:
+        figure.savefig(file, dpi=dpi)

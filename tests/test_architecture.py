@@ -25,7 +25,7 @@ ALLOWED = {  # parts of mindclf that the files of a part may import; parts that 
     "predict": {"dataset", "evaluate", "files", "labels", "pretrained", "runtimes", "web"},
     "export": {"nets", "dataset", "checkpoint", "config", "files", "kernels", "onnx_file"},
     "quantize": {"dataset", "checkpoint", "evaluate", "files", "onnx_file", "runtimes"},
-    "plots": {"dataset", "evaluate"},
+    "plots": {"dataset", "evaluate", "files"},
     "explain": {"checkpoint", "dataset", "device", "evaluate", "labels", "predict", "runtimes"},
     "demo": {"dataset", "explain", "labels", "page", "predict"},
     "page": {"dataset", "evaluate", "explain", "files", "labels", "summary"},

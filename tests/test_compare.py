@@ -98,7 +98,7 @@ def test_the_command_shows_a_row_a_variant(config, capsys):
 
 def test_the_plot_has_a_line_and_three_dots_for_each_variant(tmp_path, monkeypatch):
     saved = []
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path, **options: saved.append(figure))
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path, **options: saved.append(figure) or path.touch())
     rows = [{"variant": name, "parameters": 1e6, "macs": 2e6, "top1": [0.5, 0.7], "mean_top1": 0.6, "mean_seconds": 30.0}
             for name in "ab"]
     history = [{"top1": share, "watched": "held out"} for share in (0.2, 0.4)]

@@ -66,7 +66,6 @@ def explain(arguments, config, is_recipe):
     from mindclf import plots
     from mindclf.device import use_device
     from mindclf.explain import explain
-    from mindclf.files import replacing
     from mindclf.predict import gather
 
     found = list(gather([arguments.picture], arguments.allow_private))
@@ -83,8 +82,7 @@ def explain(arguments, config, is_recipe):
     checkpoint, card = checkpoint_and_card(arguments, config, is_recipe)
     explained = explain(checkpoint, picture, arguments.class_name, card)
     destination.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(destination) as file:
-        plots.explanation(explained, file)
+    plots.explanation(explained, destination)
     print(one_line(destination))
     return 0
 

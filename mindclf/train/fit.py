@@ -14,7 +14,7 @@ from mindclf.dataset import eval_pipeline
 from mindclf.dataset.splits import read_splits, with_statistics
 from mindclf.device import describe_device, use_device
 from mindclf.evaluate import Report, predict_logits, report
-from mindclf.files import CannotWrite, first_line, replacing, write_json, write_text
+from mindclf.files import CannotWrite, first_line, write_json, write_text
 from mindclf.page import Measured, page
 from mindclf.pretrained import start_net
 from mindclf.signals import StopSignals
@@ -161,15 +161,11 @@ def write_report(output, measured, config):
     pictures, result = measured.pictures, measured.report
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "report.json", {"classes": list(pictures.classes), **result.as_dict()})
-    with replacing(output / "confusion.png") as file:
-        plots.confusion_matrix(result.confusion, pictures.classes, file)
-    with replacing(output / "classes.png") as file:
-        plots.class_accuracy(result.per_class, pictures.classes, file)
-    with replacing(output / "predictions.png") as file:
-        plots.prediction_grid(pictures, measured.logits, file, config.grid_rows, config.grid_columns)
+    plots.confusion_matrix(result.confusion, pictures.classes, output / "confusion.png")
+    plots.class_accuracy(result.per_class, pictures.classes, output / "classes.png")
+    plots.prediction_grid(pictures, measured.logits, output / "predictions.png", config.grid_rows, config.grid_columns)
     if measured.history:
-        with replacing(output / "curves.png") as file:
-            plots.training_curves(measured.history, file)
+        plots.training_curves(measured.history, output / "curves.png")
     write_text(output / "report.html", page(measured, output))
 
 

@@ -166,11 +166,17 @@ def test_the_loss_curve_is_that_of_one_worker_with_batches_twice_as_large(job, p
     assert abs(float(rows[0][0]["train_loss"]) - float(rows[0][1]["train_loss"])) > 1e-4, "it did not learn: this shows nothing"
 
 
+def statistics_in(weights):
+    """The names of the statistics of batch norm among the weights; there are some."""
+    names = [name for name in weights if name.endswith(workers.STATISTICS)]
+    assert names
+    return names
+
+
 @needs_msrun
 def test_all_workers_hold_the_same_weights_and_the_mean_of_their_statistics(job):
     first, second = (weights for weights, _ in saw(job, "whole"))
-    statistics = [name for name in first if name.endswith(workers.STATISTICS)]
-    assert statistics
+    statistics = statistics_in(first)
     for name in first:
         if "/" not in name:
             np.testing.assert_array_equal(first[name], second[name], err_msg=name)
@@ -181,8 +187,7 @@ def test_all_workers_hold_the_same_weights_and_the_mean_of_their_statistics(job)
 @needs_msrun
 def test_statistics_are_averaged_over_workers(job):
     first, second = (weights for weights, _ in saw(job, "whole"))
-    statistics = [name for name in first if name.endswith(workers.STATISTICS)]
-    assert statistics
+    statistics = statistics_in(first)
     for name in statistics:
         mean = (first[f"{name}/before"] + second[f"{name}/before"]) / 2
         for weights in (first, second):
