@@ -20,6 +20,7 @@ config = dict(
     image_width=224,
     mean=(0.4914 * 255, 0.4822 * 255, 0.4465 * 255),
     std=(0.2023 * 255, 0.1994 * 255, 0.2010 * 255),
+    cutout=0,
     net_options=dict(model_size="2.0x", group=3),
     phases=(),
     epochs=250,

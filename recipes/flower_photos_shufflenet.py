@@ -18,7 +18,7 @@ config = dict(
     image_width=64,
     scale=(0.35, 1.0),
     net="shufflenet_v1",
-    net_options=dict(model_size="1.0x", group=3, stem="cifar"),
+    net_options=dict(model_size="1.5x", group=3, stem="cifar"),
     pretrained="outputs/cifar10_shufflenet_v1/best.ckpt",
     epochs=20,
     batch_size=64,
