@@ -27,6 +27,11 @@ WORDS = {
         "published": {"cifar10": "{net}, tutorial as published, original pictures",
                       "flowers102": "{net}, tutorial as published, of the validation pictures"},
         "minutes": "{minutes:.0f} min", "hours": "{hours} h",
+        "caltech16": "| 16 Caltech classes | starts from | parameters | MACs | top-1, mean of the seeds (range) | seeds "
+                     "| wall time a run |",
+        "flower_photos": "| photos of 5 flowers | starts from | parameters | MACs | top-1, mean of the seeds (range) | seeds "
+                         "| wall time a run |",
+        "fresh": "fresh weights",
         "traps": "| run | top-1, mean of {runs} seeds (range) | against corrected |",
         "speed": "| {cores} cores, ms | stock MindSpore | capped | **mindclf** | PyTorch | ONNX Runtime "
                  "| mindclf / PyTorch | mindclf / ONNX Runtime |",
@@ -45,6 +50,9 @@ WORDS = {
         "flowers102": "| 102 种花卉，{images} 张测试图片 | 轮数 | top-1 | top-5 | 用时 | 训练时每秒图片数 | 脚本 |",
         "published": {"cifar10": "{net}，教程公布的结果，原始图片", "flowers102": "{net}，教程公布的结果，验证图片"},
         "minutes": "{minutes:.0f} 分钟", "hours": "{hours} 小时",
+        "caltech16": "| Caltech 的 16 类 | 起始权重 | 参数量 | 乘加次数 | top-1，各种子平均（范围） | 种子数 | 每次用时 |",
+        "flower_photos": "| 5 种花卉照片 | 起始权重 | 参数量 | 乘加次数 | top-1，各种子平均（范围） | 种子数 | 每次用时 |",
+        "fresh": "随机权重",
         "traps": "| 运行 | top-1，{runs} 个种子的平均（范围） | 与修正后相比 |",
         "speed": "| {cores} 核，毫秒 | 未调优的 MindSpore | 限制指令集 | **mindclf** | PyTorch | ONNX Runtime "
                  "| mindclf / PyTorch | mindclf / ONNX Runtime |",
@@ -136,6 +144,18 @@ def runs(document, table):
         command = read("benchmarks/commands_today.json").get(name, card["command"])
         rows.append(f"| {net} | {epochs} | {test['top1']:.2%} | {test['top5']:.2%} | {time} | {speed} | `{command}` |")
     return "\n".join([words[table].format(images=test["images"]), "|---|---|---|---|---|---|---|", *rows])
+
+
+def compared(document, table):
+    """A line for each net or start that was compared under one recipe."""
+    words, rows = WORDS[document], []
+    for row in read(f"benchmarks/{table}/compare.json")["rows"]:
+        start = words["fresh"] if row["start"] == "fresh weights" else row["start"]
+        time = words["minutes"].format(minutes=row["mean_seconds"] / 60)
+        rows.append(f"| `{row['variant']}` | {start} | {row['parameters'] / 1e6:.2f} M | {row['macs'] / 1e6:,.0f} M "
+                    f"| {row['mean_top1']:.2%} ({min(row['top1']):.2%} {words['to']} {max(row['top1']):.2%}) "
+                    f"| {len(row['top1'])} | {time} |")
+    return "\n".join([words[table], "|---|---|---|---|---|---|---|", *rows])
 
 
 def wilson(share, count, z=1.96):
