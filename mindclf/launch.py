@@ -24,6 +24,7 @@ COMMAND = "mindclf: "         # begins the line that says why a command failed
 CHATTER = re.compile(r"\[(INFO|WARNING)\] \w+\(\d+,")  # how lines of MindSpore's C++ begin that tell a user nothing
 GRACE = 30                    # seconds from the first worker's stop to the last one's
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+DONE = (0, *STOPPED)  # exit statuses of a worker that wrote all it had to
 
 
 def launch(count, command):
@@ -106,9 +107,11 @@ class _Job:
         statuses = [(status, rank) for _, status, rank in self._statuses()]
         failed = self._failed_worker()
         stopped = any(status in STOPPED for status, _ in statuses)
-        if self.signal and (stopped or self.msrun.returncode != 0):
+        # One that is done may still be ended by MindSpore's taking leave of the others, which has been seen to crash.
+        done = self.msrun.returncode == 0 or len([status for status, _ in statuses if status in DONE]) == self.count
+        if self.signal and (stopped or not done):
             return 128 + self.signal, None if stopped else f"stopped by {signal.Signals(self.signal).name}"
-        if self.msrun.returncode == 0:
+        if done:
             return next((status for status, rank in statuses if rank == 0), 0), None
         if failed and failed[1] < 0:
             return 1, f"worker {failed[0]} was ended by {signal.Signals(-failed[1]).name}; logs: {self.logs}"
@@ -193,6 +196,10 @@ def work(command):
         status = _run(command)
     finally:
         write_text(logs / f"{rank}.status", str(status))
+    if status in DONE:
+        from mindclf import workers  # not before it has its cores
+
+        workers.wait()  # should this process crash as it ends, msrun ends the others: by now they have written what they had to
     return 0 if status in STOPPED else status  # msrun would kill those that have yet to say where they stopped
 
 
