@@ -13,16 +13,29 @@ from mindclf.compare import compare, compared_folder
 from mindclf.config import merge
 from mindclf.train import fit
 
-from .conftest import TINY_NET
+from .conftest import TINY_NET, make_config
 
 SMALL = {"net_options": {**TINY_NET, "last_channel": 16}}
 VARIANTS = {"tiny": {}, "smaller": SMALL}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def brief():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["mindclf.train.fit"], "write_report", lambda *arguments: None)  # the longest part of a run
+        yield
+
+
 @pytest.fixture
-def config(tiny_config, monkeypatch):
-    monkeypatch.setattr(sys.modules["mindclf.train.fit"], "write_report", lambda *arguments: None)  # the longest part of a run
+def config(tiny_config):
     return merge({**tiny_config, "epochs": 1}, {})
+
+
+@pytest.fixture(scope="module")
+def compared(colour_folder, tmp_path_factory):
+    """(config, rows) of a comparison; other seeds and settings may be tried with the config, the runs must stay."""
+    config = merge({**make_config(colour_folder, tmp_path_factory.mktemp("compared")), "epochs": 1}, {})
+    return config, compare(config, VARIANTS, (1, 2))
 
 
 @pytest.fixture
@@ -30,8 +43,8 @@ def never_trains(monkeypatch):
     monkeypatch.setattr(sys.modules["mindclf.train.fit"], "train", lambda *arguments: pytest.fail("trains"))
 
 
-def test_every_variant_is_trained_with_every_seed(config):
-    rows = compare(config, VARIANTS, (1, 2))
+def test_every_variant_is_trained_with_every_seed(compared):
+    config, rows = compared
     output = compared_folder(config)
     assert [(row["variant"], row["seeds"], row["failed"]) for row in rows] == [("tiny", [1, 2], []), ("smaller", [1, 2], [])]
     for row in rows:
@@ -47,11 +60,11 @@ def test_every_variant_is_trained_with_every_seed(config):
     assert (output / "compare.json").is_file()
 
 
-def test_what_is_finished_is_not_trained_again(config, request):
-    rows = compare(config, VARIANTS, (1,))
+def test_what_is_finished_is_not_trained_again(compared, request):
+    config, rows = compared
     request.getfixturevalue("never_trains")
-    assert compare(config, VARIANTS, (1,)) == rows
-    assert compare(config, {"smaller": SMALL}, (1,)) == rows[1:]  # and the other's row stays
+    assert compare(config, VARIANTS, (1, 2)) == rows
+    assert compare(config, {"smaller": SMALL}, (1, 2)) == rows[1:]  # and the other's row stays
     assert json.loads((compared_folder(config) / "compare.json").read_text())["rows"] == rows
     changed = compare(merge(config, {"lr_max": 0.1}), VARIANTS, (1,))
     assert ["lr_max=0.1 differs from 0.05 of the run in" in row["failed"][0] for row in changed] == [True, True]
