@@ -78,6 +78,7 @@ RUNS = {  # table: rows of net, and the run's name in benchmarks/, or what is pu
         ("MobileNetV1, `stem=cifar`", "cifar10_mobilenet_v1_32px"),
         ("**MobileNetV1**", "cifar10_mobilenet_v1"),
         ("ShuffleNetV1 2.0x, 224 px", (250, 81.52, 97.5, 21)),
+        ("**ShuffleNetV1 1.5x**", "cifar10_shufflenet_v1"),
     ),
     "flowers102": (
         ("ResNet18, 64 px", (20, 30.2, None, None)),

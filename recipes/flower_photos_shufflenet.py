@@ -1,6 +1,5 @@
 """Photos of five flowers: the ShuffleNetV1 of CIFAR-10, trained further, against the same net from fresh weights.
 
-    python recipes/cifar10_shufflenet_v1.py train                           # first, for the weights to start from
     python recipes/flower_photos_shufflenet.py compare                      # both, 3 seeds each
     python recipes/flower_photos_shufflenet.py train                        # the first one only
     python recipes/flower_photos_shufflenet.py predict flower.jpg
@@ -19,7 +18,7 @@ config = dict(
     scale=(0.35, 1.0),
     net="shufflenet_v1",
     net_options=dict(model_size="1.5x", group=3, stem="cifar"),
-    pretrained="outputs/cifar10_shufflenet_v1/best.ckpt",
+    pretrained="cifar10_shufflenet_v1",  # comes with mindclf
     epochs=20,
     batch_size=64,
     lr_max=0.05,
