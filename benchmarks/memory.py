@@ -75,8 +75,10 @@ def train(share):
 def predict(share):
     """Predicts PICTURES pictures, one at a time."""
     from mindclf.dataset.drawn import draw_garbage26
+    from mindclf.device import use_device
     from mindclf.predict import Predictor
 
+    use_device("CPU")
     looks, counts = [], []
     with tempfile.TemporaryDirectory() as folder:
         drawn = draw_garbage26(Path(folder) / "drawn", 1, 1)
