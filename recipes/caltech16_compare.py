@@ -25,7 +25,7 @@ config = dict(
     net="mobilenet_v2",
     epochs=30,
     batch_size=32,                  # 41 steps = 1,314 / 32
-    lr_max=0.05,
+    lr_max=0.02,
     warmup_epochs=2,
     weight_decay=1e-4,
     grid_rows=4,

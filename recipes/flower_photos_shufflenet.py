@@ -19,11 +19,13 @@ config = dict(
     net="shufflenet_v1",
     net_options=dict(model_size="1.5x", group=3, stem="cifar"),
     pretrained="cifar10_shufflenet_v1",  # comes with mindclf
-    epochs=20,
     batch_size=64,
-    lr_max=0.05,
-    warmup_epochs=2,
+    schedule="one_cycle",
     label_smoothing=0.1,
+    phases=(                             # one line of rates, first on pictures of 48 pixels, which take half the time
+        dict(size_share=0.75, epochs=8, lr_max=0.05, lr_end=0.02, warmup_epochs=1),
+        dict(epochs=4, lr_max=0.02),
+    ),
     grid_rows=2,
     grid_columns=8,
     output="outputs/flower_photos_shufflenet",
