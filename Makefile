@@ -40,7 +40,8 @@ KERNELS := $(wildcard mindclf/kernels/*.c)
 FLAGS_portable :=
 FLAGS_avx2 := -mavx2 -mfma
 FLAGS_avx512 := $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl
-VARIANTS := portable $(shell grep -qw avx2 /proc/cpuinfo 2>/dev/null && echo avx2) $(shell grep -qw avx512vl /proc/cpuinfo 2>/dev/null && echo avx512)
+FLAGS_amx := $(FLAGS_avx512) -mavx512bf16 -mamx-tile -mamx-bf16
+VARIANTS := portable $(foreach pair,avx2:avx2 avx512vl:avx512 amx_bf16:amx,$(shell grep -qw $(firstword $(subst :, ,$(pair))) /proc/cpuinfo 2>/dev/null && echo $(lastword $(subst :, ,$(pair)))))
 
 sanitize:
 	@mkdir -p build; echo 'int main(void) { return 0; }' > build/probe.c; \

@@ -19,7 +19,7 @@ VARIANTS = {"portable": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
     avx2 = ["-mavx2", "-mfma"]
     avx512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
-    VARIANTS |= {"avx2": avx2, "avx512": avx2 + avx512}
+    VARIANTS |= {"avx2": avx2, "avx512": avx2 + avx512, "amx": avx2 + avx512 + ["-mavx512bf16", "-mamx-tile", "-mamx-bf16"]}
 
 
 def kernels():

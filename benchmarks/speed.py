@@ -39,6 +39,7 @@ MINDSPORE = {  # configuration: its environment
     "capped": {"MINDCLF_KERNELS": "0"},
     "mindclf": {},
 }
+BFLOAT16 = {"mindclf bfloat16": {"MINDCLF_KERNELS": "amx"}}
 TORCH = {"torch": "plain", "torch channels-last": "channels_last"}  # configuration: memory format
 DISTURBED = 0.05  # cores that other processes may take in a round
 TRIES, PAUSE = 4, 2  # of a disturbed round; seconds before the next try
@@ -60,11 +61,12 @@ def main(argv=None):
     parser.add_argument("--rounds", type=int, help=f"default: {ROUNDS}, with --quick {QUICK_ROUNDS}")
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--no-stock", action="store_true", help="leave out stock MindSpore, which takes minutes")
+    parser.add_argument("--bfloat16", action="store_true", help="measure the kernels in bfloat16 too, on a processor with AMX")
     parser.add_argument("--to", type=Path, metavar="FILE", help="where to write; default: see above")
     arguments = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the workers end too
     rounds = arguments.rounds or (QUICK_ROUNDS if arguments.quick else ROUNDS)
-    is_part = arguments.quick or arguments.only or arguments.task or arguments.no_stock
+    is_part = arguments.quick or arguments.only or arguments.task or arguments.no_stock or arguments.bfloat16
     destination = arguments.to or ROOT / ("outputs" if is_part else "benchmarks/results") / "speed.json"
     if not arguments.torch_python:
         print("PyTorch is left out: name a Python that has it with --torch-python")
@@ -85,7 +87,7 @@ def configurations(case, task, arguments, folder):
     """{configuration: (command, environment)} of the workers of a case."""
     mindspore = [sys.executable, HERE / "speed_mindspore.py", case.net]
     commands = {}
-    for name, environment in MINDSPORE.items():
+    for name, environment in {**MINDSPORE, **(BFLOAT16 if arguments.bfloat16 else {})}.items():
         if name != "stock" or not arguments.no_stock:
             commands[name] = ([*mindspore, task, 1 if name == "stock" else WARM_UPS, "mindspore"], environment)
     if arguments.torch_python:

@@ -7,7 +7,7 @@ import platform
 import mindspore as ms
 from mindspore import dataset as ds
 
-from mindclf import tune_cpu
+from mindclf import kernels, tune_cpu
 
 AVAILABLE = {"Ascend": ms.device_context.ascend.is_available, "GPU": ms.device_context.gpu.is_available, "CPU": lambda: True}
 
@@ -60,11 +60,13 @@ def data_seed(seed):
 
 
 def describe_device(target):
-    """What the run used, for cards and logs: device, processor, cores, oneDNN's instruction set."""
-    return {"target": target, "processor": _processor(), "cores": os.cpu_count(), "onednn_isa": tune_cpu() or "its own choice"}
+    """What the run used, for cards and logs: device, processor, cores, oneDNN's instruction set, the kernels' variant."""
+    return {"target": target, "processor": processor(), "cores": os.cpu_count(), "onednn_isa": tune_cpu() or "its own choice",
+            "kernels": kernels.status()[1] or "none"}
 
 
-def _processor():
+def processor():
+    """The processor's name."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))

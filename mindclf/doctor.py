@@ -88,7 +88,7 @@ def _device():
     """What needs MindSpore to be found out. One that cannot be imported is what a doctor is asked about: it says why."""
     try:
         from mindclf import kernels
-        from mindclf.device import AVAILABLE, describe_device, use_device
+        from mindclf.device import AVAILABLE, processor, use_device
 
         device = use_device("auto")
     except Exception as error:  # ImportError of a missing package or library; with NumPy 2 others
@@ -100,7 +100,7 @@ def _device():
     except ValueError as error:  # a value of MINDCLF_KERNELS that is none
         in_use, instruction_set, reason = False, "", str(error)
     return {"device": device, "devices": {name: bool(available()) for name, available in AVAILABLE.items()},
-            "mindspore_problem": "", "processor": describe_device(device)["processor"], "onednn": _onednn(),
+            "mindspore_problem": "", "processor": processor(), "onednn": _onednn(),
             "kernels": {"in_use": in_use, "instruction_set": instruction_set, "reason": reason}}
 
 

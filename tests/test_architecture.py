@@ -14,7 +14,7 @@ PACKAGE = Path(mindclf.__file__).parent
 ALLOWED = {  # parts of mindclf that the files of a part may import; parts that are not listed may import anything
     "nets": {"nets", "files", "device", "kernels"},
     "dataset": {"dataset", "config", "labels", "files"},
-    "config": {"labels"}, "labels": set(), "files": set(), "device": set(), "kernels": set(),
+    "config": {"labels"}, "labels": set(), "files": set(), "device": {"kernels"}, "kernels": set(),
     "evaluate": set(),
     "checkpoint": {"nets", "config", "files"},
     "convert": {"convert", "nets", "dataset", "checkpoint", "config", "files"},

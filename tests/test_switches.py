@@ -55,14 +55,21 @@ def run_with():
     return run
 
 
-def assert_agree(some, others):
-    np.testing.assert_allclose(some["logits"], others["logits"], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(some["losses"], others["losses"], rtol=1e-5)
+def assert_agree(some, others, rtol=1e-5):
+    np.testing.assert_allclose(some["logits"], others["logits"], rtol=10 * rtol, atol=rtol)
+    np.testing.assert_allclose(some["losses"], others["losses"], rtol=rtol)
 
 
 @pytest.mark.skipif(not kernels.status()[0], reason=f"the kernels are not in use: {kernels.status()[2]}")
 def test_kernels_and_mindspores_operators_agree(run_with):
     assert_agree(run_with(), run_with(MINDCLF_KERNELS="0"))
+
+
+@pytest.mark.skipif(not kernels.available("amx"), reason="needs a processor with AMX, and a compiler that knows it")
+def test_kernels_in_bfloat16_agree_as_far_as_bfloat16_goes(run_with):
+    rounded, full = run_with(MINDCLF_KERNELS="amx"), run_with()
+    assert_agree(rounded, full, rtol=2**-8)
+    assert (rounded["logits"] != full["logits"]).any()
 
 
 @pytest.mark.skipif(not mindclf.has_avx512(), reason="needs a processor with AVX-512: there is nothing to cap on this one")

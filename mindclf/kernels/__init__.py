@@ -4,7 +4,8 @@ setup.py compiles the C sources beside this file once for each instruction set. 
 (mindclf.nets.layers) ask `in_use` when they are made and then get their operators here; where kernels are not in use they take
 MindSpore's own, which compute the same.
 
-MINDCLF_KERNELS=0 turns the kernels off; avx512, avx2 or portable asks for that variant.
+MINDCLF_KERNELS=0 turns the kernels off; avx512, avx2, portable or amx asks for that variant. "amx" multiplies bfloat16 numbers
+in its convolutions, with float32 sums: faster, less exact, and never chosen unasked.
 """
 
 import contextlib
@@ -18,10 +19,12 @@ import mindspore as ms
 from mindspore import Tensor, ops
 
 # Variant: the flags in /proc/cpuinfo that a processor must have to run it; the fastest first.
-VARIANTS = {"avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"}, "avx2": {"avx2", "fma"}, "portable": set()}
+AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"}
+VARIANTS = {"amx": {*AVX512, "avx512_bf16", "amx_tile", "amx_bf16"}, "avx512": AVX512, "avx2": {"avx2", "fma"}, "portable": set()}
+UNASKED = ("avx512", "avx2", "portable")  # those that compute in float32
 ACTIVATIONS = {None: 0, "relu": 1, "relu6": 2, "hswish": 3}  # as in activation.h
 MAX_TAPS = 128  # as in windows.h
-NEWEST = "global_average_backward"  # the C function that was added last
+NEWEST = "permitted"  # the C function that was added last
 SAME = -1  # stands for the padding of TensorFlow, as in entry.h
 
 _off = 0
@@ -44,7 +47,7 @@ def in_use():
 
 
 def status():
-    """(in use, instruction set, reason): True, "avx512", "avx2" or "portable", why that one; or False, "", why not."""
+    """(in use, instruction set, reason): True, one of VARIANTS, why that one; or False, "", why not."""
     if _off:
         return False, "", "turned off for now, as for export"
     target = ms.get_context("device_target")
@@ -68,7 +71,7 @@ def _choose(wanted):
     flags = _processor_flags()
     reasons = []
     for variant, needed in VARIANTS.items():
-        if wanted in VARIANTS and variant != wanted:
+        if variant not in ((wanted,) if wanted in VARIANTS else UNASKED):
             continue
         if not needed <= flags:
             reasons.append(f"{variant}: this processor lacks {', '.join(sorted(needed - flags))}")
@@ -105,7 +108,9 @@ def _problem_of(variant):
         loaded = ctypes.CDLL(str(path))
     except OSError as error:
         return f"cannot be loaded: {error}"
-    return None if hasattr(loaded, NEWEST) else "compiled for an older mindclf: install it again"
+    if not hasattr(loaded, NEWEST):
+        return "compiled for an older mindclf: install it again"
+    return None if loaded.permitted() else "the system does not let programs use this part of the processor"
 
 
 def _operator(name, settings, shape, outputs, bprop=None):

@@ -47,9 +47,7 @@ typedef struct {
     long tap[MAX_TAPS];
 } Packing;
 
-static long packed_size(long rows, long depth) { return round_up(rows, TILE_ROWS) * depth; }
-
-/* Weights in the order in which a tile reads them: TILE_ROWS rows beside each other. A task packs that many rows. */
+/* Weights as the left operand of tile.h. A task packs TILE_ROWS rows. */
 static void pack_rows(const void *kernel, long index, float *scratch)
 {
     (void)scratch;
@@ -57,11 +55,15 @@ static void pack_rows(const void *kernel, long index, float *scratch)
     long panels = round_up(packing->rows, TILE_ROWS) / TILE_ROWS, depth = packing->channels * packing->taps;
     long group = index / panels, first = index % panels * TILE_ROWS, rows = min_long(TILE_ROWS, packing->rows - first);
     const float *from = packing->weights + group * packing->by_group + first * packing->by_row;
-    float *to = packing->packed + index * TILE_ROWS * depth;
+    float *to = packing->packed + index * left_floats(TILE_ROWS, depth);
+    long k = 0;
     for (long channel = 0; channel < packing->channels; channel++)
-        for (long t = 0; t < packing->taps; t++, to += TILE_ROWS)
+        for (long t = 0; t < packing->taps; t++, k++)
             for (long r = 0; r < TILE_ROWS; r++)
-                to[r] = r < rows ? from[r * packing->by_row + channel * packing->by_channel + packing->tap[t]] : 0;
+                put_left(to, r, k, r < rows ? from[r * packing->by_row + channel * packing->by_channel + packing->tap[t]] : 0);
+    for (; k < round_up(depth, BLOCK_DEPTH); k++)
+        for (long r = 0; r < TILE_ROWS; r++)
+            put_left(to, r, k, 0);
 }
 
 static void pack(const Packing *packing, long groups)
@@ -136,19 +138,21 @@ static void multiply(const void *kernel, long index, float *scratch)
     long count = min_long(product->columns - skipped, view.pictures * view.rows * view.columns - first);
     long panels = round_up(product->rows, TILE_ROWS) / TILE_ROWS;
     long first_panel = panels * row_block / product->row_blocks, last_panel = panels * (row_block + 1) / product->row_blocks;
-    const float *packed = product->packed + group * packed_size(product->rows, product->depth);
+    const float *packed = product->packed + group * left_floats(product->rows, product->depth);
 
     float *seen = scratch, tile[TILE_ROWS * TILE_COLUMNS];
-    Piece *pieces = (Piece *)(void *)(seen + product->depth * product->columns);
+    Piece *pieces = (Piece *)(void *)(seen + round_up(product->depth, BLOCK_DEPTH) * product->columns);
     long piece_count = cut_into_pieces(view.rows, view.columns, first, count, skipped, pieces);
     gather(&view, 0, product->depth, pieces, piece_count, seen, product->columns);
+    pack_right(seen, product->depth, product->columns);
+    begin_tiles();
     piece_count = cut_into_pieces(target.rows, target.columns, first, count, skipped, pieces);
     const float no_bias[TILE_ROWS] = {0}, *bias = product->bias ? product->bias + group * panels * TILE_ROWS : NULL;
     for (long column = 0; column < skipped + count; column += TILE_COLUMNS) {
         float *direct = place_of_tile(&target, pieces, piece_count, column);
         for (long panel = first_panel; panel < last_panel; panel++) {
             long row = panel * TILE_ROWS, rows = min_long(TILE_ROWS, product->rows - row);
-            const float *weights = packed + row * product->depth, *row_bias = bias ? bias + row : no_bias;
+            const float *weights = packed + left_floats(row, product->depth), *row_bias = bias ? bias + row : no_bias;
             if (direct && rows == TILE_ROWS) {
                 write_tile(weights, seen + column, product->columns, product->depth, row_bias, product->activation,
                            direct + row * target.plane, target.plane, product->streamed);
@@ -159,6 +163,7 @@ static void multiply(const void *kernel, long index, float *scratch)
             }
         }
     }
+    end_tiles();
     finish_streams();
 }
 
@@ -166,7 +171,7 @@ static void multiply(const void *kernel, long index, float *scratch)
 static void cut_into_tasks(Product *product)
 {
     const View *view = &product->view;
-    long fitting = CACHED_FLOATS / max_long(product->depth, 1) / TILE_COLUMNS * TILE_COLUMNS;
+    long fitting = CACHED_FLOATS / round_up(max_long(product->depth, 1), BLOCK_DEPTH) / TILE_COLUMNS * TILE_COLUMNS;
     Target *target = &product->target;
     int joined = target->step == 1, aligned = joined && view->rows * view->columns % WIDTH == 0;
     target->rows = joined ? 1 : view->rows;
@@ -184,7 +189,7 @@ static void cut_into_tasks(Product *product)
 /* Enough for products of any depth up to `depth`: less depth means more columns. */
 static size_t product_scratch(long depth)
 {
-    return (size_t)max_long(CACHED_FLOATS, depth * TILE_COLUMNS) + pieces_floats(MAX_COLUMNS);
+    return (size_t)max_long(CACHED_FLOATS, round_up(depth, BLOCK_DEPTH) * TILE_COLUMNS) + pieces_floats(MAX_COLUMNS);
 }
 
 static void run_product(Product *product)
@@ -208,7 +213,7 @@ static int convolve(const Convolution *conv, const float *x, const float *weight
 {
     long taps = conv->window_height * conv->window_width, depth = conv->group_in * taps;
     long plane = conv->out_height * conv->out_width;
-    long weights = conv->groups * packed_size(conv->group_out, depth), rows = conv->groups * round_up(conv->group_out, TILE_ROWS);
+    long weights = conv->groups * left_floats(conv->group_out, depth), rows = conv->groups * round_up(conv->group_out, TILE_ROWS);
     float *packed = begin_kernel(product_scratch(depth), (size_t)(weights + rows));
     if (!packed)
         return NO_MEMORY;
@@ -290,7 +295,7 @@ KERNEL(convolution_input_gradient)
     if (!describe(&conv, shapes[0], shapes[1], shapes[3], data[2]))
         return BAD_SHAPE;
     long depth = conv.group_out * conv.window_height * conv.window_width;
-    float *packed = begin_kernel(product_scratch(depth), (size_t)(conv.groups * packed_size(conv.group_in, depth)));
+    float *packed = begin_kernel(product_scratch(depth), (size_t)(conv.groups * left_floats(conv.group_in, depth)));
     if (!packed)
         return NO_MEMORY;
     for (long row = 0; row < conv.stride; row++)

@@ -1,7 +1,7 @@
 /* The gradient of a convolution's weights: dW = dy x seen(x)', a sum over every place of the window in every picture.
  *
  * A task owns some columns of dW and one of `splits` parts of the sum. What the windows see and what dy has there are gathered
- * LENGTH places at a time and transposed, so that a place's values lie beside each other: a tile then adds up place by place. */
+ * LENGTH places at a time and made operands of tile.h, whose depth is the places. */
 #include "threads.h"
 #include "tile.h"
 #include "windows.h"
@@ -18,20 +18,21 @@ typedef struct {
     long blocks, splits, places;    /* places: all of them */
 } Meeting;
 
-/* Rows first ... first + rows - 1 of the matrix, WIDTH at most, as columns: row r at place k goes to to[k * pitch + r], and 0
- * where there is no row. `gathered` has room for WIDTH rows. */
-static void gather_transposed(const View *view, long first, long rows, const Piece *pieces, long piece_count, long places,
-                              float *gathered, float *to, long pitch)
+/* Rows first ... first + rows - 1 of the matrix, WIDTH at most, as columns of an operand; they are 0 where there is no row.
+ * `gathered` has room for WIDTH rows. The left operand on AMX wants rows as they are, all others a place's values beside each
+ * other. */
+static void gather_operand(const View *view, long first, long rows, const Piece *pieces, long piece_count, long places,
+                           float *gathered, float *to, long pitch, int left)
 {
     gather(view, first, rows, pieces, piece_count, gathered, PITCH);
-    for (long k = 0; k < places; k += WIDTH) {
+    for (long k = 0; k < places; k += PACKED * WIDTH) {
         vec square[WIDTH];
         UNROLL for (int r = 0; r < WIDTH; r++)
-            square[r] = r < rows ? load(gathered + r * PITCH + k) : zeros();
-        transpose(square);
-        long count = min_long(WIDTH, places - k);
-        for (long i = 0; i < count; i++)
-            store(to + (k + i) * pitch, square[i]);
+            square[r] = r < rows ? neighbours(gathered + r * PITCH + k, places - k) : zeros();
+        if (!left || PACKED == 1)
+            transpose(square);
+        for (long i = 0; i < WIDTH; i++)
+            store(to + (k / PACKED + i) * pitch, square[i]);
     }
 }
 
@@ -86,22 +87,24 @@ static void meet(const void *kernel, long index, float *scratch)
     long lengths = (meeting->places + LENGTH - 1) / LENGTH;
     long first = lengths * split / meeting->splits * LENGTH;
     long last = min_long(meeting->places, lengths * (split + 1) / meeting->splits * LENGTH);
+    begin_tiles();
     for (; first < last; first += LENGTH) {
         long places = min_long(LENGTH, last - first);
         long seen_count = cut_into_pieces(seen.rows, seen.columns, first, places, 0, seen_pieces);
         long gradient_count = cut_into_pieces(gradient.rows, gradient.columns, first, places, 0, gradient_pieces);
         for (long c = 0; c < columns; c += WIDTH)
-            gather_transposed(&seen, first_column + c, min_long(WIDTH, columns - c), seen_pieces, seen_count, places, gathered,
-                              tiles + c / TILE_COLUMNS * TILE_COLUMNS * LENGTH + c % TILE_COLUMNS, TILE_COLUMNS);
+            gather_operand(&seen, first_column + c, min_long(WIDTH, columns - c), seen_pieces, seen_count, places, gathered,
+                           tiles + c / TILE_COLUMNS * TILE_COLUMNS * LENGTH + c % TILE_COLUMNS, TILE_COLUMNS, 0);
         for (long r = 0; r < meeting->rows; r += WIDTH) {
             long rows = min_long(WIDTH, meeting->rows - r);
-            gather_transposed(&gradient, r, rows, gradient_pieces, gradient_count, places, gathered, panel, WIDTH);
+            gather_operand(&gradient, r, rows, gradient_pieces, gradient_count, places, gathered, panel, WIDTH, 1);
             for (long c = 0; c < columns; c += TILE_COLUMNS)
                 for (long p = 0; p < rows; p += TILE_ROWS)
                     add_columns(panel + p, tiles + c * LENGTH, places, to + (r + p) * meeting->depth + c, meeting->depth,
                                 min_long(TILE_ROWS, rows - p), columns - c);
         }
     }
+    end_tiles();
 }
 
 enum { ADDED_AT_ONCE = 4096 };

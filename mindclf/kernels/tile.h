@@ -1,25 +1,31 @@
-/* The innermost product of matrices: TILE_ROWS x TILE_COLUMNS sums stay in registers. */
+/* The innermost product of matrices: TILE_ROWS x TILE_COLUMNS sums stay in registers. tile_float32.h and tile_amx.h each have
+ *
+ *   BLOCK_DEPTH, PACKED      depths are filled up with zeros to a multiple of the first; as many values as the second says,
+ *                            neighbours in depth, lie in the place of a float
+ *   begin_tiles, end_tiles   around the products of a task
+ *   put_left                 puts a value into the left operand
+ *   pack_right               makes the right operand of rows of floats
+ *   neighbours               packs values that are neighbours in depth
+ *   multiply_tile            the product
+ *
+ * A row of the right operand is one step in depth of a float's place: a value, or PACKED of them, for each column. */
 #ifndef MINDCLF_TILE_H
 #define MINDCLF_TILE_H
 
 #include "vector.h"
 
-enum { TILE_ROWS = WIDTH == 16 ? 8 : 4, TILE_VECTORS = 3, TILE_COLUMNS = TILE_VECTORS * WIDTH };
+enum { TILE_VECTORS = 3, TILE_COLUMNS = TILE_VECTORS * WIDTH };
 
-/* sums[r][i] += over k of left[k * left_pitch + r] * right[k * right_pitch + lanes of vector i], for the first `vectors` of i. */
-INLINE void multiply_tile(const float *left, long left_pitch, const float *right, long right_pitch, long depth,
-                          vec sums[TILE_ROWS][TILE_VECTORS], const int vectors)
+#ifdef __AMX_BF16__
+#include "tile_amx.h"
+#else
+#include "tile_float32.h"
+#endif
+
+/* How many floats of memory the left operand takes: whole tiles. */
+INLINE long left_floats(long rows, long depth)
 {
-    for (long k = 0; k < depth; k++, left += left_pitch, right += right_pitch) {
-        vec lanes[TILE_VECTORS];
-        UNROLL for (int i = 0; i < vectors; i++)
-            lanes[i] = load(right + i * WIDTH);
-        UNROLL for (int r = 0; r < TILE_ROWS; r++) {
-            vec factor = all(left[r]);
-            UNROLL for (int i = 0; i < vectors; i++)
-                sums[r][i] += factor * lanes[i];
-        }
-    }
+    return round_up(rows, TILE_ROWS) * round_up(depth, BLOCK_DEPTH) / PACKED;
 }
 
 #endif

@@ -81,7 +81,8 @@ def _fit(config, signals):
     workers.join()
     if not workers.is_first():
         logging.getLogger("mindclf").setLevel(logging.ERROR)
-    log.info("device %(target)s: %(processor)s, %(cores)d cores, oneDNN instruction set %(onednn_isa)s", describe_device(device))
+    log.info("device %(target)s: %(processor)s, %(cores)d cores, oneDNN instruction set %(onednn_isa)s, kernels %(kernels)s",
+             describe_device(device))
     if workers.size() > 1:
         log.info("%d workers, which train on %d times the batch_size", workers.size(), workers.size())
     with workers.in_turn():

@@ -13,6 +13,8 @@ Kernel depthwise_forward, depthwise_activated, depthwise_backward, convolution_f
     convolution_input_gradient, convolution_weight_gradient, max_pool_forward, max_pool_backward, add_forward, relu_backward,
     global_average_forward, global_average_backward, batch_norm_train, batch_norm_train_backward, batch_norm_infer, batch_norm_infer_backward;
 
+int permitted(void);
+
 enum { MAX = 16 };
 
 /* The parameters of a call: each an array of its own, filled with small numbers. */
@@ -194,6 +196,10 @@ static void *check_shapes(void *argument)
 
 int main(void)
 {
+    if (!permitted()) {
+        puts("skipped: the system does not let programs use this part of the processor");
+        return 0;
+    }
     pthread_t threads[3];
     for (int i = 0; i < 3; i++)
         pthread_create(&threads[i], NULL, check_shapes, (void *)(i == 0 ? 10L : 2L));

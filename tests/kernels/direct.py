@@ -13,6 +13,14 @@ def variants():
     return [name for name in kernels.VARIANTS if kernels.available(name)]
 
 
+def exact(variant, *arrays):
+    """Arrays whose products the variant computes in float32: as they are, or for "amx" rounded to bfloat16, half to even."""
+    if variant != "amx":
+        return arrays
+    bits = (array.view(np.uint32) for array in arrays)
+    return [((value + 0x7FFF + (value >> 16 & 1)) >> 16 << 16).astype(np.uint32).view(np.float32) for value in bits]
+
+
 GUARD = 32  # floats before and behind an output that must stay as they are
 
 

@@ -229,6 +229,11 @@ def test_off_leaves_the_kernels_out(monkeypatch):
     assert conv2d(3, 8, 3).kernel is None and BatchNorm(8).kernel is None
 
 
+def test_less_exact_kernels_are_not_chosen_unasked(monkeypatch):
+    monkeypatch.delenv("MINDCLF_KERNELS", raising=False)
+    assert kernels.status()[1] in ("avx512", "avx2", "portable")
+
+
 def test_a_parameter_stays_a_parameter():
     cell = conv2d(3, 8, 3)
     assert isinstance(cell.weight, Parameter) and [p.name for p in cell.get_parameters()] == ["weight"]

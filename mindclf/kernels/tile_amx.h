@@ -1,0 +1,87 @@
+/* Products of tiles in bfloat16 with float32 sums, on the matrix unit AMX: see tile.h. Values are rounded to the nearest
+ * bfloat16, which has 8 bits of float32's 24. */
+
+enum { TILE_ROWS = 16, BLOCK_DEPTH = 32, PACKED = 2 };
+
+/* The unit's tiles have 16 rows of 64 bytes here: 0 to 2 are sums, 3 is of the left operand, 4 to 6 are of the right one. */
+#define LOAD_TILE(tile, from, floats) \
+    __asm__ volatile("tileloadd (%0,%1), %%tmm" #tile ::"r"(from), "r"((long)sizeof(float) * (floats)) : "memory")
+#define STORE_TILE(tile, to, floats) \
+    __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1)" ::"r"(to), "r"((long)sizeof(float) * (floats)) : "memory")
+#define MULTIPLY_TILES(sums, left, right) \
+    __asm__ volatile("tdpbf16ps %%tmm" #right ", %%tmm" #left ", %%tmm" #sums ::: "memory")
+
+/* Tiles belong to a thread, which says first what shape they have. */
+INLINE void begin_tiles(void)
+{
+    struct {
+        uint8_t palette, first_row, reserved[14];
+        uint16_t bytes[16];
+        uint8_t rows[16];
+    } shapes = {.palette = 1};
+    for (int tile = 0; tile < 7; tile++) {
+        shapes.bytes[tile] = 64;
+        shapes.rows[tile] = 16;
+    }
+    __asm__ volatile("ldtilecfg %0" ::"m"(shapes));
+}
+
+INLINE void end_tiles(void) { __asm__ volatile("tilerelease"); }
+
+/* Sets (row, k) of the left operand's TILE_ROWS rows that begin at `panel`: blocks of BLOCK_DEPTH, and in each row after row. */
+INLINE void put_left(float *panel, long row, long k, float value)
+{
+    uint16_t *values = (uint16_t *)panel;
+    __m128bh rounded = _mm_cvtneps_pbh(_mm_set_ss(value));
+    values[(k / BLOCK_DEPTH * TILE_ROWS + row) * BLOCK_DEPTH + k % BLOCK_DEPTH] = (uint16_t)_mm_extract_epi16((__m128i)rounded, 0);
+}
+
+/* Makes the right operand of `depth` rows of `columns` floats, in place: two rows become one, and zeros fill it up. */
+INLINE void pack_right(float *rows, long depth, long columns)
+{
+    const __m512i in_turns = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5,
+                                              20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    long packed_rows = round_up(depth, BLOCK_DEPTH) / PACKED;
+    for (long row = 0; row < packed_rows; row++)
+        for (long column = 0; column < columns; column += WIDTH) {
+            const float *first = rows + PACKED * row * columns + column;
+            vec even = PACKED * row < depth ? load(first) : zeros(), odd = PACKED * row + 1 < depth ? load(first + columns) : zeros();
+            __m512bh both = _mm512_cvtne2ps_pbh((__m512)odd, (__m512)even);
+            store(rows + row * columns + column, (vec)_mm512_permutexvar_epi16(in_turns, (__m512i)both));
+        }
+}
+
+/* 2 * WIDTH values, of which the first `count` exist; the others become 0. */
+INLINE vec neighbours(const float *from, long count)
+{
+    vec first = fetch(from, min_long(WIDTH, count));
+    vec second = count > WIDTH ? fetch(from + WIDTH, min_long(WIDTH, count - WIDTH)) : zeros();
+    return (vec)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
+}
+
+/* sums[r][i] += over the depth of row r of `left` times lane after lane of vector i of `right`, for the first `vectors` of i. */
+INLINE void multiply_tile(const float *left, long left_pitch, const float *right, long right_pitch, long depth,
+                          vec sums[TILE_ROWS][TILE_VECTORS], const int vectors)
+{
+    (void)left_pitch; /* blocks lie one after the other */
+    float *first = (float *)sums;
+    LOAD_TILE(0, first, TILE_COLUMNS);
+    LOAD_TILE(1, first + WIDTH, TILE_COLUMNS);
+    LOAD_TILE(2, first + 2 * WIDTH, TILE_COLUMNS);
+    for (long k = 0; k < depth; k += BLOCK_DEPTH, left += TILE_ROWS * WIDTH, right += WIDTH * right_pitch) {
+        LOAD_TILE(3, left, WIDTH);
+        LOAD_TILE(4, right, right_pitch);
+        MULTIPLY_TILES(0, 3, 4);
+        if (vectors > 1) {
+            LOAD_TILE(5, right + WIDTH, right_pitch);
+            MULTIPLY_TILES(1, 3, 5);
+        }
+        if (vectors > 2) {
+            LOAD_TILE(6, right + 2 * WIDTH, right_pitch);
+            MULTIPLY_TILES(2, 3, 6);
+        }
+    }
+    STORE_TILE(0, first, TILE_COLUMNS);
+    STORE_TILE(1, first + WIDTH, TILE_COLUMNS);
+    STORE_TILE(2, first + 2 * WIDTH, TILE_COLUMNS);
+}

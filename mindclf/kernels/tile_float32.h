@@ -1,0 +1,35 @@
+/* Products of tiles in float32, on vectors: see tile.h. */
+
+enum { TILE_ROWS = WIDTH == 16 ? 8 : 4, BLOCK_DEPTH = 1, PACKED = 1 };
+
+INLINE void begin_tiles(void) {}
+INLINE void end_tiles(void) {}
+
+/* Sets (row, k) of the left operand's TILE_ROWS rows that begin at `panel`. */
+INLINE void put_left(float *panel, long row, long k, float value) { panel[k * TILE_ROWS + row] = value; }
+
+/* Makes the right operand of `depth` rows of `columns` floats, in place. */
+INLINE void pack_right(float *rows, long depth, long columns) { (void)rows, (void)depth, (void)columns; }
+
+/* WIDTH values, of which the first `count` exist. */
+INLINE vec neighbours(const float *from, long count)
+{
+    (void)count; /* what lies behind them is never read again */
+    return load(from);
+}
+
+/* sums[r][i] += over k of left[k * left_pitch + r] * right[k * right_pitch + lanes of vector i], for the first `vectors` of i. */
+INLINE void multiply_tile(const float *left, long left_pitch, const float *right, long right_pitch, long depth,
+                          vec sums[TILE_ROWS][TILE_VECTORS], const int vectors)
+{
+    for (long k = 0; k < depth; k++, left += left_pitch, right += right_pitch) {
+        vec lanes[TILE_VECTORS];
+        UNROLL for (int i = 0; i < vectors; i++)
+            lanes[i] = load(right + i * WIDTH);
+        UNROLL for (int r = 0; r < TILE_ROWS; r++) {
+            vec factor = all(left[r]);
+            UNROLL for (int i = 0; i < vectors; i++)
+                sums[r][i] += factor * lanes[i];
+        }
+    }
+}
