@@ -55,6 +55,10 @@ class Cifar10Pictures(Pictures):
         return Cifar10Pictures(taken.paths, taken.labels, self.classes, self.folder, self.usage,
                                tuple(self.indices[i] for i in indices))
 
+    def first_copies(self):
+        """Its own index for each picture: CIFAR-10 is taken as it is."""
+        return range(len(self))
+
     def identities(self):
         """A text for each picture that changes with its pixels."""
         return (hashlib.sha256(pixels).hexdigest() for pixels in self.paths)
@@ -70,8 +74,11 @@ class Cifar10Pictures(Pictures):
 def read_cifar10(folder, usage):
     """The `Cifar10Pictures` of `usage`, "train" or "test", in `folder`.
 
-    Raises ValueError that names the file which is missing, of another length, or holds a label that is none.
+    Raises ValueError that names the file which is missing, of another length, one too many, or holds a label that is none.
     """
+    strangers = sorted(file.name for file in Path(folder).glob("*_batch*.bin") if file.name not in MD5)
+    if strangers:
+        raise ValueError(f"{folder} has {strangers[0]} besides the files of CIFAR-10, and MindSpore would read it too: remove it")
     records = np.concatenate([_read(Path(folder) / name) for name in FILES[usage]])
     pixels = np.ascontiguousarray(records[:, 1:].reshape(-1, 3, SIZE, SIZE).transpose(0, 2, 3, 1))
     return Cifar10Pictures(tuple(pixels), tuple(records[:, 0].tolist()), CIFAR10, str(folder), usage,

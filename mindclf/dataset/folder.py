@@ -1,5 +1,6 @@
 """Pictures in class folders: what is there, what is wrong with it, and how to divide it."""
 
+import functools
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +12,13 @@ from mindspore import dataset as ds
 
 from mindclf.config import CHOICES
 from mindclf.dataset.pictures import encoded_picture, whole_picture
-from mindclf.files import one_line
+from mindclf.files import one_line, sha256
 from mindclf.labels import number_classes
 
 log = logging.getLogger(__name__)
 
 LITTER = {"Thumbs.db", "desktop.ini", "__MACOSX"}  # what operating systems leave in folders of pictures, besides dot files
+PICTURE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 VALID_FOLDERS = ("valid", "val", "validation")
 NAMES_SHOWN = 10  # in a message; the count covers the rest
 
@@ -50,16 +52,45 @@ class Pictures:
         return Pictures(tuple(self.paths[i] for i in indices), tuple(self.labels[i] for i in indices), self.classes)
 
     def hold_out(self, fraction, seed):
-        """(the part kept, the part held out): `fraction` of each class, rounded, drawn by `seed`; one at least is kept."""
-        rng = np.random.default_rng(seed)
-        labels = np.asarray(self.labels)
-        held_out = []
-        for label in range(len(self.classes)):
-            members = np.flatnonzero(labels == label)
-            count = min(round(len(members) * fraction), max(len(members) - 1, 0))
-            held_out.extend(rng.permutation(members)[:count].tolist())
-        kept = sorted(set(range(len(self))) - set(held_out))
-        return self.take(kept), self.take(sorted(held_out))
+        """(the part kept, the part held out): `fraction` of each class, rounded, drawn by `seed`; one at least is kept.
+
+        Files that are the same byte for byte stay together: the first of them is drawn, and the others follow it.
+        """
+        firsts = self.first_copies()
+        distinct = [index for index, first in enumerate(firsts) if first == index]
+        held_out = {distinct[place] for place in draw([self.labels[index] for index in distinct], fraction, seed)}
+        sides = [[index for index, first in enumerate(firsts) if (first in held_out) == side] for side in (False, True)]
+        return self.take(sides[0]), self.take(sides[1])
+
+    def first_copies(self):
+        """For each picture the index of the first one whose file is the same byte for byte: mostly its own."""
+        first = {}
+        return [first.setdefault(digest_of(path), index) for index, path in enumerate(self.paths)]
+
+
+def draw(labels, fraction, seed):
+    """The places of `fraction` of each class, rounded, drawn by `seed`; at least one of each is left over."""
+    rng = np.random.default_rng(seed)
+    labels, drawn = np.asarray(labels), []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        drawn.extend(rng.permutation(members)[:min(round(len(members) * fraction), len(members) - 1)].tolist())
+    return sorted(drawn)
+
+
+def digest_of(path):
+    """The SHA-256 of a file; of what cannot be read, which is reported elsewhere, its path."""
+    try:
+        state = os.stat(path)
+        return _sha256_of(path, state.st_size, state.st_mtime_ns)
+    except OSError:
+        return str(path)
+
+
+@functools.cache
+def _sha256_of(path, size, modified):
+    """The SHA-256 of a file, read once while it does not change: a folder may be divided several times."""
+    return sha256(path)
 
 
 class _Reader:
@@ -102,6 +133,9 @@ def read_folder(folder, class_index, on_bad_image="stop", part=None, skip_with="
         log.warning("skipped %s: %s", count, names)
     if not scan.pictures.paths:
         raise ValueError(f"{folder} holds no picture that can be used")
+    without = [repr(name) for label, name in enumerate(scan.pictures.classes) if label not in scan.pictures.labels]
+    if without:
+        log.warning("%s: no %spicture is left of class %s", folder, "training, or no test, " if part else "", ", ".join(without))
     return scan.pictures
 
 
@@ -146,6 +180,8 @@ def class_folders(folder):
     a name that no card could hold.
     """
     folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{one_line(folder)} is a file, not a folder of class folders: unpack it if it is an archive")
     if not folder.is_dir():
         raise ValueError(f"folder {one_line(folder)} does not exist")
     entries = [entry for entry in folder.iterdir() if not is_litter(entry.name)]
@@ -166,6 +202,11 @@ def index_of_folders(*folders):
     keeps the order. Raises ValueError if a folder is missing, or if there are no class folders.
     """
     names = sorted({name for folder in folders for name in class_folders(folder)})
+    loose = [file for folder in folders for file in _files(Path(folder))
+             if file.suffix.lower() in PICTURE_SUFFIXES and not is_litter(file.name)]
+    if loose:
+        log.warning("%d picture%s in no class folder, passed over: %s", len(loose), "s" if len(loose) > 1 else "",
+                    listed([one_line(file) for file in loose]))
     if not names:
         raise ValueError(f"{folders[0]} has no class folders; expected one for each class, with its pictures")
     return {name: index for index, name in enumerate(names)}

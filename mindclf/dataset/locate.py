@@ -146,6 +146,10 @@ def find_flower_photos():
     """The folder with the class folders of photos of five flowers, as `Found`. Raises ValueError if it is not on disk."""
     folder = flower_photos_on_disk()
     if folder is None:
+        plural = _folder_on_disk(FLOWER_PHOTOS_FOLDERS, "daisy", "dandelion", "roses", "sunflowers", "tulips")
+        if plural:
+            raise ValueError(f"{plural} has roses, sunflowers and tulips, as TensorFlow's archive calls them: rename these "
+                             f"folders rose, sunflower and tulip")
         raise ValueError(f"the flower photos are neither in data/ nor in $MINDCLF_DATA, and mindclf cannot download them: put "
                          f"the folder flower_photos with {', '.join(FLOWER_PHOTOS)} into data/, or set MINDCLF_DATA to the "
                          f"folder that has it")

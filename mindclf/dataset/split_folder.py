@@ -3,13 +3,21 @@
 import logging
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mindclf import __version__
 from mindclf.config import DEFAULTS, RANGES
-from mindclf.dataset.folder import Pictures, index_of_folders, listed, read_folder, split_folders
-from mindclf.files import command_line, new_folder, sha256, write_json
+from mindclf.dataset.folder import (
+    Pictures,
+    digest_of,
+    draw,
+    index_of_folders,
+    listed,
+    read_folder,
+    split_folders,
+)
+from mindclf.files import command_line, new_folder, write_json
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +43,8 @@ def split_folder(source, destination, every=None, fraction=None, seed=None, on_b
 
     With `every`=5, the default, the 5th, 10th ... picture of each class, in the order of the names, goes to test/; with
     `fraction` a part of each class, rounded, drawn by `seed` (1). Files that are the same byte for byte go to the same side: the
-    first of them is counted or drawn, in its class, and the others follow it. Pictures become hard links, or copies where the
+    first of them is counted or drawn, in its class, and the others follow it. Files that cannot be used count too, so that one of
+    them moves no other. Pictures become hard links, or copies where the
     disk has none, and are nowhere overwritten. split.json, written last, says what went where; the folder appears whole or not
     at all.
 
@@ -47,11 +56,18 @@ def split_folder(source, destination, every=None, fraction=None, seed=None, on_b
         every = DEFAULT_EVERY
     seed = _check_rule(every, fraction, seed)
     _check_places(source, destination)
-    pictures = read_folder(source, index_of_folders(source), on_bad_image, skip_with="--on-bad-image skip")
+    side_of = {}
+
+    def note_sides(everything):
+        side_of.update(zip(map(str, everything.paths), divide_files(everything, every, fraction, seed)))
+        return [True] * len(everything)
+
+    pictures = read_folder(source, index_of_folders(source), on_bad_image, note_sides, skip_with="--on-bad-image skip")
     names = [_name_below(path, source) for path in pictures.paths]
-    digests = [sha256(path) for path in pictures.paths]
+    digests = [digest_of(path) for path in pictures.paths]
     duplicates = _equal_files(pictures, names, digests)
-    in_test = divide(pictures, digests, every, fraction, seed)
+    in_test = [side_of[path] for path in pictures.paths]
+    _check_sides(pictures, digests, in_test, every, fraction)
 
     sides = {side: [index for index, chosen in enumerate(in_test) if chosen == (side == "test")] for side in ("train", "test")}
     linked, files = 0, []
@@ -72,6 +88,14 @@ def split_folder(source, destination, every=None, fraction=None, seed=None, on_b
     return Division(train, test, linked, duplicates)
 
 
+def divide_files(pictures, every=None, fraction=None, seed=None):
+    """What `divide` says of `pictures`, of which some classes may have none and some files may not be readable."""
+    present = sorted(set(pictures.labels))  # a class without pictures is reported elsewhere
+    labels = tuple(present.index(label) for label in pictures.labels)
+    some = replace(pictures, labels=labels, classes=tuple(pictures.classes[label] for label in present))
+    return divide(some, [digest_of(path) for path in some.paths], every, fraction, seed)
+
+
 def divide(pictures, digests, every=None, fraction=None, seed=None):
     """For each of `pictures`, whose files have the SHA-256 `digests`, whether it goes to test/; see `split_folder`.
 
@@ -80,23 +104,29 @@ def divide(pictures, digests, every=None, fraction=None, seed=None):
     first = {}
     for digest, label in zip(digests, pictures.labels):
         first.setdefault(digest, label)
-    distinct = Pictures(tuple(first), tuple(first.values()), pictures.classes)
     if fraction is None:
         of_class = [[digest for digest, label in first.items() if label == own] for own in range(len(pictures.classes))]
         test = {digest for members in of_class for digest in members[every - 1::every]}
     else:
-        test = set(distinct.hold_out(fraction, seed)[1].paths)
+        distinct = list(first)
+        test = {distinct[place] for place in draw(list(first.values()), fraction, seed)}
     in_test = [digest in test for digest in digests]
+    _check_sides(pictures, digests, in_test, every, fraction)
+    return in_test
+
+
+def _check_sides(pictures, digests, in_test, every, fraction):
+    first = {}
+    copies_of = [first.setdefault(digest, index) for index, digest in enumerate(digests)]
     for label, name in enumerate(pictures.classes):
         sides = [chosen for chosen, own in zip(in_test, pictures.labels) if own == label]
         if all(sides) or not any(sides):
             rule = f"every={every}" if fraction is None else f"fraction={fraction}"
-            copies = len(sides) - distinct.labels.count(label)
+            copies = sum(pictures.labels[index] == label and index != original for index, original in enumerate(copies_of))
             hint = f", for {copies} of its files are copies of another, whose side they take" if copies else ""
             hint += "; add pictures, or divide with mindclf split by another rule"
             raise ValueError(f"class {name!r} has too few pictures for both sides: with {rule}, {len(sides) - sum(sides)} would "
                              f"go to train/ and {sum(sides)} to test/{hint}")
-    return in_test
 
 
 def _check_rule(every, fraction, seed):

@@ -1,8 +1,6 @@
 """The training, held-out and test pictures of one run."""
 
-import functools
 import hashlib
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,8 +9,7 @@ from mindclf.dataset.cifar10 import origin_of, pixel_statistics_of, read_cifar10
 from mindclf.dataset.drawn import ORIGIN, is_drawn
 from mindclf.dataset.folder import Pictures, check_class_index, check_divided, read_folder, split_folders
 from mindclf.dataset.locate import find_caltech16, find_cifar10, find_flower_photos, find_flowers102, find_garbage26
-from mindclf.dataset.split_folder import DEFAULT_EVERY, divide
-from mindclf.files import sha256
+from mindclf.dataset.split_folder import DEFAULT_EVERY, divide_files
 from mindclf.labels import class_names, number_classes
 
 FIND = {"garbage26": find_garbage26, "cifar10": find_cifar10, "flowers102": find_flowers102, "caltech16": find_caltech16,
@@ -126,26 +123,8 @@ def find_folder(config):
 
 
 def _test_part(pictures):
-    present = sorted(set(pictures.labels))  # a class without pictures is reported elsewhere
-    labels = tuple(present.index(label) for label in pictures.labels)
-    some = replace(pictures, labels=labels, classes=tuple(pictures.classes[label] for label in present))
-    return divide(some, [_digest(path) for path in some.paths], every=DEFAULT_EVERY)
+    return divide_files(pictures, every=DEFAULT_EVERY)
 
 
 def _train_part(pictures):
     return [not in_test for in_test in _test_part(pictures)]
-
-
-def _digest(path):
-    """The SHA-256 of a file; of what cannot be read, which is reported elsewhere, its path."""
-    try:
-        state = os.stat(path)
-        return _sha256_of(path, state.st_size, state.st_mtime_ns)
-    except OSError:
-        return str(path)
-
-
-@functools.cache
-def _sha256_of(path, size, modified):
-    """The SHA-256 of a file, read once while it does not change: a folder is divided once for each of its sides."""
-    return sha256(path)

@@ -27,11 +27,12 @@ def train_transforms(image_size, mean, std, scale=(0.08, 1.0), ratio=(0.75, 1.33
 def padded_crop_transforms(image_size, mean, std, padding=4, cutout=0, raw_size=None, **variations):
     """The whole picture, shifted by up to `padding` pixels over black and varied as `_variations` says: so is CIFAR customary.
 
-    Raw pictures are shifted at their own size and resized afterwards, others resized first. `cutout` is the side of a
+    Raw pictures are shifted at their own size and resized afterwards. Of others the centre is taken first that evaluation takes
+    with a crop_share of 1. `cutout` is the side of a
     square of the mean colour at a random place, in pixels of the net's input (arXiv:1708.04552); 0 is none.
     """
     size = tuple(raw_size or image_size)
-    operations = [] if raw_size else [vision.Decode(), vision.Resize(size)]
+    operations = [] if raw_size else pixel_transforms(size, crop_share=1)
     operations += [vision.RandomCrop(size, padding), *_variations(mean, **variations)]
     if size != tuple(image_size):
         operations.append(vision.Resize(tuple(image_size)))

@@ -160,6 +160,15 @@ def test_damaged_folders_are_named(folder, tmp_path):
         read_cifar10(tmp_path, "test")
 
 
+def test_a_file_that_mindspore_would_read_besides_is_named(folder, tmp_path):
+    for name in MD5:
+        (tmp_path / name).symlink_to(folder / name)
+    read_cifar10(tmp_path, "test")
+    (tmp_path / "data_batch_1 (1).bin").symlink_to(folder / "data_batch_1.bin")
+    with pytest.raises(ValueError, match=r"has data_batch_1 \(1\).bin besides the files of CIFAR-10"):
+        read_cifar10(tmp_path, "train")
+
+
 def test_classes_have_chinese_names():
     assert describe("frog") == {"chinese": "青蛙"} and all(describe(name)["chinese"] for name in CIFAR10)
 

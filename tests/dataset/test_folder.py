@@ -9,7 +9,7 @@ from easydict import EasyDict
 from PIL import Image
 
 from mindclf.dataset import Pictures, read_folder, scan_folder
-from mindclf.dataset.folder import check_class_index
+from mindclf.dataset.folder import check_class_index, index_of_folders
 
 
 def png():
@@ -105,9 +105,9 @@ def test_problems_are_skipped_and_counted(troubled, caplog):
         pictures = read_folder(troubled, TROUBLED, on_bad_image="skip")
     assert names(pictures, troubled) == [("dog/a.png", 0), ("cat/a.png", 1), ("cat/b.png", 1)]
     assert pictures.classes == ("dog", "cat", "bird", "fish")
-    [message] = caplog.messages
-    assert message.startswith(f"skipped 6 problems in {troubled}: ")
-    assert "cut.png" in message
+    skipped, left = caplog.messages
+    assert skipped.startswith(f"skipped 6 problems in {troubled}: ")
+    assert "cut.png" in skipped and left == f"{troubled}: no picture is left of class 'bird', 'fish'"
 
 
 def test_without_problems_nothing_is_logged(pets, caplog):
@@ -203,6 +203,35 @@ def test_hold_out_loses_and_doubles_nothing(pictures):
 def test_hold_out_is_drawn_by_the_seed(pictures):
     assert pictures.hold_out(0.2, seed=1) == pictures.hold_out(0.2, seed=1)
     assert len({pictures.hold_out(0.2, seed)[1].paths for seed in range(5)}) == 5
+
+
+def test_hold_out_takes_copies_of_a_file_together(tmp_path):
+    files = {f"{label}/{index:02}.png": f"{label} {index % 10}".encode() for label in "ab" for index in range(20)}
+    grow(tmp_path, files)
+    pictures = Pictures(tuple(str(tmp_path / name) for name in files), (0,) * 20 + (1,) * 20, ("a", "b"))
+    kept, held_out = pictures.hold_out(0.3, seed=1)
+    contents = [{(tmp_path / path).read_bytes() for path in part.paths} for part in (kept, held_out)]
+    assert (len(kept), len(held_out)) == (28, 12) and not contents[0] & contents[1]
+
+
+def test_a_class_that_skipping_leaves_empty_is_named(tmp_path, caplog):
+    grow(tmp_path, {"a/x.png": png(), "b/x.png": b"x", "c/x.png": b"x"})
+    with caplog.at_level(logging.WARNING):
+        assert len(read_folder(tmp_path, {"a": 0, "b": 1, "c": 2}, on_bad_image="skip")) == 1
+    assert caplog.messages[-1] == f"{tmp_path}: no picture is left of class 'b', 'c'"
+
+
+def test_a_file_in_place_of_the_folder_is_called_one(tmp_path):
+    (tmp_path / "own.zip").write_bytes(b"PK")
+    with pytest.raises(ValueError, match="own.zip is a file, not a folder of class folders: unpack it if it is an archive"):
+        index_of_folders(tmp_path / "own.zip")
+
+
+def test_pictures_outside_of_class_folders_are_named(tmp_path, caplog):
+    grow(tmp_path, {"a/x.png": png(), "b/x.png": png(), "loose.PNG": png(), "README.txt": b"no picture", ".hidden.png": png()})
+    with caplog.at_level(logging.WARNING):
+        assert list(index_of_folders(tmp_path)) == ["a", "b"]
+    assert caplog.messages == [f"1 picture in no class folder, passed over: {tmp_path / 'loose.PNG'}"]
 
 
 def test_hold_out_of_nothing_keeps_everything(pictures):

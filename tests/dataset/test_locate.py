@@ -299,6 +299,13 @@ def test_flower_photos_are_found_with_all_their_classes(elsewhere, name, origin)
     assert (found.path, found.origin) == (elsewhere / name, origin)
 
 
+def test_flower_photos_under_the_names_of_tensorflow_are_known_as_such(elsewhere):
+    for flower in ("daisy", "dandelion", "roses", "sunflowers", "tulips"):
+        (elsewhere / "flower_photos" / flower).mkdir(parents=True)
+    with pytest.raises(ValueError, match="rename these folders rose, sunflower and tulip"):
+        find_flower_photos()
+
+
 @pytest.mark.parametrize(("find", "what_to_do"), [
     (find_flowers102, "put the folder flowers102 with train/, valid/ and test/"), (find_caltech16, "copy Leopards, bonsai, "),
     (find_flower_photos, "put the folder flower_photos with daisy, dandelion, rose, sunflower, tulip into data/")])

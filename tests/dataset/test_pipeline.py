@@ -239,6 +239,17 @@ def test_evaluation_brings_the_shorter_side_to_256(tmp_path):
     assert (images[..., 113:] == 200).all()
 
 
+def test_a_padded_crop_of_a_photo_keeps_its_shape(tmp_path):
+    """A wide photo with a square in its middle: training sees a square, as evaluation does."""
+    photo = Image.new("RGB", (96, 64))
+    photo.paste((255, 255, 255), (32, 16, 64, 48))
+    photo.save(tmp_path / "wide.png")
+    pictures = Pictures((str(tmp_path / "wide.png"),) * 2, (0, 0), ("a",))
+    config = small(augment="padded_crop", crop_padding=0, flip_prob=0.0, color_adjust=0.0, batch_size=2, crop_share=1.0)
+    train, evaluated = (next(joined(pipeline(pictures, config))) for pipeline in (train_pipeline, eval_pipeline))
+    np.testing.assert_array_equal(train, evaluated)
+
+
 def test_statistics_of_the_config_hold(greys):
     config = small(**{**UNCHANGED, "mean": (10, 20, 30), "std": (1, 2, 4)})
     images, _ = joined(eval_pipeline(greys.take([5]), config))  # grey 50
