@@ -8,7 +8,7 @@ from pathlib import Path
 from mindclf import __version__, plots
 from mindclf.checkpoint import read_card
 from mindclf.config import DEFAULTS, merge
-from mindclf.dataset.splits import find_folder
+from mindclf.dataset.splits import read_splits
 from mindclf.device import describe_device, use_device
 from mindclf.files import command_line, first_line, write_json
 from mindclf.pretrained import start_net
@@ -33,15 +33,14 @@ def compare(config, variants, seeds):
     output = compared_folder(config)
     runs = {name: [merge(config, {**fields, "seed": seed, "output": str(output / f"{name}-seed{seed}"), "resume": True})
                    for seed in seeds] for name, fields in variants.items()}
-    for first, *_ in runs.values():
-        find_folder(first)
+    sizes = _check({name: configs[0] for name, configs in runs.items()})
     output.mkdir(parents=True, exist_ok=True)
     facts = {"command": command_line(), "mindclf": __version__, "device": describe_device(use_device(config.device_target)),
              "config": {name: value for name, value in config.items()
                         if value != DEFAULTS[name] and name not in ("class_index", "output", "resume")}}
     rows = {row["variant"]: row for row in _earlier_rows(output / "compare.json", facts["config"]) if row["variant"] not in runs}
-    new = {name: {"variant": name, **_size(configs[0]), "seeds": [], "top1": [], "top5": [], "seconds": [], "failed": []}
-           for name, configs in runs.items()}
+    new = {name: {"variant": name, **sizes[name], "seeds": [], "top1": [], "top5": [], "seconds": [], "failed": []}
+           for name in runs}
     for name, configs in runs.items():
         rows[name] = row = new[name]
         for seed, run in zip(seeds, configs):
@@ -65,6 +64,21 @@ def compare(config, variants, seeds):
 def compared_folder(config):
     """The folder for the runs of a comparison, beside that of a single run of the recipe."""
     return Path(f"{config.output}-compared")
+
+
+def _check(configs):
+    """{variant: its `_size`} of {variant: config}, all pictures having been read. Raises ValueError that names the variant."""
+    sizes, read = {}, set()
+    for name, config in configs.items():
+        try:
+            sizes[name] = _size(config)
+            pictures = repr([config[field] for field in ("dataset", "dataset_path", "class_index", "on_bad_image")])
+            if pictures not in read:
+                read_splits(config)
+            read.add(pictures)
+        except ValueError as error:
+            raise ValueError(f"{name}: {first_line(error)}; --only compares the others") from None
+    return sizes
 
 
 def _size(config):

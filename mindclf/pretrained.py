@@ -8,7 +8,7 @@ from mindclf.config import merge, phases_of, pixel_statistics
 from mindclf.convert import convert_tf_mobilenet_v2
 from mindclf.dataset.locate import IMAGENET_FILES, find_imagenet_mobilenet_v2
 from mindclf.device import set_seeds
-from mindclf.nets import create_net
+from mindclf.nets import check_name, create_net
 
 log = logging.getLogger(__name__)
 
@@ -16,6 +16,13 @@ _HERE = Path(__file__).resolve().parent
 # An installed mindclf carries the checkpoints inside the package, a clone has them at its top.
 CHECKPOINTS = next((folder for folder in (_HERE / "checkpoints", _HERE.parent / "checkpoints") if folder.is_dir()), _HERE)
 GARBAGE_SORTER = CHECKPOINTS / "garbage26_mobilenet_v2.ckpt"
+
+
+def check_start(config):
+    """Raises ValueError for a net or a checkpoint that is not there: a look before many pictures are read."""
+    check_name(config.net)
+    if config.pretrained not in ("", "imagenet") and not named_checkpoint(config.pretrained).is_file():
+        raise ValueError(f"pretrained={config.pretrained}: there is no such checkpoint")
 
 
 def start_net(config, num_classes):
@@ -42,6 +49,9 @@ def start_net(config, num_classes):
     if path:
         load_checkpoint(path, net.backbone)
     log.info("net %s, starting from %s", config.net, origin)
+    if not path and phases_of(config)[0].layers == "head":
+        log.warning("the first phase trains a head on a backbone of random weights, which cannot learn much: take layers=all, or "
+                    "name a checkpoint as pretrained")
     return net, config, origin
 
 

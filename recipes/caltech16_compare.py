@@ -1,7 +1,7 @@
 """16 Caltech-101 classes: AsymmNet against MobileNetV2, ResNet50 and VGG19, all under one recipe, from fresh weights.
 
     python recipes/caltech16_compare.py compare                                              # 3 seeds of each; goes on if stopped
-    python recipes/caltech16_compare.py compare --only asymmnet_large --seeds 1 epochs=5
+    python recipes/caltech16_compare.py compare --only asymmnet_large --seeds 1 epochs=5 output=outputs/short
     python recipes/caltech16_compare.py train net=asymmnet_large                             # one of them, once
     python recipes/caltech16_compare.py compare image_height=256 image_width=256 epochs=100 batch_size=32 output=outputs/full
 

@@ -324,7 +324,8 @@ def test_training_from_the_command_line(colour_folder, tmp_path, photo):
     (["train", "dataset_path={colours}", "class_index={'red': 0}"], "class folders that are not in class_index: blue, green"),
     (["train", "dataset_path={bad}", "class_index={'cat': 0, 'dog': 1}"],
      "2 problems in {bad}/train: class 'dog' is empty; {bad}/train/cat/broken.jpg is "),
-    (["train", "dataset_path={colours}", "class_index={index}", "pretrained=nowhere.ckpt"], "nowhere.ckpt does not exist"),
+    (["train", "dataset_path={colours}", "class_index={index}", "pretrained=nowhere.ckpt"],
+     "pretrained=nowhere.ckpt: there is no such checkpoint"),
     (["train", "dataset_path={colours}", "class_index={index}", "device_target=GPU"], "MindSpore finds no GPU here"),
     (["eval", "--checkpoint", "{checkpoint}", "dataset_path=nowhere"], "folder nowhere does not exist"),
     (["eval", "dataset=cifar10", "dataset_path={cifar}"], "the classes of dataset=cifar10 are airplane, automobile, bird, "),
@@ -422,7 +423,7 @@ def my_pictures(colour_folder, tmp_path):
     return folder
 
 
-def test_a_folder_of_class_folders_becomes_a_sorter_with_two_commands(my_pictures, tmp_path):
+def test_a_folder_of_class_folders_becomes_a_sorter_with_two_commands(my_pictures, tmp_path, capsys):
     weights = ROOT / "checkpoints" / "garbage26_mobilenet_v2.ckpt"
     small = ("image_height=64", "image_width=64", "epochs=20", "batch_size=8", f"pretrained={weights}")
     result = run("train", my_pictures, *small, cwd=tmp_path)
@@ -441,6 +442,14 @@ def test_a_folder_of_class_folders_becomes_a_sorter_with_two_commands(my_picture
     result = run("eval", "--json", "--checkpoint", output / "best.ckpt", f"dataset_path={my_pictures}", cwd=tmp_path)
     assert json.loads(result.stdout)["top1"] == card["metrics"]["test"]["top1"]
 
+    moved = my_pictures.rename(tmp_path / "moved")
+    shutil.copytree(moved, tmp_path / "others")
+    (tmp_path / "others" / "items" / "grey.png").unlink()
+    measure = ["eval", "--checkpoint", str(output / "best.ckpt")]
+    for folder, told in ((moved, "6 test pictures: your folder"), (tmp_path / "others", "32 pictures, all of your folder")):
+        assert main([*measure, f"dataset_path={folder}"]) == 0
+        assert capsys.readouterr().out.startswith(f"{told} ({folder})\n")
+
 
 def refused(*arguments):
     """What `mindclf train ARGUMENTS` complains of, in this process."""
@@ -455,10 +464,16 @@ def refused(*arguments):
 def test_a_folder_that_no_sorter_can_come_of_is_refused_with_what_would_do(my_pictures, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert refused("nowhere") == "folder nowhere does not exist"
-    assert refused().startswith("dataset_path is empty: name the folder with your pictures")
+    assert refused().startswith("dataset and dataset_path are empty: name a folder of pictures, as in mindclf train")
     assert refused(my_pictures, "dataset=cifar10") == f"{my_pictures} and dataset exclude each other: give one"
     assert refused(my_pictures, f"output={my_pictures / 'out'}").endswith("run this elsewhere, or set output")
+    assert refused(my_pictures, "pretrained=").startswith("pretrained= is empty, and a head on a backbone of random weights")
     assert refused(tmp_path) == f"{tmp_path} has one class folder, 'my pictures': a net needs two to tell apart"
+
+    monkeypatch.chdir(my_pictures)
+    places = (f"output={tmp_path / 'out'}", "feature_cache=")
+    assert refused(".", *places).startswith("the weights of ImageNet would go to data/ in ., where it would be taken for a class")
+    monkeypatch.chdir(tmp_path)
 
     (my_pictures / "items" / "more").mkdir()
     assert f"{my_pictures / 'items' / 'more'} is a folder inside a class folder" in refused(my_pictures)

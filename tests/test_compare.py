@@ -1,6 +1,7 @@
 """Several nets under one recipe: what is trained, what is kept, and what the command prints."""
 
 import json
+import shutil
 import sys
 
 import pytest
@@ -67,19 +68,34 @@ def test_what_is_finished_is_not_trained_again(compared, request):
     assert compare(config, {"smaller": SMALL}, (1, 2)) == rows[1:]  # and the other's row stays
     assert json.loads((compared_folder(config) / "compare.json").read_text())["rows"] == rows
     changed = compare(merge(config, {"lr_max": 0.1}), VARIANTS, (1,))
-    assert ["lr_max=0.1 differs from 0.05 of the run in" in row["failed"][0] for row in changed] == [True, True]
+    assert ["it had lr_max=0.05, and now it is 0.1: set it so, or take another output" in row["failed"][0]
+            for row in changed] == [True, True]
 
 
 @pytest.mark.usefixtures("never_trains")
 @pytest.mark.parametrize(("fields", "message"), [
     ({"ner": "vgg19"}, "unknown field 'ner'"), ({"net": "vgg20"}, "net='vgg20' is not known"),
-    ({"pretrained": "nowhere.ckpt"}, "nowhere.ckpt does not exist"),
+    ({"pretrained": "nowhere.ckpt"}, "^wrong: checkpoint nowhere.ckpt does not exist; --only compares the others"),
     ({"dataset": "flowers102", "dataset_path": ""}, "the 102 flowers are neither in data/ nor in"),
 ])
 def test_a_variant_that_is_wrong_stops_before_the_first_is_trained(config, fields, message, monkeypatch):
     monkeypatch.setenv("MINDCLF_DATA", "")
     with pytest.raises(ValueError, match=message):
         compare(config, {**VARIANTS, "wrong": fields}, (1,))
+
+
+@pytest.mark.usefixtures("never_trains")
+def test_a_damaged_picture_stops_before_the_first_is_trained(config, tmp_path):
+    folder = shutil.copytree(config.dataset_path, tmp_path / "damaged")
+    (folder / "train" / "red" / "0.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match="^tiny: 1 problem in .*0.png.* --only compares the others"):
+        compare(merge(config, {"dataset_path": str(folder)}), VARIANTS, (1, 2))
+
+
+def test_where_nothing_came_of_it_no_table_is_promised(config, capsys):
+    variants = {"wild": {"lr_max": 1000.0, "weight_decay": 1000.0}}
+    assert main(["compare", "--seeds", "1"], config=dict(config), variants=variants) == 2
+    assert capsys.readouterr().out.strip() == ""
 
 
 def test_a_run_that_fails_does_not_cost_the_others(config, capsys):

@@ -13,7 +13,7 @@ from mindclf.files import one_line
 
 def evaluate(arguments, config, is_recipe):
     from mindclf.checkpoint import load_net
-    from mindclf.dataset.splits import find_folder, labelled_for
+    from mindclf.dataset.splits import find_folder, pictures_to_measure
     from mindclf.device import use_device
     from mindclf.evaluate import report
     from mindclf.page import Measured
@@ -26,7 +26,7 @@ def evaluate(arguments, config, is_recipe):
     runner = Runner(file, card)
     card = runner.card
     folder, origin = find_folder(config)
-    pictures = labelled_for(card, folder, "test", config)
+    pictures, whole = pictures_to_measure(card, folder, config)
     logits, labels = runner.logits(pictures, config.eval_batch_size)
     result = report(logits, labels, len(card["classes"]))
     if arguments.report:
@@ -37,7 +37,7 @@ def evaluate(arguments, config, is_recipe):
         print(json.dumps({"data": origin, "classes": card["classes"], **result.as_dict()}, ensure_ascii=False))
         return 0
     figures = result.metrics()
-    print(f"{figures['images']} test pictures: {origin} ({folder.as_posix()})\n"
+    print(f"{figures['images']} {'pictures, all of' if whole else 'test pictures:'} {origin} ({folder.as_posix()})\n"
           f"top-1 {figures['top1']:.2%}  top-5 {figures['top5']:.2%}  loss {figures['loss']:.4f}")
     print_table([(name, f"{value:.0%}" if value == value else "no pictures")
                   for name, value in zip(card["classes"], result.per_class)])

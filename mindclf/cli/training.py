@@ -50,6 +50,12 @@ def _prepare_own_pictures(arguments, config):
         if config[name] and not divided and Path(config[name]).resolve().is_relative_to(folder.resolve()):
             raise ValueError(f"{name}={config[name]} lies in {folder}, where it would be taken for a class: run this elsewhere, "
                              f"or set {name}")
+    if config.pretrained == "imagenet" and not divided and folder.resolve() in Path("data").resolve().parents:
+        raise ValueError(f"the weights of ImageNet would go to data/ in {folder}, where it would be taken for a class: run this "
+                         f"elsewhere")
+    if config.layers == "head" and not config.pretrained and not config.phases:
+        raise ValueError("pretrained= is empty, and a head on a backbone of random weights learns little: add layers=all "
+                         "cached_views=0, or let pretrained name a checkpoint")
     config.class_index = config.class_index or classes
 
 
@@ -70,13 +76,18 @@ def compare(arguments, config, is_recipe):
         if users or name in ("seed", "resume"):
             raise ValueError(f"{name} is what {', '.join(users) or 'compare'} sets itself: leave it out, or change the recipe")
     rows = compare(config, variants, range(1, arguments.seeds + 1))
+    if any(row["seeds"] for row in rows):
+        _print_comparison(rows, compared_folder(config))
+    failed = [f"{row['variant']}: {message}" for row in rows for message in row["failed"]]
+    for message in failed:
+        print(f"mindclf: {message}", file=sys.stderr)
+    return USER_ERROR if failed else 0
+
+
+def _print_comparison(rows, folder):
     print()
     print_table([("variant", "parameters", "MACs", "top-1, mean", "least", "greatest", "seeds", "seconds"),
                   *((row["variant"], f"{row['parameters']:,}", f"{row['macs'] / 1e6:,.1f} M", f"{row['mean_top1']:.2%}",
                      f"{min(row['top1']):.2%}", f"{max(row['top1']):.2%}", str(len(row["seeds"])), f"{row['mean_seconds']:,.0f}")
                     for row in rows if row["seeds"])], right=range(1, 8))
-    print(f"\ntable and curves: {compared_folder(config)}/compare.json, compare.png")
-    failed = [f"{row['variant']}: {message}" for row in rows for message in row["failed"]]
-    for message in failed:
-        print(f"mindclf: {message}", file=sys.stderr)
-    return USER_ERROR if failed else 0
+    print(f"\ntable and curves: {folder}/compare.json, compare.png")

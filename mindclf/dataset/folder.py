@@ -135,7 +135,8 @@ def read_folder(folder, class_index, on_bad_image="stop", part=None, skip_with="
         raise ValueError(f"{folder} holds no picture that can be used")
     without = [repr(name) for label, name in enumerate(scan.pictures.classes) if label not in scan.pictures.labels]
     if without:
-        log.warning("%s: no %spicture is left of class %s", folder, "training, or no test, " if part else "", ", ".join(without))
+        log.warning("%s: no picture is left%s of class %s", folder, " for training or for testing" if part else "",
+                    ", ".join(without))
     return scan.pictures
 
 

@@ -56,13 +56,15 @@ def split_folder(source, destination, every=None, fraction=None, seed=None, on_b
         every = DEFAULT_EVERY
     seed = _check_rule(every, fraction, seed)
     _check_places(source, destination)
-    side_of = {}
+    everything = []
 
-    def note_sides(everything):
-        side_of.update(zip(map(str, everything.paths), divide_files(everything, every, fraction, seed)))
-        return [True] * len(everything)
+    def note(files):
+        everything.append(files)
+        return [True] * len(files)
 
-    pictures = read_folder(source, index_of_folders(source), on_bad_image, note_sides, skip_with="--on-bad-image skip")
+    pictures = read_folder(source, index_of_folders(source), on_bad_image, note, skip_with="--on-bad-image skip")
+    [files] = everything
+    side_of = dict(zip(map(str, files.paths), divide_files(files, every, fraction, seed)))
     names = [_name_below(path, source) for path in pictures.paths]
     digests = [digest_of(path) for path in pictures.paths]
     duplicates = _equal_files(pictures, names, digests)

@@ -68,11 +68,12 @@ def read_splits(config):
 
 
 def read_pictures(folder, split, config):
-    """The `Pictures` of `split`, "train", "test" or "valid", in the `folder` that `find_folder` gave.
+    """The `Pictures` of `split`, "train", "test", "valid" or "all", in the `folder` that `find_folder` gave.
 
     They are labelled by config.class_index. Their classes have the names that people use, which in "flowers102" are not those
     of its folders. A folder that has class folders instead of train/ and test/ is divided here, and not changed: every 5th
-    picture of a class, by file name, is for testing, and pictures that are the same byte for byte stay together (see `divide`).
+    picture of a class, by file name, is for testing, and pictures that are the same byte for byte stay together (see `divide`);
+    only there "all" has a meaning, all of them.
     Raises ValueError for whatever is wrong with them, and for a class_index that is not that of "cifar10".
     """
     classes = check_class_index(config.class_index)
@@ -86,7 +87,8 @@ def read_pictures(folder, split, config):
     if places:
         pictures = read_folder(places[split], config.class_index, config.on_bad_image)
     else:
-        pictures = read_folder(folder, config.class_index, config.on_bad_image, _test_part if split == "test" else _train_part)
+        part = {"train": _train_part, "test": _test_part, "all": None}[split]
+        pictures = read_folder(folder, config.class_index, config.on_bad_image, part)
     return replace(pictures, classes=class_names(config.dataset, classes))
 
 
@@ -95,6 +97,21 @@ def labelled_for(card, folder, split, config):
     class_index = number_classes(card.get("class_folders") or card["classes"])
     pictures = read_pictures(folder, split, merge(config, {"class_index": class_index}))
     return replace(pictures, classes=tuple(card["classes"]))
+
+
+def pictures_to_measure(card, folder, config):
+    """(pictures, whether they are all of `folder`) to measure the net that `card` describes with, labelled for it.
+
+    They are the test pictures, also those of the folder that the net was trained on, wherever it lies now: one with as many
+    pictures counts as that. Of any other folder of a person's own that is not divided they are all.
+    """
+    seen = card.get("data", {})
+    is_new = not config.dataset and not split_folders(folder) and Path(seen.get("path", "")).resolve() != folder.resolve()
+    if is_new:
+        everything = labelled_for(card, folder, "all", config)
+        if len(everything) != sum(seen.get(part, 0) for part in ("train", "held_out", "test")):
+            return everything, True
+    return labelled_for(card, folder, "test", config), False
 
 
 def with_statistics(config, train):
@@ -118,8 +135,8 @@ def find_folder(config):
     if config.dataset:
         found = FIND[config.dataset]()
         return found.path, found.origin
-    raise ValueError("dataset_path is empty: name the folder with your pictures, as in mindclf train my_pictures, or a "
-                     "dataset")
+    raise ValueError("dataset and dataset_path are empty: name a folder of pictures, as in mindclf train my_pictures or "
+                     "dataset_path=my_pictures, or a data set, as in dataset=garbage26")
 
 
 def _test_part(pictures):

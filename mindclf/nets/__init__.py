@@ -70,13 +70,18 @@ def create_net(name, num_classes, /, **options):
 
     Raises ValueError for a name that is not in NETS, and for options that the net does not have or cannot be built with.
     """
-    if name not in NETS:
-        raise ValueError(f"net={name!r} is not known; the nets are: {', '.join(NETS)}")
+    check_name(name)
     build = NETS[name]
     try:
         return build(num_classes=num_classes, **_checked(name, build, options))
     except (TypeError, ValueError, ArithmeticError) as error:
         raise ValueError(f"net {name} cannot be built with net_options={options}: {first_line(error)}") from None
+
+
+def check_name(name):
+    """Raises ValueError for a name that is not in NETS."""
+    if name not in NETS:
+        raise ValueError(f"net={name!r} is not known; the nets are: {', '.join(NETS)}")
 
 
 def _checked(name, build, options):

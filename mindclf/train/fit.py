@@ -16,7 +16,7 @@ from mindclf.device import describe_device, use_device
 from mindclf.evaluate import Report, predict_logits, report
 from mindclf.files import CannotWrite, first_line, write_json, write_text
 from mindclf.page import Measured, page
-from mindclf.pretrained import start_net
+from mindclf.pretrained import check_start, start_net
 from mindclf.signals import StopSignals
 from mindclf.train.callbacks import read_history, start_history
 from mindclf.train.events import check_tensorboard
@@ -77,6 +77,7 @@ def _fit(config, signals):
     config = merge(config, {})
     if config.tensorboard:
         check_tensorboard()
+    check_start(config)
     device = use_device(config.device_target)
     workers.join()
     if not workers.is_first():

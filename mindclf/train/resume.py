@@ -97,32 +97,31 @@ def earlier_run(output, card):
         settle(checkpoint)
     if not path.is_file() and not last.is_file():
         return None
+    refusal = f"the run in {output} cannot go on"
     state = load_state(path) if path.is_file() else "finished"
     earlier = read_card(last) if state == "finished" else state.facts["card"]
     missing = [name for name in ("config", "versions", "device", "data") if name not in earlier]
     if missing:
-        raise ValueError(f"resume=true, but {last} is of no run: its card lacks {', '.join(missing)}")
+        raise ValueError(f"{refusal}: {last} is of no run, its card lacks {', '.join(missing)}")
     for name, default in DEFAULTS.items():
         now, then = (json.dumps(run["config"].get(name, default)) for run in (card, earlier))
         if now != then and name not in FREE_FIELDS:
-            raise ValueError(f"resume=true, but {name}={now} differs from {then} of the run in {output}: set it so, or start "
-                             f"afresh without resume")
+            raise ValueError(f"{refusal}: it had {name}={then}, and now it is {now}: set it so, or take another output")
     if card["workers"] != earlier.get("workers", 1):
-        raise ValueError(f"resume=true, but there are workers: {card['workers']}, and the run in {output} had "
-                         f"{earlier.get('workers', 1)}: take as many, or start afresh without resume")
+        raise ValueError(f"{refusal}: it had workers: {earlier.get('workers', 1)}, and now there are {card['workers']}: take as "
+                         f"many, or another output")
     if card["classes"] != earlier["classes"]:
-        raise ValueError(f"resume=true, but class_index differs from that of the run in {output}")
+        raise ValueError(f"{refusal}: it had another class_index: set it so, or take another output")
     for name in ("versions", "device"):
         if card[name] != earlier[name]:
             log.warning("the run in %s began with other %s: it goes on, but perhaps not to the last bit", output,
                         {"versions": "versions of software", "device": "hardware or settings"}[name])
     for part in ("train", "held_out", "test"):
         if card["data"][part] != earlier["data"].get(part):
-            raise ValueError(f"resume=true, but there are {card['data'][part]} {part} pictures and the run in {output} had "
-                             f"{earlier['data'][part]}: restore them, or start afresh without resume")
+            raise ValueError(f"{refusal}: it had {earlier['data'][part]} {part} pictures, and now there are "
+                             f"{card['data'][part]}: restore them, or take another output")
     if card["data"]["digest"] != earlier["data"].get("digest"):
-        raise ValueError(f"resume=true, but the pictures or their labels differ from those of the run in {output}: restore them, "
-                         f"or start afresh without resume")
+        raise ValueError(f"{refusal}: it had other pictures or labels: restore them, or take another output")
     litter = list(Path(output).glob(".writing-*"))  # what a run that is killed leaves of a file
     for folder in litter + [path.parent] * (state == "finished"):
         shutil.rmtree(folder, ignore_errors=True)

@@ -110,6 +110,26 @@ def test_every_way_of_training_goes_through_all_phases(tiny_config):
     assert [speed["phase"] for speed in read_card(fitted.checkpoint)["speed"]] == [1, 2]
 
 
+def test_a_figure_that_does_not_improve_lowers_the_rate(tiny_config):
+    """At so small a rate the loss falls by less than a ten-thousandth of itself in an epoch, which is no improvement."""
+    config = {**tiny_config, "layers": "head", "cached_views": 1, "epochs": 4, "lr_max": 1e-6, "schedule": "plateau",
+              "plateau_patience": 0}
+    rows = callbacks.read_history(fit(config).checkpoint.parent / "history.csv")
+    assert [row["learning_rate"] for row in rows] == pytest.approx([1e-6, 1e-6, 5e-7, 2.5e-7], abs=1e-9)
+
+
+def test_the_best_epoch_of_all_phases_is_kept(tiny_config, fitted):
+    """The second phase, at far too large a rate, spoils what the first one learned."""
+    config = {**tiny_config, "pretrained": str(fitted.checkpoint),
+              "phases": [{"layers": "head", "epochs": 2}, {"layers": "all", "epochs": 2, "lr_max": 3.0}]}
+    checkpoint = fit(config).checkpoint
+    rows = callbacks.read_history(checkpoint.parent / "history.csv")
+    best, card = max(rows, key=lambda row: (row["top1"], -row["loss"])), read_card(checkpoint)
+    assert (best["phase"], best["epoch"]) == (card["phase"], card["epoch"]) and best["phase"] == 1
+    assert card["metrics"]["held out"]["top1"] == pytest.approx(best["top1"], abs=1e-5)
+    assert any(row["top1"] < best["top1"] for row in rows if row["phase"] == 2)
+
+
 def test_averaging_changes_what_is_evaluated_and_kept_but_not_how_it_trains(tiny_config):
     config = {**tiny_config, "valid_fraction": 0.0}
     runs = {decay: fit({**config, "ema_decay": decay, "output": f"{config['output']}-{decay}"}) for decay in (0.0, 0.9)}
