@@ -1,4 +1,4 @@
-"""16 Caltech-101 classes: AsymmNet against MobileNetV2, ResNet50 and VGG19, all under one recipe, from fresh weights.
+"""16 Caltech-101 classes: AsymmNet against MobileNetV2, ResNet50 and VGG19, from fresh weights under one recipe.
 
     python recipes/caltech16_compare.py compare                                              # 3 seeds of each; goes on if stopped
     python recipes/caltech16_compare.py compare --only asymmnet_large --seeds 1 epochs=5 output=outputs/short
@@ -6,7 +6,8 @@
     python recipes/caltech16_compare.py compare image_height=256 image_width=256 epochs=100 batch_size=32 output=outputs/full
 
 The last line is the tutorial's size and length, for accelerators, and not run. Augmentation is the tutorial's rotation, and
-crops and mirror images besides. "mobilenet_v2_imagenet" starts from ImageNet weights, and so at a smaller rate.
+crops and mirror images besides. "mobilenet_v2_imagenet" is no part of that contest: it starts from ImageNet weights, with their pixel
+statistics and at a smaller rate; where these weights are not at hand, --only takes the others.
 Result: not measured yet. The tutorial publishes curves only, and claims that AsymmNet converges faster than MobileNetV2.
 """
 
