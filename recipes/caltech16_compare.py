@@ -6,8 +6,8 @@
     python recipes/caltech16_compare.py compare image_height=256 image_width=256 epochs=100 batch_size=32 output=outputs/full
 
 The last line is the tutorial's size and length, for accelerators, and not run. Augmentation is the tutorial's rotation, and
-crops and mirror images besides. "mobilenet_v2_imagenet" is no part of that contest: it starts from ImageNet weights, with their pixel
-statistics and at a smaller rate; where these weights are not at hand, --only takes the others.
+crops and mirror images besides. "mobilenet_v2_imagenet" is no part of that contest: it starts from ImageNet weights, with their
+pixel statistics and at a smaller rate; where these weights are not at hand, --only takes the others.
 Result: not measured yet. The tutorial publishes curves only, and claims that AsymmNet converges faster than MobileNetV2.
 """
 

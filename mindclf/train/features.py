@@ -43,9 +43,13 @@ def feature_batches(net, pictures, config, views=1, shuffle=False):
         raise ValueError(f"batch_size={config.batch_size} is more than the {len(pictures) * views} training pictures")
     pooled = PooledFeatures(net)
     identity = _identity(net.backbone, pictures, config)
-    stored = [_stored_view(pooled, pictures, config, view, identity) for view in range(views)]
-    features = np.concatenate([view[0] for view in stored])
-    labels = np.concatenate([view[1] for view in stored])
+    features = labels = None
+    for view in range(views):  # put in place one by one: maps that a head convolves take gigabytes
+        rows, own_labels = _stored_view(pooled, pictures, config, view, identity)
+        if features is None:
+            features, labels = np.empty((views, *rows.shape), rows.dtype), np.tile(own_labels, views)
+        features[view] = rows
+    features = features.reshape(-1, *features.shape[2:])
 
     def batched(places=slice(None), shuffle=shuffle):
         source = ds.NumpySlicesDataset((features[places], labels[places]), ["feature", "label"], shuffle=shuffle,
