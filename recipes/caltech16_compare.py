@@ -41,7 +41,7 @@ variants = {
     "resnet50": dict(net="resnet50"),
     "vgg19_bn": dict(net="vgg19_bn"),
     "mobilenet_v2_imagenet": dict(net="mobilenet_v2", pretrained="imagenet", mean=(), std=(), image_height=192, image_width=192,
-                                  epochs=12, warmup_epochs=1, lr_max=0.01),
+                                  epochs=12, warmup_epochs=1, lr_max=0.004),
 }
 
 if __name__ == "__main__":
