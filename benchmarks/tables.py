@@ -27,10 +27,9 @@ WORDS = {
         "published": {"cifar10": "{net}, tutorial as published, original pictures",
                       "flowers102": "{net}, tutorial as published, of the validation pictures"},
         "minutes": "{minutes:.0f} min", "hours": "{hours} h",
-        "caltech16": "| 16 Caltech classes | starts from | parameters | MACs | top-1, mean of the seeds (range) | seeds "
-                     "| wall time a run |",
-        "flower_photos": "| photos of 5 flowers | starts from | parameters | MACs | top-1, mean of the seeds (range) | seeds "
-                         "| wall time a run |",
+        "compared": {"caltech16_compare": "16 Caltech classes, {images} test pictures",
+                     "flower_photos_shufflenet": "photos of 5 flowers, {images} test pictures"},
+        "of_each": "starts from | parameters | MACs | top-1, mean of the seeds (range) | seeds | wall time a run",
         "fresh": "fresh weights",
         "traps": "| run | top-1, mean of {runs} seeds (range) | against corrected |",
         "speed": "| {cores} cores, ms | stock MindSpore | capped | **mindclf** | PyTorch | ONNX Runtime "
@@ -50,8 +49,9 @@ WORDS = {
         "flowers102": "| 102 种花卉，{images} 张测试图片 | 轮数 | top-1 | top-5 | 用时 | 训练时每秒图片数 | 脚本 |",
         "published": {"cifar10": "{net}，教程公布的结果，原始图片", "flowers102": "{net}，教程公布的结果，验证图片"},
         "minutes": "{minutes:.0f} 分钟", "hours": "{hours} 小时",
-        "caltech16": "| Caltech 的 16 类 | 起始权重 | 参数量 | 乘加次数 | top-1，各种子平均（范围） | 种子数 | 每次用时 |",
-        "flower_photos": "| 5 种花卉照片 | 起始权重 | 参数量 | 乘加次数 | top-1，各种子平均（范围） | 种子数 | 每次用时 |",
+        "compared": {"caltech16_compare": "Caltech 的 16 类，{images} 张测试图片",
+                     "flower_photos_shufflenet": "5 种花卉照片，{images} 张测试图片"},
+        "of_each": "起始权重 | 参数量 | 乘加次数 | top-1，各种子平均（范围） | 种子数 | 每次用时",
         "fresh": "随机权重",
         "traps": "| 运行 | top-1，{runs} 个种子的平均（范围） | 与修正后相比 |",
         "speed": "| {cores} 核，毫秒 | 未调优的 MindSpore | 限制指令集 | **mindclf** | PyTorch | ONNX Runtime "
@@ -75,7 +75,7 @@ CHINESE_TRAPS = {
 RUNS = {  # table: rows of net, and the run's name in benchmarks/, or what is published: epochs, top-1, top-5 in %, hours
     "cifar10": (
         ("MobileNetV1", (20, 69.23, None, None)),
-        ("MobileNetV1, as the tutorial has it", "cifar10_mobilenet_v1_as_written"),
+        ("MobileNetV1, `_as_written`", "cifar10_mobilenet_v1_as_written"),
         ("MobileNetV1, `stem=cifar`", "cifar10_mobilenet_v1_32px"),
         ("**MobileNetV1**", "cifar10_mobilenet_v1"),
         ("ShuffleNetV1 2.0x, 224 px", (250, 81.52, 97.5, 21)),
@@ -86,6 +86,8 @@ RUNS = {  # table: rows of net, and the run's name in benchmarks/, or what is pu
         ("**MobileNetV2**, 192 px", "flowers102_two_phase"),
     ),
 }
+
+COMPARED = ("caltech16_compare",)  # tables of runs under one recipe
 
 
 def main():
@@ -150,14 +152,15 @@ def runs(document, table):
 
 def compared(document, table):
     """A line for each net or start that was compared under one recipe."""
-    words, rows = WORDS[document], []
-    for row in read(f"benchmarks/{table}/compare.json")["rows"]:
+    words, rows, measured = WORDS[document], [], read(f"benchmarks/{table}/compare.json")
+    for row in measured["rows"]:
         start = words["fresh"] if row["start"] == "fresh weights" else row["start"]
         time = words["minutes"].format(minutes=row["mean_seconds"] / 60)
         rows.append(f"| `{row['variant']}` | {start} | {row['parameters'] / 1e6:.2f} M | {row['macs'] / 1e6:,.0f} M "
                     f"| {row['mean_top1']:.2%} ({min(row['top1']):.2%} {words['to']} {max(row['top1']):.2%}) "
                     f"| {len(row['top1'])} | {time} |")
-    return "\n".join([words[table], "|---|---|---|---|---|---|---|", *rows])
+    title = words["compared"][table].format(images=measured["data"]["test"])
+    return "\n".join([f"| {title} | {words['of_each']} |", "|---|---|---|---|---|---|---|", *rows])
 
 
 def wilson(share, count, z=1.96):
@@ -233,8 +236,8 @@ def read(path):
     return json.loads((ROOT / path).read_text(encoding="utf-8"))
 
 
-README_TABLES = {"results": results, **{table: functools.partial(runs, table=table) for table in RUNS}, "traps": traps,
-                 "speed": speed}
+README_TABLES = {"results": results, **{table: functools.partial(runs, table=table) for table in RUNS},
+                 **{table: functools.partial(compared, table=table) for table in COMPARED}, "traps": traps, "speed": speed}
 TABLES = {
     "README.md": README_TABLES,
     "README_CN.md": README_TABLES,

@@ -77,7 +77,9 @@ def comparison(rows, histories, path):
     """
     figure = Figure(figsize=(13, 8), layout="constrained")
     curves, *scatters = figure.subplots(2, 2).ravel()
-    for row in rows:
+    sizes = np.array([(row["parameters"] / 1e6, row["macs"] / 1e6, row["mean_seconds"]) for row in rows])
+    middles = np.sqrt(sizes.min(0) * sizes.max(0))  # on a logarithmic axis
+    for row, values in zip(rows, sizes):
         runs = histories[row["variant"]]
         top1 = np.array([[100 * epoch["top1"] for epoch in history] for history in runs])
         epochs = np.arange(1, top1.shape[1] + 1)
@@ -85,9 +87,10 @@ def comparison(rows, histories, path):
         curves.fill_between(epochs, top1.min(0), top1.max(0), alpha=0.2, color=line.get_color())
         mean = 100 * row["mean_top1"]
         spread = [[mean - 100 * min(row["top1"])], [100 * max(row["top1"]) - mean]]
-        for axis, value in zip(scatters, (row["parameters"] / 1e6, row["macs"] / 1e6, row["mean_seconds"])):
+        for axis, value, middle in zip(scatters, values, middles):
             axis.errorbar(value, mean, yerr=spread, fmt="o", capsize=3, color=line.get_color())
-            axis.annotate(row["variant"], (value, mean), xytext=(6, 4), textcoords="offset points", fontsize=8)
+            side, offset = ("right", -6) if value > middle else ("left", 6)  # inwards, or the name might reach out of the axes
+            axis.annotate(row["variant"], (value, mean), xytext=(offset, 4), ha=side, textcoords="offset points", fontsize=8)
     watched = next(iter(histories.values()))[0][0]["watched"].replace(" ", "-")
     curves.set(title=f"Accuracy on {watched} pictures, mean and range over seeds", xlabel="epoch", ylabel="top-1, %")
     curves.legend()
