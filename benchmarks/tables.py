@@ -83,6 +83,7 @@ RUNS = {  # table: rows of net, and the run's name in benchmarks/, or what is pu
     ),
     "flowers102": (
         ("ResNet18, 64 px", (20, 30.2, None, None)),
+        ("ResNet18, 64 px, from fresh weights", "flowers102_resnet18_64px"),
         ("**MobileNetV2**, 192 px", "flowers102_two_phase"),
     ),
 }
