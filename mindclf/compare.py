@@ -33,9 +33,10 @@ def compare(config, variants, seeds):
     output = compared_folder(config)
     runs = {name: [merge(config, {**fields, "seed": seed, "output": str(output / f"{name}-seed{seed}"), "resume": True})
                    for seed in seeds] for name, fields in variants.items()}
+    device = use_device(config.device_target)
     sizes = _check({name: configs[0] for name, configs in runs.items()})
     output.mkdir(parents=True, exist_ok=True)
-    facts = {"command": command_line(), "mindclf": __version__, "device": describe_device(use_device(config.device_target)),
+    facts = {"command": command_line(), "mindclf": __version__, "device": describe_device(device),
              "config": {name: value for name, value in config.items()
                         if value != DEFAULTS[name] and name not in ("class_index", "output", "resume")}}
     rows = {row["variant"]: row for row in _earlier_rows(output / "compare.json", facts["config"]) if row["variant"] not in runs}

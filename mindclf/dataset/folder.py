@@ -64,8 +64,13 @@ class Pictures:
 
     def first_copies(self):
         """For each picture the index of the first one whose file is the same byte for byte: mostly its own."""
-        first = {}
-        return [first.setdefault(digest_of(path), index) for index, path in enumerate(self.paths)]
+        return first_places(map(digest_of, self.paths))
+
+
+def first_places(texts):
+    """For each of `texts` the place of the first one that is the same."""
+    first = {}
+    return [first.setdefault(text, place) for place, text in enumerate(texts)]
 
 
 def draw(labels, fraction, seed):

@@ -12,6 +12,7 @@ from mindclf.dataset.folder import (
     Pictures,
     digest_of,
     draw,
+    first_places,
     index_of_folders,
     listed,
     read_folder,
@@ -118,8 +119,7 @@ def divide(pictures, digests, every=None, fraction=None, seed=None):
 
 
 def _check_sides(pictures, digests, in_test, every, fraction):
-    first = {}
-    copies_of = [first.setdefault(digest, index) for index, digest in enumerate(digests)]
+    copies_of = first_places(digests)
     for label, name in enumerate(pictures.classes):
         sides = [chosen for chosen, own in zip(in_test, pictures.labels) if own == label]
         if all(sides) or not any(sides):
