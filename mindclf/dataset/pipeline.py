@@ -105,8 +105,8 @@ def _train_operations(pictures, config):
     image_size, mean, std = _size_and_statistics(config)
     image_size = tuple(round(side * config["size_share"]) for side in image_size)
     if config["augment"] == "padded_crop":
-        return padded_crop_transforms(image_size, mean, std, config["crop_padding"], config["cutout"], pictures.raw_size,
-                                      **variations)
+        cutout = round(config["cutout"] * config["size_share"])
+        return padded_crop_transforms(image_size, mean, std, config["crop_padding"], cutout, pictures.raw_size, **variations)
     return train_transforms(image_size, mean, std, config["scale"], config["ratio"], pictures.raw_size, **variations)
 
 
