@@ -93,9 +93,11 @@ def test_a_padded_crop_shifts_the_picture_over_black(train, seeded):
     assert len(shifts) > 3
 
 
-def test_cutout_puts_the_mean_colour_into_a_square(train, seeded):
+@pytest.mark.parametrize("fields", [
+    {"cutout": 8}, {"image_height": 64, "image_width": 64, "size_share": 0.5, "cutout": 16}], ids=["whole", "size_share"])
+def test_cutout_puts_the_mean_colour_into_a_square(train, seeded, fields):
     train = train.take(range(10))
-    images, labels = joined(train_pipeline(train, {**UNCHANGED, "mean": (5, 5, 5), "cutout": 8}))
+    images, labels = joined(train_pipeline(train, {**UNCHANGED, "mean": (5, 5, 5), **fields}))
     areas = []
     for image, index in zip(images.transpose(0, 2, 3, 1), labels):
         changed = (image != train.paths[index].astype(np.float32) - 5).any(axis=2)
