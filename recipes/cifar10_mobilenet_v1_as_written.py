@@ -11,25 +11,30 @@ other work beside it (benchmarks/cifar10_mobilenet_v1_as_written/). The tutorial
 
 import sys
 
-from cifar10_mobilenet_v1 import config as ours
-
 from mindclf.cli import main
 
 config = dict(
-    ours,
+    dataset="cifar10",
     valid_fraction=0.0,
-    net_options=dict(stem="cifar"),
-    phases=(),
-    epochs=20,
+    image_height=32,
+    image_width=32,
+    crop_share=1.0,
+    augment="padded_crop",
     crop_padding=0,        # no augmentation
-    cutout=0,
     flip_prob=0.0,
+    color_adjust=0.0,
+    net="mobilenet_v1",
+    net_options=dict(stem="cifar"),
+    epochs=20,
     batch_size=128,        # 390 steps = 50,000 / 128
-    nesterov=False,
-    lr_max=0.1,
+    eval_batch_size=128,
+    optimizer="sgd",
     schedule="plateau",
+    lr_max=0.1,
     lr_end=1e-6,
-    label_smoothing=0.0,
+    weight_decay=5e-4,
+    grid_rows=8,
+    grid_columns=8,
     output="outputs/cifar10_mobilenet_v1_as_written",
 )
 
