@@ -28,8 +28,8 @@ DEFAULTS = EasyDict(
     std=(),                            # and "cifar10" that of the training pictures, computed; else ImageNet's
     crop_share=0.875,                  # part of height and width that evaluation sees: the centre; 1.0 is all of it
     augment="resized_crop",            # of training pictures: "resized_crop" or, for small pictures, "padded_crop"
-    crop_padding=4,                    # "padded_crop": largest shift, in pixels
-    cutout=0,                          # "padded_crop": side of a square of the mean colour in pixels, times size_share; 0 is none
+    crop_padding=4,                    # "padded_crop": largest shift, in pixels, of cifar10's pictures at their own size
+    cutout=0,                          # "padded_crop": side of a square of the mean colour, in pixels; 0 is none
     scale=(0.08, 1.0),                 # part of the area that a training crop may have
     ratio=(0.75, 1.333),               # width over height that a training crop may have
     flip_prob=0.5,                     # of a mirror image, left for right
@@ -46,7 +46,7 @@ DEFAULTS = EasyDict(
     # Training; each entry of `phases` may set its own value of the fields down to cached_views
     layers="all",                      # "all", or "head" with the backbone frozen
     size_share=1.0,                    # height and width of training pictures, as a part of image_height and image_width: a
-                                       # first phase on smaller ones takes less time
+                                       # first phase on smaller ones takes less time; shifts and cut-out squares shrink with them
     epochs=10,
     batch_size=16,
     eval_batch_size=16,
@@ -87,6 +87,13 @@ PHASE_FIELDS = ("layers", "size_share", "epochs", "batch_size", "optimizer", "sc
                 "mixup_alpha", "ema_decay", "cached_views")
 VARIATION_FIELDS = ("rotation", "flip_prob", "vertical_flip_prob", "color_adjust", "hue_adjust", "grey_prob")  # of any `augment`
 LEAST_EMA_DECAY = 0.9
+MEANT_FOR = {  # field: (another field, the values of that which the field means something to)
+    "scale": ("augment", ("resized_crop",)), "ratio": ("augment", ("resized_crop",)),
+    "crop_padding": ("augment", ("padded_crop",)), "cutout": ("augment", ("padded_crop",)),
+    "plateau_figure": ("schedule", ("plateau",)), "plateau_factor": ("schedule", ("plateau",)),
+    "plateau_patience": ("schedule", ("plateau",)), "lr_end": ("schedule", ("cosine", "one_cycle", "plateau")),
+    "momentum": ("optimizer", ("momentum", "sgd")),
+}
 CHOICES = {
     "dataset": ("", *CLASS_INDEX),
     "on_bad_image": ("stop", "skip"),
@@ -188,18 +195,14 @@ def _check(config):
         if values.nesterov and (values.optimizer != "sgd" or not values.momentum):
             raise ValueError(f"nesterov=True needs optimizer='sgd' and a momentum, received optimizer={values.optimizer!r} and "
                              f"momentum={values.momentum}: MindSpore's Momentum computes something else on CPU")
-        if values.schedule == "constant" and values.lr_end:
-            raise ValueError(f"lr_end={values.lr_end} means nothing to schedule='constant': leave it at 0, or change lr_max")
-        if values.schedule == "plateau" and values.lr_end > values.lr_max:
-            raise ValueError(f"lr_end={values.lr_end}, the least rate of schedule='plateau', is more than lr_max={values.lr_max}")
+        if values.lr_end > values.lr_max:
+            raise ValueError(f"lr_end={values.lr_end} is more than lr_max={values.lr_max}: rates fall")
         if 0 < values.ema_decay < LEAST_EMA_DECAY:
             raise ValueError(f"ema_decay={values.ema_decay} must be 0 or at least {LEAST_EMA_DECAY}: the average takes in the "
                              f"weights of every 8th step")
         if values.warmup_epochs >= values.epochs:
             raise ValueError(f"warmup_epochs={values.warmup_epochs} must be less than epochs={values.epochs}")
-    for name in ("plateau_figure", "plateau_factor", "plateau_patience"):
-        if config[name] != DEFAULTS[name] and not any(phase.schedule == "plateau" for phase in phases_of(config)):
-            raise ValueError(f"{name}={config[name]!r} means nothing to schedule={config.schedule!r}")
+    _check_meaning(config)
     for name, length in {"scale": 2, "ratio": 2, "mean": 3, "std": 3}.items():
         value = config[name]
         if len(value) != length and not (name in ("mean", "std") and not value):
@@ -216,6 +219,23 @@ def _check(config):
             raise ValueError(f"{name}={config[name]} must be two positive numbers, the smaller first")
     if config.scale[1] > 1:
         raise ValueError(f"scale={config.scale} is a part of the picture's area: at most 1")
+
+
+def _check_meaning(config):
+    """Refuses a field that was set where nothing looks at it, and squares and shifts that leave nothing of a picture."""
+    phases = phases_of(config)
+    for name, (switch, values) in MEANT_FOR.items():
+        own = [phase for phase, fields in zip(phases, config.phases) if name in fields]
+        idle = [phase for phase in own or phases if phase[name] != DEFAULTS[name] and phase[switch] not in values]
+        if idle and (own or len(idle) == len(phases)):
+            raise ValueError(f"{name}={idle[0][name]!r} means nothing to {switch}={idle[0][switch]!r}: it is for {switch}="
+                             + " or ".join(map(repr, values)))
+    side = min(config.image_height, config.image_width)
+    if config.cutout > side:
+        raise ValueError(f"cutout={config.cutout} must be at most the pictures' {side} pixels")
+    side = min((side, *RAW_SIZE.get(config.dataset, ())))
+    if config.crop_padding >= side:
+        raise ValueError(f"crop_padding={config.crop_padding} must be less than the pictures' {side} pixels")
 
 
 def _with_phase_field(phases, entry, value):

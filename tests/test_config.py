@@ -238,14 +238,46 @@ def test_nesterov_needs_sgd_with_momentum():
     assert merge({}, ["nesterov=true", "optimizer=sgd"]).nesterov is True
 
 
-def test_what_lr_end_means_depends_on_the_schedule():
-    with pytest.raises(ValueError, match="lr_end=0.01 means nothing to schedule='constant'"):
-        merge({}, ["schedule=constant", "lr_end=0.01"])
-    with pytest.raises(ValueError, match="lr_end=0.2, the least rate of schedule='plateau', is more than lr_max=0.1"):
-        merge({}, ["schedule=plateau", "lr_end=0.2", "lr_max=0.1"])
+def test_rates_fall():
+    for schedule in ("cosine", "one_cycle", "plateau"):
+        with pytest.raises(ValueError, match="lr_end=0.2 is more than lr_max=0.1"):
+            merge({}, [f"schedule={schedule}", "lr_end=0.2", "lr_max=0.1"])
     assert merge({}, ["schedule=plateau", "lr_end=1e-6", "layers=head", "cached_views=2"]).lr_end == 1e-6
-    with pytest.raises(ValueError, match="plateau_patience=3 means nothing to schedule='cosine'"):
-        merge({}, ["plateau_patience=3"])
+
+
+@pytest.mark.parametrize(("overrides", "message"), [
+    (["schedule=constant", "lr_end=0.01"],
+     "lr_end=0.01 means nothing to schedule='constant': it is for schedule='cosine' or 'one_cycle' or 'plateau'"),
+    (["plateau_patience=3"], "plateau_patience=3 means nothing to schedule='cosine': it is for schedule='plateau'"),
+    (["optimizer=adam", "momentum=0.5"],
+     "momentum=0.5 means nothing to optimizer='adam': it is for optimizer='momentum' or 'sgd'"),
+    (["cutout=8"], "cutout=8 means nothing to augment='resized_crop': it is for augment='padded_crop'"),
+    (["augment=padded_crop", "scale=(0.5, 1.0)"],
+     "scale=(0.5, 1.0) means nothing to augment='padded_crop': it is for augment='resized_crop'"),
+    (["phases=[{'schedule': 'plateau'}, {'plateau_patience': 2}]"],
+     "plateau_patience=2 means nothing to schedule='cosine': it is for schedule='plateau'"),
+])
+def test_what_nothing_would_look_at_is_refused(overrides, message):
+    with pytest.raises(ValueError) as raised:
+        merge({}, overrides)
+    assert str(raised.value) == message
+
+
+def test_a_field_of_all_phases_may_mean_something_to_one():
+    merged = merge(TWO_PHASES, ["plateau_patience=2", "phases.1.schedule=plateau"])
+    assert [phase.plateau_patience for phase in phases_of(merged)] == [2, 2]
+
+
+@pytest.mark.parametrize(("overrides", "message"), [
+    (["cutout=225"], "cutout=225 must be at most the pictures' 224 pixels"),
+    (["image_width=32", "cutout=33"], "cutout=33 must be at most the pictures' 32 pixels"),
+    (["crop_padding=224"], "crop_padding=224 must be less than the pictures' 224 pixels"),
+    (["dataset=cifar10", "crop_padding=32"], "crop_padding=32 must be less than the pictures' 32 pixels"),
+])
+def test_something_of_a_picture_is_left(overrides, message):
+    with pytest.raises(ValueError) as raised:
+        merge({"augment": "padded_crop"}, overrides)
+    assert str(raised.value) == message
 
 
 def test_an_average_is_over_many_steps():

@@ -103,10 +103,12 @@ def _pipeline(pictures, operations, batch_size, shuffle, drop_remainder):
 def _train_operations(pictures, config):
     variations = {field: config[field] for field in VARIATION_FIELDS}
     image_size, mean, std = _size_and_statistics(config)
-    image_size = tuple(round(side * config["size_share"]) for side in image_size)
+    share = config["size_share"]
+    image_size = tuple(round(side * share) for side in image_size)
     if config["augment"] == "padded_crop":
-        cutout = round(config["cutout"] * config["size_share"])
-        return padded_crop_transforms(image_size, mean, std, config["crop_padding"], cutout, pictures.raw_size, **variations)
+        padding = config["crop_padding"] if pictures.raw_size else round(config["crop_padding"] * share)
+        return padded_crop_transforms(image_size, mean, std, padding, round(config["cutout"] * share), pictures.raw_size,
+                                      **variations)
     return train_transforms(image_size, mean, std, config["scale"], config["ratio"], pictures.raw_size, **variations)
 
 

@@ -28,8 +28,8 @@ def padded_crop_transforms(image_size, mean, std, padding=4, cutout=0, raw_size=
     """The whole picture, shifted by up to `padding` pixels over black and varied as `_variations` says: so is CIFAR customary.
 
     Raw pictures are shifted at their own size and resized afterwards. Of others the centre is taken first that evaluation takes
-    with a crop_share of 1. `cutout` is the side of a
-    square of the mean colour at a random place, in pixels of the net's input (arXiv:1708.04552); 0 is none.
+    with a crop_share of 1. `cutout` is the side of a square of the mean colour at a random place, in pixels of the net's input
+    (arXiv:1708.04552); 0 is none.
     """
     size = tuple(raw_size or image_size)
     operations = [] if raw_size else pixel_transforms(size, crop_share=1)

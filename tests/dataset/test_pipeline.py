@@ -250,6 +250,15 @@ def test_a_padded_crop_of_a_photo_keeps_its_shape(tmp_path):
     np.testing.assert_array_equal(train, evaluated)
 
 
+def test_shifts_shrink_with_the_pictures(greys):
+    """Half a picture is shifted half as far: by at most 4 of 16 pixels, for 8 of 32."""
+    set_seeds(0)
+    config = small(**{**UNCHANGED, "augment": "padded_crop", "crop_padding": 8, "size_share": 0.5, "batch_size": 8})
+    images, _ = joined(train_pipeline(greys.take([9] * 64), config))
+    shifts = [16 - np.count_nonzero(image[0].any(axis=axis)) for image in images for axis in (0, 1)]
+    assert (images.shape, min(shifts), max(shifts)) == ((64, 3, 16, 16), 0, 4)
+
+
 def test_statistics_of_the_config_hold(greys):
     config = small(**{**UNCHANGED, "mean": (10, 20, 30), "std": (1, 2, 4)})
     images, _ = joined(eval_pipeline(greys.take([5]), config))  # grey 50
