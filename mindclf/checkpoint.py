@@ -29,7 +29,9 @@ CARD_FIELDS = {"format": int, "net": str, "net_options": dict, "classes": list, 
                "mean": list, "std": list, "weights_sha256": str}
 # What a card may have besides that is used, and its type.
 OPTIONAL_FIELDS = {"crop_share": (int, float), "raw_size": list, "class_folders": list, "config": dict, "metrics": dict,
-                   "data": dict, "seconds": (int, float), "device": dict, "versions": dict, "exported": dict}
+                   "data": dict, "seconds": (int, float), "device": dict, "versions": dict, "exported": dict,
+                   "speed": list}
+SPEED_FIELDS = ("phase", "images_per_second", "data_share")  # of each phase of the training
 OPTIONAL_WITHIN = {("data", "path"): str, ("data", "train"): int, ("data", "held_out"): int, ("config", "dataset"): str}
 MAX_CARD_BYTES = 2**24
 MAX_BATCH = 65_536  # pictures that an exported file takes at a time
@@ -206,6 +208,9 @@ def _check_card(card, source, required):
                 raise ValueError(f"{source}: field {field!r} must hold names of one line, received {_short(name)}")
     if len(card.get("class_folders", card["classes"])) != len(card["classes"]):
         raise ValueError(f"{source}: 'class_folders' must be as many as the {len(card['classes'])} classes")
+    for phase in card.get("speed", ()):
+        if not (isinstance(phase, dict) and all(type(phase.get(name)) in (int, float) for name in SPEED_FIELDS)):
+            raise ValueError(f"{source}: field 'speed' must hold numbers {', '.join(SPEED_FIELDS)}, received {_short(phase)}")
     size = card.get("raw_size", ())
     if size and not (len(size) == 2 and all(type(side) is int and 1 <= side <= 4096 for side in size)):
         raise ValueError(f"{source}: field 'raw_size' must be a height and a width, 1 to 4096 pixels, received {_short(size)}")

@@ -133,6 +133,8 @@ def _facts(measured):
         "seed": card.get("seed"),
         "command": card.get("command"),
         "trained for": f"{card['seconds']:,.0f} s" if "seconds" in card else None,
+        "speed": "; ".join(f"phase {phase['phase']}: {phase['images_per_second']:,} pictures/s, {phase['data_share']:.1%} of the "
+                           f"time waiting for them" for phase in card.get("speed", ())),
         "device": (f"{device['target']}, {device['processor']}, {device['cores']} cores"
                    if {"target", "processor", "cores"} <= device.keys() else None),
         "versions": ", ".join(f"{name} {version}" for name, version in card.get("versions", {}).items()),

@@ -81,9 +81,16 @@ def find_pretrained(config):
 
 
 def named_checkpoint(text):
-    """The path of the checkpoint that `text` names: a file in checkpoints/ without its .ckpt, or itself as a path."""
-    own = CHECKPOINTS / f"{text}.ckpt"
-    return own if own.is_file() else Path(text)
+    """The path of the checkpoint that `text` names: a file in checkpoints/ without its .ckpt, or itself as a path.
+
+    Raises ValueError for what looks like a name and is none.
+    """
+    own, path = CHECKPOINTS / f"{text}.ckpt", Path(text)
+    if not (own.is_file() or path.suffix or path.exists()):
+        names = ", ".join(sorted(file.stem for file in CHECKPOINTS.glob("*.ckpt")))
+        raise ValueError(f"there is no checkpoint {text}: give the path of a file, or the name of one that comes with mindclf, "
+                         f"{names}")
+    return own if own.is_file() else path
 
 
 def converted(source):

@@ -1,7 +1,7 @@
 """Executes notebooks and keeps what they show.
 
     python notebooks/run.py                          # all, quick, in place: what `make notebooks` does
-    python notebooks/run.py traps flower_photos      # these
+    python notebooks/run.py traps caltech16_compare  # these
     python notebooks/run.py --full traps             # on the real data, into outputs/notebooks/full/
 
 In place only what is drawn is shown: full mode shows photos, which are not committed.

@@ -232,6 +232,9 @@ def test_a_damaged_file_without_a_card_loads_whole_or_is_one_clear_line(stored, 
         ({"config": {"dataset": []}}, r"'config.dataset' must be of type str, received \[\]"),
         ({"data": {"path": 7}}, "'data.path' must be of type str, received 7"),
         ({"data": {"train": "many"}}, "'data.train' must be of type int, received 'many'"),
+        ({"speed": [{"phase": 1, "images_per_second": "many", "data_share": 0}]},
+         "'speed' must hold numbers phase, images_per_second, data_share, received {'phase': 1, "),
+        ({"speed": [7]}, "'speed' must hold numbers .*, received 7"),
         ({"exported": {"batch_size": 0}}, "'exported.batch_size' must lie between 1 and 65536, received 0"),
     ]),
 ])
@@ -246,7 +249,7 @@ JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.sampled_from([1, 32, 4096, "a"])),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=2)), max_leaves=5)
 FIELDS = [*CARD, "format", "weights_sha256", "crop_share", "raw_size", "class_folders", "config", "metrics", "data", "exported",
-          "other"]
+          "speed", "other"]
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)

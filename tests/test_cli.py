@@ -330,9 +330,13 @@ def test_training_from_the_command_line(colour_folder, tmp_path, photo):
     (["eval", "--checkpoint", "{checkpoint}", "dataset_path=nowhere"], "folder nowhere does not exist"),
     (["eval", "dataset=cifar10", "dataset_path={cifar}"], "the classes of dataset=cifar10 are airplane, automobile, bird, "),
     (["eval", "dataset=cifar10", "dataset_path=nowhere"], "nowhere/data_batch_1.bin is missing: a folder of CIFAR-10 holds "),
+    (["eval", "dataset=cifar10", "dataset_path={photo}"], "{photo} is a file: name the folder with the .bin files of CIFAR-10"),
     (["train", "dataset=cifar10", "grid_rows=0"], "grid_rows=0 must lie between 1 and 40"),
     (["predict", "nowhere.jpg"], "nowhere.jpg cannot be read: No such file or directory"),
     (["predict", "{photo}", "--checkpoint", "{photo}"], "has no card"),
+    (["predict", "{photo}", "--checkpoint", "cifar10_mobilenet"],
+     "there is no checkpoint cifar10_mobilenet: give the path of a file, or the name of one that comes with mindclf, "
+     "cifar10_mobilenet_v1, cifar10_shufflenet_v1, garbage26_mobilenet_v2"),
     (["predict", "{photo}", "--checkpoint", "{wrong}"], "head.1.weight has shape (3, 32), the net wants (4, 32)"),
     (["predict", "{photo}", "--top-k", "27"], "top_k=27 must lie between 1 and the number of classes, 26"),
     (["predict", "--allow-private", "{url}/page"], "/page answers with text/html, not with a picture"),
@@ -464,7 +468,7 @@ def refused(*arguments):
 def test_a_folder_that_no_sorter_can_come_of_is_refused_with_what_would_do(my_pictures, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert refused("nowhere") == "folder nowhere does not exist"
-    assert refused().startswith("dataset and dataset_path are empty: name a folder of pictures, as in mindclf train")
+    assert refused().startswith("dataset and dataset_path are empty: name a folder of pictures, as in dataset_path=my")
     assert refused(my_pictures, "dataset=cifar10") == f"{my_pictures} and dataset exclude each other: give one"
     assert refused(my_pictures, f"output={my_pictures / 'out'}").endswith("run this elsewhere, or set output")
     assert refused(my_pictures, "pretrained=").startswith("pretrained= is empty, and a head on a backbone of random weights")

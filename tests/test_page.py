@@ -27,7 +27,9 @@ SPARSE = {"net": "mobilenet_v2", "net_options": TINY_NET, "classes": list(CLASSE
           "mean": [0, 0, 0], "std": [255, 255, 255]}  # what a card needs
 CARD = {**SPARSE, "seed": 0, "command": HOSTILE, "versions": {"mindclf": "0.1.0", "mindspore": "2.10.0"},
         "data": {"origin": "your folder", "train": 1234, "held_out": 5, "test": 20}, "seconds": 61.4, "start": "fresh weights",
-        "device": {"target": "CPU", "processor": "a processor", "cores": 2}}
+        "device": {"target": "CPU", "processor": "a processor", "cores": 2},
+        "speed": [{"phase": 1, "images_per_second": 1234.5, "data_share": 0.0213},
+                  {"phase": 2, "images_per_second": 50, "data_share": 0}]}
 VOID = {"meta", "img", "br"}
 
 
@@ -165,6 +167,8 @@ def test_the_figures_and_the_card_are_told(read_page):
     assert facts["net"].startswith("mobilenet_v2 (last_channel=32, ")
     assert facts["trained on"] == "your folder: 1,234 training and 5 held-out pictures"
     assert (facts["seed"], facts["command"], facts["trained for"]) == ("0", HOSTILE, "61 s")
+    assert facts["speed"] == ("phase 1: 1,234.5 pictures/s, 2.1% of the time waiting for them; "
+                              "phase 2: 50 pictures/s, 0.0% of the time waiting for them")
     assert facts["versions"] == "mindclf 0.1.0, mindspore 2.10.0" and facts["device"] == "CPU, a processor, 2 cores"
     assert f"{5 / 19:.1%}top-1" in read_page.text and "19test pictures" in read_page.text
 

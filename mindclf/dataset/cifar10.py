@@ -154,6 +154,9 @@ def _no_copy(archive, error):
 
 
 def _read(path):
+    if path.parent.is_file():
+        raise ValueError(f"{path.parent} is a file: name the folder with the .bin files of CIFAR-10; a JPEG copy is found in "
+                         f"data/ or $MINDCLF_DATA, without a dataset_path")
     if not path.is_file():
         raise ValueError(f"{path} is missing: a folder of CIFAR-10 holds {', '.join(MD5)}")
     size = path.stat().st_size

@@ -135,8 +135,8 @@ def find_folder(config):
     if config.dataset:
         found = FIND[config.dataset]()
         return found.path, found.origin
-    raise ValueError("dataset and dataset_path are empty: name a folder of pictures, as in mindclf train my_pictures or "
-                     "dataset_path=my_pictures, or a data set, as in dataset=garbage26")
+    raise ValueError("dataset and dataset_path are empty: name a folder of pictures, as in dataset_path=my_pictures, or a data "
+                     f"set with dataset={', '.join(FIND)}")
 
 
 def _test_part(pictures):

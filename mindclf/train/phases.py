@@ -104,10 +104,10 @@ def train_phase(net, number, config, splits, keeper, signals, state=None):
             plateau.next_rate(row[config.plateau_figure])
         keep_rate_of_plateau(row["epoch"])
         keeper.after_epoch(row, report)
+        if events:
+            events.add(read_history(history_file))  # before the state: a run that is killed in between finds them when it goes on
         save()
         keeper.save_best()  # after the state: a run that is killed in between saves it when it goes on
-        if events:
-            events.add(read_history(history_file))
 
     history = History(history_file, number, figures, batches, watched_name, watch, after_epoch)
     if state:
