@@ -40,6 +40,37 @@ def test_class_names_are_shown_as_they_are_and_missing_letters_are_said(saved, t
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 
+def test_curves_show_each_figure_of_the_history_under_its_name(saved, tmp_path):
+    names = ("train_loss", "loss", "train_top1", "top1", "top5", "learning_rate")
+    history = [{"phase": phase, "watched": "held out", **{name: number + 0.1 * epoch for number, name in enumerate(names)}}
+               for epoch, phase in enumerate([1, 1, 2, 2, 2])]
+    plots.training_curves(history, tmp_path / "curves.png")
+    shown = {}
+    for axis in saved[0].axes:
+        *lines, boundary = axis.lines
+        assert list(boundary.get_xdata()) == [2.5, 2.5]
+        for line in lines:
+            assert line.get_xdata().tolist() == [1, 2, 3, 4, 5]
+            shown[axis.get_title(), line.get_label() if axis.get_legend() else ""] = line.get_ydata().tolist()
+    column = {name: [row[name] for row in history] for name in names}
+    assert shown == {
+        ("Loss", "training batches, as augmented"): column["train_loss"], ("Loss", "held-out"): column["loss"],
+        ("Accuracy", "training, top-1"): [100 * value for value in column["train_top1"]],
+        ("Accuracy", "held-out, top-1"): [100 * value for value in column["top1"]],
+        ("Accuracy", "held-out, top-5"): [100 * value for value in column["top5"]],
+        ("Learning rate at the end of the epoch", ""): column["learning_rate"]}
+
+
+def test_rows_of_the_confusion_matrix_are_true_classes_and_mistakes_are_red(saved, tmp_path):
+    plots.confusion_matrix(np.array([[3, 2], [0, 7]]), CLASSES, tmp_path / "confusion.png")  # two cats are taken for dogs
+    [axis] = saved[0].axes
+    assert {(text.get_position(), text.get_text(), text.get_color()) for text in axis.texts} == {
+        ((0, 0), "3", "black"), ((1, 0), "2", "red"), ((1, 1), "7", "white")}
+    assert axis.images[0].get_array().tolist() == [[3, 2], [0, 7]]
+    assert (axis.get_xlabel(), axis.get_ylabel(), axis.get_title()) == ("predicted", "true", "10 of 12 pictures right")
+    assert [label.get_text() for label in axis.get_yticklabels()] == list(CLASSES)
+
+
 def test_a_grid_of_pictures_has_their_classes_as_titles(saved, tmp_path):
     plots.picture_grid(pictures(10), tmp_path / "grid.png", rows=1, columns=4)
     shown = [(axis.images[0].get_array()[0, 0, 0], axis.title.get_text()) for axis in saved[0].axes]

@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -67,14 +68,19 @@ def test_best_is_the_best_epoch_on_the_held_out_pictures(fitted):
     assert read_card(fitted.checkpoint.parent / "last.ckpt")["epoch"] == 6
 
 
-def test_with_nothing_held_out_the_last_epoch_is_the_best(tiny_config):
-    fitted = fit({**tiny_config, "valid_fraction": 0.0})
+def test_with_nothing_held_out_the_last_epoch_is_the_best(tiny_config, caplog):
+    with caplog.at_level("INFO", logger="mindclf"):
+        fitted = fit({**tiny_config, "valid_fraction": 0.0})
     best, last = (read_weights(fitted.checkpoint.parent / name) for name in ("best.ckpt", "last.ckpt"))
     for name in last:
         np.testing.assert_array_equal(best[name], last[name])
     rows = callbacks.read_history(fitted.checkpoint.parent / "history.csv")
     assert {row["watched"] for row in rows} == {"test"}
     assert rows[-1]["top1"] == pytest.approx(fitted.report.top1, abs=1e-5)
+    assert [message.partition("  rate ")[0] for message in caplog.messages if " epoch " in message] == [
+        f"phase 1 epoch {row['epoch']:.0f}  loss {row['train_loss']:.4f} top-1 {row['train_top1']:.2%}  "
+        f"test loss {row['loss']:.4f} top-1 {row['top1']:.2%}" for row in rows]
+    assert re.search(r"phase 1 epoch 1 .*  rate \d\.\d\de-\d\d  \d+ pictures/s  \d+\.\d s$", caplog.text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("phases", [
