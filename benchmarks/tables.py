@@ -10,6 +10,8 @@ import re
 import statistics
 from pathlib import Path
 
+from mindclf.notebook import command_today
+
 ROOT = Path(__file__).resolve().parent.parent
 # What the tables say, in the language of each README. The trap names of garbage_traps.json are their own English.
 WORDS = {
@@ -77,7 +79,8 @@ RUNS = {  # table: rows of net, and the run's name in benchmarks/, or what is pu
         ("MobileNetV1", (20, 69.23, None, None)),
         ("MobileNetV1, `_as_written`", "cifar10_mobilenet_v1_as_written"),
         ("MobileNetV1, `stem=cifar`", "cifar10_mobilenet_v1_32px"),
-        ("**MobileNetV1**", "cifar10_mobilenet_v1"),
+        ("MobileNetV1, `stem=cifar8`, 32 px", "cifar10_mobilenet_v1_cifar8_32px"),
+        ("**MobileNetV1**, 48 px", "cifar10_mobilenet_v1"),
         ("ShuffleNetV1 2.0x, 224 px", (250, 81.52, 97.5, 21)),
         ("**ShuffleNetV1 1.5x**", "cifar10_shufflenet_v1"),
     ),
@@ -146,8 +149,8 @@ def runs(document, table):
         test, epochs = card["metrics"]["test"], len((ROOT / "benchmarks" / name / "history.csv").read_text().splitlines()) - 1
         time = words["minutes"].format(minutes=card["seconds"] / 60)
         speed = ", ".join(f"{phase['images_per_second']:,.0f}" for phase in card["speed"])
-        command = read("benchmarks/commands_today.json").get(name, card["command"])
-        rows.append(f"| {net} | {epochs} | {test['top1']:.2%} | {test['top5']:.2%} | {time} | {speed} | `{command}` |")
+        rows.append(f"| {net} | {epochs} | {test['top1']:.2%} | {test['top5']:.2%} | {time} | {speed} "
+                    f"| `{command_today(card, name)}` |")
     return "\n".join([words[table].format(images=test["images"]), "|---|---|---|---|---|---|---|", *rows])
 
 

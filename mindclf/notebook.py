@@ -79,6 +79,12 @@ def readme_table(name):
     return "\n".join(tables)
 
 
+def command_today(card, run):
+    """What one types today for a run again; `card` is its card, and `run` its name in benchmarks/."""
+    kernels = "MINDCLF_KERNELS=amx " if card.get("device", {}).get("kernels") == "amx" else ""  # others are chosen by themselves
+    return kernels + json.loads((TOP / COMMANDS_TODAY).read_text(encoding="utf-8")).get(run, card["command"])
+
+
 def measured(*recipes):
     """What is committed of full runs of `recipes`, a line for each, or that there is none: Markdown."""
     lines = []
@@ -98,9 +104,8 @@ def _rows(file, command):
     data = content.get("data", {})
     if "metrics" in content:
         test = content["metrics"]["test"]
-        today = json.loads((TOP / COMMANDS_TODAY).read_text(encoding="utf-8"))
-        shown = today.get(file.parent.name, content["command"])
-        yield _row(f"`{shown}`", test["images"], [test["top1"]], [content["seconds"]], data["origin"], log)
+        yield _row(f"`{command_today(content, file.parent.name)}`", test["images"], [test["top1"]], [content["seconds"]],
+                   data["origin"], log)
     elif "rows" in content:
         for row in content["rows"]:
             yield _row(row["variant"], data.get("test", 0), row["top1"], row["seconds"], data.get("origin", ""), log)

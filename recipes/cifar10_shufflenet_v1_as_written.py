@@ -5,7 +5,7 @@
 Written for accelerators, not run: a picture costs 522.1 M multiply-accumulates, and the tutorial speaks of 21 hours.
 The rate rises and falls as the tutorial's text says; its code trains with the last rate of its schedule throughout. Unlike in
 the tutorial, biases and batch norm do not decay.
-The tutorial publishes 81.52 % of the test pictures (top-5 97.5 %).
+The tutorial publishes 81.52 % of the test pictures (top-5 97.5 %), and in an earlier version 94.34 % (99.33 %).
 """
 
 import sys

@@ -78,7 +78,7 @@ def test_figures_come_from_cards_comparisons_and_seeds(clone):
           data="photos", runs=[{"top1": 0.8, "seconds": 30}, {"top1": 0.9, "seconds": 30}])
     write(clone / "benchmarks" / "speed.json", command="python benchmarks/speed.py")
     write(clone / "benchmarks" / "old" / "card.json", command="python recipes/d.py train", seconds=60, data=data,
-          metrics={"test": {"images": 40, "top1": 0.25}})
+          metrics={"test": {"images": 40, "top1": 0.25}}, device={"kernels": "amx"})
     write(clone / "benchmarks" / "commands_today.json", old="python recipes/d.py train epochs=5")
     lines = notebook.measured("a", "b", "c", "d").splitlines()[2:]
     assert lines == [
@@ -86,7 +86,7 @@ def test_figures_come_from_cards_comparisons_and_seeds(clone):
         "| one，2 个种子的平均 mean of 2 seeds | 40 | 60.00% | 1.5 | photos | `benchmarks/run/compare.json` |",
         "| two | 40 | **失败 failed** | | photos | `benchmarks/run/compare.json` |",
         "| `python recipes/c.py train`，2 个种子的平均 mean of 2 seeds | 40 | 85.00% | 0.5 | photos | `benchmarks/c.json` |",
-        "| `python recipes/d.py train epochs=5` | 40 | 25.00% | 1.0 | photos | `benchmarks/old/card.json` |"]
+        "| `MINDCLF_KERNELS=amx python recipes/d.py train epochs=5` | 40 | 25.00% | 1.0 | photos | `benchmarks/old/card.json` |"]
     assert notebook.measured("a", "b", "c").splitlines()[0].count("|") == lines[0].count("|")
 
 
