@@ -219,10 +219,16 @@ def _check(config):
             raise ValueError(f"{name}={config[name]} must be two positive numbers, the smaller first")
     if config.scale[1] > 1:
         raise ValueError(f"scale={config.scale} is a part of the picture's area: at most 1")
+    side = min(config.image_height, config.image_width)
+    if config.cutout > side:
+        raise ValueError(f"cutout={config.cutout} must be at most the pictures' {side} pixels")
+    side = min((side, *RAW_SIZE.get(config.dataset, ())))
+    if config.crop_padding >= side:
+        raise ValueError(f"crop_padding={config.crop_padding} must be less than the pictures' {side} pixels")
 
 
 def _check_meaning(config):
-    """Refuses a field that was set where nothing looks at it, and squares and shifts that leave nothing of a picture."""
+    """Refuses a field that was set where nothing looks at it."""
     phases = phases_of(config)
     for name, (switch, values) in MEANT_FOR.items():
         own = [phase for phase, fields in zip(phases, config.phases) if name in fields]
@@ -230,12 +236,6 @@ def _check_meaning(config):
         if idle and (own or len(idle) == len(phases)):
             raise ValueError(f"{name}={idle[0][name]!r} means nothing to {switch}={idle[0][switch]!r}: it is for {switch}="
                              + " or ".join(map(repr, values)))
-    side = min(config.image_height, config.image_width)
-    if config.cutout > side:
-        raise ValueError(f"cutout={config.cutout} must be at most the pictures' {side} pixels")
-    side = min((side, *RAW_SIZE.get(config.dataset, ())))
-    if config.crop_padding >= side:
-        raise ValueError(f"crop_padding={config.crop_padding} must be less than the pictures' {side} pixels")
 
 
 def _with_phase_field(phases, entry, value):
