@@ -5,7 +5,8 @@
     python recipes/flower_photos_shufflenet.py predict flower.jpg
 
 MindSpore's ShuffleNet tutorial announces this and does not show it. Two Xeon cores, seed 1, of 860 test pictures: 76.0 % from
-CIFAR-10's weights, 61.7 % from fresh ones, 14 minutes a run if left alone (benchmarks/flower_photos_shufflenet/).
+CIFAR-10's weights, those before today's, 61.7 % from fresh ones, 14 minutes a run if left alone
+(benchmarks/flower_photos_shufflenet/).
 """
 
 import sys
