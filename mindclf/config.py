@@ -63,6 +63,7 @@ DEFAULTS = EasyDict(
     weight_decay=1e-4,                 # of kernels and matrices; biases and batch norm have none
     label_smoothing=0.0,
     mixup_alpha=0.0,                   # of the Beta distribution by which pictures and labels are mixed in pairs; 0 is none
+    sam_rho=0.0,                       # how far sharpness-aware minimisation moves the weights before it looks; 0 is none
     ema_decay=0.0,                     # keep the moving average of the weights, with this decay a step; 0 keeps the weights
     cached_views=0,                    # layers="head": train on so many stored views of each picture; 0 computes each anew
     phases=(),                         # a dict of such fields for each phase; () is one phase
@@ -84,7 +85,7 @@ CLASS_INDEX = {  # of known data sets
 RAW_SIZE = {"cifar10": (32, 32)}  # of data sets whose pictures are pixels of one size: (height, width)
 PHASE_FIELDS = ("layers", "size_share", "epochs", "batch_size", "optimizer", "schedule", "lr_max", "lr_end", "warmup_epochs",
                 "plateau_figure", "plateau_factor", "plateau_patience", "momentum", "nesterov", "weight_decay", "label_smoothing",
-                "mixup_alpha", "ema_decay", "cached_views")
+                "mixup_alpha", "sam_rho", "ema_decay", "cached_views")
 VARIATION_FIELDS = ("rotation", "flip_prob", "vertical_flip_prob", "color_adjust", "hue_adjust", "grey_prob")  # of any `augment`
 LEAST_EMA_DECAY = 0.9
 MEANT_FOR = {  # field: (another field, the values of that which the field means something to)
@@ -110,8 +111,8 @@ RANGES = {  # field: (smallest, largest) value
     "crop_share": (0.1, 1), "crop_padding": (0, 4096), "cutout": (0, 4096), "size_share": (0.25, 1), "epochs": (1, 100_000),
     "batch_size": (1, 65_536), "eval_batch_size": (1, 65_536), "lr_max": (0, 1e3),
     "lr_end": (0, 1e3), "warmup_epochs": (0, 100_000), "momentum": (0, 1), "weight_decay": (0, 1e3), "label_smoothing": (0, 0.99),
-    "plateau_factor": (0.01, 0.99), "plateau_patience": (0, 100_000), "mixup_alpha": (0, 100), "ema_decay": (0, 0.99999),
-    "cached_views": (0, 1000), "loss_scale": (1, 2**24), "seed": (0, 2**31 - 1),
+    "plateau_factor": (0.01, 0.99), "plateau_patience": (0, 100_000), "mixup_alpha": (0, 100), "sam_rho": (0, 100),
+    "ema_decay": (0, 0.99999), "cached_views": (0, 1000), "loss_scale": (1, 2**24), "seed": (0, 2**31 - 1),
     "grid_rows": (1, 40), "grid_columns": (1, 40),
 }
 

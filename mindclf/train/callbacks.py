@@ -39,7 +39,7 @@ class StepFigures(Callback):
         self.step += 1
         self.loss = float(state.net_outputs.asnumpy())
         self.losses.append(self.loss)
-        self.right_answers += int(state.loss_fn.right_answers.asnumpy())
+        self.right_answers += int(state.train_network.loss.right_answers.asnumpy())
         if self.step % self.steps_per_epoch == 0:
             self.agree()
 

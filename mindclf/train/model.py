@@ -4,6 +4,8 @@ import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.train import FixedLossScaleManager, Model
 
+from mindclf.train.sharpness import SharpnessAwareStep
+
 AUXILIARY_SHARE = 0.3  # of the loss of an auxiliary head (GoogLeNet, arXiv:1409.4842, section 5)
 
 
@@ -33,12 +35,18 @@ def create_model(net, config, learning_rates):
     """A Model that trains the unfrozen weights of `net`, one of `learning_rates` a step.
 
     The loss is a ClassifierLoss. It is multiplied by config.loss_scale and the optimizer divides the gradients by the same
-    number; where the two differ, the step is wrong by that factor without a warning.
+    number; where the two differ, the step is wrong by that factor without a warning. With config.sam_rho the steps are
+    SharpnessAwareSteps. Callbacks find the loss as `loss` of the train network.
     """
     loss = ClassifierLoss(config.label_smoothing)
     optimizer = create_optimizer(net, config, learning_rates)
-    manager = FixedLossScaleManager(config.loss_scale, drop_overflow_update=False)
-    return Model(net, loss, optimizer, loss_scale_manager=manager)
+    if config.sam_rho:
+        model = Model(SharpnessAwareStep(nn.WithLossCell(net, loss), optimizer, config.sam_rho, config.loss_scale))
+    else:
+        manager = FixedLossScaleManager(config.loss_scale, drop_overflow_update=False)
+        model = Model(net, loss, optimizer, loss_scale_manager=manager)
+    model.train_network.loss = loss
+    return model
 
 
 def create_optimizer(net, config, learning_rates):

@@ -52,7 +52,8 @@ def train_phase(net, number, config, splits, keeper, signals, state=None):
     average = [WeightAverage(trained, config.ema_decay, steps)] if config.ema_decay else []
     history_file = keeper.output / "history.csv"
     events = EventFiles(keeper.output / "tensorboard") if config.tensorboard and workers.is_first() else None
-    seed_dropout(trained, [workers.own_seed(config.seed), number], draws=epochs_done * steps + steps_done)
+    looks = 2 if config.sam_rho else 1  # at pictures, in a step
+    seed_dropout(trained, [workers.own_seed(config.seed), number], draws=looks * (epochs_done * steps + steps_done))
 
     def keep_rate_of_plateau(epoch):
         if config.schedule == "plateau" and epoch > config.warmup_epochs:

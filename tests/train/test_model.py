@@ -14,6 +14,7 @@ from mindclf.train.model import ClassifierLoss, set_learning_rates
 RNG = np.random.default_rng(0)
 IMAGES = RNG.standard_normal((8, 5)).astype(np.float32)
 LABELS = RNG.integers(0, 3, 8).astype(np.int32)
+BATCH = (IMAGES, LABELS)
 
 
 def dense(seed=0):
@@ -24,22 +25,23 @@ def dense(seed=0):
     return net
 
 
-def train(net, rates, **fields):
+def train(net, rates, batch=BATCH, **fields):
     model = create_model(net, merge({}, fields), rates)
-    batches = ds.NumpySlicesDataset((IMAGES, LABELS), ["feature", "label"], shuffle=False).batch(8)
+    batches = ds.NumpySlicesDataset(batch, ["feature", "label"], shuffle=False).batch(len(batch[1]))
     model.train(len(rates), batches, dataset_sink_mode=False)
     return net.weight.asnumpy(), net.bias.asnumpy()
 
 
-def gradients(net, smoothing=0.0):
+def gradients(net, smoothing=0.0, batch=BATCH):
     """Of the mean cross-entropy, in float64: (softmax - target) x / n."""
+    images, labels = batch
     weight, bias = net.weight.asnumpy().astype(float), net.bias.asnumpy().astype(float)
-    logits = IMAGES @ weight.T + bias
+    logits = images @ weight.T + bias
     probabilities = np.exp(logits - logits.max(1, keepdims=True))
     probabilities /= probabilities.sum(1, keepdims=True)
-    target = np.eye(3)[LABELS] * (1 - smoothing) + smoothing / 3
-    error = (probabilities - target) / len(LABELS)
-    return error.T @ IMAGES, error.sum(0)
+    target = np.eye(3)[labels] * (1 - smoothing) + smoothing / 3
+    error = (probabilities - target) / len(labels)
+    return error.T @ images, error.sum(0)
 
 
 @pytest.mark.parametrize("optimizer", ["momentum", "sgd"])
@@ -66,6 +68,22 @@ def test_kernels_decay_and_biases_do_not():
     plain, plain_bias = train(dense(), [0.1], weight_decay=0.0)
     np.testing.assert_allclose(plain - decayed, 0.1 * 0.5 * dense().weight.asnumpy(), atol=1e-6)
     np.testing.assert_array_equal(bias, plain_bias)
+
+
+@pytest.mark.parametrize(("optimizer", "pictures", "climbers"), [("sgd", 80, 20), ("momentum", 40, 16), ("sgd", 8, 8)])
+def test_a_sharpness_aware_step_takes_the_gradient_from_up_the_hill(optimizer, pictures, climbers):
+    rng = np.random.default_rng(1)
+    batch = rng.standard_normal((pictures, 5)).astype(np.float32), rng.integers(0, 3, pictures).astype(np.int32)
+    net, hill = dense(), dense()
+    weight, bias = net.weight.asnumpy().copy(), net.bias.asnumpy().copy()
+    by_weight, by_bias = gradients(net, batch=[part[:climbers] for part in batch])
+    length = np.sqrt((by_weight ** 2).sum() + (by_bias ** 2).sum())
+    hill.weight.set_data(Tensor((weight + 0.7 / length * by_weight).astype(np.float32)))
+    hill.bias.set_data(Tensor((bias + 0.7 / length * by_bias).astype(np.float32)))
+    by_weight, by_bias = gradients(hill, batch=batch)
+    new_weight, new_bias = train(net, [0.3], batch, optimizer=optimizer, sam_rho=0.7, weight_decay=0.5)
+    np.testing.assert_allclose(new_weight, weight - 0.3 * (by_weight + 0.5 * weight), atol=1e-6)
+    np.testing.assert_allclose(new_bias, bias - 0.3 * by_bias, atol=1e-6)
 
 
 def test_label_smoothing_spreads_the_target():

@@ -27,12 +27,12 @@ TIMES = ("images_per_second", "seconds", "data_seconds")
 
 @pytest.fixture(scope="module")
 def all_at_once(colour_folder, tmp_path_factory):
-    """Two phases with everything that has a state: stored features, plateau, momentum, average, mixup, warm-up, dropout."""
+    """Two phases with everything that has a state: stored features, plateau, momentum, average, mixup, warm-up, dropout ..."""
     tiny_config = make_config(colour_folder, tmp_path_factory.mktemp("all_at_once"))
     return {**tiny_config, "net_options": {**tiny_config["net_options"], "has_dropout": True}, "schedule": "plateau",
             "plateau_patience": 0, "plateau_factor": 0.5, "ema_decay": 0.9, "mixup_alpha": 0.4, "phases": [
                 {"layers": "head", "cached_views": 2, "epochs": 3},
-                {"layers": "all", "epochs": 3, "warmup_epochs": 1, "lr_max": 0.02}]}
+                {"layers": "all", "epochs": 3, "warmup_epochs": 1, "lr_max": 0.02, "sam_rho": 0.05}]}
 
 
 class Forks:

@@ -87,7 +87,7 @@ def plain(config):
 def everything(config):
     """All that has a state; 21 pictures, of which 3 are left out of each epoch, and 9 held out."""
     return {**config, "valid_fraction": 0.3, "net_options": {**config["net_options"], "has_dropout": True}, "ema_decay": 0.9,
-            "mixup_alpha": 0.4, "schedule": "plateau", "plateau_patience": 0}
+            "mixup_alpha": 0.4, "sam_rho": 0.05, "schedule": "plateau", "plateau_patience": 0}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,57 @@
+"""Sharpness-aware minimisation (SAM, arXiv:2010.01412): a step follows the gradient at the worst of the weights nearby."""
+
+from mindspore import nn, ops
+
+SHARE, LEAST = 4, 16  # one of so many pictures of a batch finds the way up, but so many do: few find it as well (section 4.1)
+
+
+class SharpnessAwareStep(nn.TrainOneStepCell):
+    """Like nn.TrainOneStepCell(network, optimizer, loss_scale), but the gradient is not that at the weights themselves.
+
+    First all weights move by `rho`, the Euclidean length of the step over all of them together, up the loss of the first fourth
+    of the batch, or of 16 pictures where that is more. The gradient of the whole batch there is what the optimizer gets, with the
+    weights back where they were. What the network returns, and counts, is of the second look at the batch; moving statistics of
+    batch norm see both.
+    """
+
+    def __init__(self, network, optimizer, rho, loss_scale):
+        super().__init__(network, optimizer, loss_scale)
+        self.rho = rho
+        self.look = ops.value_and_grad(ScaledLoss(network, loss_scale), None, self.weights)
+        self.kept = self.weights.clone("kept")
+
+    def construct(self, images, labels):
+        count = max(len(labels) // SHARE, LEAST)
+        moved = self._climb(images[:count], labels[:count])
+        loss, grads = self._gradients(ops.depend(images, moved), labels)
+        loss = ops.depend(loss, grads)
+        back = ()
+        for weight, kept in zip(self.weights, self.kept):
+            back += (ops.assign(weight, ops.depend(kept, loss)),)
+        return ops.depend(loss, self.optimizer(ops.depend(grads, back)))
+
+    def _climb(self, images, labels):
+        _, grads = self._gradients(images, labels)
+        length = ops.sqrt(sum([ops.square(grad).sum() for grad in grads]))
+        moved = ()
+        for weight, kept, grad in zip(self.weights, self.kept, grads):
+            saved = ops.assign(kept, weight)
+            moved += (ops.assign_add(ops.depend(weight, saved), grad * (self.rho / (length + 1e-12))),)
+        return moved
+
+    def _gradients(self, images, labels):
+        """(loss, gradients times loss_scale, of all workers together)."""
+        scaled_loss, grads = self.look(images, labels)
+        return scaled_loss / self.sens, self.grad_reducer(grads)
+
+
+class ScaledLoss(nn.Cell):
+    """What `network` returns, times `scale`: ops.value_and_grad, which looks at the pictures once for both, takes no scale."""
+
+    def __init__(self, network, scale):
+        super().__init__(auto_prefix=False)
+        self.network = network
+        self.scale = scale
+
+    def construct(self, images, labels):
+        return self.network(images, labels) * self.scale
