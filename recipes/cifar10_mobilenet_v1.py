@@ -15,26 +15,25 @@ from mindclf.cli import main
 config = dict(
     dataset="cifar10",
     valid_fraction=0.02,   # 1,000 pictures choose the best epoch
-    image_height=40,
-    image_width=40,
+    image_height=48,
+    image_width=48,
     crop_share=1.0,
     augment="padded_crop",
-    cutout=12,
+    cutout=15,
     color_adjust=0.0,
     net="mobilenet_v1",
     net_options=dict(stem="cifar8"),
-    batch_size=128,        # 382 steps = 49,000 / 128
+    batch_size=64,         # 765 steps = 49,000 / 64
     eval_batch_size=128,
     optimizer="sgd",
     nesterov=True,
     schedule="one_cycle",
     weight_decay=5e-4,
     label_smoothing=0.1,
-    sam_rho=0.1,
-    phases=(               # one line of rates, first on pictures of 24 and 32 pixels, which take less time
-        dict(size_share=3 / 5, epochs=3, lr_max=0.15, lr_end=0.134, warmup_epochs=1),
-        dict(size_share=4 / 5, epochs=5, lr_max=0.134, lr_end=0.095),
-        dict(epochs=12, lr_max=0.095),
+    phases=(               # one line of rates, first on pictures of 24 and 32 pixels, which take a third and half of the time
+        dict(size_share=1 / 2, epochs=3, lr_max=0.075, lr_end=0.067, warmup_epochs=1),
+        dict(size_share=2 / 3, epochs=5, lr_max=0.067, lr_end=0.047),
+        dict(epochs=12, lr_max=0.047),
     ),
     grid_rows=8,
     grid_columns=8,
