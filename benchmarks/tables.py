@@ -81,6 +81,7 @@ RUNS = {  # table: rows of net, and the run's name in benchmarks/, or what is pu
         ("MobileNetV1, `stem=cifar`", "cifar10_mobilenet_v1_32px"),
         ("MobileNetV1, `stem=cifar8`, 32 px", "cifar10_mobilenet_v1_cifar8_32px"),
         ("**MobileNetV1**, 48 px", "cifar10_mobilenet_v1"),
+        ("MobileNetV1, `sam_rho=0.1`, 40 px", "cifar10_mobilenet_v1_sam"),
         ("ShuffleNetV1 2.0x, 224 px", (250, 81.52, 97.5, 21)),
         ("**ShuffleNetV1 1.5x**", "cifar10_shufflenet_v1"),
     ),
