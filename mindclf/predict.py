@@ -47,12 +47,13 @@ class Predictor:
     """The net in a checkpoint (.ckpt, .safetensors) or an exported file (.mindir, .onnx), ready to look at pictures.
 
     `runtime` is "mindspore" or, for .onnx, "onnxruntime"; "auto" goes by the file's name. `card` stands in for the card of a
-    checkpoint that has none; an .onnx has one inside. `net` is the Cell, with its batch norm folded (see `fold_batch_norm`): it
+    checkpoint that has none; an .onnx has one inside. With `mirror` the logits of a picture are the means of its own and of those
+    of its mirror image, for twice the time. `net` is the Cell, with its batch norm folded (see `fold_batch_norm`): it
     has no gradients and cannot be trained on. It is None where ONNX Runtime computes.
     """
 
-    def __init__(self, path=GARBAGE_SORTER, card=None, runtime="auto"):
-        self.runner = Runner(path, card, runtime)
+    def __init__(self, path=GARBAGE_SORTER, card=None, runtime="auto", mirror=False):
+        self.runner = Runner(path, card, runtime, mirror)
         self.net, self.card = self.runner.net, self.runner.card
         self.classes = tuple(self.card["classes"])
 

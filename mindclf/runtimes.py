@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import mindspore as ms
+import numpy as np
 from mindspore import Tensor, nn
 
 from mindclf.checkpoint import load_net, read_card
@@ -20,15 +21,18 @@ class Runner:
     """The net in the file at `path`: a checkpoint (.ckpt, .safetensors), or what `export` made of one (.mindir, .onnx).
 
     `runtime` is "mindspore" or, for .onnx, "onnxruntime"; "auto" goes by the file's name. `card` stands in for the card of a file
-    that has none. Raises ValueError for a runtime that does not run the file, and for a file that is damaged or not its card's.
+    that has none. With `mirror` the net looks at each picture and at its mirror image, left for right, for twice the time; logits
+    are then the means of both. Raises ValueError for a runtime that does not run the file, and for a file that is damaged or not
+    its card's.
 
     `run` gives the logits of a batch, both NumPy arrays. `net` is the Cell that computes them, its batch norm folded, so that it
     cannot be trained; it is None where ONNX Runtime does. `takes_pixels` says that the file normalises, `batch_size` that
     it takes so many pictures at a time and no others; None is any number. `input_name` is that of an ONNX file.
     """
 
-    def __init__(self, path, card=None, runtime="auto"):
+    def __init__(self, path, card=None, runtime="auto", mirror=False):
         path = Path(path)
+        self.mirror = mirror
         self.runtime = _runtime_of(path, runtime)
         self.net = None
         if self.runtime == "onnxruntime":
@@ -50,12 +54,16 @@ class Runner:
         """(logits (n, classes), labels (n,)) of n `Pictures`, `batch_size` at a time, preprocessed as evaluation does."""
         # MindSpore compiles the graph for each number of images; ONNX Runtime need not compute what fills up a batch.
         fill = self.runtime == "mindspore" or self.batch_size is not None
-        return run_batches(self.run, self._batches(pictures, batch_size), fill)
+        return run_batches(self._run_with_mirror_image if self.mirror else self.run, self._batches(pictures, batch_size), fill)
 
     def images(self, pictures, batch_size):
         """Yields what `run` takes, NumPy arrays of up to `batch_size` of the `Pictures`, preprocessed as evaluation does."""
         for images, _ in self._batches(pictures, batch_size).create_tuple_iterator(num_epochs=1, output_numpy=True):
             yield images
+
+    def _run_with_mirror_image(self, images):
+        across = 2 if self.takes_pixels else 3  # the axis of the width
+        return (self.run(images) + self.run(np.ascontiguousarray(np.flip(images, across)))) / 2
 
     def _batches(self, pictures, batch_size):
         pipeline = pixel_pipeline if self.takes_pixels else eval_pipeline

@@ -19,6 +19,7 @@ from mindclf.checkpoint import card_path, read_card
 from mindclf.cli import main
 from mindclf.cli.trained import stem
 from mindclf.labels import describe
+from mindclf.predict import Predictor
 
 from .conftest import make_config
 from .web_server import running_server
@@ -131,6 +132,22 @@ def test_eval_measures_a_checkpoint(fitted, colour_folder, tmp_path):
     assert (measured["top1"], measured["images"]) == (round(fitted.report.top1, 6), 9)
     assert {file.name for file in (tmp_path / "report").iterdir()} == {"report.html", "report.json", "classes.png", "curves.png",
                                                                        "confusion.png", "predictions.png"}
+
+
+def test_eval_and_predict_look_at_mirror_images_if_asked(fitted, colour_folder, tmp_path, capsys):
+    assert main(["eval", "--mirror", "--checkpoint", str(fitted.checkpoint), f"dataset_path={colour_folder}"]) == 0
+    assert capsys.readouterr().out.startswith(f"9 test pictures: your folder, with mirror images ({colour_folder.as_posix()})\n")
+    picture = np.zeros((40, 40, 3), np.uint8)
+    picture[:, :9, 0], picture[:, 9:, 2] = 250, 90
+    Image.fromarray(picture).save(tmp_path / "sides.png")
+    likeliest = []
+    for options, mirror in (([], False), (["--mirror"], True)):
+        assert main(["predict", "--json", *options, "--checkpoint", str(fitted.checkpoint), str(tmp_path / "sides.png")]) == 0
+        shown = json.loads(capsys.readouterr().out)["guesses"][0]["probability"]
+        [[guess, *_]] = Predictor(fitted.checkpoint, mirror=mirror).predict([tmp_path / "sides.png"])
+        likeliest.append(guess.probability)
+        assert shown == pytest.approx(guess.probability, abs=1e-6)
+    assert abs(likeliest[0] - likeliest[1]) > 1e-4
 
 
 def test_a_checkpoint_is_exported_quantized_measured_and_used(fitted, colour_folder, tmp_path, capsys):

@@ -34,6 +34,17 @@ def test_prediction_and_evaluation_preprocess_identically(predictor, fitted, col
         np.testing.assert_allclose(predictor.logits([path])[0], logits, atol=1e-5)
 
 
+def test_with_mirror_the_logits_are_the_means_of_two_looks(exported, fitted, colour_folder, tmp_path):
+    """Whatever the file takes: normalised pictures or pixels, any number of them or four."""
+    pictures = [np.asarray(Image.open(path).convert("RGB")) for path in sorted((colour_folder / "test").glob("*/*"))]
+    pictures[0] = np.concatenate([pictures[0][:, :9] // 2, pictures[0][:, 9:]], axis=1)  # of which left and right differ
+    plain = Predictor(fitted.checkpoint)
+    looks = [plain.logits(side) for side in (pictures, [picture[:, ::-1].copy() for picture in pictures])]
+    assert np.abs(looks[0][0] - looks[1][0]).max() > 1e-3
+    for file in (fitted.checkpoint, exported("mindir", with_preprocessing=True), exported("mindir", batch_size=4)):
+        np.testing.assert_allclose(Predictor(file, mirror=True).logits(pictures), (looks[0] + looks[1]) / 2, atol=1e-4)
+
+
 def test_a_picture_is_the_same_as_path_bytes_image_and_array(predictor, colour_folder):
     path = next((colour_folder / "test" / "red").iterdir())
     image = Image.open(path)

@@ -20,6 +20,7 @@ def make_parser(is_recipe, variants):
     parser.add_argument("--version", action="version", version=f"mindclf {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     private = "read URLs of this machine and of private networks too"
+    mirror = "look at each picture's mirror image too and take the mean of the logits, for twice the time"
     which = "the recipe's output/best.ckpt" if is_recipe else "the garbage sorter that comes with mindclf"
 
     def add(name, command, description, fields=False, checkpoint=False):
@@ -55,6 +56,7 @@ def make_parser(is_recipe, variants):
     sub.add_argument("--report", metavar="FOLDER",
                      help="write report.html, report.json, classes.png, confusion.png, predictions.png there, and, where "
                           "history.csv lies beside the checkpoint, curves.png")
+    sub.add_argument("--mirror", action="store_true", help=mirror)
     sub.add_argument("--json", action="store_true", help="print the report as JSON")
     sub = add("predict", trained.predict, "say what is on pictures: files, folders, URLs, - for standard input", checkpoint=True)
     sub.add_argument("pictures", nargs="+", metavar="PICTURE")
@@ -62,6 +64,7 @@ def make_parser(is_recipe, variants):
     sub.add_argument("--device", default="auto", help="auto (default), CPU, GPU or Ascend")
     sub.add_argument("--runtime", default="auto", metavar="NAME",
                      help="mindspore, or onnxruntime for an .onnx; default: auto, by the file's name")
+    sub.add_argument("--mirror", action="store_true", help=mirror)
     sub.add_argument("--json", action="store_true", help="one JSON object a picture and line")
     sub.add_argument("--allow-private", action="store_true", help=private)
     sub = add("explain", trained.explain, "show where on a picture a class is seen, by Grad-CAM: file, URL, - for standard input",

@@ -23,9 +23,11 @@ def evaluate(arguments, config, is_recipe):
 
     use_device(config.device_target)
     file, card = checkpoint_and_card(arguments, config, is_recipe)
-    runner = Runner(file, card)
+    runner = Runner(file, card, mirror=arguments.mirror)
     card = runner.card
     folder, origin = find_folder(config)
+    if arguments.mirror:
+        origin += ", with mirror images"
     pictures, whole = pictures_to_measure(card, folder, config)
     logits, labels = runner.logits(pictures, config.eval_batch_size)
     result = report(logits, labels, len(card["classes"]))
@@ -49,7 +51,7 @@ def predict(arguments, config, is_recipe):
     from mindclf.predict import Predictor, gather
 
     use_device(arguments.device)
-    predictor = Predictor(*checkpoint_and_card(arguments, config, is_recipe), arguments.runtime)
+    predictor = Predictor(*checkpoint_and_card(arguments, config, is_recipe), arguments.runtime, arguments.mirror)
     if predictor.net is None and arguments.device not in ("auto", "CPU"):
         raise ValueError(f"--device {arguments.device}: ONNX Runtime computes on the CPU here; leave it out")
     failed = False
