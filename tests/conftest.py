@@ -93,6 +93,9 @@ def cifar10_folder(tmp_path_factory):
 # Three blocks instead of seventeen, so that a graph compiles in a second.
 TINY_NET = {"last_channel": 32, "inverted_residual_setting": [[1, 8, 1, 1], [6, 16, 2, 2]]}
 
+# Fields of a training whose graphs compile sooner still, for tests of what is around it.
+ONLY_HEAD = {"layers": "head", "cached_views": 1}
+
 
 def make_config(folder, output):
     """A config that trains a tiny net on the pictures in `folder` in seconds."""

@@ -14,10 +14,11 @@ from mindclf.compare import compare, compared_folder
 from mindclf.config import merge
 from mindclf.train import fit
 
-from .conftest import TINY_NET, make_config
+from .conftest import ONLY_HEAD, TINY_NET, make_config
 
 SMALL = {"net_options": {**TINY_NET, "last_channel": 16}}
 VARIANTS = {"tiny": {}, "smaller": SMALL}
+WILD = {"lr_max": 1000.0, "weight_decay": 1000.0, "epochs": 3}  # each step makes the weights a million times as large
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,13 +30,13 @@ def brief():
 
 @pytest.fixture
 def config(tiny_config):
-    return merge({**tiny_config, "epochs": 1}, {})
+    return merge({**tiny_config, **ONLY_HEAD, "epochs": 1}, {})
 
 
 @pytest.fixture(scope="module")
 def compared(colour_folder, tmp_path_factory):
     """(config, rows) of a comparison; other seeds and settings may be tried with the config, the runs must stay."""
-    config = merge({**make_config(colour_folder, tmp_path_factory.mktemp("compared")), "epochs": 1}, {})
+    config = merge({**make_config(colour_folder, tmp_path_factory.mktemp("compared")), **ONLY_HEAD, "epochs": 1}, {})
     return config, compare(config, VARIANTS, (1, 2))
 
 
@@ -93,13 +94,13 @@ def test_a_damaged_picture_stops_before_the_first_is_trained(config, tmp_path):
 
 
 def test_where_nothing_came_of_it_no_table_is_promised(config, capsys):
-    variants = {"wild": {"lr_max": 1000.0, "weight_decay": 1000.0}}
+    variants = {"wild": WILD}
     assert main(["compare", "--seeds", "1"], config=dict(config), variants=variants) == 2
     assert capsys.readouterr().out.strip() == ""
 
 
 def test_a_run_that_fails_does_not_cost_the_others(config, capsys):
-    variants = {"wild": {"lr_max": 1000.0, "weight_decay": 1000.0}, "tiny": {}}
+    variants = {"wild": WILD, "tiny": {}}
     rows = compare(config, variants, (1,))
     assert rows[0]["seeds"] == [] and rows[0]["failed"][0].startswith("seed 1: the loss is ")
     assert rows[1]["seeds"] == [1]

@@ -112,20 +112,6 @@ def test_activations_have_the_size_of_the_maps_and_reach_from_0_to_1(kind, pynat
     np.testing.assert_array_equal(logits, net(batch).asnumpy())
 
 
-def test_every_weight_gets_a_finite_gradient(kind, pynative):
-    case, net = kind
-    before = {p.name: p.asnumpy().copy() for p in net.get_parameters() if "moving_" in p.name}
-    weights = net.trainable_params()
-    net.set_train(True)
-    gradients = ms.value_and_grad(lambda batch: (net(batch) ** 2).sum(), None, weights)(images(case))[1]
-    net.set_train(False)
-    for p, gradient in zip(weights, gradients):
-        values = gradient.asnumpy()
-        assert np.isfinite(values).all(), p.name
-        assert p.ndim == 1 or np.abs(values).sum() > 0, p.name
-    fill_net(net, {p.name: before.get(p.name, p.asnumpy()) for p in net.get_parameters()}, "before")
-
-
 def test_a_frozen_backbone_leaves_the_head_and_gives_the_features_of_inference(kind, pynative):
     case, net = kind
     weights = {p.name for p in net.trainable_params()}
@@ -196,6 +182,7 @@ def test_gradients_are_pytorchs(case, pynative):
     for p, gradient in zip(weights, gradients):
         values, (length, projection) = gradient.asnumpy().astype(np.float64), expected[p.name]
         off = max(abs(np.linalg.norm(values) - length), abs((values * direction(p.name, p.shape)).sum() - projection))
+        assert p.ndim == 1 or length > 0, p.name
         differences.append(off / (length + 0.01 * longest))  # some gradients are nothing but rounding
         assert differences[-1] < 0.01 + reference["rounding"], p.name
     assert np.median(differences) < 1e-3

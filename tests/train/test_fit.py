@@ -24,7 +24,7 @@ from mindclf.nets import create_net
 from mindclf.pretrained import start_net
 from mindclf.train import callbacks, features, fit, keeper
 
-from ..conftest import CLASS_INDEX
+from ..conftest import CLASS_INDEX, ONLY_HEAD
 
 
 def test_fit_learns_the_colours_and_writes_what_it_promises(fitted):
@@ -118,7 +118,7 @@ def test_every_way_of_training_goes_through_all_phases(tiny_config):
 
 def test_a_figure_that_does_not_improve_lowers_the_rate(tiny_config):
     """At so small a rate the loss falls by less than a ten-thousandth of itself in an epoch, which is no improvement."""
-    config = {**tiny_config, "layers": "head", "cached_views": 1, "epochs": 4, "lr_max": 1e-6, "schedule": "plateau",
+    config = {**tiny_config, **ONLY_HEAD, "epochs": 4, "lr_max": 1e-6, "schedule": "plateau",
               "plateau_patience": 0}
     rows = callbacks.read_history(fit(config).checkpoint.parent / "history.csv")
     assert [row["learning_rate"] for row in rows] == pytest.approx([1e-6, 1e-6, 5e-7, 2.5e-7], abs=1e-9)
@@ -205,7 +205,7 @@ def test_a_run_that_stops_leaves_its_newest_epoch_ready_to_use(tiny_config, monk
 
     monkeypatch.setattr(keeper.Keeper, "after_epoch", stop_after_the_first)
     with pytest.raises(KeyboardInterrupt):
-        fit({**tiny_config, "epochs": 3})
+        fit({**tiny_config, **ONLY_HEAD, "epochs": 3})
     epochs = Path(tiny_config["output"]) / "epochs"
     _, card = load_net(epochs / "phase1-2.ckpt")
     assert card["epoch"] == 2
@@ -219,8 +219,8 @@ def test_a_run_that_was_stopped_at_once_can_be_started_again(tiny_config, monkey
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(callbacks.StopOnBadLoss, "on_train_step_end", stop)
-        fit({**tiny_config, "epochs": 1})
-    assert fit({**tiny_config, "epochs": 1}).checkpoint.exists()
+        fit({**tiny_config, **ONLY_HEAD, "epochs": 1})
+    assert fit({**tiny_config, **ONLY_HEAD, "epochs": 1}).checkpoint.exists()
 
 
 def test_only_an_earlier_run_is_moved_aside(tiny_config, tmp_path):
@@ -260,8 +260,9 @@ def test_what_happened_before_does_not_change_the_first_weights(tiny_config):
 
 
 def test_an_earlier_run_is_moved_aside_not_overwritten(tiny_config):
-    first = fit({**tiny_config, "epochs": 1}).checkpoint.read_bytes()
-    second = fit({**tiny_config, "epochs": 1, "seed": 2}).checkpoint
+    config = {**tiny_config, **ONLY_HEAD, "epochs": 1}
+    first = fit(config).checkpoint.read_bytes()
+    second = fit({**config, "seed": 2}).checkpoint
     assert second.read_bytes() != first  # another seed, other weights
     assert (second.parent.with_name("run-1") / "best.ckpt").read_bytes() == first
 
@@ -301,7 +302,7 @@ def test_a_head_is_trained_on_stored_features_of_cifar10(few_of_cifar10, tmp_pat
     start = save_checkpoint(create_net("mobilenet_v2", 5, **options), tmp_path / "start.ckpt", {
         "net": "mobilenet_v2", "net_options": options, "classes": list("abcde"), "image_height": 32, "image_width": 32,
         "mean": mean, "std": std})
-    fitted = fit({**few_of_cifar10, "pretrained": str(start), "layers": "head", "cached_views": 1})
+    fitted = fit({**few_of_cifar10, "pretrained": str(start), **ONLY_HEAD})
     card = read_card(fitted.checkpoint)
     assert (card["mean"], card["std"]) == (mean, std)  # the pretrained weights', not those of the pictures
     assert len(list((tmp_path / "features").iterdir())) == 2  # of the training and the held-out pictures

@@ -19,7 +19,7 @@ from mindclf.config import merge
 from mindclf.train import create_optimizer, fit, resume
 from mindclf.train.keeper import Keeper
 
-from ..conftest import make_config
+from ..conftest import ONLY_HEAD, make_config
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMES = ("images_per_second", "seconds", "data_seconds")
@@ -32,7 +32,7 @@ def all_at_once(colour_folder, tmp_path_factory):
     return {**tiny_config, "net_options": {**tiny_config["net_options"], "has_dropout": True}, "schedule": "plateau",
             "plateau_patience": 0, "plateau_factor": 0.5, "ema_decay": 0.9, "mixup_alpha": 0.4, "phases": [
                 {"layers": "head", "cached_views": 2, "epochs": 3},
-                {"layers": "all", "epochs": 3, "warmup_epochs": 1, "lr_max": 0.02, "sam_rho": 0.05}]}
+                {"layers": "all", "epochs": 3, "warmup_epochs": 1, "lr_max": 0.02}]}
 
 
 class Forks:
@@ -98,6 +98,7 @@ def expected(whole):
 
 
 KILLS = int(os.environ.get("MINDCLF_TEST_KILLS", 1))  # how many of the lists below are tried, and random moments
+takes_long = pytest.mark.skipif(KILLS == 1, reason="takes long: set MINDCLF_TEST_KILLS=20 to have it run")
 # Where it is killed: an epoch of the first phase has 8 steps, of the second 4; each has 3 epochs. The riskiest come first.
 MOMENTS = [
     ("mindclf.checkpoint", "next_card_path", 4, True),                        # best weights written, their card not
@@ -135,6 +136,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_end(forks, all_at_once, expect
         assert read_card(Path(config["output"]) / "last.ckpt").get("resumed", 0) == (moment[1] != "complete_card")
 
 
+@takes_long
 def test_runs_that_are_killed_at_random_moments_go_on_to_the_same_end(forks, all_at_once, whole, expected):
     """Each is killed, and goes on, until it ends; the moments spread evenly over what a whole run takes."""
     config = {**all_at_once, "output": all_at_once["output"] + "-random", "resume": True, "feature_cache": ""}
@@ -208,6 +210,7 @@ def test_a_full_disk_leaves_what_was_saved_and_says_so(forks, all_at_once, expec
     assert_same(outcome(config["output"]), expected)
 
 
+@takes_long
 def test_a_small_disk_that_is_full_leaves_what_was_saved(all_at_once, expected, tmp_path):
     """A tmpfs of 8 MiB."""
     if sys.platform != "linux" or subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
@@ -229,7 +232,7 @@ def test_a_small_disk_that_is_full_leaves_what_was_saved(all_at_once, expected, 
 
 def test_nets_with_dropout_train_repeatably(tiny_config):
     """And what was drawn before, by another run in the same process, does not matter."""
-    config = {**tiny_config, "net_options": {**tiny_config["net_options"], "has_dropout": True}, "epochs": 1}
+    config = {**tiny_config, **ONLY_HEAD, "net_options": {**tiny_config["net_options"], "has_dropout": True}, "epochs": 1}
     first, second = (read_weights(fit({**config, "output": f"{config['output']}-{number}"}).checkpoint) for number in range(2))
     for name, value in first.items():
         np.testing.assert_array_equal(value, second[name], err_msg=name)
@@ -238,7 +241,7 @@ def test_nets_with_dropout_train_repeatably(tiny_config):
 @pytest.fixture(scope="module")
 def stopped(colour_folder, tmp_path_factory):
     """The config of a run of 3 epochs that stopped in its second."""
-    config = {**make_config(colour_folder, tmp_path_factory.mktemp("stopped")), "epochs": 3}
+    config = {**make_config(colour_folder, tmp_path_factory.mktemp("stopped")), **ONLY_HEAD, "epochs": 3}
 
     def stop(self, row, report, after_epoch=Keeper.after_epoch):
         if row["epoch"] == 2:
