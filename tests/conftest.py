@@ -90,8 +90,8 @@ def cifar10_folder(tmp_path_factory):
     return folder
 
 
-# Three blocks instead of seventeen, so that a graph compiles in a second.
-TINY_NET = {"last_channel": 32, "inverted_residual_setting": [[1, 8, 1, 1], [6, 16, 2, 2]]}
+# Two blocks instead of seventeen, so that a graph compiles in a second.
+TINY_NET = {"last_channel": 32, "inverted_residual_setting": [[6, 16, 2, 2]]}
 
 # Fields of a training whose graphs compile sooner still, for tests of what is around it.
 ONLY_HEAD = {"layers": "head", "cached_views": 1}
@@ -126,7 +126,7 @@ def fitted(colour_folder, tmp_path_factory):
     """What fit makes of `tiny_config` in 6 epochs; read it, do not change it."""
     from mindclf.train import fit
 
-    return fit({**make_config(colour_folder, tmp_path_factory.mktemp("fitted")), "epochs": 6, "seed": 2})
+    return fit({**make_config(colour_folder, tmp_path_factory.mktemp("fitted")), "epochs": 6, "seed": 3})
 
 
 @pytest.fixture(scope="session")

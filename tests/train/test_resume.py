@@ -23,6 +23,8 @@ from ..conftest import ONLY_HEAD, make_config
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMES = ("images_per_second", "seconds", "data_seconds")
+KILLS = int(os.environ.get("MINDCLF_TEST_KILLS", 1))  # how many of the lists below are tried, and random moments
+takes_long = pytest.mark.skipif(KILLS == 1, reason="takes long: set MINDCLF_TEST_KILLS=20 to have it run")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def all_at_once(colour_folder, tmp_path_factory):
     return {**tiny_config, "net_options": {**tiny_config["net_options"], "has_dropout": True}, "schedule": "plateau",
             "plateau_patience": 0, "plateau_factor": 0.5, "ema_decay": 0.9, "mixup_alpha": 0.4, "phases": [
                 {"layers": "head", "cached_views": 2, "epochs": 3},
-                {"layers": "all", "epochs": 3, "warmup_epochs": 1, "lr_max": 0.02}]}
+                {"layers": "all", "epochs": 3, "warmup_epochs": 1, "lr_max": 0.02, "sam_rho": 0.05 if KILLS > 1 else 0.0}]}
 
 
 class Forks:
@@ -97,8 +99,6 @@ def expected(whole):
     return outcome(whole.checkpoint.parent)
 
 
-KILLS = int(os.environ.get("MINDCLF_TEST_KILLS", 1))  # how many of the lists below are tried, and random moments
-takes_long = pytest.mark.skipif(KILLS == 1, reason="takes long: set MINDCLF_TEST_KILLS=20 to have it run")
 # Where it is killed: an epoch of the first phase has 8 steps, of the second 4; each has 3 epochs. The riskiest come first.
 MOMENTS = [
     ("mindclf.checkpoint", "next_card_path", 4, True),                        # best weights written, their card not
@@ -190,7 +190,7 @@ def test_a_second_signal_stops_at_once(forks, tiny_config):
     assert "phase 1 epoch 1 " not in printed
 
 
-FULL = [(2, 40_000, "epochs/state.npz"), (2, 4096, "epochs/phase1-2.ckpt")]  # at which call, bytes a file may have, which it is
+FULL = [(2, 80_000, "epochs/state.npz"), (2, 4096, "epochs/phase1-2.ckpt")]  # at which call, bytes a file may have, which it is
 
 
 @pytest.mark.parametrize(("call", "limit", "named"), FULL[:KILLS])
