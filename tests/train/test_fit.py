@@ -118,8 +118,7 @@ def test_every_way_of_training_goes_through_all_phases(tiny_config):
 
 def test_a_figure_that_does_not_improve_lowers_the_rate(tiny_config):
     """At so small a rate the loss falls by less than a ten-thousandth of itself in an epoch, which is no improvement."""
-    config = {**tiny_config, **ONLY_HEAD, "epochs": 4, "lr_max": 1e-6, "schedule": "plateau",
-              "plateau_patience": 0}
+    config = {**tiny_config, **ONLY_HEAD, "epochs": 4, "lr_max": 1e-6, "schedule": "plateau", "plateau_patience": 0}
     rows = callbacks.read_history(fit(config).checkpoint.parent / "history.csv")
     assert [row["learning_rate"] for row in rows] == pytest.approx([1e-6, 1e-6, 5e-7, 2.5e-7], abs=1e-9)
 
