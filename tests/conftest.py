@@ -1,6 +1,7 @@
 """What several test files need: the device, small nets, small folders of pictures, and ../shared where it is present."""
 
 import functools
+import gc
 import socket
 from pathlib import Path
 
@@ -20,6 +21,7 @@ def device():
     """Graph mode on the CPU, as every command of mindclf sets it."""
     from mindclf.device import use_device
 
+    gc.freeze()  # MindSpore collects at each graph that it compiles: what was imported need not be looked through again
     return use_device("CPU")
 
 

@@ -460,13 +460,13 @@ def test_a_folder_of_class_folders_becomes_a_sorter_with_two_commands(my_picture
     assert words[1:4] == ["-m", "mindclf", "predict"] and words[-1] == "photo.jpg"
     result = run("predict", "--json", *words[4:-1], my_pictures / "红 色" / "side.jpg", cwd=tmp_path)
     assert json.loads(result.stdout)["guesses"][0]["name"] == "红 色"
-    result = run("eval", "--json", "--checkpoint", output / "best.ckpt", f"dataset_path={my_pictures}", cwd=tmp_path)
-    assert json.loads(result.stdout)["top1"] == card["metrics"]["test"]["top1"]
+    measure = ["eval", "--checkpoint", str(output / "best.ckpt")]
+    assert main([*measure, "--json", f"dataset_path={my_pictures}"]) == 0
+    assert json.loads(capsys.readouterr().out)["top1"] == card["metrics"]["test"]["top1"]
 
     moved = my_pictures.rename(tmp_path / "moved")
     shutil.copytree(moved, tmp_path / "others")
     (tmp_path / "others" / "items" / "grey.png").unlink()
-    measure = ["eval", "--checkpoint", str(output / "best.ckpt")]
     for folder, told in ((moved, "6 test pictures: your folder"), (tmp_path / "others", "32 pictures, all of your folder")):
         assert main([*measure, f"dataset_path={folder}"]) == 0
         assert capsys.readouterr().out.startswith(f"{told} ({folder})\n")

@@ -26,7 +26,7 @@ from mindclf.train.model import create_model
 use_device("CPU")
 set_seeds(1)
 config = merge({"label_smoothing": 0.1}, {})
-stages = [[1, 16, 1, 1], [6, 24, 2, 2], [6, 32, 2, 2]]
+stages = [[1, 16, 1, 1], [6, 24, 2, 2]]
 net = create_net("mobilenet_v2", 5, last_channel=64, inverted_residual_setting=stages)
 rng = np.random.default_rng(0)
 images = Tensor(rng.standard_normal((4, 3, 48, 48)).astype(np.float32))

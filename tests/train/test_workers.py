@@ -78,16 +78,16 @@ def config(colour_folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def plain(config):
-    """A net without batch norm and dropout, on pictures as they are."""
+    """A net without batch norm and dropout, on pictures as they are, in sharpness-aware steps."""
     return {**config, **STILL, "net": "alexnet", "net_options": {"dropout": 0.0, "hidden_channels": 32}, "image_height": 64,
-            "image_width": 64, "lr_max": 0.02}
+            "image_width": 64, "lr_max": 0.02, "sam_rho": 0.05}
 
 
 @pytest.fixture(scope="module")
 def everything(config):
     """All that has a state; 21 pictures, of which 3 are left out of each epoch, and 9 held out."""
     return {**config, "valid_fraction": 0.3, "net_options": {**config["net_options"], "has_dropout": True}, "ema_decay": 0.9,
-            "mixup_alpha": 0.4, "sam_rho": 0.05, "schedule": "plateau", "plateau_patience": 0}
+            "mixup_alpha": 0.4, "schedule": "plateau", "plateau_patience": 0}
 
 
 @pytest.fixture(scope="module")
