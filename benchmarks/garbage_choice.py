@@ -20,7 +20,7 @@ from mindclf.labels import index_en
 from mindclf.nets import MobileNetV2Head, freeze
 from mindclf.pretrained import start_net
 from mindclf.train import cosine_decay_lr, create_model
-from mindclf.train.features import feature_batches
+from mindclf.train.features import stored_features
 
 FOLDS, EPOCHS = 3, 40
 RATES, DECAYS, SMOOTHINGS = (0.02, 0.1, 0.3), (1e-4, 1e-3, 4e-3), (0.0, 0.1)
@@ -34,8 +34,7 @@ def main():
     config = merge({}, dict(dataset="garbage26", pretrained="imagenet", batch_size=64, layers="head"))
     net, config, start = start_net(config, len(index_en))
     freeze(net.backbone)
-    batches = feature_batches(net, pictures, config).create_tuple_iterator(num_epochs=1, output_numpy=True)
-    features, labels = map(np.concatenate, zip(*batches))
+    features, labels = stored_features(net, pictures, config)
     folds = np.random.default_rng(0).permutation(len(labels)) % FOLDS
     rows = []
     for rate, decay, smoothing in itertools.product(RATES, DECAYS, SMOOTHINGS):

@@ -19,8 +19,9 @@ from mindspore.dataset import vision
 
 from mindclf.config import IMAGENET_MEAN, IMAGENET_STD, merge
 from mindclf.dataset import augmented_pipeline, encoded_picture, eval_pipeline, read_folder, train_pipeline
+from mindclf.dataset.draws import STORED_VIEWS, Draws
 from mindclf.dataset.locate import find_garbage26
-from mindclf.device import data_seed, describe_device, set_seeds, use_device
+from mindclf.device import describe_device, set_seeds, use_device
 from mindclf.evaluate import predict_logits
 from mindclf.labels import index_en
 from mindclf.nets import MobileNetV2Head, freeze
@@ -124,11 +125,8 @@ def batch_norm_in_training_mode(config, train):
 
 def random_views(backbone, pictures, config, seed, count=EPOCHS):
     """`count` times the features and labels of all pictures, each time of other random crops."""
-    views = []
-    for view in range(count):
-        with data_seed(1000 * seed + view):
-            views.append(predict_logits(backbone, augmented_pipeline(pictures, config)))
-    return views
+    return [predict_logits(backbone, augmented_pipeline(pictures, config, Draws(seed, STORED_VIEWS, view)))
+            for view in range(count)]
 
 
 def squashed_batches(pictures, config):

@@ -45,20 +45,6 @@ def set_seeds(seed):
     ds.config.set_seed(seed)
 
 
-@contextlib.contextmanager
-def data_seed(seed):
-    """Has the data pipelines that are read inside the block draw from `seed`.
-
-    MindSpore seeds a pipeline anew each time that one begins to iterate: two passes under one seed see the same crops.
-    """
-    before = ds.config.get_seed()
-    ds.config.set_seed(seed)
-    try:
-        yield
-    finally:
-        ds.config.set_seed(before)
-
-
 def describe_device(target):
     """What the run used, for cards and logs: device, processor, cores, oneDNN's instruction set, the kernels' variant."""
     return {"target": target, "processor": processor(), "cores": os.cpu_count(), "onednn_isa": tune_cpu() or "its own choice",

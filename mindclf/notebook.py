@@ -15,7 +15,6 @@ from PIL import Image
 from mindclf.config import pixel_statistics
 from mindclf.dataset import Pictures, train_pipeline, unnormalize
 from mindclf.dataset.splits import with_statistics
-from mindclf.device import set_seeds
 
 TOP = Path(__file__).resolve().parent.parent  # of the clone: the notebooks belong to one
 RESULTS = ("checkpoints/*.json", "benchmarks/*.json", "benchmarks/*/*.json")
@@ -51,7 +50,6 @@ def recipe(name):
 def training_views(pictures, config):
     """The first batch of training as the net sees it, as `Pictures` of pixels: augmented, the normalisation undone."""
     config = with_statistics(config, pictures)
-    set_seeds(config.seed)
     images, labels = next(train_pipeline(pictures, config).create_tuple_iterator(num_epochs=1, output_numpy=True))
     return Pictures(tuple(unnormalize(images, *pixel_statistics(config))), tuple(labels.tolist()), pictures.classes)
 

@@ -13,7 +13,7 @@ import mindclf
 PACKAGE = Path(mindclf.__file__).parent
 ALLOWED = {  # parts of mindclf that the files of a part may import; parts that are not listed may import anything
     "nets": {"nets", "files", "device", "kernels"},
-    "dataset": {"dataset", "config", "labels", "files"},
+    "dataset": {"dataset", "config", "labels", "files", "kernels"},
     "config": {"labels"}, "labels": set(), "files": set(), "device": {"kernels"}, "kernels": set(),
     "evaluate": set(),
     "checkpoint": {"nets", "config", "files"},

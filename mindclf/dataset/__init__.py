@@ -5,14 +5,15 @@ from mindclf.dataset.pictures import decode_picture, encoded_picture, whole_pict
 from mindclf.dataset.pipeline import (
     augmented_pipeline,
     create_dataset,
+    epoch_pipeline,
     eval_pipeline,
     pixel_pipeline,
     preprocessing_of,
     seen_box,
     train_pipeline,
 )
-from mindclf.dataset.transforms import eval_transforms, train_transforms, unnormalize
+from mindclf.dataset.transforms import eval_transforms, unnormalize
 
-__all__ = ["Pictures", "Scan", "augmented_pipeline", "create_dataset", "decode_picture", "encoded_picture", "eval_pipeline",
-           "eval_transforms", "pixel_pipeline", "preprocessing_of", "read_folder", "scan_folder", "seen_box", "train_pipeline",
-           "train_transforms", "unnormalize", "whole_picture"]
+__all__ = ["Pictures", "Scan", "augmented_pipeline", "create_dataset", "decode_picture", "encoded_picture", "epoch_pipeline",
+           "eval_pipeline", "eval_transforms", "pixel_pipeline", "preprocessing_of", "read_folder",
+           "scan_folder", "seen_box", "train_pipeline", "unnormalize", "whole_picture"]

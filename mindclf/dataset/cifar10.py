@@ -63,10 +63,9 @@ class Cifar10Pictures(Pictures):
         """A text for each picture that changes with its pixels."""
         return (hashlib.sha256(pixels).hexdigest() for pixels in self.paths)
 
-    def source(self, shuffle):
-        """Rows of (image, label), read by MindSpore's Cifar10Dataset; with shuffle=True in a new order each epoch."""
-        indices = list(self.indices)
-        sampler = ds.SubsetRandomSampler(indices) if shuffle else ds.SubsetSampler(indices)
+    def source(self):
+        """Rows of (image, label) in their order, read by MindSpore's Cifar10Dataset."""
+        sampler = ds.SubsetSampler(list(self.indices))
         rows = ds.Cifar10Dataset(self.folder, self.usage, sampler=sampler, num_parallel_workers=1)
         return rows.map(transforms.TypeCast(ms.int32), "label")
 

@@ -36,9 +36,9 @@ class Pictures:
     def __len__(self):
         return len(self.paths)
 
-    def source(self, shuffle):
-        """Rows of (encoded image, label); with shuffle=True in a new order each epoch."""
-        return ds.GeneratorDataset(_Reader(self), ["image", "label"], shuffle=shuffle, num_parallel_workers=1,
+    def source(self):
+        """Rows of (encoded image, label), in their order."""
+        return ds.GeneratorDataset(_Reader(self), ["image", "label"], shuffle=False, num_parallel_workers=1,
                                    python_multiprocessing=False)
 
     def identities(self):

@@ -36,26 +36,48 @@ def encoded_picture(source, name="the picture"):
     """
     if isinstance(source, np.ndarray) and source.ndim == 1:
         return source
-    if isinstance(source, np.ndarray) and (source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3):
+    image, data = _opened(source, name)
+    return _as_bmp(image) if data is None else np.frombuffer(data, np.uint8)
+
+
+def decoded_picture(source, name="the picture"):
+    """The picture in `source`, as `encoded_picture` takes it, as a PIL image with the same pixels, upright.
+
+    A JPEG may be grey or CMYK before convert("RGB").
+    """
+    image, _ = _opened(source, name)
+    try:
+        image.load()
+    except Exception as error:
+        raise _damaged(source, name, error) from None
+    return image
+
+
+def _opened(source, name):
+    """(image, data): a PIL image, and of a JPEG that passes as it is its bytes, else None; such an image is not decoded yet."""
+    if isinstance(source, np.ndarray) and source.ndim != 1 and (source.dtype != np.uint8 or source.shape[2:] != (3,)):
         raise ValueError(f"{name} must be an RGB array (H, W, 3) of uint8, received {source.shape} of {source.dtype}")
     if isinstance(source, (str, Path)):
         name, source = one_line(source), _read(source)
     try:
         if isinstance(source, np.ndarray):
-            return _as_bmp(Image.fromarray(source))
+            if source.ndim == 3:
+                return Image.fromarray(source), None
+            source = source.tobytes()
         image = source if isinstance(source, Image.Image) else Image.open(io.BytesIO(source))
         _check(image, name)
-        if image is not source and image.format == "JPEG" and image.getexif().get(EXIF_ORIENTATION, 1) == 1:
-            return np.frombuffer(source, np.uint8)
-        return _as_bmp(image)
+        if image is not source and image.format == "JPEG" and ("exif" not in image.info
+                                                               or image.getexif().get(EXIF_ORIENTATION, 1) == 1):
+            return image, source
+        return _upright(image), None
     except UnidentifiedImageError:
         raise ValueError(f"{name} is not a picture, or of a kind that Pillow does not know") from None
     except Image.DecompressionBombError:
         raise ValueError(f"{name} has more than {Image.MAX_IMAGE_PIXELS:,} pixels, which is not read") from None
     except RefusedError:
         raise
-    except Exception as error:  # a damaged file makes PIL's decoders raise OSError, SyntaxError, struct.error and others
-        raise ValueError(f"{name} is damaged: {first_line(error)}") from None
+    except Exception as error:
+        raise _damaged(source, name, error) from None
 
 
 def whole_picture(source, name="the picture"):
@@ -68,14 +90,13 @@ def whole_picture(source, name="the picture"):
         try:
             Image.open(io.BytesIO(encoded.tobytes())).load()
         except Exception as error:
-            name = one_line(source) if isinstance(source, (str, Path)) else name
-            raise ValueError(f"{name} is damaged: {first_line(error)}") from None
+            raise _damaged(source, name, error) from None
     return encoded
 
 
 def decode_picture(source):
     """The picture in `source` as an RGB PIL image, as the nets see it before resizing. For showing it."""
-    return Image.open(io.BytesIO(encoded_picture(source).tobytes())).convert("RGB")
+    return decoded_picture(source).convert("RGB")
 
 
 def small_picture(source, size):
@@ -85,6 +106,11 @@ def small_picture(source, size):
     """
     height, width = size
     return np.asarray(ImageOps.fit(decode_picture(source), (width, height), Image.Resampling.BILINEAR))
+
+
+def _damaged(source, name, error):
+    """What to raise for what a decoder of PIL raised: OSError, SyntaxError, struct.error and others."""
+    return ValueError(f"{one_line(source) if isinstance(source, (str, Path)) else name} is damaged: {first_line(error)}")
 
 
 def _check(image, name):
@@ -108,13 +134,18 @@ def _read(path):
     raise ValueError(f"{one_line(path)} is larger than the {MAX_FILE_BYTES / 2**20:,.0f} MiB that are read")
 
 
-def _as_bmp(image):
+def _upright(image):
+    """`image` in RGB, turned as EXIF says, transparent parts white."""
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16") or image.mode == "I":
         image = Image.fromarray((np.asarray(image, np.uint32) >> 8).astype(np.uint8))  # PIL would clip 16 bits at 255
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def _as_bmp(image):
     buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, "BMP")
+    image.save(buffer, "BMP")
     return np.frombuffer(buffer.getvalue(), np.uint8)

@@ -1,20 +1,23 @@
-"""Batches of pictures for training and evaluation."""
+"""Batches of images for training and evaluation."""
 
+import copy
+import itertools
+import math
 import os
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from mindspore import dataset as ds
+
 from mindclf.config import DEFAULTS, VARIATION_FIELDS, pixel_statistics
+from mindclf.dataset.draws import Draws
 from mindclf.dataset.folder import read_folder
-from mindclf.dataset.pictures import small_picture
-from mindclf.dataset.transforms import (
-    eval_box,
-    eval_transforms,
-    padded_crop_transforms,
-    pixel_transforms,
-    shorter_side,
-    train_transforms,
-)
+from mindclf.dataset.pictures import decoded_picture, encoded_picture, small_picture
+from mindclf.dataset.transforms import eval_box, eval_transforms, pixel_transforms, shorter_side
+from mindclf.dataset.views import PaddedCrop, RandomResizedCrop, RandomViews
+
+SMALL = 64 * 64  # pixels
 
 
 def create_dataset(dataset_path, config, training=True):
@@ -24,6 +27,9 @@ def create_dataset(dataset_path, config, training=True):
     (batch, 3, image_height, image_width), normalised; labels int32 (batch,). Only training shuffles, augments and drops an
     incomplete last batch; evaluation counts every picture. Raises ValueError for a folder that is missing, or pictures that
     cannot be used (see `read_folder`).
+
+    Training images are shuffled and augmented as config.seed says, whatever the seed of MindSpore, and otherwise in each epoch
+    of an iterator and in each iterator: the first one of two data sets made alike gives the same images.
     """
     config = {**DEFAULTS, **config}
     folder = Path(dataset_path) / ("train" if training else "test")
@@ -31,19 +37,91 @@ def create_dataset(dataset_path, config, training=True):
     return train_pipeline(pictures, config) if training else eval_pipeline(pictures, config)
 
 
-def train_pipeline(pictures, config, shuffle=True):
-    """Augmented, whole batches of `pictures`, shuffled or in their order."""
-    batch_size = config["batch_size"]
-    if len(pictures) < batch_size:
-        raise ValueError(f"batch_size={batch_size} is more than the {len(pictures)} training pictures")
-    operations = _train_operations(pictures, config)
-    return _pipeline(pictures, operations, batch_size, shuffle, drop_remainder=True)
+def train_pipeline(pictures, config):
+    """Augmented, whole batches of `pictures`, shuffled: in each epoch of an iterator, and in each iterator, otherwise."""
+    config = {**DEFAULTS, **config}
+    if len(pictures) < config["batch_size"]:
+        raise ValueError(f"batch_size={config['batch_size']} is more than the {len(pictures)} training images")
+    iterators = itertools.count(1)
+
+    def epochs():
+        iterator = next(iterators)
+        for epoch in itertools.count(1):
+            draws = Draws(config["seed"], iterator, epoch)
+            yield draws, draws.order(len(pictures))
+
+    return _augmented(pictures, config, epochs, len(pictures), config["batch_size"], drop_remainder=True)
 
 
-def augmented_pipeline(pictures, config):
-    """All of `pictures` in their order, each as one random training view: what the feature cache stores."""
-    operations = _train_operations(pictures, config)
-    return _pipeline(pictures, operations, config["eval_batch_size"], shuffle=False, drop_remainder=False)
+def epoch_pipeline(pictures, config, draws, indices):
+    """The augmented, whole batches of one epoch of training: `pictures` at `indices`, in that order, as `draws` has them."""
+    return _augmented(pictures, config, lambda: itertools.repeat((draws, indices)), len(indices), config["batch_size"],
+                      drop_remainder=True)
+
+
+def augmented_pipeline(pictures, config, draws, indices=None):
+    """All of `pictures`, or those at `indices`, in their order, each as one random training view: what the feature cache stores.
+
+    The last batch is as short as it comes.
+    """
+    indices = range(len(pictures)) if indices is None else indices
+    return _augmented(pictures, {**DEFAULTS, **config}, lambda: itertools.repeat((draws, indices)), len(indices),
+                      config["eval_batch_size"], drop_remainder=False)
+
+
+def _augmented(pictures, config, epochs, count, batch_size, drop_remainder):
+    """Batches of training views; `epochs` gives, to each iterator, an iterator of the (draws, indices) of its epochs.
+
+    A row of the pipeline is a batch from the beginning: to hand rows on takes MindSpore as long as to make a small view.
+    """
+    views = _random_views(pictures, config)
+    steps = count // batch_size if drop_remainder else -(-count // batch_size)
+    rows = _RandomRows(_Batches(pictures.labels, views.names, batch_size, steps), epochs)
+    dataset = rows.map(views, ["image", "words"], ["image"], num_parallel_workers=_threads(views.size))
+    dataset.get_batch_size = lambda: batch_size  # MindSpore would say 1
+    return dataset
+
+
+class _RandomRows(ds.GeneratorDataset):
+    """What a pipeline of training begins with. MindSpore copies it for each iterator, and asks for its rows in each epoch."""
+
+    def __init__(self, batches, epochs):
+        super().__init__(_Epochs(batches, epochs), ["image", "label", "words"], shuffle=False, num_parallel_workers=1,
+                         python_multiprocessing=False)
+
+    def parse(self, children=None):
+        self.source = copy.copy(self.source)  # MindSpore's copies share it
+        return super().parse(children)
+
+
+class _Epochs:
+    """What a GeneratorDataset reads: batches(draws, indices) of the next epoch each time that it begins."""
+
+    def __init__(self, batches, epochs):
+        self.batches, self.epochs = batches, epochs
+        self.coming = None
+
+    def __len__(self):
+        return self.batches.steps
+
+    def __iter__(self):
+        if self.coming is None:  # not before: a pipeline that only tells its size is no iterator
+            self.coming = self.epochs()
+        return self.batches(*next(self.coming))
+
+
+class _Batches:
+    """(indices (N,), labels (N,), words (N, names, WORDS)) of batches of batch_size images, of which there are `steps`."""
+
+    def __init__(self, labels, names, batch_size, steps):
+        self.labels, self.names, self.batch_size, self.steps = np.asarray(labels, np.int32), names, batch_size, steps
+
+    def __call__(self, draws, indices):
+        indices = np.asarray(indices, np.int64)
+        words = draws.words(self.names, indices)
+        for start in range(0, self.steps * self.batch_size, self.batch_size):
+            batch = slice(start, start + self.batch_size)
+            yield indices[batch], self.labels[indices[batch]], words[batch]
 
 
 def eval_pipeline(pictures, config):
@@ -82,7 +160,10 @@ def _eval_pipeline(pictures, operations, config):
     raw_size = _raw_size(pictures, config)
     if raw_size and not pictures.raw_size:
         operations = [partial(small_picture, size=raw_size), *operations]
-    return _pipeline(pictures, operations, config["eval_batch_size"], shuffle=False, drop_remainder=False)
+    rows = pictures.source()
+    if operations:
+        rows = rows.map(operations, "image", num_parallel_workers=_threads())
+    return rows.batch(config["eval_batch_size"])
 
 
 def seen_box(pictures, config, size):
@@ -92,24 +173,41 @@ def seen_box(pictures, config, size):
     return eval_box(size, image_size, config["crop_share"], _raw_size(pictures, config))
 
 
-def _pipeline(pictures, operations, batch_size, shuffle, drop_remainder):
-    workers = min(os.cpu_count(), 8)  # MindSpore refuses more workers than cores
-    rows = pictures.source(shuffle)
-    if operations:
-        rows = rows.map(operations, "image", num_parallel_workers=workers)
-    return rows.batch(batch_size, drop_remainder)
-
-
-def _train_operations(pictures, config):
-    variations = {field: config[field] for field in VARIATION_FIELDS}
-    image_size, mean, std = _size_and_statistics(config)
+def _random_views(pictures, config):
+    """The RandomViews of training that a config asks for. With raw pictures crop_padding is in pixels of their own size."""
     share = config["size_share"]
-    image_size = tuple(round(side * share) for side in image_size)
+    size = tuple(round(side * share) for side in (config["image_height"], config["image_width"]))
+    fields = {field: config[field] for field in VARIATION_FIELDS}
+    load = partial(_load, pictures.paths)
     if config["augment"] == "padded_crop":
-        padding = config["crop_padding"] if pictures.raw_size else round(config["crop_padding"] * share)
-        return padded_crop_transforms(image_size, mean, std, padding, round(config["cutout"] * share), pictures.raw_size,
-                                      **variations)
-    return train_transforms(image_size, mean, std, config["scale"], config["ratio"], pictures.raw_size, **variations)
+        crop = PaddedCrop(config["crop_padding"] if pictures.raw_size else round(config["crop_padding"] * share))
+        if not pictures.raw_size:
+            load = partial(_load_centre, pictures.paths, pixel_transforms(size, crop_share=1))
+        fields["cutout"] = round(config["cutout"] * share)
+    else:
+        crop = RandomResizedCrop(config["scale"], config["ratio"])
+    return RandomViews(load, crop, size, *pixel_statistics(config), **fields)
+
+
+def _load(sources, index):
+    """The picture at an index, as RandomViews take it. Raises ValueError that names a file which cannot be read any more."""
+    source = sources[index]
+    return source if isinstance(source, np.ndarray) and source.ndim == 3 else decoded_picture(source)
+
+
+def _load_centre(sources, transforms, index):
+    """What evaluation sees of the picture at an index, with a crop_share of 1."""
+    pixels = encoded_picture(sources[index])
+    for transform in transforms:
+        pixels = transform(pixels)
+    return pixels
+
+
+def _threads(image_size=None):
+    """How many threads of a pipeline prepare images, or training views of `image_size`, at once."""
+    if image_size and math.prod(image_size) <= SMALL:
+        return 1  # most of the time goes to Python, in which two threads wait for each other
+    return min(os.cpu_count(), 8)  # MindSpore refuses more threads than cores
 
 
 def _raw_size(pictures, config):

@@ -24,7 +24,7 @@ VARIANTS = {"amx": {*AVX512, "avx512_bf16", "amx_tile", "amx_bf16"}, "avx512": A
 UNASKED = ("avx512", "avx2", "portable")  # those that compute in float32
 ACTIVATIONS = {None: 0, "relu": 1, "relu6": 2, "hswish": 3}  # as in activation.h
 MAX_TAPS = 128  # as in windows.h
-NEWEST = "permitted"  # the C function that was added last
+NEWEST = "render_views"  # the C function that was added last
 SAME = -1  # stands for the padding of TensorFlow, as in entry.h
 
 _off = 0
@@ -111,6 +111,25 @@ def _problem_of(variant):
     if not hasattr(loaded, NEWEST):
         return "compiled for an older mindclf: install it again"
     return None if loaded.permitted() else "the system does not let programs use this part of the processor"
+
+
+def render_views():
+    """The C function of that name in view.c, called with a count and three addresses, or None where it is not compiled.
+
+    It needs no MindSpore. MINDCLF_KERNELS chooses its variant as for nets; the device does not matter, for the processor makes
+    the data of any.
+    """
+    return _render_views(os.environ.get("MINDCLF_KERNELS", ""))
+
+
+@functools.cache
+def _render_views(wanted):
+    variant, _ = _choose(wanted)
+    if not variant:
+        return None
+    function = ctypes.CDLL(str(library(variant))).render_views
+    function.argtypes, function.restype = [ctypes.c_int64] + [ctypes.c_void_p] * 3, ctypes.c_int
+    return function
 
 
 def _operator(name, settings, shape, outputs, bprop=None):

@@ -12,9 +12,8 @@ from mindspore import nn
 from mindclf import workers
 from mindclf.config import VARIATION_FIELDS
 from mindclf.dataset import augmented_pipeline, eval_pipeline
-from mindclf.device import data_seed
+from mindclf.dataset.draws import DRAWS_VERSION, STORED_VIEWS, Draws
 from mindclf.evaluate import predict_logits
-from mindclf.train.batches import SharedBatches
 from mindclf.train.resume import write_arrays
 
 log = logging.getLogger(__name__)
@@ -32,15 +31,12 @@ class PooledFeatures(nn.Cell):
         return self.pool(self.backbone(images))
 
 
-def feature_batches(net, pictures, config, views=1, shuffle=False):
-    """(feature, label) batches of `pictures` seen by the frozen backbone of `net`, `views` times each.
+def stored_features(net, pictures, config, views=1):
+    """(features, labels): what the frozen backbone of `net` makes of `pictures`, seen `views` times each, view after view.
 
-    View 0 is the centre crop that evaluation takes; the others are random training views. Feature batches are float32, what
-    net.head.pool makes of the maps; with shuffle=True in a new order each epoch and without an incomplete last batch. Where
-    several workers train, each gets its part of the batches, or without shuffle of the pictures; so it does of the computing.
+    View 0 is the centre crop that evaluation takes; the others are random training views. Features are float32, what
+    net.head.pool makes of the maps. Where several workers train, each computes its part, and all get the whole.
     """
-    if shuffle and len(pictures) * views < config.batch_size:
-        raise ValueError(f"batch_size={config.batch_size} is more than the {len(pictures) * views} training pictures")
     pooled = PooledFeatures(net)
     identity = _identity(net.backbone, pictures, config)
     features = labels = None
@@ -49,31 +45,28 @@ def feature_batches(net, pictures, config, views=1, shuffle=False):
         if features is None:
             features, labels = np.empty((views, *rows.shape), rows.dtype), np.tile(own_labels, views)
         features[view] = rows
-    features = features.reshape(-1, *features.shape[2:])
+    return features.reshape(-1, *features.shape[2:]), labels
 
-    def batched(places=slice(None), shuffle=shuffle):
-        source = ds.NumpySlicesDataset((features[places], labels[places]), ["feature", "label"], shuffle=shuffle,
-                                       num_parallel_workers=1)
-        return source.batch(config.batch_size, drop_remainder=shuffle)
 
-    if workers.size() == 1:
-        return batched()
-    if shuffle:
-        return SharedBatches(lambda places: batched(places, shuffle=False), len(labels), config.batch_size)
-    return batched(workers.part_of_places(len(labels)))
+def feature_batches(features, labels, batch_size, indices):
+    """(feature, label) batches of the rows at `indices`, in that order, the last one as short as it comes."""
+    rows = ds.NumpySlicesDataset((features[indices], labels[indices]), ["feature", "label"], shuffle=False,
+                                 num_parallel_workers=1)
+    return rows.batch(batch_size)
 
 
 def _stored_view(net, pictures, config, view, identity):
-    drawn_by = f"-seed{config.seed}" + (f"-{workers.size()}workers" if workers.size() > 1 else "") if view else ""
-    file = Path(config.feature_cache) / f"{identity}-{view}{drawn_by}.npz"
+    file = Path(config.feature_cache) / f"{identity}-{view}{f'-seed{config.seed}' if view else ''}.npz"
     stored = _read(file) if config.feature_cache and file.is_file() else None
     if workers.total(stored is not None) == workers.size():
         return stored
     log.info("computing features of %d pictures, view %d", len(pictures), view)
-    part = workers.part_of(pictures)
-    dataset = augmented_pipeline(part, config) if view else eval_pipeline(part, config)
-    with data_seed(workers.own_seed(config.seed + view)):
-        features, labels = (workers.whole(rows, len(pictures)) for rows in predict_logits(net, dataset))
+    if view:
+        draws = Draws(config.seed, STORED_VIEWS, view)
+        dataset = augmented_pipeline(pictures, config, draws, workers.part_of_places(len(pictures)))
+    else:
+        dataset = eval_pipeline(workers.part_of(pictures), config)
+    features, labels = (workers.whole(rows, len(pictures)) for rows in predict_logits(net, dataset))
     if config.feature_cache and workers.is_first():
         file.parent.mkdir(parents=True, exist_ok=True)
         write_arrays(file, features=features, labels=labels)
@@ -92,7 +85,7 @@ def _read(file):
 
 def _identity(backbone, pictures, config):
     """A name that changes with anything that the features depend on: weights, pictures, preprocessing."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"draws {DRAWS_VERSION}".encode())
     for parameter in backbone.get_parameters():
         digest.update(parameter.asnumpy().tobytes())
     for identity, label in zip(pictures.identities(), pictures.labels):

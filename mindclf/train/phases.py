@@ -4,14 +4,14 @@ import logging
 from functools import partial
 
 from mindclf import workers
-from mindclf.dataset import eval_pipeline, train_pipeline
+from mindclf.dataset import epoch_pipeline, eval_pipeline
 from mindclf.evaluate import evaluate
 from mindclf.nets import freeze, seed_dropout, unfreeze
 from mindclf.train.average import WeightAverage
-from mindclf.train.batches import EpochBatches, SharedBatches
+from mindclf.train.batches import EpochBatches, check_count
 from mindclf.train.callbacks import EqualStatistics, History, Progress, StepFigures, StopOnBadLoss, StopWhenAsked, read_history
 from mindclf.train.events import EventFiles
-from mindclf.train.features import feature_batches
+from mindclf.train.features import feature_batches, stored_features
 from mindclf.train.model import create_model, set_learning_rates
 from mindclf.train.resume import optimizer_state, restore_optimizer, save_state, state_path
 from mindclf.train.schedule import Plateau, learning_rates
@@ -32,22 +32,26 @@ def train_phase(net, number, config, splits, keeper, signals, state=None):
     else:
         unfreeze(net)
     watched, watched_name = splits.watched
+    count = len(splits.train) * max(config.cached_views, 1)
+    check_count(count, config.batch_size)
     if config.cached_views:
         trained = net.head
-        batches = feature_batches(net, splits.train, config, config.cached_views, shuffle=True)
-        watched_batches = feature_batches(net, watched, config)
+        features, labels = stored_features(net, splits.train, config, config.cached_views)
+        make_batches = lambda _, indices: feature_batches(features, labels, config.batch_size, indices)  # noqa: E731
+        watched_batches = feature_batches(*stored_features(net, watched, config), config.eval_batch_size,
+                                          workers.part_of_places(len(watched)))
     else:
         trained = net
-        batches = train_batches(splits.train, config)
+        make_batches = partial(epoch_pipeline, splits.train, config)
         watched_batches = eval_pipeline(workers.part_of(watched), config)
-    steps = batches.get_dataset_size()
     epochs_done, steps_done = (state.facts["position"][unit] for unit in ("epochs", "steps")) if state else (0, 0)
+    batches = EpochBatches(make_batches, count, config.batch_size, config.seed, number, config.mixup_alpha, len(splits.classes),
+                           epochs_done, steps_done)
+    steps = batches.get_dataset_size()
     rates = learning_rates(config, steps)
     model = create_model(trained, config, rates)
     optimizer = model.train_network.optimizer
     plateau = Plateau(config.lr_max, config.plateau_figure, config.plateau_factor, config.plateau_patience, config.lr_end)
-    batches = EpochBatches(batches, config.seed, number, config.mixup_alpha, len(splits.classes), epochs_done,
-                           steps_done)
     figures = StepFigures(rates, config.batch_size, steps)
     average = [WeightAverage(trained, config.ema_decay, steps)] if config.ema_decay else []
     history_file = keeper.output / "history.csv"
@@ -126,11 +130,3 @@ def train_phase(net, number, config, splits, keeper, signals, state=None):
     signals.deferred = False
     if events:
         events.close()
-
-
-def train_batches(pictures, config):
-    """The training batches of `pictures`; where several workers train, this one's."""
-    if workers.size() == 1:
-        return train_pipeline(pictures, config)
-    return SharedBatches(lambda places: train_pipeline(pictures.take(places), config, shuffle=False), len(pictures),
-                         config.batch_size)

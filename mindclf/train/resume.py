@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 # Of the config, what may differ when a run goes on: no weight depends on it.
 FREE_FIELDS = ("resume", "device_target", "output", "dataset_path", "feature_cache", "grid_rows", "grid_columns",
                "tensorboard")
-STATE_FORMAT = 3
+STATE_FORMAT = 4
 
 
 @dataclass(frozen=True)

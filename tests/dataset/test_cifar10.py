@@ -121,18 +121,18 @@ def test_pictures_become_as_large_as_the_net_wants_them(train):
         assert images.shape == (10, 3, 224, 224)
 
 
-def test_resizing_comes_after_the_crop_and_equals_that_of_evaluation(train):
-    """As the ShuffleNet tutorial prepares pictures: padded crop at 32 pixels, then 224."""
+def test_resizing_comes_after_the_crop_and_is_that_of_evaluation(train):
+    """As the ShuffleNet tutorial prepares images: padded crop at 32 pixels, then 224. Evaluation rounds to pixel values."""
     few = train.take(range(10))
     config = {**UNCHANGED, "image_height": 224, "image_width": 224}
     images, labels = joined(train_pipeline(few, config))
     expected, _ = joined(eval_pipeline(few, config))
-    np.testing.assert_array_equal(images, expected[labels])  # the labels of the first ten are 0 to 9
+    np.testing.assert_allclose(images, expected[labels], rtol=0, atol=1.01)  # the labels of the first ten are 0 to 9
     shifted, labels = joined(train_pipeline(few, {**config, "crop_padding": 1}))
     for image, index in zip(shifted.transpose(0, 2, 3, 1), labels):
         padded = np.pad(few.paths[index], ((1, 1), (1, 1), (0, 0)))
         crops = [np.ascontiguousarray(padded[y:y + 32, x:x + 32]) for y in range(3) for x in range(3)]
-        assert sum(np.array_equal(vision.Resize((224, 224))(crop), image) for crop in crops) == 1
+        assert sum(abs(vision.Resize((224, 224))(crop) - image).max() < 1.01 for crop in crops) == 1
 
 
 def test_statistics_are_those_of_all_pixels(train):

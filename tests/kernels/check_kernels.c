@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../../mindclf/kernels/view.h"
+
 typedef int Kernel(int, void **, int *, int64_t **, const char **, void *, void *);
 Kernel depthwise_forward, depthwise_activated, depthwise_backward, convolution_forward, convolution_activated,
     convolution_input_gradient, convolution_weight_gradient, max_pool_forward, max_pool_backward, add_forward, relu_backward,
@@ -164,6 +166,32 @@ static void check_batch_norm(int n, int c, int h, int w, int activation)
     }
 }
 
+/* Two views of an image, one straight and one turned so that corners lie outside. */
+static void check_views(int rows, int columns, int height, int width)
+{
+    uint8_t *source = malloc((size_t)(rows * columns * 3));
+    float *to = malloc((size_t)(2 * 3 * height * width) * sizeof(float));
+    for (int i = 0; i < rows * columns * 3; i++)
+        source[i] = (uint8_t)(i * 7);
+    View views[2] = {0};
+    const uint8_t *sources[2] = {source, source};
+    float across = (float)columns / (float)width, down = (float)rows / (float)height;
+    for (int i = 0; i < 2; i++) {
+        float turned = i ? 0.6f : 0;
+        float grid[6] = {i ? -0.8f * across : across, turned * across, across / 2 - 0.5f, -turned * down, down, down / 2 - 0.5f};
+        views[i] = (View){.rows = rows, .columns = columns, .height = height, .width = width, .colour = {1, 0, 0, 0, 1, 0, 0, 0, 1},
+                          .pivot = (float)i, .scale = {1, 1, 1}};
+        for (int j = 0; j < 6; j++)
+            views[i].grid[j] = grid[j];
+    }
+    if (render_views(2, views, sources, to)) {
+        fprintf(stderr, "render_views failed\n");
+        exit(1);
+    }
+    free(source);
+    free(to);
+}
+
 /* The argument tells how many of the shapes. */
 static void *check_shapes(void *argument)
 {
@@ -185,6 +213,7 @@ static void *check_shapes(void *argument)
             for (int activation = 0; activation < 2; activation++)
                 check_add(3, c, h, w, activation);
             check_global_average(3, c, h, w);
+            check_views(h, w, c, 2 * c + 1);
         }
     check_convolution(1, 320, 7, 7, 640, 320, 1, 1, 0);
     check_convolution(2, 2, 32, 32, 546, 2, 3, 2, 1); /* the parts of dx have more columns than the whole */

@@ -1,60 +1,154 @@
 """The draws of an epoch: which depend on what, and what mixing does."""
 
+import itertools
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 import numpy as np
 import pytest
 from mindspore import dataset as ds
 
+from mindclf import workers
 from mindclf.config import merge
-from mindclf.dataset import read_folder, train_pipeline
+from mindclf.dataset import augmented_pipeline, epoch_pipeline, pipeline, read_folder
 from mindclf.dataset.cifar10 import read_cifar10
+from mindclf.dataset.draws import STORED_VIEWS, Draws
 from mindclf.train.batches import EpochBatches, mix
 
 from ..conftest import CLASS_INDEX
 
+EVERYTHING = dict(rotation=30.0, vertical_flip_prob=0.5, color_adjust=0.4, hue_adjust=0.1, grey_prob=0.2)
+
 
 @pytest.fixture(params=["photos", "cifar10"])
-def any_pipeline(request, pipeline, cifar10_folder):
-    """Files under resized crops, and CIFAR-10 as its recipes prepare it."""
+def images(request, colour_folder, cifar10_folder, tiny_config):
+    """(images, config): 30 files under resized crops, or CIFAR-10 as its recipes prepare it, with all that is random."""
     if request.param == "photos":
-        return pipeline
-    return train_pipeline(read_cifar10(cifar10_folder, "train").take(range(30)), merge(
-        {"image_height": 32, "image_width": 32, "augment": "padded_crop", "cutout": 8, "batch_size": 6}, {}))
+        return read_folder(colour_folder / "train", CLASS_INDEX), merge(tiny_config, EVERYTHING)
+    return read_cifar10(cifar10_folder, "train").take(range(30)), merge(
+        {"image_height": 32, "image_width": 32, "augment": "padded_crop", "cutout": 8, "batch_size": 6, **EVERYTHING}, {})
 
 
-@pytest.fixture
-def pipeline(colour_folder, tiny_config):
-    return train_pipeline(read_folder(colour_folder / "train", CLASS_INDEX), merge(tiny_config, {}))
+def batches_of(images, epochs_done=0, steps_done=0, seed=1, phase=1, mixup_alpha=0.0, batch_size=6):
+    pictures, config = images
+    make = partial(epoch_pipeline, pictures, merge(config, {"batch_size": batch_size}))
+    return EpochBatches(make, len(pictures), batch_size, seed, phase, mixup_alpha, 10, epochs_done, steps_done)
 
 
 def epoch(batches):
-    """The pictures of the next epoch."""
-    images = []
+    """The images of the next epoch, and their labels."""
+    found = []
     while True:
         try:
-            images.append(next(batches)[0].asnumpy())
+            found.append([array.asnumpy() for array in next(batches)])
         except StopIteration:
-            return np.concatenate(images)
+            return [np.concatenate(arrays) for arrays in zip(*found)]
+
+
+def assert_same(first, second):
+    for one, other in zip(first, second):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.fixture
+def as_worker(monkeypatch):
+    def become(rank, size):
+        monkeypatch.setattr(workers, "_rank", rank)
+        monkeypatch.setattr(workers, "_size", size)
+
+    return become
 
 
 @pytest.mark.parametrize("mixup_alpha", [0.0, 0.4])
-def test_an_epoch_is_the_same_whatever_came_before(any_pipeline, mixup_alpha):
-    def batches(epochs_done=0, seed=1, phase=1):
-        return EpochBatches(any_pipeline, seed, phase, mixup_alpha, 10, epochs_done)
-
+def test_an_epoch_is_the_same_whatever_came_before(images, mixup_alpha):
+    batches = partial(batches_of, images, mixup_alpha=mixup_alpha)
     whole = batches()
     epochs = [epoch(whole) for _ in range(3)]
+    before = ds.config.get_seed()
     ds.config.set_seed(99)
-    np.testing.assert_array_equal(epoch(batches(epochs_done=2)), epochs[2])
+    assert_same(epoch(batches(epochs_done=2)), epochs[2])
     for other in (epochs[1], epochs[2], epoch(batches(seed=2)), epoch(batches(phase=2))):
-        assert not np.array_equal(other, epochs[0])
+        assert not np.array_equal(other[0], epochs[0][0])
     assert ds.config.get_seed() == 99
+    ds.config.set_seed(before)
 
 
-def test_an_epoch_has_all_whole_batches(pipeline):
-    batches = EpochBatches(pipeline, 1, 1)
-    assert batches.get_dataset_size() == 5  # 30 pictures in batches of 6
+@pytest.mark.parametrize("mixup_alpha", [0.0, 0.4])
+def test_a_run_goes_on_within_an_epoch(images, mixup_alpha):
+    whole = epoch(batches_of(images, epochs_done=1, mixup_alpha=mixup_alpha))
+    for steps in range(1, 5):
+        rest = epoch(batches_of(images, epochs_done=1, steps_done=steps, mixup_alpha=mixup_alpha))
+        assert_same(rest, [array[6 * steps:] for array in whole])
+
+
+def test_the_images_are_the_same_in_any_number_of_threads(images, monkeypatch):
+    """MindSpore takes as many threads as there are cores, so that four of them run here without it too."""
+    expected = epoch(batches_of(images))
+    for threads in range(1, min(os.cpu_count(), 4) + 1):
+        monkeypatch.setattr(pipeline, "_threads", lambda size=None, threads=threads: threads)
+        assert_same(epoch(batches_of(images)), expected)
+    pictures, config = images
+    draws, views = Draws(1, 1, 1), pipeline._random_views(pictures, config)
+    order = draws.order(30)
+    words = draws.words(views.names, order)
+    with ThreadPoolExecutor(4) as pool:
+        rows = pool.map(lambda start: views(order[start:start + 2], words[start:start + 2]), range(0, 30, 2))
+    np.testing.assert_array_equal(np.concatenate(list(rows)), expected[0])
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_the_images_are_the_same_in_one_two_and_four_workers(images, as_worker, size):
+    """And so is what each is mixed with, for the number of a batch is the same."""
+    alone, mixed = epoch(batches_of(images, batch_size=3)), epoch(batches_of(images, batch_size=3, mixup_alpha=0.4))
+    count = 30 // (3 * size) * 3 * size
+    assert count == {1: 30, 2: 30, 4: 24}[size]
+    for expected, mixup_alpha in ((alone, 0.0), (mixed, 0.4)):
+        parts = []
+        for rank in range(size):
+            as_worker(rank, size)
+            parts.append(epoch(batches_of(images, batch_size=3, mixup_alpha=mixup_alpha)))
+        as_worker(0, 1)
+        for part, all_of_one in zip(zip(*parts), expected):
+            steps = [array.reshape(-1, 3, *array.shape[1:]) for array in part]
+            together = np.stack(steps, 1).reshape(count, *all_of_one.shape[1:])
+            np.testing.assert_array_equal(together, all_of_one[:count])
+
+
+def test_an_image_is_the_same_in_batches_of_another_size(images):
+    """Of 2 workers with 3 images each, or of one with 6."""
+    assert_same(epoch(batches_of(images, batch_size=3)), epoch(batches_of(images)))
+
+
+def test_views_are_the_same_whichever_part_of_them_is_made(images):
+    pictures, config = images
+
+    def views(seed, view, indices=None):
+        rows = augmented_pipeline(pictures, config, Draws(seed, STORED_VIEWS, view), indices)
+        return np.concatenate([batch for batch, _ in rows.create_tuple_iterator(num_epochs=1, output_numpy=True)])
+
+    whole = views(1, 1)
+    assert len(whole) == len(pictures)
+    np.testing.assert_array_equal(views(1, 1, [5, 3, 29]), whole[[5, 3, 29]])
+    for first, second in itertools.combinations([whole, views(1, 2), views(2, 1), views(2, 2)], 2):
+        assert not (first == second).all((1, 2, 3)).any()
+
+
+def test_mixing_differs_from_batch_to_batch_and_from_epoch_to_epoch(images):
+    batches = batches_of(images, mixup_alpha=0.4)
+    shares = []
     for _ in range(2):
-        assert len(epoch(batches)) == 30
+        labels = epoch(batches)[1].reshape(5, 6, -1)
+        mixed = [batch[(batch > 0) & (batch < 1)] for batch in labels]
+        shares += [round(float(values.max()), 6) for values in mixed if len(values)]
+    assert len(shares) > 2 and len(set(shares)) == len(shares)
+
+
+def test_an_epoch_has_all_whole_batches(images):
+    batches = batches_of(images)
+    assert batches.get_dataset_size() == 5  # 30 images in batches of 6
+    for _ in range(2):
+        assert len(epoch(batches)[0]) == 30
 
 
 def test_waiting_is_counted(monkeypatch):
@@ -68,7 +162,7 @@ def test_waiting_is_counted(monkeypatch):
             yield row, row
         clock[0] += 2
 
-    batches = EpochBatches(None, 1, 1)
+    batches = EpochBatches(None, 18, 6, 1, 1)
     batches.rows = slow()
     for _ in range(3):
         next(batches)

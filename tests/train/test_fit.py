@@ -155,7 +155,7 @@ def test_stored_features_are_those_of_the_net(tiny_config, colour_folder, monkey
     pictures = read_folder(colour_folder / "test", CLASS_INDEX)
 
     def stored(**changes):
-        return images_of(features.feature_batches(net, pictures, merge(config, changes)))
+        return features.stored_features(net, pictures, merge(config, changes))[0]
 
     first = stored()
     images = images_of(eval_pipeline(pictures, config))
@@ -174,11 +174,15 @@ def test_stored_features_are_those_of_the_net(tiny_config, colour_folder, monkey
     np.testing.assert_array_equal(stored(), first)
 
 
-def test_every_stored_view_is_another_picture(tiny_config, colour_folder):
+def test_every_stored_view_of_every_seed_is_another_image(tiny_config, colour_folder):
     config = merge(tiny_config, {})
     net = create_net("mobilenet_v2", 3, **config.net_options).set_train(False)
     pictures = read_folder(colour_folder / "test", CLASS_INDEX)
-    views = images_of(features.feature_batches(net, pictures, config, views=4)).reshape(4, len(pictures), -1)
+    rows, labels = features.stored_features(net, pictures, config, views=4)
+    assert labels.tolist() == 4 * list(pictures.labels)
+    views = list(rows.reshape(4, len(pictures), -1))
+    rows, _ = features.stored_features(net, pictures, merge(config, {"seed": 2}), views=4)
+    views += list(rows.reshape(4, len(pictures), -1)[1:])
     for first, second in itertools.combinations(views, 2):
         assert not np.array_equal(first, second)
 
@@ -189,8 +193,7 @@ def test_stored_views_belong_to_the_augmentation_that_made_them(tiny_config, col
     pictures = read_folder(colour_folder / "test", CLASS_INDEX)
 
     def view(**changes):
-        batches = features.feature_batches(net, pictures, merge(tiny_config, {**still, **changes}), views=2)
-        return images_of(batches)[len(pictures):]
+        return features.stored_features(net, pictures, merge(tiny_config, {**still, **changes}), views=2)[0][len(pictures):]
 
     for field in VARIATION_FIELDS:
         assert not np.array_equal(view(**{field: 0.5}), view()), field

@@ -21,16 +21,14 @@ from mindclf import launch as launching
 from mindclf import workers
 from mindclf.checkpoint import load_net, read_weights
 from mindclf.config import VARIATION_FIELDS, merge
-from mindclf.dataset import eval_pipeline, read_folder, train_pipeline
-from mindclf.dataset.cifar10 import read_cifar10
+from mindclf.dataset import eval_pipeline, read_folder
 from mindclf.dataset.splits import read_splits
-from mindclf.device import data_seed
 from mindclf.evaluate import evaluate
 from mindclf.files import write_json
 from mindclf.launch import _Job, launch
 from mindclf.signals import Stopped, StopSignals
 from mindclf.train import fit
-from mindclf.train.batches import EpochBatches, SharedBatches, shuffled
+from mindclf.train.batches import check_count
 from mindclf.train.callbacks import StopWhenAsked
 
 from ..conftest import CLASS_INDEX, make_config
@@ -354,31 +352,6 @@ def test_every_picture_is_looked_at_once(as_worker, monkeypatch, count, size):
     np.testing.assert_array_equal(sum(sent), [[place + 1, 100 + place] for place in range(count)])
 
 
-@pytest.mark.parametrize("source", ["photos", "cifar10"])
-def test_workers_shuffle_as_one_does(as_worker, config, colour_folder, cifar10_folder, source):
-    """The pictures of each step of an epoch, without augmentation."""
-    pictures = (read_folder(colour_folder / "train", CLASS_INDEX) if source == "photos"
-                else read_cifar10(cifar10_folder, "train").take(range(40, 69)))
-    settings = merge({**config, **STILL, "batch_size": 4}, {})
-
-    def batches(pipeline):
-        epoch, made = EpochBatches(pipeline, 1, 1), []
-        with contextlib.suppress(StopIteration):
-            while True:
-                made.append(next(epoch)[0].asnumpy())
-        return made
-
-    alone = batches(train_pipeline(pictures, {**settings, "batch_size": 8}))
-    shared = []
-    for rank in range(2):
-        as_worker(rank, 2)
-        shared.append(batches(SharedBatches(lambda places: train_pipeline(pictures.take(places), settings, shuffle=False),
-                                            len(pictures), 4)))
-    assert len(alone) == len(shared[0]) == len(shared[1]) == 3
-    for whole, *parts in zip(alone, *shared):
-        np.testing.assert_array_equal(np.concatenate(parts), whole)
-
-
 def test_a_signal_that_comes_while_workers_ask_each_other_is_answered_next_time(as_worker, monkeypatch):
     as_worker(0, 2)
     signals, saved = StopSignals("advice"), []
@@ -446,7 +419,7 @@ def test_arguments_that_are_none_are_the_users_mistake():
     assert launching._run(["train", "photos", "--epochs", "5"]) == 2
 
 
-def test_workers_augment_otherwise_than_each_other(as_worker):
+def test_dropout_of_each_worker_has_a_seed_of_its_own(as_worker):
     seeds = []
     for rank in range(3):
         as_worker(rank, 3)
@@ -454,15 +427,8 @@ def test_workers_augment_otherwise_than_each_other(as_worker):
     assert seeds[0] == 7 and len(set(seeds)) == 3
 
 
-def test_the_order_depends_on_the_seed_alone():
-    orders = []
-    for seed in (1, 1, 2):
-        with data_seed(seed):
-            orders.append(shuffled(50).tolist())
-    assert orders[0] == orders[1] != orders[2] and sorted(orders[2]) == list(range(50))
-
-
 def test_batches_larger_than_the_data_set_are_refused(as_worker):
     as_worker(0, 2)
-    with pytest.raises(ValueError, match="^batch_size=13 for each of 2 workers is more than the 24 training pictures$"):
-        SharedBatches(None, 24, 13)
+    check_count(24, 12)
+    with pytest.raises(ValueError, match="^batch_size=13 for each of 2 workers is more than the 24 training images$"):
+        check_count(24, 13)

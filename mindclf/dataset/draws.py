@@ -1,0 +1,54 @@
+"""Random numbers of training that depend on what they are drawn for, and on nothing that happened before.
+
+A counter-based generator, Philox 4x64-10 (Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011), has a key and a
+counter. Here the key comes from seed, phase, epoch and the name of the choice, and the counter is the index of the image in the
+data set. So the crop of image 17 in epoch 3 is the same whichever thread, worker or machine makes it, and whether the run was
+interrupted, and it tells nothing about the flip of that image, which has another name.
+
+MindSpore 2.10 seeds all random operations of a pipeline alike, so that a flip is a function of the crop: see docs/upstream.md.
+"""
+
+import hashlib
+
+import numpy as np
+
+WORDS = 4  # 64-bit numbers for an image and a choice: what Philox gives for one value of the counter
+DRAWS_VERSION = 1  # of what is drawn and how: stored views of another version are not taken
+STORED_VIEWS = 0  # the phase of views that are made once and stored; those of training are numbered from 1
+
+
+class Draws:
+    """The random numbers of one epoch (or, in phase STORED_VIEWS, of one stored view). All arguments are integers >= 0."""
+
+    def __init__(self, seed, phase, epoch):
+        self.seed, self.phase, self.epoch = seed, phase, epoch
+
+    def words(self, names, indices):
+        """Random bits, uint64 (images, names, WORDS), for each of `indices` in the data set and each of `names`, texts."""
+        indices = np.asarray(indices, np.int64)
+        count = indices.max(initial=-1) + 1
+        columns = [np.random.Philox(key=self._key(name)).random_raw(count * WORDS).reshape(count, WORDS)[indices]
+                   for name in names]
+        return np.stack(columns, axis=1) if columns else np.empty((len(indices), 0, WORDS), np.uint64)
+
+    def generator(self, name, number=0):
+        """A np.random.Generator for what is drawn of a whole epoch, or with `number` of one of its batches."""
+        return np.random.Generator(np.random.Philox(key=self._key(f"{name} {number}")))
+
+    def order(self, count):
+        """The numbers below `count`, shuffled: the order of the images in the epoch."""
+        return self.generator("order").permutation(count)
+
+    def _key(self, name):
+        digest = hashlib.sha256(f"{self.seed} {self.phase} {self.epoch} {name}".encode()).digest()
+        return np.frombuffer(digest, "<u8", 2)
+
+
+def uniform(words, low=0.0, high=1.0):
+    """Numbers in [low, high), float64, evenly distributed: one for each of `words`, uint64."""
+    return low + (high - low) * ((words >> np.uint64(11)) * 2.0**-53)
+
+
+def integers(words, count):
+    """Integers below `count`, each as likely as the others: one for each of `words`, uint64."""
+    return (uniform(words) * count).astype(np.int64)

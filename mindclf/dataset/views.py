@@ -1,0 +1,219 @@
+"""Training views: what random augmentation makes of an image, up to what a net takes, in one pass.
+
+A view is rendered from a few numbers, which are drawn here from random words (see mindclf.dataset.draws): where in the image
+each of its pixels lies (crop, resizing, rotation, flips), in what light (brightness, contrast, saturation, hue, grey), and how it
+is normalised. It is what MindSpore's RandomCropDecodeResize, RandomRotation, flips, RandomColorAdjust, Normalize and HWC2CHW make
+of an image one after another; but here pixels are interpolated once, and clipped once, after all of them.
+
+C renders the views (mindclf/kernels/view.c) where it is compiled, and elsewhere NumPy, which takes many times as long: they
+agree to a hundredth of a pixel value. Sizes are (height, width) in pixels; `mean` and `std` are RGB, on the scale of the pixels,
+0 to 255.
+"""
+
+import math
+
+import numpy as np
+
+from mindclf import kernels
+from mindclf.dataset.draws import integers, uniform
+
+ATTEMPTS = 10  # to draw a crop that fits into the image
+PENDING_BYTES = 2**20  # of images that wait to be rendered together
+LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue: ITU-R BT.601
+GREY_AXIS = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)  # times a colour: cross product with the axis of greys
+VIEW = np.dtype([  # the View of view.c
+    ("rows", "i8"), ("columns", "i8"), ("height", "i8"), ("width", "i8"), ("grid", "f4", 6), ("colour", "f4", (3, 3)),
+    ("pivot", "f4"), ("fill", "f4", 3), ("scale", "f4", 3), ("shift", "f4", 3)], align=True)
+
+
+class RandomViews:
+    """Makes batches of training views of `pictures`: called with `indices` (N,) and `words` (N, len(names), WORDS).
+
+    `crop` draws the box that is shown, a RandomResizedCrop or a PaddedCrop; `load(index)` gives the image, as a PIL image or as
+    uint8 (H, W, 3). The box is brought to `size` by bilinear interpolation, turned by an angle uniform in -rotation to +rotation
+    degrees, corners that this bares being of the colour `mean`, and mirrored left for right with probability flip_prob, top for
+    bottom with vertical_flip_prob. Brightness, then contrast (about the mean luma of the view) and saturation (about the luma of
+    each pixel) are multiplied by factors uniform in 1 - color_adjust to 1 + color_adjust. The hue is turned, about the axis of
+    the greys, by a fraction of the colour wheel uniform in -hue_adjust to +hue_adjust; with probability grey_prob nothing but
+    luma is left. At last a square of `cutout` pixels a side gets the colour `mean`: its centre is any pixel of the view, and what
+    of it lies outside is lost (arXiv:1708.04552). What is 0 is not drawn.
+
+    Returns float32 (N, 3, height, width), normalised. All choices are independent of each other, if the words are.
+    """
+
+    def __init__(self, load, crop, size, mean, std, rotation=0.0, flip_prob=0.5, vertical_flip_prob=0.0, color_adjust=0.4,
+                 hue_adjust=0.0, grey_prob=0.0, cutout=0):
+        self.load, self.crop, self.size = load, crop, tuple(size)
+        self.rotation, self.flip_prob, self.vertical_flip_prob = rotation, flip_prob, vertical_flip_prob
+        self.color_adjust, self.hue_adjust, self.grey_prob, self.cutout = color_adjust, hue_adjust, grey_prob, cutout
+        self.mean, self.std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
+        self.names = ("crop", *(name for name, amount in (
+            ("rotation", rotation), ("horizontal flip", flip_prob), ("vertical flip", vertical_flip_prob),
+            ("light", color_adjust or hue_adjust), ("grey", grey_prob), ("cutout", cutout)) if amount))
+
+    def __call__(self, indices, words):
+        words = {name: words[:, number] for number, name in enumerate(self.names)}
+        views = np.zeros(len(indices), VIEW)
+        views["height"], views["width"] = self.size
+        views["colour"], views["pivot"] = self._colours(words, len(indices))
+        views["fill"], views["scale"], views["shift"] = self.mean, 1 / self.std, -self.mean / self.std
+        images = np.empty((len(indices), 3, *self.size), np.float32)
+        boxes, turns = self.crop.drawn(words["crop"]), self._turns(words, len(indices)).tolist()
+        rows, columns, grids = views["rows"], views["columns"], views["grid"]
+        pending, first = [], 0  # pixels of images that are not rendered yet: many small ones are rendered in one call
+        for number, (index, box, turn) in enumerate(zip(indices.tolist(), boxes, turns)):
+            image = self.load(index)
+            pixels = cropped(image, self.crop.box(*size_of(image), box))
+            rows[number], columns[number] = pixels.shape[:2]
+            grids[number] = _grid(turn, self.size, pixels.shape[:2])
+            pending.append(pixels)
+            if len(pending) * pixels.nbytes > PENDING_BYTES or number + 1 == len(indices):
+                render(views[first:number + 1], pending, images[first:number + 1])
+                pending, first = [], number + 1
+        if self.cutout:
+            self._cut_out(images, words["cutout"])
+        return images
+
+    def _turns(self, words, count):
+        """(N, 2, 2): from where a pixel of the view lies, (x, y) from the centre, to where it lay before turning and flips."""
+        angles, flips = np.zeros(count), np.ones((2, count))
+        if self.rotation:
+            angles = np.radians(uniform(words["rotation"][:, 0], -self.rotation, self.rotation))
+        for sign, name, prob in zip(flips, ("horizontal flip", "vertical flip"), (self.flip_prob, self.vertical_flip_prob)):
+            if prob:
+                sign[uniform(words[name][:, 0]) < prob] = -1
+        cosine, sine = np.cos(angles), np.sin(angles)
+        return np.stack([cosine * flips[0], -sine * flips[1], sine * flips[0], cosine * flips[1]], 1).reshape(-1, 2, 2)
+
+    def _colours(self, words, count):
+        """(colour (N, 3, 3), pivot (N,)): a pixel becomes colour @ pixel + pivot * mean luma of the view."""
+        colour, pivot, luma = np.broadcast_to(np.eye(3), (count, 3, 3)), np.zeros(count), np.broadcast_to(LUMA, (3, 3))
+        if self.color_adjust:
+            brightness, contrast, saturation = uniform(words["light"][:, :3], 1 - self.color_adjust, 1 + self.color_adjust).T
+            pivot = brightness * (1 - contrast)
+            saturation = saturation[:, None, None]
+            colour = (brightness * contrast)[:, None, None] * (saturation * np.eye(3) + (1 - saturation) * luma)
+        if self.hue_adjust:
+            angles = 2 * np.pi * uniform(words["light"][:, 3:, None], -self.hue_adjust, self.hue_adjust)
+            colour = (np.cos(angles) * np.eye(3) + (1 - np.cos(angles)) / 3 + np.sin(angles) * GREY_AXIS) @ colour
+        if self.grey_prob:
+            is_grey = uniform(words["grey"][:, :1, None]) < self.grey_prob
+            colour = np.where(is_grey, luma @ colour, colour)
+        return colour, pivot
+
+    def _cut_out(self, images, words):
+        rows, columns = (integers(words[:, axis], self.size[axis]) - self.cutout // 2 for axis in (0, 1))
+        for image, row, column in zip(images, rows, columns):
+            image[:, max(row, 0):max(row + self.cutout, 0), max(column, 0):max(column + self.cutout, 0)] = 0
+
+
+class RandomResizedCrop:
+    """A random box of an image, uint8 (height, width, 3), which is then brought to one size: the box of RandomCropDecodeResize.
+
+    Its fraction of the area is uniform in `scale`, the logarithm of its width over height in `ratio`, and its position among
+    those where it fits. A box that fits nowhere is drawn again; after ATTEMPTS the largest one in the centre whose ratio is
+    allowed is taken (Szegedy et al., arXiv:1409.4842, as torchvision and MindSpore have it).
+    """
+
+    def __init__(self, scale, ratio):
+        self.scale, self.ratio = scale, ratio
+
+    def drawn(self, words):
+        """What `box` takes, for each of `words` (N, WORDS)."""
+        return zip(uniform(words).tolist(), words)
+
+    def box(self, height, width, drawn):
+        """(top, left, height, width) in an image of this size."""
+        (low, high), (narrow, wide) = self.scale, map(math.log, self.ratio)
+        (numbers, words), again = drawn, None
+        for _ in range(ATTEMPTS):
+            area, shape, row, column = numbers
+            area, shape = height * width * (low + (high - low) * area), math.exp(narrow + (wide - narrow) * shape)
+            box_width, box_height = max(round(math.sqrt(area * shape)), 1), max(round(math.sqrt(area / shape)), 1)
+            if box_width <= width and box_height <= height:
+                return int(row * (height - box_height + 1)), int(column * (width - box_width + 1)), box_height, box_width
+            again = again or np.random.Generator(np.random.Philox(key=words[:2]))
+            numbers = again.random(4).tolist()
+        shape = min(max(width / height, self.ratio[0]), self.ratio[1])
+        box_width, box_height = min(width, max(round(height * shape), 1)), min(height, max(round(width / shape), 1))
+        return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
+
+
+class PaddedCrop:
+    """An image shifted over black by -padding to +padding whole pixels in height and in width, each as likely as the others."""
+
+    def __init__(self, padding):
+        self.padding = padding
+
+    def drawn(self, words):
+        """What `box` takes, for each of `words` (N, WORDS)."""
+        return (integers(words[:, :2], 2 * self.padding + 1) - self.padding).tolist()
+
+    def box(self, height, width, drawn):
+        """(top, left, height, width) in an image of this size, partly outside."""
+        return (*drawn, height, width)
+
+
+def size_of(image):
+    """(height, width) of a PIL image or an array (H, W, 3)."""
+    return image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
+
+
+def cropped(image, box):
+    """A box (top, left, height, width) of a PIL image or of uint8 (H, W, 3), as uint8 (height, width, 3); outside is black.
+
+    A PIL image is decoded only now.
+    """
+    top, left, height, width = box
+    if not isinstance(image, np.ndarray):
+        part = image.crop((left, top, left + width, top + height))
+        return np.asarray(part if part.mode == "RGB" else part.convert("RGB"))
+    inside = image[max(top, 0):max(top + height, 0), max(left, 0):max(left + width, 0)]
+    if inside.shape[:2] == (height, width):
+        return np.ascontiguousarray(inside)
+    part = np.zeros((height, width, 3), np.uint8)
+    part[max(-top, 0):, max(-left, 0):][:inside.shape[0], :inside.shape[1]] = inside
+    return part
+
+
+def _grid(turn, size, box):
+    """Pixel (x, y) of a view of `size` lies at column g0 x + g1 y + g2 and row g3 x + g4 y + g5 of a `box` of that size: g."""
+    (height, width), ((xx, xy), (yx, yy)) = size, turn
+    across, down = box[1] / width, box[0] / height  # pixels of the box in one of the view
+    centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
+    return (xx * across, xy * across, (width / 2 - xx * centre_x - xy * centre_y) * across - 0.5,
+            yx * down, yy * down, (height / 2 - yx * centre_x - yy * centre_y) * down - 0.5)
+
+
+def render(views, pixels, images):
+    """Writes `views`, VIEW (N,), of N arrays `pixels`, uint8 (rows, columns, 3), to `images`, float32 (N, 3, height, width)."""
+    in_c = kernels.render_views()
+    if in_c is None:
+        for view, source, image in zip(views, pixels, images):
+            image[:] = rendered_by_numpy(view, source)
+        return
+    addresses = np.array([source.ctypes.data for source in pixels], np.uintp)
+    if in_c(len(views), views.ctypes.data, addresses.ctypes.data, images.ctypes.data):
+        raise MemoryError("no memory for a row of an image")
+
+
+def rendered_by_numpy(view, pixels):
+    """What view.c computes, in the same order and in float32."""
+    y, x = np.indices((view["height"], view["width"]), np.float32)
+    (a, b, c), (d, e, f) = view["grid"].reshape(2, 3)
+    column, row = a * x + b * y + c, d * x + e * y + f
+    last_row, last_column = np.float32(view["rows"] - 1), np.float32(view["columns"] - 1)
+    outside = (b != 0) | (d != 0)
+    outside = outside & ((column < -0.5) | (row < -0.5) | (column > last_column + 0.5) | (row > last_row + 0.5))
+    column, row = np.clip(column, 0, last_column), np.clip(row, 0, last_row)
+    left, above = column.astype(int), row.astype(int)
+    right, below = np.minimum(left + 1, int(last_column)), np.minimum(above + 1, int(last_row))
+    across, down = (column - left).astype(np.float32)[..., None], (row - above).astype(np.float32)[..., None]
+    at = pixels.astype(np.float32)
+    near = at[above, left] + down * (at[below, left] - at[above, left])
+    far = at[above, right] + down * (at[below, right] - at[above, right])
+    sampled = near + across * (far - near)
+    sampled[outside] = view["fill"]
+    offset = view["pivot"] * np.float32(sampled.mean((0, 1), np.float64) @ LUMA) if view["pivot"] else np.float32(0)
+    lit = np.clip(sampled @ view["colour"].T + offset, 0, 255)
+    return (lit * view["scale"] + view["shift"]).transpose(2, 0, 1)

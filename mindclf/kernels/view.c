@@ -1,0 +1,123 @@
+/* A training view: an image sampled along a grid that may be turned and mirrored, in another light, normalised, plane after plane.
+ * mindclf/dataset/views.py says what the numbers mean, and computes the same in NumPy. It runs in the threads of the data
+ * pipeline, an image in each, and not in those of threads.c. */
+#include "view.h"
+
+#include <stdlib.h>
+
+enum { CHANNELS = 3, LANES = 8 };
+
+static inline float clip(float value, float low, float high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+static inline float between(float first, float second, float fraction)
+{
+    return first + fraction * (second - first);
+}
+
+/* Rows of a grid that is not turned: the two rows of the source are blended at once, then the columns. */
+static void sample_straight(const View *view, const uint8_t *source, int64_t y, float *blended, const int32_t *index,
+                            const float *weight, float *const plane[CHANNELS])
+{
+    int64_t length = CHANNELS * view->columns;
+    float row = clip(view->grid[4] * (float)y + view->grid[5], 0, (float)(view->rows - 1));
+    int64_t above = (int64_t)row, below = above + (above < view->rows - 1);
+    const uint8_t *first = source + above * length, *second = source + below * length;
+    float fraction = row - (float)above;
+    for (int64_t i = 0; i < length; i++)
+        blended[i] = between(first[i], second[i], fraction);
+    for (int c = 0; c < CHANNELS; c++)
+        blended[length + c] = blended[length - CHANNELS + c]; /* the last column has itself for a neighbour */
+    for (int64_t x = 0; x < view->width; x++)
+        for (int c = 0; c < CHANNELS; c++)
+            plane[c][x] = between(blended[index[x] + c], blended[index[x] + CHANNELS + c], weight[x]);
+}
+
+static void sample_turned(const View *view, const uint8_t *source, int64_t y, float *const plane[CHANNELS])
+{
+    float last_column = (float)(view->columns - 1), last_row = (float)(view->rows - 1);
+    for (int64_t x = 0; x < view->width; x++) {
+        float column = view->grid[0] * (float)x + view->grid[1] * (float)y + view->grid[2];
+        float row = view->grid[3] * (float)x + view->grid[4] * (float)y + view->grid[5];
+        if (column < -0.5f || row < -0.5f || column > last_column + 0.5f || row > last_row + 0.5f) {
+            for (int c = 0; c < CHANNELS; c++)
+                plane[c][x] = view->fill[c];
+            continue;
+        }
+        column = clip(column, 0, last_column);
+        row = clip(row, 0, last_row);
+        int64_t left = (int64_t)column, above = (int64_t)row;
+        int64_t right = left < view->columns - 1 ? CHANNELS : 0, below = above < view->rows - 1 ? CHANNELS * view->columns : 0;
+        const uint8_t *pixel = source + CHANNELS * (above * view->columns + left);
+        for (int c = 0; c < CHANNELS; c++, pixel++)
+            plane[c][x] = between(between(pixel[0], pixel[below], row - (float)above),
+                                  between(pixel[right], pixel[right + below], row - (float)above), column - (float)left);
+    }
+}
+
+static double sum(const float *values, int64_t size)
+{
+    double parts[LANES] = {0}, total = 0;
+    int64_t i = 0;
+    for (; i + LANES <= size; i += LANES)
+        for (int lane = 0; lane < LANES; lane++)
+            parts[lane] += values[i + lane];
+    for (; i < size; i++)
+        total += values[i];
+    for (int lane = 0; lane < LANES; lane++)
+        total += parts[lane];
+    return total;
+}
+
+static float mean_luma(const float *pixels, int64_t size)
+{
+    double luma = 0.299 * sum(pixels, size) + 0.587 * sum(pixels + size, size) + 0.114 * sum(pixels + 2 * size, size);
+    return (float)(luma / (double)size);
+}
+
+static int render(const View *view, const uint8_t *source, float *to)
+{
+    int64_t size = view->height * view->width;
+    int is_straight = view->grid[1] == 0 && view->grid[3] == 0;
+    float *blended = malloc(((size_t)(CHANNELS * (view->columns + 1)) + (size_t)view->width) * sizeof(float));
+    int32_t *index = malloc((size_t)view->width * sizeof(int32_t));
+    if (!blended || !index) {
+        free(blended);
+        free(index);
+        return 1;
+    }
+    float *weight = blended + CHANNELS * (view->columns + 1);
+    for (int64_t x = 0; x < view->width; x++) {
+        float column = clip(view->grid[0] * (float)x + view->grid[2], 0, (float)(view->columns - 1));
+        index[x] = CHANNELS * (int32_t)column;
+        weight[x] = column - (float)(int32_t)column;
+    }
+    for (int64_t y = 0; y < view->height; y++) {
+        float *plane[CHANNELS] = {to + y * view->width, to + size + y * view->width, to + 2 * size + y * view->width};
+        if (is_straight)
+            sample_straight(view, source, y, blended, index, weight, plane);
+        else
+            sample_turned(view, source, y, plane);
+    }
+    free(blended);
+    free(index);
+    float offset = view->pivot ? view->pivot * mean_luma(to, size) : 0;
+    const float *m = view->colour, *scale = view->scale, *shift = view->shift;
+    for (int64_t i = 0; i < size; i++) {
+        float r = to[i], g = to[size + i], b = to[2 * size + i];
+        to[i] = clip(m[0] * r + m[1] * g + m[2] * b + offset, 0, 255) * scale[0] + shift[0];
+        to[size + i] = clip(m[3] * r + m[4] * g + m[5] * b + offset, 0, 255) * scale[1] + shift[1];
+        to[2 * size + i] = clip(m[6] * r + m[7] * g + m[8] * b + offset, 0, 255) * scale[2] + shift[2];
+    }
+    return 0;
+}
+
+int render_views(int64_t count, const View *views, const uint8_t *const *sources, float *to)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (render(views + i, sources[i], to + i * CHANNELS * views[i].height * views[i].width))
+            return 1;
+    return 0;
+}

@@ -1,0 +1,19 @@
+/* The numbers that a training view is rendered from: VIEW of mindclf/dataset/views.py, which makes them, has the same layout. */
+#ifndef MINDCLF_VIEW_H
+#define MINDCLF_VIEW_H
+
+#include <stdint.h>
+
+typedef struct {
+    int64_t rows, columns, height, width; /* of the source and of the view */
+    float grid[6];                        /* column = grid[0] x + grid[1] y + grid[2], row = grid[3] x + grid[4] y + grid[5] */
+    float colour[9], pivot;               /* value = colour * pixel + pivot * mean luma of the view */
+    float fill[3];                        /* the colour outside of the source, where the grid is turned */
+    float scale[3], shift[3];             /* of the values, after they are clipped to 0..255 */
+} View;
+
+/* Each source, uint8 (rows, columns, 3), becomes float32 (3, height, width), one behind the other, of one size for all. Returns 0,
+ * or 1 if there is no memory. */
+__attribute__((visibility("default"))) int render_views(int64_t count, const View *views, const uint8_t *const *sources, float *to);
+
+#endif
