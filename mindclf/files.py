@@ -78,12 +78,12 @@ def write_text(path, content):
         temporary.write_bytes(content.encode("utf-8", "backslashreplace"))
 
 
-def open_file(path):
+def open_file(path, buffering=-1):
     """The file at `path`, open for reading bytes. Raises OSError also for a pipe or a device: they may never end."""
     mode = os.stat(path).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # of a folder the system says itself why not
         raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
-    return open(path, "rb")
+    return open(path, "rb", buffering)
 
 
 def sha256(path):
@@ -114,8 +114,11 @@ def command_line():
 
 def one_line(text):
     """`text`, such as the name of a file, with what would break a line or steer a terminal as \\n, \\x1b, \\udcff ..."""
+    text = str(text)
+    if text.isprintable():  # as nearly all are; the rest takes fifty times as long
+        return text
     return "".join(repr(character)[1:-1] if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") else character
-                   for character in str(text))
+                   for character in text)
 
 
 def first_line(error):

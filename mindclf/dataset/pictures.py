@@ -126,9 +126,10 @@ def _check(image, name):
 
 def _read(path):
     try:
-        with open_file(path) as file:
-            if os.fstat(file.fileno()).st_size <= MAX_FILE_BYTES:
-                return file.read()
+        with open_file(path, buffering=0) as file:  # which takes half of the calls
+            size = os.fstat(file.fileno()).st_size
+            if size <= MAX_FILE_BYTES:
+                return file.read(size)
     except OSError as error:
         raise ValueError(f"{one_line(path)} cannot be read: {error.strerror}") from None
     raise ValueError(f"{one_line(path)} is larger than the {MAX_FILE_BYTES / 2**20:,.0f} MiB that are read")

@@ -15,7 +15,7 @@ from mindclf.dataset.draws import Draws
 from mindclf.dataset.folder import read_folder
 from mindclf.dataset.pictures import decoded_picture, encoded_picture, small_picture
 from mindclf.dataset.transforms import eval_box, eval_transforms, pixel_transforms, shorter_side
-from mindclf.dataset.views import PaddedCrop, RandomResizedCrop, RandomViews
+from mindclf.dataset.views import RandomCrop, RandomCropDecodeResize, RandomViews
 
 SMALL = 64 * 64  # pixels
 
@@ -180,12 +180,12 @@ def _random_views(pictures, config):
     fields = {field: config[field] for field in VARIATION_FIELDS}
     load = partial(_load, pictures.paths)
     if config["augment"] == "padded_crop":
-        crop = PaddedCrop(config["crop_padding"] if pictures.raw_size else round(config["crop_padding"] * share))
+        crop = RandomCrop(config["crop_padding"] if pictures.raw_size else round(config["crop_padding"] * share))
         if not pictures.raw_size:
             load = partial(_load_centre, pictures.paths, pixel_transforms(size, crop_share=1))
         fields["cutout"] = round(config["cutout"] * share)
     else:
-        crop = RandomResizedCrop(config["scale"], config["ratio"])
+        crop = RandomCropDecodeResize(config["scale"], config["ratio"])
     return RandomViews(load, crop, size, *pixel_statistics(config), **fields)
 
 

@@ -29,7 +29,7 @@ VIEW = np.dtype([  # the View of view.c
 class RandomViews:
     """Makes batches of training views of `pictures`: called with `indices` (N,) and `words` (N, len(names), WORDS).
 
-    `crop` draws the box that is shown, a RandomResizedCrop or a PaddedCrop; `load(index)` gives the image, as a PIL image or as
+    `crop` draws the box that is shown, a RandomCropDecodeResize or a RandomCrop; `load(index)` gives the image, as a PIL image or as
     uint8 (H, W, 3). The box is brought to `size` by bilinear interpolation, turned by an angle uniform in -rotation to +rotation
     degrees, corners that this bares being of the colour `mean`, and mirrored left for right with probability flip_prob, top for
     bottom with vertical_flip_prob. Brightness, then contrast (about the mean luma of the view) and saturation (about the luma of
@@ -107,7 +107,7 @@ class RandomViews:
             image[:, max(row, 0):max(row + self.cutout, 0), max(column, 0):max(column + self.cutout, 0)] = 0
 
 
-class RandomResizedCrop:
+class RandomCropDecodeResize:
     """A random box of an image, uint8 (height, width, 3), which is then brought to one size: the box of RandomCropDecodeResize.
 
     Its fraction of the area is uniform in `scale`, the logarithm of its width over height in `ratio`, and its position among
@@ -139,7 +139,7 @@ class RandomResizedCrop:
         return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
 
 
-class PaddedCrop:
+class RandomCrop:
     """An image shifted over black by -padding to +padding whole pixels in height and in width, each as likely as the others."""
 
     def __init__(self, padding):

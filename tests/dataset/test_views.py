@@ -9,12 +9,12 @@ from PIL import Image, ImageEnhance
 
 from mindclf import kernels
 from mindclf.dataset.draws import WORDS, Draws
-from mindclf.dataset.views import VIEW, PaddedCrop, RandomResizedCrop, RandomViews, cropped, render
+from mindclf.dataset.views import VIEW, RandomCrop, RandomCropDecodeResize, RandomViews, cropped, render
 
 MEAN, STD = (100, 110, 120), (50, 60, 70)
 STILL = dict(flip_prob=0.0, color_adjust=0.0)
 ALL = dict(rotation=30.0, flip_prob=0.5, vertical_flip_prob=0.5, color_adjust=0.3, hue_adjust=0.1, grey_prob=0.25, cutout=9)
-WHOLE = PaddedCrop(0)
+WHOLE = RandomCrop(0)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def one_view(image, size=None, fractions=(), **fields):
     return views(np.array([0]), words_for(views, **dict(fractions)))[0].transpose(1, 2, 0)
 
 
-@pytest.mark.parametrize("crop", [RandomResizedCrop((0.08, 1), (0.75, 1.333)), PaddedCrop(4)], ids=["resized", "padded"])
+@pytest.mark.parametrize("crop", [RandomCropDecodeResize((0.08, 1), (0.75, 1.333)), RandomCrop(4)], ids=["resized", "padded"])
 @pytest.mark.parametrize("fields", [{}, ALL, {"rotation": 90.0}, {"color_adjust": 1.0}], ids=["still", "all", "turned", "light"])
 def test_c_and_numpy_render_the_same(images, crop, fields, monkeypatch):
     in_c = views_of(images, (37, 53), crop, MEAN, STD, **fields)
@@ -64,9 +64,9 @@ def test_c_and_numpy_render_the_same(images, crop, fields, monkeypatch):
 
 @pytest.mark.parametrize("variant", [name for name in kernels.VARIANTS if kernels.available(name)])
 def test_all_variants_render_the_same(images, variant, monkeypatch):
-    expected = views_of(images[:9], (37, 53), RandomResizedCrop((0.08, 1), (0.75, 1.333)), **ALL)
+    expected = views_of(images[:9], (37, 53), RandomCropDecodeResize((0.08, 1), (0.75, 1.333)), **ALL)
     monkeypatch.setenv("MINDCLF_KERNELS", variant)
-    np.testing.assert_allclose(views_of(images[:9], (37, 53), RandomResizedCrop((0.08, 1), (0.75, 1.333)), **ALL), expected,
+    np.testing.assert_allclose(views_of(images[:9], (37, 53), RandomCropDecodeResize((0.08, 1), (0.75, 1.333)), **ALL), expected,
                                rtol=0, atol=0.01)
 
 
@@ -175,7 +175,7 @@ def test_a_box_of_a_file_is_a_part_of_the_file_in_rgb(tmp_path, photo, mode):
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 400), (400, 1), (30, 31), (3, 200)])
 def test_a_random_box_lies_in_the_image(size):
-    crop = RandomResizedCrop((0.08, 1.0), (0.75, 1.333))
+    crop = RandomCropDecodeResize((0.08, 1.0), (0.75, 1.333))
     for drawn in crop.drawn(Draws(1, 1, 1).words(["crop"], range(300))[:, 0]):
         top, left, height, width = crop.box(*size, drawn)
         assert height >= 1 and width >= 1 and top >= 0 and left >= 0
@@ -184,7 +184,7 @@ def test_a_random_box_lies_in_the_image(size):
 
 def test_a_box_that_never_fits_is_the_largest_allowed_in_the_centre():
     """Of 10 x 400 pixels, 1.333 times as wide as high at most."""
-    crop = RandomResizedCrop((1.0, 1.0), (0.75, 1.333))
+    crop = RandomCropDecodeResize((1.0, 1.0), (0.75, 1.333))
     [drawn] = crop.drawn(Draws(1, 1, 1).words(["crop"], [0])[:, 0])
     assert crop.box(10, 400, drawn) == (0, 193, 10, 13)
     assert crop.box(400, 10, drawn) == (193, 0, 13, 10)
@@ -192,7 +192,7 @@ def test_a_box_that_never_fits_is_the_largest_allowed_in_the_centre():
 
 def test_no_choice_reads_the_words_of_another(images):
     """What is rendered of crop, grid and light changes with the words of its own choices alone."""
-    views, told = RandomViews(images.__getitem__, RandomResizedCrop((0.3, 0.6), (0.75, 1.333)), (32, 32), MEAN, STD, **ALL), {}
+    views, told = RandomViews(images.__getitem__, RandomCropDecodeResize((0.3, 0.6), (0.75, 1.333)), (32, 32), MEAN, STD, **ALL), {}
     parts = {"crop": lambda w: views.crop.box(64, 64, next(iter(views.crop.drawn(w["crop"])))),
              "turns": lambda w: views._turns(w, 1).tolist(),
              "colours": lambda w: [part.tolist() for part in views._colours(w, 1)]}
