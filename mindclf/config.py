@@ -29,14 +29,15 @@ DEFAULTS = EasyDict(
     crop_share=0.875,                  # part of height and width that evaluation sees: the centre; 1.0 is all of it
     augment="resized_crop",            # of training pictures: "resized_crop" or, for small pictures, "padded_crop"
     crop_padding=4,                    # "padded_crop": largest shift, in pixels, of cifar10's pictures at their own size
-    cutout=0,                          # "padded_crop": side of a square of the mean colour, in pixels; 0 is none
+    cutout=0,                          # "padded_crop": side of a square of the mean colour, in pixels, partly outside where its
+                                       # centre is near an edge; 0 is none
     scale=(0.08, 1.0),                 # part of the area that a training crop may have
     ratio=(0.75, 1.333),               # width over height that a training crop may have
     flip_prob=0.5,                     # of a mirror image, left for right
     vertical_flip_prob=0.0,            # of a mirror image, top for bottom
     rotation=0.0,                      # largest turn to either side, in degrees; corners that it bares get the mean colour
     color_adjust=0.4,                  # largest change of brightness, contrast and saturation, as a part of each
-    hue_adjust=0.0,                    # largest change of hue, as a part of the colour wheel: 0.5 is any hue
+    hue_adjust=0.0,                    # largest turn of the hue, as a fraction of the colour wheel: 0.5 is any hue
     grey_prob=0.0,                     # of losing all colour
     # Net
     net="mobilenet_v2",

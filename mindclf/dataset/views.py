@@ -29,8 +29,8 @@ VIEW = np.dtype([  # the View of view.c
 class RandomViews:
     """Makes batches of training views of `pictures`: called with `indices` (N,) and `words` (N, len(names), WORDS).
 
-    `crop` draws the box that is shown, a RandomCropDecodeResize or a RandomCrop; `load(index)` gives the image, as a PIL image or as
-    uint8 (H, W, 3). The box is brought to `size` by bilinear interpolation, turned by an angle uniform in -rotation to +rotation
+    `crop` draws the box that is shown, a RandomCropDecodeResize or a RandomCrop; `load(index)` gives the image, as a PIL image or
+    as uint8 (H, W, 3). The box is brought to `size` by bilinear interpolation, turned by an angle uniform in -rotation to +rotation
     degrees, corners that this bares being of the colour `mean`, and mirrored left for right with probability flip_prob, top for
     bottom with vertical_flip_prob. Brightness, then contrast (about the mean luma of the view) and saturation (about the luma of
     each pixel) are multiplied by factors uniform in 1 - color_adjust to 1 + color_adjust. The hue is turned, about the axis of
@@ -108,7 +108,7 @@ class RandomViews:
 
 
 class RandomCropDecodeResize:
-    """A random box of an image, uint8 (height, width, 3), which is then brought to one size: the box of RandomCropDecodeResize.
+    """A random box of an image, which is decoded there and then brought to one size: as MindSpore's operation of that name.
 
     Its fraction of the area is uniform in `scale`, the logarithm of its width over height in `ratio`, and its position among
     those where it fits. A box that fits nowhere is drawn again; after ATTEMPTS the largest one in the centre whose ratio is

@@ -192,7 +192,8 @@ def test_a_box_that_never_fits_is_the_largest_allowed_in_the_centre():
 
 def test_no_choice_reads_the_words_of_another(images):
     """What is rendered of crop, grid and light changes with the words of its own choices alone."""
-    views, told = RandomViews(images.__getitem__, RandomCropDecodeResize((0.3, 0.6), (0.75, 1.333)), (32, 32), MEAN, STD, **ALL), {}
+    crop, told = RandomCropDecodeResize((0.3, 0.6), (0.75, 1.333)), {}
+    views = RandomViews(images.__getitem__, crop, (32, 32), MEAN, STD, **ALL)
     parts = {"crop": lambda w: views.crop.box(64, 64, next(iter(views.crop.drawn(w["crop"])))),
              "turns": lambda w: views._turns(w, 1).tolist(),
              "colours": lambda w: [part.tolist() for part in views._colours(w, 1)]}
