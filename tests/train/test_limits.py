@@ -67,7 +67,7 @@ def make_folder(root, classes, train, test=1):
 
 
 def test_a_batch_larger_than_the_data_set_is_refused(tiny_config):
-    with pytest.raises(ValueError, match="^batch_size=25 is more than the 24 training pictures$"):
+    with pytest.raises(ValueError, match="^batch_size=25 is more than the 24 training images$"):
         fit({**tiny_config, "batch_size": 25})
 
 
