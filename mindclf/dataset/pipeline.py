@@ -2,7 +2,6 @@
 
 import copy
 import itertools
-import math
 import os
 from functools import partial
 from pathlib import Path
@@ -16,8 +15,6 @@ from mindclf.dataset.folder import read_folder
 from mindclf.dataset.pictures import decoded_picture, encoded_picture, small_picture
 from mindclf.dataset.transforms import eval_box, eval_transforms, pixel_transforms, shorter_side
 from mindclf.dataset.views import RandomCrop, RandomCropDecodeResize, RandomViews
-
-SMALL = 64 * 64  # pixels
 
 
 def create_dataset(dataset_path, config, training=True):
@@ -77,7 +74,8 @@ def _augmented(pictures, config, epochs, count, batch_size, drop_remainder):
     views = _random_views(pictures, config)
     steps = count // batch_size if drop_remainder else -(-count // batch_size)
     rows = _RandomRows(_Batches(pictures.labels, views.names, batch_size, steps), epochs)
-    dataset = rows.map(views, ["image", "words"], ["image"], num_parallel_workers=_threads(views.size))
+    threads = 1 if pictures.raw_size else _threads()  # small images take Python's time, for which two threads would wait
+    dataset = rows.map(views, ["image", "words"], ["image"], num_parallel_workers=threads)
     dataset.get_batch_size = lambda: batch_size  # MindSpore would say 1
     return dataset
 
@@ -203,10 +201,8 @@ def _load_centre(sources, transforms, index):
     return pixels
 
 
-def _threads(image_size=None):
-    """How many threads of a pipeline prepare images, or training views of `image_size`, at once."""
-    if image_size and math.prod(image_size) <= SMALL:
-        return 1  # most of the time goes to Python, in which two threads wait for each other
+def _threads():
+    """How many threads of a pipeline prepare images at once."""
     return min(os.cpu_count(), 8)  # MindSpore refuses more threads than cores
 
 

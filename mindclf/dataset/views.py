@@ -30,13 +30,17 @@ class RandomViews:
     """Makes batches of training views of `pictures`: called with `indices` (N,) and `words` (N, len(names), WORDS).
 
     `crop` draws the box that is shown, a RandomCropDecodeResize or a RandomCrop; `load(index)` gives the image, as a PIL image or
-    as uint8 (H, W, 3). The box is brought to `size` by bilinear interpolation, turned by an angle uniform in -rotation to +rotation
-    degrees, corners that this bares being of the colour `mean`, and mirrored left for right with probability flip_prob, top for
-    bottom with vertical_flip_prob. Brightness, then contrast (about the mean luma of the view) and saturation (about the luma of
-    each pixel) are multiplied by factors uniform in 1 - color_adjust to 1 + color_adjust. The hue is turned, about the axis of
-    the greys, by a fraction of the colour wheel uniform in -hue_adjust to +hue_adjust; with probability grey_prob nothing but
-    luma is left. At last a square of `cutout` pixels a side gets the colour `mean`: its centre is any pixel of the view, and what
-    of it lies outside is lost (arXiv:1708.04552). What is 0 is not drawn.
+    as uint8 (H, W, 3). Then, in this order, and not drawn at all where the argument is 0:
+
+    - the box is brought to `size` by bilinear interpolation;
+    - it is turned by an angle uniform in -rotation to +rotation degrees; corners that this bares have the colour `mean`;
+    - it is mirrored left for right with probability flip_prob, and top for bottom with vertical_flip_prob;
+    - brightness, contrast (about the mean luma of the view) and saturation (about the luma of each pixel) are multiplied by
+      factors uniform in 1 - color_adjust to 1 + color_adjust;
+    - the hue is turned, about the axis of the greys, by a fraction of the colour wheel uniform in -hue_adjust to +hue_adjust;
+    - with probability grey_prob only luma is left;
+    - a square of `cutout` pixels a side gets the colour `mean`. Its centre is any pixel of the view, and what of it lies outside
+      is lost (arXiv:1708.04552).
 
     Returns float32 (N, 3, height, width), normalised. All choices are independent of each other, if the words are.
     """

@@ -86,7 +86,7 @@ def test_the_images_are_the_same_in_any_number_of_threads(images, monkeypatch):
     """MindSpore takes as many threads as there are cores, so that four of them run here without it too."""
     expected = epoch(batches_of(images))
     for threads in range(1, min(os.cpu_count(), 4) + 1):
-        monkeypatch.setattr(pipeline, "_threads", lambda size=None, threads=threads: threads)
+        monkeypatch.setattr(pipeline, "_threads", lambda threads=threads: threads)
         assert_same(epoch(batches_of(images)), expected)
     pictures, config = images
     draws, views = Draws(1, 1, 1), pipeline._random_views(pictures, config)
