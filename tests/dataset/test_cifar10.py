@@ -80,7 +80,7 @@ def test_held_out_pictures_are_read_from_their_places(train):
     assert labels.tolist() == list(held_out.labels[4_000:4_050])
 
 
-def test_a_padded_crop_shifts_the_picture_over_black(train, seeded):
+def test_a_padded_crop_shifts_the_picture_over_black(train):
     """Each training picture is the original, shifted by at most 4 pixels each way, with black where nothing is."""
     train = train.take(range(10))  # of ten classes, in their order
     images, labels = joined(train_pipeline(train, {**UNCHANGED, "crop_padding": 4}))
@@ -95,7 +95,7 @@ def test_a_padded_crop_shifts_the_picture_over_black(train, seeded):
 
 @pytest.mark.parametrize("fields", [
     {"cutout": 8}, {"image_height": 64, "image_width": 64, "size_share": 0.5, "cutout": 16}], ids=["whole", "size_share"])
-def test_cutout_puts_the_mean_colour_into_a_square(train, seeded, fields):
+def test_cutout_puts_the_mean_colour_into_a_square(train, fields):
     train = train.take(range(10))
     images, labels = joined(train_pipeline(train, {**UNCHANGED, "mean": (5, 5, 5), **fields}))
     areas = []
