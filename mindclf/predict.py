@@ -20,6 +20,7 @@ from mindclf.pretrained import GARBAGE_SORTER
 from mindclf.runtimes import Runner
 from mindclf.web import read_bytes
 
+TOP_K = 3                 # classes that are told of each picture, where there are so many
 BATCH_SIZE = 16
 CHUNK = 64                # pictures that are read while the net looks at as many others, or fewer:
 CHUNK_BYTES = 256 * 2**20  # a large photo may take 36 MB
@@ -57,8 +58,8 @@ class Predictor:
         self.net, self.card = self.runner.net, self.runner.card
         self.classes = tuple(self.card["classes"])
 
-    def predict(self, pictures, top_k=3):
-        """For each of `pictures` its `top_k` likeliest classes: a list of lists of `Guess`.
+    def predict(self, pictures, top_k=None):
+        """For each of `pictures` its `top_k` likeliest classes, by default 3 or all: lists of `Guess`.
 
         A picture is a path, encoded bytes, a PIL image, or an RGB uint8 array (H, W, 3). It is preprocessed as evaluation
         does, by the same pipeline. Raises ValueError that names the picture which cannot be read.
@@ -72,12 +73,14 @@ class Predictor:
             answers.append(guesses)
         return answers
 
-    def sort(self, sources, top_k=3):
+    def sort(self, sources, top_k=None):
         """Yields (name, its `top_k` likeliest classes) for each (name, read) of `sources`, as `gather` has them, in their order.
 
         The classes are a list of `Guess`. What cannot be read gives (name, the ValueError that says why). Pictures are read and
         decoded, on all cores, while the net looks at those before them.
         """
+        if top_k is None:
+            top_k = min(TOP_K, len(self.classes))
         if not 1 <= top_k <= len(self.classes):
             raise ValueError(f"top_k={top_k} must lie between 1 and the number of classes, {len(self.classes)}")
         for chunk in _read_ahead(sources):

@@ -34,11 +34,12 @@ class Quantized:
     origin: str
 
 
-def quantize(model, config, destination=None, calibration_pictures=CALIBRATION_PICTURES, allowed_loss=ALLOWED_LOSS):
+def quantize(model, config, destination=None, calibration_pictures=None, allowed_loss=ALLOWED_LOSS):
     """Writes the .onnx file `model` with 8-bit integers to `destination`, and its card; returns a `Quantized`.
 
     `config`, a full one, names the data as for training. Static quantisation by ONNX Runtime's own tool: activations get the
-    ranges that so many training pictures show, spread over all of them and preprocessed as evaluation does; each channel of a
+    ranges that so many training pictures show (CALIBRATION_PICTURES by default, or all if there are fewer), spread over all of
+    them and preprocessed as evaluation does; each channel of a
     weight gets a scale of its own. The first FLOAT_CONVOLUTIONS stay in float32. Top-1 is measured on all test pictures before
     and after. If it falls by more than `allowed_loss`, a part of 1, ValueError says so and nothing is written. `destination` is
     by default `model` with _int8 in its name.
@@ -52,6 +53,8 @@ def quantize(model, config, destination=None, calibration_pictures=CALIBRATION_P
         raise ValueError(f"{model} has 8-bit integers already: give the .onnx that it was made from")
     folder, origin = find_folder(config)
     test, train = (labelled_for(card, folder, split, config) for split in ("test", "train"))
+    if calibration_pictures is None:
+        calibration_pictures = min(CALIBRATION_PICTURES, len(train))
     if calibration_pictures > len(train):
         raise ValueError(f"calibration_pictures={calibration_pictures} is more than the {len(train)} training pictures")
     chosen = train.take(np.linspace(0, len(train) - 1, calibration_pictures).round().astype(int).tolist())
@@ -102,7 +105,7 @@ def _check(model, destination, calibration_pictures, allowed_loss):
         raise ValueError(f"{destination}: the name of an onnx file ends in .onnx")
     if destination.exists() and model.exists() and destination.samefile(model):
         raise ValueError(f"{model} cannot be written over: name another file")
-    if calibration_pictures < 1:
+    if calibration_pictures is not None and calibration_pictures < 1:
         raise ValueError(f"calibration_pictures={calibration_pictures} must be at least 1")
     if not 0 <= allowed_loss <= 1:
         raise ValueError(f"allowed_loss={allowed_loss} must lie between 0 and 1, as in 0.01 for a hundredth")

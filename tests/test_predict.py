@@ -68,6 +68,16 @@ def test_any_mode_that_pillow_opens_is_taken(predictor, mode, file_format):
     assert 0 < guesses[0].probability <= 1
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_three_classes_are_told_or_all_where_there_are_fewer(tmp_path, count):
+    classes = [f"class {index}" for index in range(count)]
+    net = create_net("mobilenet_v2", count, **TINY_NET)
+    path = save_checkpoint(net, tmp_path / "few.ckpt", {"net": "mobilenet_v2", "net_options": TINY_NET, "classes": classes,
+                                                        "image_height": 32, "image_width": 32, "mean": [0] * 3, "std": [1] * 3})
+    [guesses] = Predictor(path).predict([Image.new("RGB", (40, 40))])
+    assert len(guesses) == min(count, 3) == len({guess.name for guess in guesses})
+
+
 def test_what_is_asked_wrongly_is_said(predictor, tmp_path):
     with pytest.raises(ValueError, match="top_k=4 must lie between 1 and the number of classes, 3"):
         predictor.predict([], top_k=4)

@@ -91,6 +91,11 @@ def test_a_quantized_file_is_not_quantized_again(exported, config, tmp_path):
     assert not (tmp_path / "smaller.onnx").exists()
 
 
+def test_all_training_pictures_calibrate_where_there_are_fewer_than_by_default(exported, config, tmp_path):
+    made = quantize(exported("onnx"), config, tmp_path / "small.onnx", allowed_loss=1)
+    assert read_card(made.path)["quantized"]["calibration_pictures"] == 30
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     ({"calibration_pictures": 31}, "calibration_pictures=31 is more than the 30 training pictures"),
     ({"calibration_pictures": 0}, "calibration_pictures=0 must be at least 1"),

@@ -60,7 +60,7 @@ def make_parser(is_recipe, variants):
     sub.add_argument("--json", action="store_true", help="print the report as JSON")
     sub = add("predict", trained.predict, "say what is on pictures: files, folders, URLs, - for standard input", checkpoint=True)
     sub.add_argument("pictures", nargs="+", metavar="PICTURE")
-    sub.add_argument("--top-k", type=int, default=3, metavar="K", help="classes to show for each picture (3)")
+    sub.add_argument("--top-k", type=int, metavar="K", help="classes to show for each picture (3, or all if there are fewer)")
     sub.add_argument("--device", default="auto", help="auto (default), CPU, GPU or Ascend")
     sub.add_argument("--runtime", default="auto", metavar="NAME",
                      help="mindspore, or onnxruntime for an .onnx; default: auto, by the file's name")
