@@ -17,6 +17,7 @@ from PIL import Image
 
 from mindclf.checkpoint import card_path, read_card
 from mindclf.cli import main
+from mindclf.cli.text import print_json
 from mindclf.cli.trained import stem
 from mindclf.labels import describe
 from mindclf.predict import Predictor
@@ -77,6 +78,17 @@ def test_predict_prints_json_lines_for_folders_and_standard_input(photo, colour_
     assert len(rows) == 10 and rows[-1]["picture"] == "-"
     same = next(row for row in rows if row["picture"] == str(photo))
     assert same["guesses"] == rows[-1]["guesses"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "ascii", "gbk", "latin-1", "cp1252"])
+def test_json_says_the_same_in_every_encoding_of_the_output(monkeypatch, encoding):
+    """Also the name of a file that is no UTF-8, here byte 0xff; a terminal would show question marks for what it lacks."""
+    value = {"name": "玻璃瓶 Äpfel \U0001f600", "file": "\udcff.jpg", "none": None}
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding, errors="replace"))
+    print_json(value)
+    assert json.loads(written.getvalue().decode(encoding)) == value
+    assert ("玻" in written.getvalue().decode(encoding)) == (encoding in ("utf-8", "UTF8"))
 
 
 def test_predict_says_which_picture_is_bad_and_does_the_others(photo, fitted, tmp_path):

@@ -1,8 +1,6 @@
 """The commands that say what there is: doctor, nets, summary."""
 
-import json
-
-from mindclf.cli.text import print_table
+from mindclf.cli.text import print_json, print_table
 
 
 def doctor(arguments, config, is_recipe):
@@ -10,7 +8,7 @@ def doctor(arguments, config, is_recipe):
 
     facts = examine()
     if arguments.json:
-        print(json.dumps(facts, ensure_ascii=False))
+        print_json(facts)
     else:
         print_table(describe(facts))
     return 0
@@ -47,8 +45,8 @@ def summary(arguments, config, is_recipe):
     size, batch_size = arguments.size, arguments.batch_size
     summary = summarise(empty_net(arguments.net, arguments.classes, **config.net_options), size, size)
     if arguments.json:
-        print(json.dumps({"net": arguments.net, "net_options": config.net_options, "num_classes": arguments.classes,
-                          "image_height": size, "image_width": size, **summary.as_dict(batch_size)}))
+        print_json({"net": arguments.net, "net_options": config.net_options, "num_classes": arguments.classes,
+                    "image_height": size, "image_width": size, **summary.as_dict(batch_size)})
         return 0
     rows = [("layer", "kind", "output", "trainable", "statistics", "MACs")]
     rows += [(layer.name, layer.kind, " x ".join(map(str, layer.shape)) if layer.shape else "not run",

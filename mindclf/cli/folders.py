@@ -1,9 +1,8 @@
 """The commands for folders of pictures: split, stats."""
 
-import json
 from pathlib import Path
 
-from mindclf.cli.text import print_counts, print_table, quoted, tally, this_python
+from mindclf.cli.text import print_counts, print_json, print_table, quoted, tally, this_python
 
 
 def split(arguments, config, is_recipe):
@@ -31,7 +30,7 @@ def stats(arguments, config, is_recipe):
 
     found = folder_statistics(arguments.folder)
     if arguments.json:
-        print(json.dumps({"folder": arguments.folder, **found.as_dict()}, ensure_ascii=False))
+        print_json({"folder": arguments.folder, **found.as_dict()})
         return 0
     whole = found.pixels_of == "all"
     print_counts(list(found.counts[found.pixels_of]),

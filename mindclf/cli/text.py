@@ -1,5 +1,7 @@
 """How the commands print: tables, counts, and what a shell takes."""
 
+import codecs
+import json
 import os
 import shlex
 import sys
@@ -16,6 +18,13 @@ def print_table(rows, right=()):
         gaps = [" " * (width - _width(cell)) for cell, width in zip(row, widths)]
         cells = [gap + cell if index in right else cell + gap for index, (cell, gap) in enumerate(zip(row, gaps))]
         print("  ".join(cells).rstrip(), flush=True)
+
+
+def print_json(value):
+    """Prints a line of JSON: in UTF-8, or where standard output has another encoding in ASCII, with escapes for the rest."""
+    is_utf8 = codecs.lookup(getattr(sys.stdout, "encoding", None) or "utf-8").name == "utf-8"
+    line = json.dumps(value, ensure_ascii=not is_utf8)
+    print(line.encode("utf-8", "backslashreplace").decode(), flush=True)  # names of files need not be UTF-8
 
 
 def print_counts(classes, columns):

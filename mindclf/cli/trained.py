@@ -1,12 +1,11 @@
 """The commands for a trained net: eval, predict, explain, demo."""
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from mindclf.cli.text import USER_ERROR, print_table
+from mindclf.cli.text import USER_ERROR, print_json, print_table
 from mindclf.cli.weights import checkpoint_and_card
 from mindclf.files import one_line
 
@@ -36,7 +35,7 @@ def evaluate(arguments, config, is_recipe):
         measured = Measured(file, net, card, origin, pictures, logits, result, history_beside(file))
         write_report(Path(arguments.report), measured, config)
     if arguments.json:
-        print(json.dumps({"data": origin, "classes": card["classes"], **result.as_dict()}, ensure_ascii=False))
+        print_json({"data": origin, "classes": card["classes"], **result.as_dict()})
         return 0
     figures = result.metrics()
     print(f"{figures['images']} {'pictures, all of' if whole else 'test pictures:'} {origin} ({folder.as_posix()})\n"
@@ -101,8 +100,7 @@ def demo(arguments, config, is_recipe):
 
 def _show(name, guesses, as_json):
     if as_json:
-        line = json.dumps({"picture": name, "guesses": [asdict(guess) for guess in guesses]}, ensure_ascii=False)
-        print(line.encode(errors="backslashreplace").decode(), flush=True)  # names of files need not be UTF-8
+        print_json({"picture": name, "guesses": [asdict(guess) for guess in guesses]})
         return
     print(one_line(name))
     print_table([("  " + guess.name, guess.chinese, " ".join(filter(None, (guess.category, guess.category_chinese))),
