@@ -78,12 +78,12 @@ def write_text(path, content):
         temporary.write_bytes(content.encode("utf-8", "backslashreplace"))
 
 
-def open_file(path, buffering=-1):
+def open_file(path):
     """The file at `path`, open for reading bytes. Raises OSError also for a pipe or a device: they may never end."""
     mode = os.stat(path).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # of a folder the system says itself why not
         raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
-    return open(path, "rb", buffering)
+    return open(path, "rb")
 
 
 def sha256(path):

@@ -45,7 +45,7 @@ class Draws:
 
 
 def uniform(words, low=0.0, high=1.0):
-    """Numbers in [low, high), float64, evenly distributed: one for each of `words`, uint64."""
+    """Numbers from low to high, float64, evenly distributed, one for each of `words`, uint64. The default is [0, 1)."""
     return low + (high - low) * ((words >> np.uint64(11)) * 2.0**-53)
 
 

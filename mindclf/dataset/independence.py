@@ -6,6 +6,7 @@ docs/upstream.md. mindclf's own training data do not need this, see mindclf.data
 
 import contextlib
 import hashlib
+import os
 import random
 import threading
 from collections import Counter
@@ -31,12 +32,21 @@ def independent(operations, seed):
     `operations` are vision operations and functions of one image, an array, also inside Compose, RandomApply, RandomChoice and
     RandomOrder of mindspore.dataset.transforms. What is drawn depends on `seed`, an int >= 0, on the image as it comes in, on how
     often it has come in so far (so each epoch differs), and on the operation's position in the list: not on the number of threads
-    nor on the order of the images. NumPy's and Python's own random numbers stay as they were.
+    nor on the order of the images, unless images are equal. It remembers every image that it has seen, in some 80 bytes each.
+
+    After each call MindSpore's seed and the random numbers of NumPy and Python are what they were. While a pipeline runs, its
+    threads change them all the time: what other threads draw meanwhile, and pipelines that are made meanwhile, are disturbed.
+    Draw there from generators of your own, as np.random.default_rng(0).
 
     It runs in Python, one operation at a time in the whole process, and so is slower than MindSpore's own pipeline. Raises
-    ValueError for an operation that holds others and is none of those named, as UniformAugment: it would seed them alike.
+    ValueError for an operation that holds others and is none of those named, as UniformAugment: it would seed them alike. What a
+    function holds it cannot see. Raises ValueError too if it is called in a process that it was not made in, as with
+    python_multiprocessing=True: each process would count for itself, and every epoch would be the same.
     """
-    operations = list(operations)
+    if not isinstance(operations, (list, tuple)):
+        raise ValueError(f"independent takes a list of operations, received {type(operations).__name__}")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed={seed!r} must be an int, 0 or more")
     for operation in operations:
         _check(operation)
     return _Independent(operations, seed)
@@ -46,10 +56,12 @@ class _Independent:
     """See `independent`."""
 
     def __init__(self, operations, seed):
-        self.operations, self.seed = operations, seed
+        self.operations, self.seed, self.process = operations, seed, os.getpid()
         self.seen, self.counting = Counter(), threading.Lock()  # how often an image, by its digest, has come in
 
     def __call__(self, image):
+        if os.getpid() != self.process:
+            raise ValueError("independent() counts in the process that made it: use threads, python_multiprocessing=False")
         image = np.asarray(image)
         digest = hashlib.blake2b(repr((image.shape, image.dtype)).encode() + image.tobytes(), digest_size=16).digest()
         with self.counting:

@@ -126,7 +126,7 @@ def _check(image, name):
 
 def _read(path):
     try:
-        with open_file(path, buffering=0) as file:  # which takes half of the calls
+        with open_file(path) as file:
             size = os.fstat(file.fileno()).st_size
             if size <= MAX_FILE_BYTES:
                 return file.read(size)

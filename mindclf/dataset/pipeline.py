@@ -12,7 +12,7 @@ from mindspore import dataset as ds
 from mindclf.config import DEFAULTS, VARIATION_FIELDS, pixel_statistics
 from mindclf.dataset.draws import Draws
 from mindclf.dataset.folder import read_folder
-from mindclf.dataset.pictures import decoded_picture, encoded_picture, small_picture
+from mindclf.dataset.pictures import decoded_picture, small_picture
 from mindclf.dataset.transforms import eval_box, eval_transforms, pixel_transforms, shorter_side
 from mindclf.dataset.views import RandomCrop, RandomCropDecodeResize, RandomViews
 
@@ -26,7 +26,8 @@ def create_dataset(dataset_path, config, training=True):
     cannot be used (see `read_folder`).
 
     Training images are shuffled and augmented as config.seed says, whatever the seed of MindSpore, and otherwise in each epoch
-    of an iterator and in each iterator: the first one of two data sets made alike gives the same images.
+    of an iterator and in each iterator: the first one of two data sets made alike gives the same images. They are batches
+    from the beginning, so what follows, such as `shuffle` or `take`, has batches for rows.
     """
     config = {**DEFAULTS, **config}
     folder = Path(dataset_path) / ("train" if training else "test")
@@ -39,10 +40,8 @@ def train_pipeline(pictures, config):
     config = {**DEFAULTS, **config}
     if len(pictures) < config["batch_size"]:
         raise ValueError(f"batch_size={config['batch_size']} is more than the {len(pictures)} training images")
-    iterators = itertools.count(1)
 
-    def epochs():
-        iterator = next(iterators)
+    def epochs(iterator):
         for epoch in itertools.count(1):
             draws = Draws(config["seed"], iterator, epoch)
             yield draws, draws.order(len(pictures))
@@ -52,7 +51,7 @@ def train_pipeline(pictures, config):
 
 def epoch_pipeline(pictures, config, draws, indices):
     """The augmented, whole batches of one epoch of training: `pictures` at `indices`, in that order, as `draws` has them."""
-    return _augmented(pictures, config, lambda: itertools.repeat((draws, indices)), len(indices), config["batch_size"],
+    return _augmented(pictures, config, lambda _: itertools.repeat((draws, indices)), len(indices), config["batch_size"],
                       drop_remainder=True)
 
 
@@ -62,12 +61,12 @@ def augmented_pipeline(pictures, config, draws, indices=None):
     The last batch is as short as it comes.
     """
     indices = range(len(pictures)) if indices is None else indices
-    return _augmented(pictures, {**DEFAULTS, **config}, lambda: itertools.repeat((draws, indices)), len(indices),
+    return _augmented(pictures, {**DEFAULTS, **config}, lambda _: itertools.repeat((draws, indices)), len(indices),
                       config["eval_batch_size"], drop_remainder=False)
 
 
 def _augmented(pictures, config, epochs, count, batch_size, drop_remainder):
-    """Batches of training views; `epochs` gives, to each iterator, an iterator of the (draws, indices) of its epochs.
+    """Batches of training views; epochs(number) gives the (draws, indices) of each epoch of the iterator of that number.
 
     A row of the pipeline is a batch from the beginning: to hand rows on takes MindSpore as long as to make a small view.
     """
@@ -87,24 +86,34 @@ class _RandomRows(ds.GeneratorDataset):
         super().__init__(_Epochs(batches, epochs), ["image", "label", "words"], shuffle=False, num_parallel_workers=1,
                          python_multiprocessing=False)
 
-    def parse(self, children=None):
-        self.source = copy.copy(self.source)  # MindSpore's copies share it
-        return super().parse(children)
+    def pre_parse(self, getter_mode):
+        super().pre_parse(getter_mode)
+        self.source = self.source.begun(getter_mode)  # MindSpore's copies share it
 
 
 class _Epochs:
-    """What a GeneratorDataset reads: batches(draws, indices) of the next epoch each time that it begins."""
+    """What a GeneratorDataset reads: batches(draws, indices) of the next epoch each time that it begins.
+
+    MindSpore also begins an epoch of a pipeline that it only asks for its shapes and types, or makes. That is no iterator, and
+    gets the number 0.
+    """
 
     def __init__(self, batches, epochs):
-        self.batches, self.epochs = batches, epochs
-        self.coming = None
+        self.batches, self.epochs, self.iterators = batches, epochs, itertools.count(1)
+        self.coming = iter(self.epochs(0))
+
+    def begun(self, is_asked):
+        """These epochs for another iterator, or for a pipeline that is asked something."""
+        other = copy.copy(self)
+        other.coming = iter(self.epochs(0)) if is_asked else None
+        return other
 
     def __len__(self):
         return self.batches.steps
 
     def __iter__(self):
-        if self.coming is None:  # not before: a pipeline that only tells its size is no iterator
-            self.coming = self.epochs()
+        if self.coming is None:  # not before: a pipeline that tells its size begins no epoch
+            self.coming = iter(self.epochs(next(self.iterators)))
         return self.batches(*next(self.coming))
 
 
@@ -180,7 +189,7 @@ def _random_views(pictures, config):
     if config["augment"] == "padded_crop":
         crop = RandomCrop(config["crop_padding"] if pictures.raw_size else round(config["crop_padding"] * share))
         if not pictures.raw_size:
-            load = partial(_load_centre, pictures.paths, pixel_transforms(size, crop_share=1))
+            load = partial(_load_centre, pictures.paths, pixel_transforms(size, crop_share=1)[1:])  # Pillow decodes
         fields["cutout"] = round(config["cutout"] * share)
     else:
         crop = RandomCropDecodeResize(config["scale"], config["ratio"])
@@ -190,12 +199,13 @@ def _random_views(pictures, config):
 def _load(sources, index):
     """The picture at an index, as RandomViews take it. Raises ValueError that names a file which cannot be read any more."""
     source = sources[index]
-    return source if isinstance(source, np.ndarray) and source.ndim == 3 else decoded_picture(source)
+    is_raw = isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.shape[2:] == (3,) and source.size
+    return source if is_raw else decoded_picture(source)
 
 
 def _load_centre(sources, transforms, index):
     """What evaluation sees of the picture at an index, with a crop_share of 1."""
-    pixels = encoded_picture(sources[index])
+    pixels = np.asarray(decoded_picture(sources[index]).convert("RGB"))
     for transform in transforms:
         pixels = transform(pixels)
     return pixels

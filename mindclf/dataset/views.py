@@ -22,7 +22,7 @@ PENDING_BYTES = 2**20  # of images that wait to be rendered together
 LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue: ITU-R BT.601
 GREY_AXIS = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)  # times a colour: cross product with the axis of greys
 VIEW = np.dtype([  # the View of view.c
-    ("rows", "i8"), ("columns", "i8"), ("height", "i8"), ("width", "i8"), ("grid", "f4", 6), ("colour", "f4", (3, 3)),
+    ("rows", "i8"), ("columns", "i8"), ("height", "i8"), ("width", "i8"), ("grid", "f8", 6), ("colour", "f4", (3, 3)),
     ("pivot", "f4"), ("fill", "f4", 3), ("scale", "f4", 3), ("shift", "f4", 3)], align=True)
 
 
@@ -202,11 +202,11 @@ def render(views, pixels, images):
 
 
 def rendered_by_numpy(view, pixels):
-    """What view.c computes, in the same order and in float32."""
-    y, x = np.indices((view["height"], view["width"]), np.float32)
+    """What view.c computes, in the same order: places in float64, pixels in float32."""
+    y, x = np.indices((view["height"], view["width"]))
     (a, b, c), (d, e, f) = view["grid"].reshape(2, 3)
     column, row = a * x + b * y + c, d * x + e * y + f
-    last_row, last_column = np.float32(view["rows"] - 1), np.float32(view["columns"] - 1)
+    last_row, last_column = view["rows"] - 1, view["columns"] - 1
     outside = (b != 0) | (d != 0)
     outside = outside & ((column < -0.5) | (row < -0.5) | (column > last_column + 0.5) | (row > last_row + 0.5))
     column, row = np.clip(column, 0, last_column), np.clip(row, 0, last_row)

@@ -12,6 +12,11 @@ static inline float clip(float value, float low, float high)
     return value < low ? low : value > high ? high : value;
 }
 
+static inline double inside(double place, int64_t size)
+{
+    return place < 0 ? 0 : place > (double)(size - 1) ? (double)(size - 1) : place;
+}
+
 static inline float between(float first, float second, float fraction)
 {
     return first + fraction * (second - first);
@@ -22,10 +27,10 @@ static void sample_straight(const View *view, const uint8_t *source, int64_t y, 
                             const float *weight, float *const plane[CHANNELS])
 {
     int64_t length = CHANNELS * view->columns;
-    float row = clip(view->grid[4] * (float)y + view->grid[5], 0, (float)(view->rows - 1));
+    double row = inside(view->grid[4] * (double)y + view->grid[5], view->rows);
     int64_t above = (int64_t)row, below = above + (above < view->rows - 1);
     const uint8_t *first = source + above * length, *second = source + below * length;
-    float fraction = row - (float)above;
+    float fraction = (float)(row - (double)above);
     for (int64_t i = 0; i < length; i++)
         blended[i] = between(first[i], second[i], fraction);
     for (int c = 0; c < CHANNELS; c++)
@@ -37,23 +42,22 @@ static void sample_straight(const View *view, const uint8_t *source, int64_t y, 
 
 static void sample_turned(const View *view, const uint8_t *source, int64_t y, float *const plane[CHANNELS])
 {
-    float last_column = (float)(view->columns - 1), last_row = (float)(view->rows - 1);
     for (int64_t x = 0; x < view->width; x++) {
-        float column = view->grid[0] * (float)x + view->grid[1] * (float)y + view->grid[2];
-        float row = view->grid[3] * (float)x + view->grid[4] * (float)y + view->grid[5];
-        if (column < -0.5f || row < -0.5f || column > last_column + 0.5f || row > last_row + 0.5f) {
+        double column = view->grid[0] * (double)x + view->grid[1] * (double)y + view->grid[2];
+        double row = view->grid[3] * (double)x + view->grid[4] * (double)y + view->grid[5];
+        if (column < -0.5 || row < -0.5 || column > (double)view->columns - 0.5 || row > (double)view->rows - 0.5) {
             for (int c = 0; c < CHANNELS; c++)
                 plane[c][x] = view->fill[c];
             continue;
         }
-        column = clip(column, 0, last_column);
-        row = clip(row, 0, last_row);
+        column = inside(column, view->columns);
+        row = inside(row, view->rows);
         int64_t left = (int64_t)column, above = (int64_t)row;
         int64_t right = left < view->columns - 1 ? CHANNELS : 0, below = above < view->rows - 1 ? CHANNELS * view->columns : 0;
         const uint8_t *pixel = source + CHANNELS * (above * view->columns + left);
+        float across = (float)(column - (double)left), down = (float)(row - (double)above);
         for (int c = 0; c < CHANNELS; c++, pixel++)
-            plane[c][x] = between(between(pixel[0], pixel[below], row - (float)above),
-                                  between(pixel[right], pixel[right + below], row - (float)above), column - (float)left);
+            plane[c][x] = between(between(pixel[0], pixel[below], down), between(pixel[right], pixel[right + below], down), across);
     }
 }
 
@@ -90,9 +94,9 @@ static int render(const View *view, const uint8_t *source, float *to)
     }
     float *weight = blended + CHANNELS * (view->columns + 1);
     for (int64_t x = 0; x < view->width; x++) {
-        float column = clip(view->grid[0] * (float)x + view->grid[2], 0, (float)(view->columns - 1));
+        double column = inside(view->grid[0] * (double)x + view->grid[2], view->columns);
         index[x] = CHANNELS * (int32_t)column;
-        weight[x] = column - (float)(int32_t)column;
+        weight[x] = (float)(column - (double)(int32_t)column);
     }
     for (int64_t y = 0; y < view->height; y++) {
         float *plane[CHANNELS] = {to + y * view->width, to + size + y * view->width, to + 2 * size + y * view->width};

@@ -6,7 +6,7 @@
 
 typedef struct {
     int64_t rows, columns, height, width; /* of the source and of the view */
-    float grid[6];                        /* column = grid[0] x + grid[1] y + grid[2], row = grid[3] x + grid[4] y + grid[5] */
+    double grid[6];                       /* column = grid[0] x + grid[1] y + grid[2], row = grid[3] x + grid[4] y + grid[5] */
     float colour[9], pivot;               /* value = colour * pixel + pivot * mean luma of the view */
     float fill[3];                        /* the colour outside of the source, where the grid is turned */
     float scale[3], shift[3];             /* of the values, after they are clipped to 0..255 */

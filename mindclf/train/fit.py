@@ -66,7 +66,7 @@ def fit(config):
                 raise CannotWrite(f"{first_line(error)}; {advice}") from error
             raise
         except RuntimeError as error:  # what MindSpore makes of an error in the pipeline, as for a picture that is gone by now
-            cause = re.search(r"^\s*ValueError: (?!Traceback)(.+)", str(error), re.MULTILINE)  # of a thread there are two
+            cause = re.search(r"^\s*(?:ValueError|[\w.]+RefusedError): (?!Traceback)(.+)", str(error), re.MULTILINE)
             if not cause:
                 raise
             raise ValueError(f"{cause[1]}; {signals.advice}") from error

@@ -88,9 +88,20 @@ def test_an_operation_that_holds_others_is_refused(operation):
         independent([operation], 1)
 
 
-def test_what_is_no_operation_is_refused():
-    with pytest.raises(ValueError, match="int is no operation on an image"):
-        independent([3], 1)
+@pytest.mark.parametrize(("operations", "seed", "message"), [
+    ([3], 1, "int is no operation on an image"), (FLIPS[0], 1, "takes a list of operations, received RandomHorizontalFlip"),
+    (FLIPS, -1, "seed=-1 must be an int, 0 or more"), (FLIPS, None, "seed=None must be an int"),
+    (FLIPS, True, "seed=True must be an int")])
+def test_what_is_asked_wrongly_is_said(operations, seed, message):
+    with pytest.raises(ValueError, match=message):
+        independent(operations, seed)
+
+
+def test_another_process_is_refused_for_it_would_repeat_itself(monkeypatch):
+    operation = independent(FLIPS, 1)
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    with pytest.raises(ValueError, match="use threads, python_multiprocessing=False"):
+        operation(CORNERS)
 
 
 def test_the_example_of_the_docstring():

@@ -94,13 +94,16 @@ def test_training_drops_an_incomplete_batch_and_doubles_no_picture(greys):
 
 def test_training_shuffles_anew_in_each_epoch_and_in_each_iterator(greys):
     dataset = train_pipeline(greys, small(batch_size=14, **UNCHANGED))
-    assert dataset.get_dataset_size() == 1  # to ask for this and for shapes makes no iterator
-    orders = []
+    plain = train_pipeline(greys, small(batch_size=14, **UNCHANGED))
+    asked = (dataset.get_dataset_size(), dataset.get_batch_size(), dataset.output_shapes(), dataset.output_types())
+    assert asked == (1, 14, [[14, 3, 32, 32], [14]], [np.dtype("float32"), np.dtype("int32")])
+    orders = [tuple(shades(images)) for images, _ in plain.create_tuple_iterator(num_epochs=1, output_numpy=True)]
+    assert orders == [tuple(shades(images)) for images, _ in dataset.create_tuple_iterator(num_epochs=1, output_numpy=True)]
     for _ in range(2):
         iterator = dataset.create_tuple_iterator(num_epochs=2, output_numpy=True)
         orders += [tuple(shades(images)) for _ in range(2) for images, _ in iterator]
     assert all(sorted(order) == list(range(14)) for order in orders)
-    assert len({*orders, tuple(range(14))}) == 5
+    assert len({*orders, tuple(range(14))}) == 6
 
 
 def one_picture(colour_folder, **fields):

@@ -62,6 +62,14 @@ def test_c_and_numpy_render_the_same(images, crop, fields, monkeypatch):
     np.testing.assert_allclose(in_c, in_numpy, rtol=0, atol=0.01 / 50)
 
 
+@pytest.mark.parametrize("fields", [{}, {"rotation": 30.0}], ids=["still", "turned"])
+def test_places_in_large_photos_are_exact(fields, monkeypatch):
+    photo = [np.random.default_rng(0).integers(0, 256, (1500, 4000, 3), np.uint8)]
+    in_c = views_of(photo, (60, 50), **fields)
+    monkeypatch.setattr(kernels, "render_views", lambda: None)
+    np.testing.assert_allclose(in_c, views_of(photo, (60, 50), **fields), rtol=0, atol=0.01)
+
+
 @pytest.mark.parametrize("variant", [name for name in kernels.VARIANTS if kernels.available(name)])
 def test_all_variants_render_the_same(images, variant, monkeypatch):
     expected = views_of(images[:9], (37, 53), RandomCropDecodeResize((0.08, 1), (0.75, 1.333)), **ALL)

@@ -178,7 +178,7 @@ static void check_views(int rows, int columns, int height, int width)
     float across = (float)columns / (float)width, down = (float)rows / (float)height;
     for (int i = 0; i < 2; i++) {
         float turned = i ? 0.6f : 0;
-        float grid[6] = {i ? -0.8f * across : across, turned * across, across / 2 - 0.5f, -turned * down, down, down / 2 - 0.5f};
+        double grid[6] = {i ? -0.8f * across : across, turned * across, across / 2 - 0.5f, -turned * down, down, down / 2 - 0.5f};
         views[i] = (View){.rows = rows, .columns = columns, .height = height, .width = width, .colour = {1, 0, 0, 0, 1, 0, 0, 0, 1},
                           .pivot = (float)i, .scale = {1, 1, 1}};
         for (int j = 0; j < 6; j++)

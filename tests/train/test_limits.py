@@ -85,6 +85,28 @@ def test_a_picture_that_is_gone_in_the_middle_of_a_run_is_named(tiny_config, tmp
     assert read_card(f"{tiny_config['output']}/epochs/phase1-1.ckpt")["epoch"] == 1
 
 
+def too_thin(path):
+    Image.new("RGB", (1000, 3)).save(path)
+
+
+@pytest.mark.parametrize("augment", ["resized_crop", "padded_crop"])
+@pytest.mark.parametrize(("spoil", "reason"), [
+    (lambda path: path.write_bytes(path.read_bytes()[:400]), "is damaged"), (too_thin, "is 1000 x 3 pixels: too thin"),
+    (lambda path: path.write_bytes(b"text"), "is not a picture")], ids=["cut", "thin", "text"])
+def test_a_file_that_is_spoilt_in_the_middle_of_a_run_is_named(tiny_config, tmp_path, monkeypatch, spoil, reason, augment):
+    changes = make_folder(tmp_path / "few", ["a", "b"], 4)
+    victim = tmp_path / "few" / "train" / "a" / "9.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)).save(victim)
+
+    def spoiling(self, row, report, after_epoch=Keeper.after_epoch):
+        after_epoch(self, row, report)
+        spoil(victim)
+
+    monkeypatch.setattr(Keeper, "after_epoch", spoiling)
+    with pytest.raises(ValueError, match=rf"train/a/9.jpg {reason}.*; the same command with resume=true goes on"):
+        fit({**tiny_config, **changes, "augment": augment, "batch_size": 3, "valid_fraction": 0.0, "epochs": 3})
+
+
 def test_one_class_is_refused(tiny_config, tmp_path):
     with pytest.raises(ValueError, match="^there is one class, 'only': a net needs two to tell apart$"):
         fit({**tiny_config, **make_folder(tmp_path / "one", ["only"], 6)})
