@@ -13,7 +13,6 @@ ratios. "Processor seconds" are those of all threads, for one image: what the pi
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -148,6 +147,8 @@ def worker(name, data):
 
 def summary(rounds):
     """Medians and quartiles over `rounds`, dicts of what `worker` prints by checkout, and of the ratios to "beside"."""
+    from speed import spread
+
     figures = {}
     for checkout in rounds[0]:
         figures[checkout] = {key: spread([row[checkout][key] for row in rounds]) for key in rounds[0][checkout]}
@@ -155,12 +156,6 @@ def summary(rounds):
         figures["ratio"] = {key: spread([row["mindclf"][key] / row["beside"][key] for row in rounds])
                             for key in rounds[0]["mindclf"]}
     return figures
-
-
-def spread(values):
-    """{"median", "quartiles"} of numbers, with five digits."""
-    lower, middle, upper = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
-    return {"median": float(f"{middle:.5g}"), "quartiles": [float(f"{lower:.5g}"), float(f"{upper:.5g}")]}
 
 
 def commit_of(checkout):

@@ -34,6 +34,18 @@ def seeded():
 
 
 @pytest.fixture
+def as_worker(monkeypatch):
+    """Makes this process believe that it is a worker, for what needs no others."""
+    from mindclf import workers
+
+    def become(rank, size):
+        monkeypatch.setattr(workers, "_rank", rank)
+        monkeypatch.setattr(workers, "_size", size)
+
+    return become
+
+
+@pytest.fixture
 def server(monkeypatch):
     """A web server on this machine, see `Server`."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")

@@ -27,9 +27,8 @@ class Draws:
         """Random bits, uint64 (images, names, WORDS), for each of `indices` in the data set and each of `names`, texts."""
         indices = np.asarray(indices, np.int64)
         count = indices.max(initial=-1) + 1
-        columns = [np.random.Philox(key=self._key(name)).random_raw(count * WORDS).reshape(count, WORDS)[indices]
-                   for name in names]
-        return np.stack(columns, axis=1) if columns else np.empty((len(indices), 0, WORDS), np.uint64)
+        return np.stack([np.random.Philox(key=self._key(name)).random_raw(count * WORDS).reshape(count, WORDS)[indices]
+                         for name in names], axis=1)
 
     def generator(self, name, number=0):
         """A np.random.Generator for what is drawn of a whole epoch, or with `number` of one of its batches."""
@@ -40,8 +39,12 @@ class Draws:
         return self.generator("order").permutation(count)
 
     def _key(self, name):
-        digest = hashlib.sha256(f"{self.seed} {self.phase} {self.epoch} {name}".encode()).digest()
-        return np.frombuffer(digest, "<u8", 2)
+        return key_of(f"{self.seed} {self.phase} {self.epoch} {name}")
+
+
+def key_of(text):
+    """The key of a Philox, (2,) uint64, that belongs to a text."""
+    return np.frombuffer(hashlib.sha256(text.encode()).digest(), "<u8", 2)
 
 
 def uniform(words, low=0.0, high=1.0):

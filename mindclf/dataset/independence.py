@@ -15,6 +15,8 @@ import numpy as np
 from mindspore import dataset as ds
 from mindspore.dataset import transforms
 
+from mindclf.dataset.draws import key_of
+
 COMPOSED = (transforms.Compose, transforms.RandomApply, transforms.RandomChoice, transforms.RandomOrder)
 _seeding = threading.Lock()  # MindSpore has one seed for the whole process
 
@@ -94,7 +96,7 @@ def _apply(operation, image, view):
 
 def _generator(view):
     """A random generator of its own for each operation on each view of an image."""
-    return np.random.Generator(np.random.Philox(key=np.frombuffer(hashlib.sha256(view.encode()).digest(), "<u8", 2)))
+    return np.random.Generator(np.random.Philox(key=key_of(view)))
 
 
 @contextlib.contextmanager

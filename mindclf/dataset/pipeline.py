@@ -12,7 +12,7 @@ from mindspore import dataset as ds
 from mindclf.config import DEFAULTS, VARIATION_FIELDS, pixel_statistics
 from mindclf.dataset.draws import Draws
 from mindclf.dataset.folder import read_folder
-from mindclf.dataset.pictures import decoded_picture, small_picture
+from mindclf.dataset.pictures import decode_picture, decoded_picture, small_picture
 from mindclf.dataset.transforms import eval_box, eval_transforms, pixel_transforms, shorter_side
 from mindclf.dataset.views import RandomCrop, RandomCropDecodeResize, RandomViews
 
@@ -205,7 +205,7 @@ def _load(sources, index):
 
 def _load_centre(sources, transforms, index):
     """What evaluation sees of the picture at an index, with a crop_share of 1."""
-    pixels = np.asarray(decoded_picture(sources[index]).convert("RGB"))
+    pixels = np.asarray(decode_picture(sources[index]))
     for transform in transforms:
         pixels = transform(pixels)
     return pixels

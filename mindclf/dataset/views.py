@@ -112,7 +112,7 @@ class RandomViews:
 
 
 class RandomCropDecodeResize:
-    """A random box of an image, which is decoded there and then brought to one size: as MindSpore's operation of that name.
+    """A random box of a decoded image, which is then brought to one size: the box of MindSpore's operation of that name.
 
     Its fraction of the area is uniform in `scale`, the logarithm of its width over height in `ratio`, and its position among
     those where it fits. A box that fits nowhere is drawn again; after ATTEMPTS the largest one in the centre whose ratio is
@@ -164,10 +164,7 @@ def size_of(image):
 
 
 def cropped(image, box):
-    """A box (top, left, height, width) of a PIL image or of uint8 (H, W, 3), as uint8 (height, width, 3); outside is black.
-
-    A PIL image is decoded only now.
-    """
+    """A box (top, left, height, width) of a PIL image or of uint8 (H, W, 3), as uint8 (height, width, 3); outside is black."""
     top, left, height, width = box
     if not isinstance(image, np.ndarray):
         part = image.crop((left, top, left + width, top + height))

@@ -91,7 +91,7 @@ def mix(images, labels, num_classes, alpha, rng):
     One fraction of Beta(alpha, alpha) for the batch, and a random partner for each image, as in the code of the paper,
     arXiv:1710.09412. MindSpore's own MixUpBatch stops at random with a small alpha: its Gamma numbers may all come out as 0.
     """
-    share = np.float32(rng.beta(alpha, alpha))
+    fraction = np.float32(rng.beta(alpha, alpha))
     partner = rng.permutation(len(labels))
     one_hot = np.eye(num_classes, dtype=np.float32)[labels]
-    return share * images + (1 - share) * images[partner], share * one_hot + (1 - share) * one_hot[partner]
+    return fraction * images + (1 - fraction) * images[partner], fraction * one_hot + (1 - fraction) * one_hot[partner]

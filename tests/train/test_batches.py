@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from mindspore import dataset as ds
 
-from mindclf import workers
 from mindclf.config import merge
 from mindclf.dataset import augmented_pipeline, epoch_pipeline, pipeline, read_folder
 from mindclf.dataset.cifar10 import read_cifar10
@@ -49,15 +48,6 @@ def epoch(batches):
 def assert_same(first, second):
     for one, other in zip(first, second):
         np.testing.assert_array_equal(one, other)
-
-
-@pytest.fixture
-def as_worker(monkeypatch):
-    def become(rank, size):
-        monkeypatch.setattr(workers, "_rank", rank)
-        monkeypatch.setattr(workers, "_size", size)
-
-    return become
 
 
 @pytest.mark.parametrize("mixup_alpha", [0.0, 0.4])

@@ -331,16 +331,6 @@ def test_batches_are_shared_without_loss_or_double(pictures, size, batch_size):
         assert sorted(together) == sorted(order[step * batch_size * size:(step + 1) * batch_size * size])
 
 
-@pytest.fixture
-def as_worker(monkeypatch):
-    """Makes this process believe that it is a worker, for what needs no others."""
-    def become(rank, size):
-        monkeypatch.setattr(workers, "_rank", rank)
-        monkeypatch.setattr(workers, "_size", size)
-
-    return become
-
-
 @pytest.mark.parametrize(("count", "size"), [(9, 2), (5, 3), (2, 4), (1, 2)])
 def test_every_picture_is_looked_at_once(as_worker, monkeypatch, count, size):
     """Rows that say which picture they are of, from workers with unequal parts, or none at all."""
