@@ -17,6 +17,7 @@ from mindspore.nn.utils import no_init_parameters
 from mindspore.train.checkpoint_pb2 import Checkpoint
 
 from mindclf.config import merge
+from mindclf.device import exclusive
 from mindclf.files import first_line, one_line, replacing, sha256, write_json
 from mindclf.nets import HEAD_KEYS, create_net
 
@@ -123,6 +124,7 @@ def fill_net(net, values, source):
     return net
 
 
+@exclusive()
 def load_net(path, card=None):
     """The net that the checkpoint at `path` holds, in inference mode, and its card: (net, card).
 

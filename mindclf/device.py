@@ -1,8 +1,9 @@
-"""The device, its set-up, and the seeds: the only place that calls set_context."""
+"""The device, its set-up, and the seeds; the lock around nets. The only place that calls set_context."""
 
 import contextlib
 import os
 import platform
+import threading
 
 import mindspore as ms
 from mindspore import dataset as ds
@@ -10,6 +11,9 @@ from mindspore import dataset as ds
 from mindclf import kernels, tune_cpu
 
 AVAILABLE = {"Ascend": ms.device_context.ascend.is_available, "GPU": ms.device_context.gpu.is_available, "CPU": lambda: True}
+
+_lock = threading.RLock()
+_process = None  # the one that first made or ran a net
 
 
 def use_device(target="auto"):
@@ -24,19 +28,47 @@ def use_device(target="auto"):
     if not AVAILABLE[target]():
         raise ValueError(f"device_target={target}: MindSpore finds no {target} here; use device_target=CPU, or install the "
                          f"driver and the MindSpore wheel for it")
-    ms.set_context(mode=ms.GRAPH_MODE, device_target=target)
+    _check_process()
+    with _lock:
+        ms.set_context(mode=ms.GRAPH_MODE, device_target=target)
     return target
+
+
+@contextlib.contextmanager
+def exclusive():
+    """Has all other threads that make or run nets wait until the block ends.
+
+    MindSpore keeps one mode, one compiler and one executor for the whole process: two threads in them at once crash it or get
+    wrong logits. Whatever in mindclf makes, compiles or runs a Cell does so inside such a block; code of your own that runs
+    Cells beside a Predictor should too. A thread may enter another such block inside of it.
+
+    Raises RuntimeError in a process that was forked after a net had been made: MindSpore would wait there for threads that a
+    fork does not copy.
+    """
+    global _process
+    _check_process()
+    _process = os.getpid()
+    with _lock:
+        yield
+
+
+def _check_process():
+    if _process not in (None, os.getpid()):
+        raise RuntimeError(f"process {os.getpid()} was forked from process {_process} after that had made a net, and MindSpore "
+                           f"hangs in such a child: make the net (Predictor, create_net) after the fork, or start the process "
+                           f"with multiprocessing.get_context('spawn')")
 
 
 @contextlib.contextmanager
 def pynative():
     """Has cells run line by line inside the block, as hooks on cells need it, and then in the mode from before."""
-    before = ms.get_context("mode")
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-    try:
-        yield
-    finally:
-        ms.set_context(mode=before)
+    with exclusive():
+        before = ms.get_context("mode")
+        ms.set_context(mode=ms.PYNATIVE_MODE)
+        try:
+            yield
+        finally:
+            ms.set_context(mode=before)
 
 
 def set_seeds(seed):

@@ -1,9 +1,12 @@
 """How good a net is, over every picture of a data set."""
 
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 from mindspore import Tensor
+
+from mindclf.device import exclusive
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,13 @@ def evaluate(net, dataset, num_classes, whole=lambda rows: rows):
 def predict_logits(net, dataset):
     """Logits (n, classes) and labels (n,) of a whole data set, in its order, from a Cell, which is left in inference mode."""
     net.set_train(False)
-    return run_batches(lambda images: net(Tensor(images)).asnumpy(), dataset)
+    return run_batches(partial(run_net, net), dataset)
+
+
+def run_net(net, images):
+    """What a Cell gives for `images`, both NumPy arrays. Threads that call this wait for one another."""
+    with exclusive():
+        return net(Tensor(images)).asnumpy()
 
 
 def run_batches(run, dataset, fill=True):

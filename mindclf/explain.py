@@ -12,7 +12,7 @@ from PIL import Image, ImageEnhance
 
 from mindclf.checkpoint import load_net
 from mindclf.dataset import Pictures, decode_picture, eval_pipeline, seen_box, whole_picture
-from mindclf.device import pynative
+from mindclf.device import exclusive, pynative
 from mindclf.evaluate import softmax
 from mindclf.labels import describe
 from mindclf.predict import Guess, likeliest
@@ -103,6 +103,7 @@ def explanations(net, card, pictures, labels=None):
                           seen_box(pictures, card, (picture.height, picture.width)))
 
 
+@exclusive()
 def class_activation(net, images, labels=None):
     """(activations, logits) of `images`: by Grad-CAM, what of each speaks for a class; and what the net says of it.
 

@@ -14,6 +14,7 @@ from mindclf.checkpoint import CARD_FORMAT, MAX_BATCH, load_net, replacing_with_
 from mindclf.config import pixel_statistics
 from mindclf.dataset import eval_pipeline, pixel_pipeline, preprocessing_of
 from mindclf.dataset.samples import sample_pictures
+from mindclf.device import exclusive
 from mindclf.nets import fold_batch_norm
 from mindclf.onnx_file import open_session, put_normalisation_in_front, require, write_card
 
@@ -22,6 +23,7 @@ SUFFIXES = {"mindir": ".mindir", "onnx": ".onnx", "safetensors": ".safetensors"}
 CHECKED = (1, 4)  # batch sizes that a file for any number of images is run with
 
 
+@exclusive()
 def export(checkpoint, file_format, destination=None, card=None, with_preprocessing=False, batch_size=None):
     """Writes the net of `checkpoint` as "mindir", "onnx" or "safetensors" and its card beside it; returns the path.
 

@@ -1,14 +1,16 @@
 """Files with a net, ready to run: checkpoints and .mindir in MindSpore, .onnx in ONNX Runtime."""
 
+from functools import partial
 from pathlib import Path
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import nn
 
 from mindclf.checkpoint import load_net, read_card
 from mindclf.dataset import eval_pipeline, pixel_pipeline
-from mindclf.evaluate import run_batches
+from mindclf.device import exclusive
+from mindclf.evaluate import run_batches, run_net
 from mindclf.files import first_line
 from mindclf.nets import fold_batch_norm
 from mindclf.onnx_file import check_input, open_onnx
@@ -40,15 +42,16 @@ class Runner:
             self.input_name, self.takes_pixels, self.batch_size = check_input(session, self.card, path)
             self.run = lambda images: session.run(None, {self.input_name: images})[0]
             return
-        if path.suffix == ".mindir":
-            self.card = card or read_card(path)
-            self.net = _read_mindir(path)
-        else:
-            net, self.card = load_net(path, card)
-            self.net = fold_batch_norm(net)
+        with exclusive():
+            if path.suffix == ".mindir":
+                self.card = card or read_card(path)
+                self.net = _read_mindir(path)
+            else:
+                net, self.card = load_net(path, card)
+                self.net = fold_batch_norm(net)
         exported = self.card.get("exported", {}) if path.suffix == ".mindir" else {}
         self.takes_pixels, self.batch_size = exported.get("with_preprocessing", False), exported.get("batch_size")
-        self.run = lambda images: self.net(Tensor(images)).asnumpy()
+        self.run = partial(run_net, self.net)
 
     def logits(self, pictures, batch_size):
         """(logits (n, classes), labels (n,)) of n `Pictures`, `batch_size` at a time, preprocessed as evaluation does."""

@@ -4,6 +4,7 @@ import inspect
 import math
 from functools import partial
 
+from mindclf.device import exclusive
 from mindclf.files import first_line
 from mindclf.nets.alexnet import AlexNet
 from mindclf.nets.asymmnet import AsymmNet
@@ -65,6 +66,7 @@ RANGES = {  # of options: (smallest, largest) value
 }
 
 
+@exclusive()
 def create_net(name, num_classes, /, **options):
     """The net called `name` with `num_classes` outputs; `options` are the further arguments of its class.
 

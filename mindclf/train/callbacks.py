@@ -1,5 +1,6 @@
 """What happens during training besides training: one thing each."""
 
+import contextlib
 import csv
 import logging
 import math
@@ -10,6 +11,7 @@ from pathlib import Path
 from mindspore.train import Callback
 
 from mindclf import workers
+from mindclf.device import exclusive
 from mindclf.files import CannotWrite
 
 log = logging.getLogger(__name__)
@@ -143,6 +145,26 @@ class StopWhenAsked(Callback):
     def _stop(self, asked):
         self.signals.received = asked
         self.signals.stop(f" after step {self.figures.step} of {len(self.figures.learning_rates)} in phase {self.phase}")
+
+
+class ExclusiveSteps(Callback):
+    """Has threads that make or run other nets do so between the steps of this training: see `mindclf.device.exclusive`.
+
+    A step lasts until the callbacks before this one have read what it gave.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.step = contextlib.ExitStack()
+
+    def on_train_step_begin(self, run_context):
+        self.step.enter_context(exclusive())
+
+    def on_train_step_end(self, run_context):
+        self.step.close()
+
+    def __exit__(self, *_):  # MindSpore calls it however the training ends
+        self.step.close()
 
 
 class Progress(Callback):

@@ -9,7 +9,16 @@ from mindclf.evaluate import evaluate
 from mindclf.nets import freeze, seed_dropout, unfreeze
 from mindclf.train.average import WeightAverage
 from mindclf.train.batches import EpochBatches, check_count
-from mindclf.train.callbacks import EqualStatistics, History, Progress, StepFigures, StopOnBadLoss, StopWhenAsked, read_history
+from mindclf.train.callbacks import (
+    EqualStatistics,
+    ExclusiveSteps,
+    History,
+    Progress,
+    StepFigures,
+    StopOnBadLoss,
+    StopWhenAsked,
+    read_history,
+)
 from mindclf.train.events import EventFiles
 from mindclf.train.features import feature_batches, stored_features
 from mindclf.train.model import create_model, set_learning_rates
@@ -126,6 +135,7 @@ def train_phase(net, number, config, splits, keeper, signals, state=None):
         *average,  # from an epoch's end to the next one's begin the net holds the average
         history,
         StopWhenAsked(signals, figures, number, save),
+        ExclusiveSteps(),
     ])
     signals.deferred = False
     if events:
