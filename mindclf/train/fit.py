@@ -106,7 +106,8 @@ def _fit(config, signals, shrink_batches):
     with workers.in_turn():
         net, config, weights_origin = start_net(with_statistics(config, splits.train), len(splits.classes))
     parent = parent_card(config)
-    warn_of_seen(splits.test, seen_by(parent), f"pretrained={config.pretrained}")
+    for purpose, pictures in (("validation", splits.valid), ("test", splits.test)):
+        warn_of_seen(pictures, seen_by(parent), f"pretrained={config.pretrained}", purpose)
     card = make_card(config, splits, weights_origin, device, parent)
     workers.check_same(pictures=splits.digest(), classes=repr(splits.classes), fields=repr(card["config"]),
                        versions=repr(card["versions"]))

@@ -133,6 +133,18 @@ def test_what_the_parent_has_seen_counts_as_seen(own, tmp_path, caplog):
     assert caplog.messages[0].startswith(f"the net was trained on {leaked} of the {len(second.test)} test images, so accuracy ")
 
 
+def test_validation_images_that_the_parent_was_trained_on_are_warned_of(own, caplog):
+    """Another seed holds out other images; those that the parent held out as well do no harm."""
+    first, second = (read_splits(config_of(own, seed=seed, valid_fraction=0.4)) for seed in (1, 2))
+    with caplog.at_level(logging.WARNING):
+        seen.warn_of_seen(second.valid, seen_by(card_of(first)), "pretrained=a.ckpt", "validation")
+        seen.warn_of_seen(second.test, seen_by(card_of(first)), "pretrained=a.ckpt")
+    [line] = caplog.messages
+    leaked = len(contents(first.train) & contents(second.valid))
+    assert 0 < leaked < len(second.valid)
+    assert line.startswith(f"pretrained=a.ckpt was trained on {leaked} of the {len(second.valid)} validation images, so ")
+
+
 def test_after_additions_the_test_images_of_a_net_and_of_its_parent_are_unseen_by_both(own):
     first = read_splits(config_of(own))
     parent = card_of(first)
