@@ -19,14 +19,14 @@ def position(digest, salt):
 
 
 def chosen_for_test(digests, labels):
-    """For each image, by its digest and label, whether it is for testing: see `choose`. Two images a class are enough."""
+    """For each image, by its digest and label, whether it is for testing: see `choose`. Of a class of one image none is."""
     return choose(digests, labels, TEST_FRACTION, "test", least=2)
 
 
 def chosen_for_validation(digests, labels, fraction, seed):
     """For each training image whether it is for validation: see `choose`. With another seed others are chosen.
 
-    A class gives one at least where `fraction` of it, rounded, is one.
+    A class gives one at least where `fraction` of it, rounded, is one, and else none.
     """
     if not fraction:
         return [False] * len(digests)
@@ -36,17 +36,18 @@ def chosen_for_validation(digests, labels, fraction, seed):
 def choose(digests, labels, fraction, salt, least):
     """For each image, by its digest and label, whether it is one of the `fraction` chosen.
 
-    Images whose position is less than `fraction` are chosen. A class of `least` different images or more has at least one that is
-    chosen, if need be that of the smallest position; every class has at least one that is not, if need be that of the largest.
-    (A class that shares images with another may miss one of these.) So images that are added move none of a class in which both
-    kinds came about by position alone, and else at most one.
+    Of a class of `least` different images or more, those are chosen whose position is less than `fraction`, at least one, if need
+    be that of the smallest position, and never all: if need be that of the largest is not. Of a smaller class none is chosen. (A
+    class that shares images with another may miss one of these.) So images that are added to a class of `least` move none where
+    both kinds came about by position alone, and else at most one.
     """
     positions = {digest: position(digest, salt) for digest in digests}
     classes = {}
     for digest, label in zip(digests, labels):
         classes.setdefault(label, set()).add(digest)
     by_position = [sorted(members, key=lambda digest: (positions[digest], digest)) for members in classes.values()]
-    chosen = {digest for digest, place in positions.items() if place < fraction}
-    chosen |= {members[0] for members in by_position if len(members) >= least and not chosen & set(members)}
+    large = [members for members in by_position if len(members) >= least]
+    chosen = {digest for members in large for digest in members if positions[digest] < fraction}
+    chosen |= {members[0] for members in large if not chosen & set(members)}
     chosen -= {members[-1] for members in by_position if chosen >= set(members)}
     return [digest in chosen for digest in digests]

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from mindclf.dataset.folder import listed
 from mindclf.files import one_line
+
+EXAMPLES = 3  # in a line: each has two paths or more
 
 
 @dataclass(frozen=True)
@@ -45,5 +46,6 @@ def warnings_of(groups):
              for one, other in combinations(splits, 2)}
     kinds["in more than one class"] = [group for group in groups if len({copy.class_name for copy in group}) > 1]
     return [f"the same image is {kind}, {len(found)} time{'s' if len(found) > 1 else ''}: "
-            + listed([" = ".join(one_line(copy.name) for copy in group) for group in found])
+            + "; ".join(" = ".join(one_line(copy.name) for copy in group) for group in found[:EXAMPLES])
+            + ("; ..." if len(found) > EXAMPLES else "")
             for kind, found in kinds.items() if found]

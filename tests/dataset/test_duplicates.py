@@ -32,7 +32,7 @@ def test_each_kind_of_harm_is_a_line_with_count_and_examples(tmp_path):
     grow(tmp_path / "test", {"a": {f"{n:02}.ppm": n for n in range(12)}, "b": {"4.ppm": 50}})
     lines = warnings_of(equal_images({split: pictures_of(tmp_path / split) for split in ("train", "test")}))
     assert lines[0].startswith("the same image is in train and in test, 12 times: train/a/00.ppm = test/a/00.ppm; train/a/01.ppm")
-    assert lines[0].endswith("; ...") and lines[0].count(";") == 10
+    assert lines[0].endswith("; ...") and lines[0].count(";") == 3
     assert lines[1:] == ["the same image is in more than one class, 1 time: train/a/03.ppm = train/b/3.ppm = test/a/03.ppm"]
 
 
