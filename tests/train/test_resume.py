@@ -289,7 +289,8 @@ def test_other_images_of_the_same_names_cannot_go_on(interrupted, tmp_path, spli
         fit({**interrupted, "dataset_path": str(replaced), "resume": True})
 
 
-def test_images_in_another_order_cannot_go_on(interrupted, tmp_path):
+def test_as_many_pictures_of_other_names_cannot_go_on(interrupted, tmp_path):
+    """For they are in another order."""
     renamed = shutil.copytree(interrupted["dataset_path"], tmp_path / "pictures")
     (renamed / "train" / "red" / "0.png").rename(renamed / "train" / "red" / "a.png")
     with pytest.raises(ValueError, match="it had other pictures or labels"):
