@@ -534,6 +534,23 @@ def refused(*arguments):
     return line.removeprefix("mindclf: ")
 
 
+@pytest.mark.parametrize(("fields", "recipe", "shrinks"), [
+    ([], None, True), (["epochs=2"], None, True), (["batch_size=16"], None, False),
+    (["phases=({'batch_size': 8},)"], None, False), ([], {}, False)])
+def test_batches_shrink_where_nobody_asked_for_their_size(my_pictures, monkeypatch, capsys, fields, recipe, shrinks):
+    """A person's own command without a batch_size; a recipe says its size itself."""
+    asked = []
+
+    def fit(config, shrink_batches, **others):
+        asked.append(shrink_batches)
+        raise ValueError("that will do")
+
+    monkeypatch.setattr("mindclf.train.fit", fit)
+    folder = [f"dataset_path={my_pictures}"] if recipe is not None else [str(my_pictures)]
+    assert main(["train", *folder, *fields], config=recipe) == 2
+    assert asked == [shrinks] and "that will do" in capsys.readouterr().err
+
+
 def split_refused(source, folder):
     """What `mindclf split` of `source` complains of."""
     with pytest.MonkeyPatch.context() as patch:
