@@ -31,9 +31,11 @@ CARD_FIELDS = {"format": int, "net": str, "net_options": dict, "classes": list, 
 # What a card may have besides that is used, and its type.
 OPTIONAL_FIELDS = {"crop_share": (int, float), "raw_size": list, "class_folders": list, "config": dict, "metrics": dict,
                    "data": dict, "seconds": (int, float), "device": dict, "versions": dict, "exported": dict,
-                   "speed": list}
+                   "speed": list, "seen_images": dict}
+SEEN_FIELDS = ("train", "validation", "test")  # of seen_images: 8 characters of base64 an image, see mindclf.dataset.seen
 SPEED_FIELDS = ("phase", "images_per_second", "data_share")  # of each phase of the training
-OPTIONAL_WITHIN = {("data", "path"): str, ("data", "train"): int, ("data", "held_out"): int, ("config", "dataset"): str}
+OPTIONAL_WITHIN = {("data", "path"): str, ("data", "train"): int, ("data", "held_out"): int, ("data", "test"): int,
+                   ("config", "dataset"): str}
 MAX_CARD_BYTES = 2**24
 MAX_BATCH = 65_536  # pictures that an exported file takes at a time
 # Names of what the optimizers and Model of MindSpore write next to the weights: momenta, rates, counters.
@@ -213,6 +215,14 @@ def _check_card(card, source, required):
     for phase in card.get("speed", ()):
         if not (isinstance(phase, dict) and all(type(phase.get(name)) in (int, float) for name in SPEED_FIELDS)):
             raise ValueError(f"{source}: field 'speed' must hold numbers {', '.join(SPEED_FIELDS)}, received {_short(phase)}")
+    seen = card.get("seen_images", dict.fromkeys(SEEN_FIELDS, ""))
+    for name in SEEN_FIELDS:
+        if not (isinstance(seen.get(name), str) and re.fullmatch(r"(?:[A-Za-z0-9+/]{8})*", seen[name])):
+            raise ValueError(f"{source}: field 'seen_images.{name}' must hold 8 characters of base64 an image, received "
+                             f"{_short(seen.get(name))}")
+    unknown = seen.get("parents_unknown", [])
+    if not (isinstance(unknown, list) and all(isinstance(name, str) and one_line(name) == name for name in unknown)):
+        raise ValueError(f"{source}: field 'seen_images.parents_unknown' must hold names of one line, received {_short(unknown)}")
     size = card.get("raw_size", ())
     if size and not (len(size) == 2 and all(type(side) is int and 1 <= side <= 4096 for side in size)):
         raise ValueError(f"{source}: field 'raw_size' must be a height and a width, 1 to 4096 pixels, received {_short(size)}")

@@ -17,7 +17,8 @@ DEFAULTS = EasyDict(
     # Data
     dataset="",                        # "garbage26", "cifar10", or if they are on disk "flowers102", "caltech16", "flower_photos"
     dataset_path="",                   # or your own: a folder with train/<class>/ and test/<class>/, or with <class>/ alone, of
-                                       # which every 5th picture is for testing; of "cifar10" the folder with its .bin files
+                                       # which about a fifth is for testing, by content; of "cifar10" the folder with its .bin
+                                       # files
     class_index={},                    # class folder -> label, or the class folders in the order of their labels; never guessed,
                                        # but that `mindclf train FOLDER` numbers them by name
     on_bad_image="stop",               # "stop" with the names of unusable files, or "skip" and count them

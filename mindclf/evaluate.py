@@ -8,6 +8,10 @@ from mindspore import Tensor
 
 from mindclf.device import exclusive
 
+WORST_SHOWN = 3
+MUCH = 0.05             # between top-1 and balanced accuracy
+MUCH_OF_A_CLASS = 0.25  # between top-1 and the accuracy of a class
+
 
 @dataclass(frozen=True)
 class Report:
@@ -25,9 +29,31 @@ class Report:
         counts = self.confusion.sum(1)
         return np.divide(self.confusion.diagonal(), counts, out=np.full(len(counts), np.nan), where=counts > 0)
 
+    @property
+    def balanced_accuracy(self):
+        """The mean of the accuracies of the classes that have images, 0 to 1: macro recall, as scikit-learn defines it."""
+        return float(np.nanmean(self.per_class))
+
+    def worst_classes(self, count=WORST_SHOWN):
+        """Up to `count` indices of the classes of least accuracy, the least first, of those below top-1."""
+        per_class = self.per_class
+        below = np.flatnonzero(per_class < self.top1)
+        return below[np.argsort(per_class[below], kind="stable")][:count].tolist()
+
+    def imbalance(self, classes):
+        """What top-1 hides, in words: balanced accuracy and the worst of `classes`; "" where they differ little from top-1."""
+        worst = self.worst_classes()
+        drop = self.top1 - min((self.per_class[label] for label in worst), default=self.top1)
+        if abs(self.top1 - self.balanced_accuracy) < MUCH and drop < MUCH_OF_A_CLASS:
+            return ""
+        named = ", ".join(f"{classes[label]} {self.per_class[label]:.0%} of {self.confusion[label].sum()}"
+                          for label in worst)
+        return f"{self.balanced_accuracy:.2%}, the mean over the classes; the worst: {named}"
+
     def metrics(self):
         """The figures as plain numbers, for a card."""
-        return {"top1": round(self.top1, 6), "top5": round(self.top5, 6), "loss": round(self.loss, 6), "images": self.images}
+        return {"top1": round(self.top1, 6), "top5": round(self.top5, 6), "balanced_accuracy": round(self.balanced_accuracy, 6),
+                "loss": round(self.loss, 6), "images": self.images}
 
     def as_dict(self):
         """Everything, as JSON can hold it."""

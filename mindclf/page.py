@@ -84,7 +84,8 @@ def page(measured, folder):
         _section("Confusion", _png(folder / "confusion.png", "counts of predicted classes for each true class")),
         _section("The most confident mistakes", _mistakes(measured)),
     ]
-    figures = [("top-1", f"{report.top1:.1%}"), ("top-5", f"{report.top5:.1%}"), ("loss", f"{report.loss:.3f}"),
+    figures = [("top-1", f"{report.top1:.1%}"), ("top-5", f"{report.top5:.1%}"),
+               ("balanced accuracy", f"{report.balanced_accuracy:.1%}"), ("loss", f"{report.loss:.3f}"),
                ("test pictures", f"{report.images:,}")]
     tiles = "".join(f"<div><b>{value}</b>{name}</div>" for name, value in figures)
     return f"""<!DOCTYPE html>

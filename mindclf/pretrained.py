@@ -55,6 +55,14 @@ def start_net(config, num_classes):
     return net, config, origin
 
 
+def parent_card(config):
+    """The card of the checkpoint that config.pretrained names; {} for fresh weights, ImageNet's, and a file without a card."""
+    if config.pretrained in ("", "imagenet"):
+        return {}
+    path = named_checkpoint(config.pretrained)
+    return read_card(path) if has_card(path) else {}
+
+
 def find_pretrained(config):
     """(path, origin in words) of the weights that config.pretrained names; path is None for fresh weights.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from mindclf.checkpoint import replacing_with_card
 from mindclf.dataset import preprocessing_of
-from mindclf.dataset.splits import find_folder, labelled_for
+from mindclf.dataset.splits import find_folder, labelled_for, pictures_to_measure
 from mindclf.evaluate import Report, filled_up, report
 from mindclf.files import command_line, first_line, sha256
 from mindclf.onnx_file import require, write_card
@@ -52,7 +52,8 @@ def quantize(model, config, destination=None, calibration_pictures=None, allowed
     if "quantized" in card:
         raise ValueError(f"{model} has 8-bit integers already: give the .onnx that it was made from")
     folder, origin = find_folder(config)
-    test, train = (labelled_for(card, folder, split, config) for split in ("test", "train"))
+    test, _ = pictures_to_measure(card, folder, config)
+    train = labelled_for(card, folder, "train", config)
     if calibration_pictures is None:
         calibration_pictures = min(CALIBRATION_PICTURES, len(train))
     if calibration_pictures > len(train):

@@ -2,6 +2,9 @@
 
 import functools
 import gc
+import hashlib
+import io
+import itertools
 import socket
 from pathlib import Path
 
@@ -9,10 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mindclf.dataset.content import position
+
 from .web_server import running_server
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (50, 60, 200)}
+SALTS = ("validation 1", "validation 3", "test")  # see mindclf.dataset.content
 CLASS_INDEX = {"red": 2, "green": 0, "blue": 1}  # not the alphabetical order, so that a mix-up shows
 
 
@@ -70,9 +76,25 @@ def shared():
     return SHARED
 
 
+def at_position(image, tenth, salts):
+    """The bytes of `image`, a PNG, with bytes at their end that no decoder reads, by which its position is in that tenth.
+
+    So exactly n of ten images with the tenths 0 to 9 are chosen where n / 10 of them are: see mindclf.dataset.content.
+    """
+    for number in itertools.count():
+        content = image + number.to_bytes(4, "big")
+        digest = hashlib.sha256(content).hexdigest()
+        if all(int(10 * position(digest, salt)) == tenth for salt in salts):
+            return content
+
+
 @pytest.fixture(scope="session")
 def colour_folder(tmp_path_factory):
-    """A folder with train/ (10 pictures a class) and test/ (3 a class) of noisy red, green and blue, 40 x 40 pixels."""
+    """A folder with train/ (10 pictures a class) and test/ (3 a class) of noisy red, green and blue, 40 x 40 pixels.
+
+    Of each class in train/ the n first are for validation where valid_fraction is n / 10, with the seeds 1 and 3, and the two
+    first are for testing where train/ is taken for an undivided folder.
+    """
     root = tmp_path_factory.mktemp("colours")
     rng = np.random.default_rng(0)
     for split, count in (("train", 10), ("test", 3)):
@@ -81,7 +103,9 @@ def colour_folder(tmp_path_factory):
             folder.mkdir(parents=True)
             for index in range(count):
                 pixels = np.clip(rng.normal(colour, 25, (40, 40, 3)), 0, 255).astype(np.uint8)
-                Image.fromarray(pixels).save(folder / f"{index}.png")
+                png = io.BytesIO()
+                Image.fromarray(pixels).save(png, "PNG")
+                (folder / f"{index}.png").write_bytes(at_position(png.getvalue(), index, SALTS))
     return root
 
 

@@ -235,6 +235,13 @@ def test_a_damaged_file_without_a_card_loads_whole_or_is_one_clear_line(stored, 
         ({"speed": [{"phase": 1, "images_per_second": "many", "data_share": 0}]},
          "'speed' must hold numbers phase, images_per_second, data_share, received {'phase': 1, "),
         ({"speed": [7]}, "'speed' must hold numbers .*, received 7"),
+        ({"data": {"test": 0.5}}, "'data.test' must be of type int, received 0.5"),
+        ({"seen_images": []}, "'seen_images' must be of type dict"),
+        ({"seen_images": {"train": "", "validation": ""}}, "'seen_images.test' must hold 8 characters of base64 an image"),
+        ({"seen_images": {"train": "AAAAAAA", "validation": "", "test": ""}}, "'seen_images.train' must hold 8 characters"),
+        ({"seen_images": {"train": "", "validation": "AAAA-AAA", "test": ""}}, "'seen_images.validation' must hold 8 characters"),
+        ({"seen_images": {"train": "", "validation": "", "test": "", "parents_unknown": ["a\nb"]}},
+         "'seen_images.parents_unknown' must hold names of one line"),
         ({"exported": {"batch_size": 0}}, "'exported.batch_size' must lie between 1 and 65536, received 0"),
     ]),
 ])
@@ -249,7 +256,7 @@ JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.sampled_from([1, 32, 4096, "a"])),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=2)), max_leaves=5)
 FIELDS = [*CARD, "format", "weights_sha256", "crop_share", "raw_size", "class_folders", "config", "metrics", "data", "exported",
-          "speed", "other"]
+          "speed", "seen_images", "other"]
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)

@@ -28,6 +28,48 @@ def test_per_class_leaves_out_classes_without_pictures():
     assert result.as_dict()["per_class"] == [1, 0, None, None, None, 0]
 
 
+def results(right, wrong):
+    """A `Report` of as many images of each class, of which so many are taken for their own and so many for the next class."""
+    classes = len(right)
+    labels = np.repeat(np.arange(classes), np.add(right, wrong))
+    taken_for = np.concatenate([[label] * right[label] + [(label + 1) % classes] * wrong[label] for label in range(classes)])
+    return report(np.eye(classes, dtype=np.float32)[taken_for.astype(int)], labels, classes)
+
+
+def test_balanced_accuracy_is_the_mean_recall_of_the_classes_that_have_images():
+    """As scikit-learn's balanced_accuracy_score: its own example, and classes that the truth lacks count for nothing."""
+    truth, predicted = np.array([0, 1, 0, 0, 1, 0]), np.array([0, 1, 0, 0, 0, 1])
+    result = report(np.eye(2, dtype=np.float32)[predicted], truth, 2)
+    assert result.balanced_accuracy == result.metrics()["balanced_accuracy"] == 0.625
+    assert report(np.eye(5, dtype=np.float32)[predicted], truth, 5).balanced_accuracy == 0.625
+    uneven = results([9, 30, 0], [1, 10, 5])
+    assert uneven.balanced_accuracy == pytest.approx(np.mean([9 / 10, 30 / 40, 0 / 5])) and uneven.top1 == 39 / 55
+
+
+def test_a_class_that_is_never_right_is_named_though_top1_is_high():
+    """10 roses and 110 tulips, all taken for tulips."""
+    result = results([0, 110], [10, 0])
+    assert result.top1 == pytest.approx(0.9167, abs=1e-4)
+    assert result.imbalance(["rose", "tulip"]) == "50.00%, the mean over the classes; the worst: rose 0% of 10"
+
+
+def test_one_bad_class_of_many_is_named_though_the_mean_differs_little():
+    result = results([5] * 29 + [2], [0] * 29 + [3])
+    assert abs(result.top1 - result.balanced_accuracy) < 0.01
+    assert result.imbalance([f"c{label}" for label in range(30)]) == "98.00%, the mean over the classes; the worst: c29 40% of 5"
+
+
+def test_the_worst_classes_come_first_and_three_at_most():
+    result = results([10, 4, 1, 3, 100], [0, 6, 9, 7, 0])
+    assert result.worst_classes() == [2, 3, 1]
+    assert result.imbalance("abcde").endswith("; the worst: c 10% of 10, d 30% of 10, b 40% of 10")
+
+
+@pytest.mark.parametrize("result", [results([9, 8, 10], [1, 2, 0]), results([10, 10], [0, 0]), results([0, 0], [5, 5])])
+def test_where_classes_differ_little_nothing_is_said(result):
+    assert result.imbalance(["a", "b", "c"]) == ""
+
+
 def test_constant_logits_win_nothing():
     result = report(np.zeros((10, 7), np.float32), np.arange(10) % 7, 7)
     assert (result.top1, result.top5) == (0, 0)

@@ -171,6 +171,8 @@ def test_the_figures_and_the_card_are_told(read_page):
                               "phase 2: 50 pictures/s, 0.0% of the time waiting for them")
     assert facts["versions"] == "mindclf 0.1.0, mindspore 2.10.0" and facts["device"] == "CPU, a processor, 2 cores"
     assert f"{5 / 19:.1%}top-1" in read_page.text and "19test pictures" in read_page.text
+    recalls = [np.mean([margin > 0 for margin in MARGINS[label::3]]) for label in range(3)]
+    assert f"{np.mean(recalls):.1%}balanced accuracy" in read_page.text
 
 
 def test_a_card_that_tells_little_makes_a_page_without_mistakes_or_training(tmp_path):

@@ -41,6 +41,7 @@ def stats(arguments, config, is_recipe):
                     for side, numbers in (("width", found.widths), ("height", found.heights)))], right=(1, 2, 3))
     print()
     problems = [problem if whole else f"{split}: {problem}" for split, lines in found.problems.items() for problem in lines]
+    problems += found.copies
     of = "all pictures" if whole else f"the pictures in {found.pixels_of}/"
     print_table([
         ("formats", tally(found.formats)),

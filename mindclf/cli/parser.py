@@ -37,7 +37,7 @@ def make_parser(is_recipe, variants):
     sub = add("train", training.train, "train a net and report its accuracy on the test pictures", fields=True)
     if not is_recipe:
         sub.usage = "%(prog)s [-h] [FOLDER] [field=value ...]"
-        sub.epilog = ("FOLDER has your own pictures: a folder for each class, of which every 5th picture is for testing, or "
+        sub.epilog = ("FOLDER has your own pictures: a folder for each class, of which about a fifth is for testing, or "
                       "train/ and test/ (or val/) with such folders. A head is trained on ImageNet features, unless fields say "
                       "otherwise.")
     if not is_recipe:
@@ -110,7 +110,8 @@ def make_parser(is_recipe, variants):
         sub.add_argument("source", metavar="SRC", help="folder with <class>/<picture>; it is only read")
         sub.add_argument("destination", metavar="DST", help="new folder for train/<class>/, test/<class>/ and "
                          "split.json, which says what went where; pictures become hard links where the disk has them")
-        sub.add_argument("--every", type=int, metavar="N", help="every Nth picture of a class, by name, goes to test/ (5)")
+        sub.add_argument("--every", type=int, metavar="N", help="every Nth picture of a class, by name, goes to test/; "
+                         "without it and --fraction about a fifth does, by content, as in training")
         sub.add_argument("--fraction", type=float, metavar="PART", help="or this part of each class, drawn")
         sub.add_argument("--seed", type=int, metavar="N", help="what --fraction draws by (1)")
         sub.add_argument("--on-bad-image", default="stop", metavar="WORD",

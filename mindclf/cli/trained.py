@@ -27,7 +27,7 @@ def evaluate(arguments, config, is_recipe):
     folder, origin = find_folder(config)
     if arguments.mirror:
         origin += ", with mirror images"
-    pictures, whole = pictures_to_measure(card, folder, config)
+    pictures, chosen = pictures_to_measure(card, folder, config)
     logits, labels = runner.logits(pictures, config.eval_batch_size)
     result = report(logits, labels, len(card["classes"]))
     if arguments.report:
@@ -35,14 +35,31 @@ def evaluate(arguments, config, is_recipe):
         measured = Measured(file, net, card, origin, pictures, logits, result, history_beside(file))
         write_report(Path(arguments.report), measured, config)
     if arguments.json:
-        print_json({"data": origin, "classes": card["classes"], **result.as_dict()})
+        left_out = {"trained_on": chosen.trained_on, "validation": chosen.validation}
+        print_json({"data": origin, "classes": card["classes"], "left_out": left_out, **result.as_dict()})
         return 0
     figures = result.metrics()
-    print(f"{figures['images']} {'pictures, all of' if whole else 'test pictures:'} {origin} ({folder.as_posix()})\n"
-          f"top-1 {figures['top1']:.2%}  top-5 {figures['top5']:.2%}  loss {figures['loss']:.4f}")
+    imbalance = result.imbalance(card["classes"])
+    print(f"{_measured(chosen, figures['images'])} {origin} ({folder.as_posix()}){_left_out(chosen)}\n"
+          f"top-1 {figures['top1']:.2%}  top-5 {figures['top5']:.2%}  loss {figures['loss']:.4f}"
+          + (f"\nbalanced accuracy {imbalance}" if imbalance else ""))
     print_table([(name, f"{value:.0%}" if value == value else "no pictures")
                   for name, value in zip(card["classes"], result.per_class)])
     return 0
+
+
+def _measured(chosen, count):
+    """What is measured, in words."""
+    if not chosen.whole:
+        return f"{count} test pictures:"
+    return f"{count} pictures that training has not seen, of" if _left_out(chosen) else f"{count} pictures, all of"
+
+
+def _left_out(chosen):
+    """How many images are not measured, and why."""
+    reasons = [f"{count} {reason}" for count, reason in ((chosen.trained_on, "trained on"), (chosen.validation, "for validation"))
+               if count]
+    return f"; left out: {', '.join(reasons)}" if reasons else ""
 
 
 def predict(arguments, config, is_recipe):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from mindclf.cli.text import USER_ERROR, print_table, quoted, this_python
 
+BATCH_SIZE_SET = re.compile(r"batch_size=|phases\b")  # a field that says how large batches are
+
 
 def train(arguments, config, is_recipe):
     from mindclf import workers
@@ -13,14 +15,16 @@ def train(arguments, config, is_recipe):
 
     if not is_recipe and arguments.own_folder:
         _prepare_own_pictures(arguments, config)
-    fitted = fit(config)
+    fitted = fit(config, shrink_batches=not is_recipe and not any(map(BATCH_SIZE_SET.match, arguments.fields)))
     if not workers.is_first():
         return 0
     figures = fitted.report.metrics()
+    imbalance = fitted.report.imbalance(fitted.classes)
+    balanced = f"balanced    {imbalance}\n" if imbalance else ""
     python = this_python()
     print(f"\ndata        {fitted.data_origin}\n"
           f"started at  {fitted.weights_origin}\n"
-          f"accuracy    {figures['top1']:.2%} of {figures['images']} test pictures (top-5 {figures['top5']:.2%})\n"
+          f"accuracy    {figures['top1']:.2%} of {figures['images']} test pictures (top-5 {figures['top5']:.2%})\n{balanced}"
           f"time        {fitted.seconds:.0f} s\n"
           f"checkpoint  {fitted.checkpoint}\n"
           f"report      {fitted.checkpoint.parent / 'report.html'}\n"

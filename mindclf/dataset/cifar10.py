@@ -59,9 +59,13 @@ class Cifar10Pictures(Pictures):
         """Its own index for each picture: CIFAR-10 is taken as it is."""
         return range(len(self))
 
+    def digests(self):
+        """The SHA-256 of each image's pixels in hexadecimal."""
+        return [hashlib.sha256(pixels).hexdigest() for pixels in self.paths]
+
     def identities(self):
         """A text for each picture that changes with its pixels."""
-        return (hashlib.sha256(pixels).hexdigest() for pixels in self.paths)
+        return iter(self.digests())
 
     def source(self):
         """Rows of (image, label) in their order, read by MindSpore's Cifar10Dataset."""

@@ -1,6 +1,7 @@
 """Pictures in class folders: what is there, what is wrong with it, and how to divide it."""
 
 import functools
+import hashlib
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -51,6 +52,15 @@ class Pictures:
         """The pictures at `indices`."""
         return Pictures(tuple(self.paths[i] for i in indices), tuple(self.labels[i] for i in indices), self.classes)
 
+    def digests(self):
+        """The SHA-256 of each image's file in hexadecimal, which no name changes."""
+        return digests_of(self.paths)
+
+    def divided(self, chosen):
+        """(the images that are not `chosen`, those that are), by a truth value for each."""
+        sides = [[index for index, own in enumerate(chosen) if bool(own) == side] for side in (False, True)]
+        return self.take(sides[0]), self.take(sides[1])
+
     def hold_out(self, fraction, seed):
         """(the part kept, the part held out): `fraction` of each class, rounded, drawn by `seed`; one at least is kept.
 
@@ -59,12 +69,11 @@ class Pictures:
         firsts = self.first_copies()
         distinct = [index for index, first in enumerate(firsts) if first == index]
         held_out = {distinct[place] for place in draw([self.labels[index] for index in distinct], fraction, seed)}
-        sides = [[index for index, first in enumerate(firsts) if (first in held_out) == side] for side in (False, True)]
-        return self.take(sides[0]), self.take(sides[1])
+        return self.divided([first in held_out for first in firsts])
 
     def first_copies(self):
         """For each picture the index of the first one whose file is the same byte for byte: mostly its own."""
-        return first_places(map(digest_of, self.paths))
+        return first_places(self.digests())
 
 
 def first_places(texts):
@@ -83,13 +92,19 @@ def draw(labels, fraction, seed):
     return sorted(drawn)
 
 
+def digests_of(paths):
+    """`digest_of` each of `paths`, in their order; several files are read at once."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(digest_of, paths))
+
+
 def digest_of(path):
-    """The SHA-256 of a file; of what cannot be read, which is reported elsewhere, its path."""
+    """The SHA-256 of a file in hexadecimal; of what cannot be read, which is reported elsewhere, that of its path."""
     try:
         state = os.stat(path)
-        return _sha256_of(path, state.st_size, state.st_mtime_ns)
+        return _sha256_of(str(path), state.st_size, state.st_mtime_ns)
     except OSError:
-        return str(path)
+        return hashlib.sha256(os.fsencode(path)).hexdigest()
 
 
 @functools.cache

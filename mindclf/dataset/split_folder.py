@@ -8,22 +8,14 @@ from pathlib import Path
 
 from mindclf import __version__
 from mindclf.config import DEFAULTS, RANGES
-from mindclf.dataset.folder import (
-    Pictures,
-    digest_of,
-    draw,
-    first_places,
-    index_of_folders,
-    listed,
-    read_folder,
-    split_folders,
-)
+from mindclf.dataset.content import chosen_for_test
+from mindclf.dataset.duplicates import equal_images, warnings_of
+from mindclf.dataset.folder import Pictures, draw, first_places, index_of_folders, read_folder, split_folders
 from mindclf.files import command_line, new_folder, write_json
 
 log = logging.getLogger(__name__)
 
 MANIFEST = "split.json"
-DEFAULT_EVERY = 5
 
 
 @dataclass(frozen=True)
@@ -42,19 +34,18 @@ class Division:
 def split_folder(source, destination, every=None, fraction=None, seed=None, on_bad_image="stop"):
     """The `Division` of `source`/<class>/<picture> into the new folder `destination`, with train/ and test/ as training reads it.
 
-    With `every`=5, the default, the 5th, 10th ... picture of each class, in the order of the names, goes to test/; with
-    `fraction` a part of each class, rounded, drawn by `seed` (1). Files that are the same byte for byte go to the same side: the
-    first of them is counted or drawn, in its class, and the others follow it. Files that cannot be used count too, so that one of
-    them moves no other. Pictures become hard links, or copies where the
-    disk has none, and are nowhere overwritten. split.json, written last, says what went where; the folder appears whole or not
-    at all.
+    By default the content of an image decides, as it does when `source` is trained on as it is (see mindclf.dataset.content):
+    about a fifth of each class goes to test/, and images that are added later, renamed or moved move no other. With `every`=5 it
+    is the 5th, 10th ... image of each class, in the order of the names; with `fraction` a fraction of each class, rounded, drawn
+    by `seed` (1). Files that are the same byte for byte go to the same side: the first of them is counted or drawn, in its class,
+    and the others follow it; files that cannot be used count too, so that one of them moves no other. Pictures become hard links,
+    or copies where the disk has none, and are nowhere overwritten. split.json, written last, says what went where; the folder
+    appears whole or not at all.
 
     Raises ValueError for a `destination` that is not empty or lies in `source`, for a class that would have no picture in train/
     or in test/, and for what cannot be used in `source` (see `read_folder`).
     """
     source, destination = Path(source), Path(destination)
-    if fraction is None and every is None:
-        every = DEFAULT_EVERY
     seed = _check_rule(every, fraction, seed)
     _check_places(source, destination)
     everything = []
@@ -65,11 +56,17 @@ def split_folder(source, destination, every=None, fraction=None, seed=None, on_b
 
     pictures = read_folder(source, index_of_folders(source), on_bad_image, note, skip_with="--on-bad-image skip")
     [files] = everything
-    side_of = dict(zip(map(str, files.paths), divide_files(files, every, fraction, seed)))
     names = [_name_below(path, source) for path in pictures.paths]
-    digests = [digest_of(path) for path in pictures.paths]
-    duplicates = _equal_files(pictures, names, digests)
-    in_test = [side_of[path] for path in pictures.paths]
+    digests = pictures.digests()
+    groups = equal_images({"": pictures})
+    for line in warnings_of(groups):
+        log.warning(line)
+    duplicates = tuple(tuple(copy.name for copy in group) for group in groups)
+    if every is None and fraction is None:
+        in_test = chosen_for_test(digests, pictures.labels)
+    else:
+        side_of = dict(zip(map(str, files.paths), divide_files(files, every, fraction, seed)))
+        in_test = [side_of[path] for path in pictures.paths]
     _check_sides(pictures, digests, in_test, every, fraction)
 
     sides = {side: [index for index, chosen in enumerate(in_test) if chosen == (side == "test")] for side in ("train", "test")}
@@ -83,9 +80,9 @@ def split_folder(source, destination, every=None, fraction=None, seed=None, on_b
                 files.append({"file": f"{side}/{names[index]}", "class": pictures.classes[pictures.labels[index]], "split": side,
                               "sha256": digests[index]})
         write_json(unfinished / MANIFEST, {
-            "mindclf": __version__, "command": command_line(), "source": source.as_posix(), "every": every, "fraction": fraction,
-            "seed": seed, "classes": list(pictures.classes), **{side: len(indices) for side, indices in sides.items()},
-            "duplicates": duplicates, "files": files})
+            "mindclf": __version__, "command": command_line(), "source": source.as_posix(), "rule": _rule(every, fraction),
+            "every": every, "fraction": fraction, "seed": seed, "classes": list(pictures.classes),
+            **{side: len(indices) for side, indices in sides.items()}, "duplicates": duplicates, "files": files})
     train, test = (Pictures(tuple(str(destination / side / names[i]) for i in indices), pictures.take(indices).labels,
                             pictures.classes) for side, indices in sides.items())
     return Division(train, test, linked, duplicates)
@@ -96,7 +93,7 @@ def divide_files(pictures, every=None, fraction=None, seed=None):
     present = sorted(set(pictures.labels))  # a class without pictures is reported elsewhere
     labels = tuple(present.index(label) for label in pictures.labels)
     some = replace(pictures, labels=labels, classes=tuple(pictures.classes[label] for label in present))
-    return divide(some, [digest_of(path) for path in some.paths], every, fraction, seed)
+    return divide(some, some.digests(), every, fraction, seed)
 
 
 def divide(pictures, digests, every=None, fraction=None, seed=None):
@@ -123,12 +120,18 @@ def _check_sides(pictures, digests, in_test, every, fraction):
     for label, name in enumerate(pictures.classes):
         sides = [chosen for chosen, own in zip(in_test, pictures.labels) if own == label]
         if all(sides) or not any(sides):
-            rule = f"every={every}" if fraction is None else f"fraction={fraction}"
             copies = sum(pictures.labels[index] == label and index != original for index, original in enumerate(copies_of))
             hint = f", for {copies} of its files are copies of another, whose side they take" if copies else ""
             hint += "; add pictures, or divide with mindclf split by another rule"
-            raise ValueError(f"class {name!r} has too few pictures for both sides: with {rule}, {len(sides) - sum(sides)} would "
-                             f"go to train/ and {sum(sides)} to test/{hint}")
+            raise ValueError(f"class {name!r} has too few pictures for both sides: {_rule(every, fraction)}, "
+                             f"{len(sides) - sum(sides)} would go to train/ and {sum(sides)} to test/{hint}")
+
+
+def _rule(every, fraction):
+    """The rule in words."""
+    if every is None and fraction is None:
+        return "by content"
+    return f"with every={every}" if fraction is None else f"with fraction={fraction}"
 
 
 def _check_rule(every, fraction, seed):
@@ -136,10 +139,10 @@ def _check_rule(every, fraction, seed):
     if every is not None and fraction is not None:
         raise ValueError(f"every={every} and fraction={fraction} exclude each other: give one")
     if fraction is None:
-        if every < 2:
+        if every is not None and every < 2:
             raise ValueError(f"every={every} must be at least 2: the pictures between go to train/")
         if seed is not None:
-            raise ValueError(f"seed={seed} means nothing with every={every}: give a fraction, which is drawn")
+            raise ValueError(f"seed={seed} means nothing without a fraction, which is drawn: give one")
         return None
     if not 0 < fraction < 1:
         raise ValueError(f"fraction={fraction} must lie between 0 and 1, as in 0.2 for a fifth")
@@ -166,19 +169,6 @@ def _name_below(path, source):
     except UnicodeEncodeError:
         raise ValueError(f"the name of {path!a} is no UTF-8 and cannot be written to {MANIFEST}: rename it") from None
     return name
-
-
-def _equal_files(pictures, names, digests):
-    """Groups of names of files that are the same; of groups that reach over classes the log warns."""
-    groups = {}
-    for name, label, digest in zip(names, pictures.labels, digests):
-        groups.setdefault(digest, []).append((name, label))
-    groups = [group for group in groups.values() if len(group) > 1]
-    contradictions = [" = ".join(name for name, _ in group) for group in groups if len({label for _, label in group}) > 1]
-    if contradictions:
-        log.warning("the same picture is in more than one class, %d time%s: %s", len(contradictions),
-                    "s" if len(contradictions) > 1 else "", listed(contradictions))
-    return tuple(tuple(name for name, _ in group) for group in groups)
 
 
 def _place(path, target):

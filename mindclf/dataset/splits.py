@@ -1,17 +1,25 @@
 """The training, held-out and test pictures of one run."""
 
+import functools
 import hashlib
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mindclf.config import DEFAULTS, merge
 from mindclf.dataset.cifar10 import origin_of, pixel_statistics_of, read_cifar10
+from mindclf.dataset.content import chosen_for_test, chosen_for_validation
 from mindclf.dataset.drawn import ORIGIN, is_drawn
+from mindclf.dataset.duplicates import equal_images, warnings_of
 from mindclf.dataset.folder import Pictures, check_class_index, check_divided, read_folder, split_folders
 from mindclf.dataset.locate import find_caltech16, find_cifar10, find_flower_photos, find_flowers102, find_garbage26
-from mindclf.dataset.split_folder import DEFAULT_EVERY, divide_files
+from mindclf.dataset.seen import seen_by, warn_of_seen
+from mindclf.dataset.split_folder import divide_files
 from mindclf.labels import class_names, number_classes
 
+log = logging.getLogger(__name__)
+
+EVERY = 5  # of a named data set that is not divided every 5th picture of a class is for testing, as recorded figures have it
 FIND = {"garbage26": find_garbage26, "cifar10": find_cifar10, "flowers102": find_flowers102, "caltech16": find_caltech16,
         "flower_photos": find_flower_photos}
 
@@ -39,12 +47,16 @@ class Splits:
         """
         return (self.valid, "held out") if len(self.valid) else (self.test, "test")
 
+    @functools.cached_property
+    def digests(self):
+        """{"train", "validation", "test": the SHA-256 of each image in hexadecimal}."""
+        return {"train": self.train.digests(), "validation": self.valid.digests(), "test": self.test.digests()}
+
     def digest(self):
-        """A text that changes with the labels and the order of the pictures, and with the names of their files."""
+        """A text that changes with the contents, the labels and the order of the images."""
         digest = hashlib.sha256()
-        for pictures in (self.train, self.valid, self.test):
-            names = [Path(path).name if isinstance(path, str) else "" for path in pictures.paths]
-            digest.update(repr(list(zip(pictures.labels, names))).encode())
+        for pictures, digests in zip((self.train, self.valid, self.test), self.digests.values()):
+            digest.update(repr(list(zip(pictures.labels, digests))).encode())
         return digest.hexdigest()[:16]
 
 
@@ -52,28 +64,36 @@ def read_splits(config):
     """The `Splits` that a full config asks for, every picture checked.
 
     A folder that has valid/ besides train/ and test/ holds out the pictures in it, others the part config.valid_fraction of the
-    training pictures. Raises ValueError if no data set is named, or for whatever is wrong with its pictures.
+    training pictures: of a person's own by content, of a data set with a name drawn by config.seed. The log warns of images that
+    are on two sides or in two classes. Raises ValueError if no data set is named, or for whatever is wrong with its pictures.
     """
     folder, origin = find_folder(config)
     check_divided(folder)
-    train, test = (read_pictures(folder, split, config) for split in ("train", "test"))
+    if _is_own_and_undivided(folder, config):
+        train, test = _divided_by_content(folder, read_pictures(folder, "all", config))
+    else:
+        train, test = (read_pictures(folder, split, config) for split in ("train", "test"))
     if config.dataset != "cifar10" and "valid" in split_folders(folder):
         if config.valid_fraction != DEFAULTS.valid_fraction:
             raise ValueError(f"valid_fraction={config.valid_fraction} means nothing to {folder}: its folder "
                              f"{split_folders(folder)['valid'].name}/ has the pictures that are held out")
         valid = read_pictures(folder, "valid", config)
-    else:
+    elif config.dataset:
         train, valid = train.hold_out(config.valid_fraction, config.seed)
+    else:
+        train, valid = train.divided(chosen_for_validation(train.digests(), train.labels, config.valid_fraction, config.seed))
+    warn_of_copies({"train": train, "validation": valid, "test": test})
     return Splits(train, valid, test, origin, folder.as_posix())
 
 
-def read_pictures(folder, split, config):
+def read_pictures(folder, split, config, by_name=False):
     """The `Pictures` of `split`, "train", "test", "valid" or "all", in the `folder` that `find_folder` gave.
 
     They are labelled by config.class_index. Their classes have the names that people use, which in "flowers102" are not those
-    of its folders. A folder that has class folders instead of train/ and test/ is divided here, and not changed: every 5th
-    picture of a class, by file name, is for testing, and pictures that are the same byte for byte stay together (see `divide`);
-    only there "all" has a meaning, all of them.
+    of its folders. A folder that has class folders instead of train/ and test/ is divided here, and not changed: about a fifth of
+    each class is for testing, by content (see mindclf.dataset.content), so that images that are added move no other. With
+    `by_name` it is every 5th by file name, and so it is in a data set with a name. Images that are the same byte for byte stay
+    together. Only of a person's own undivided folder "all" has a meaning, all of them.
     Raises ValueError for whatever is wrong with them, and for a class_index that is not that of "cifar10".
     """
     classes = check_class_index(config.class_index)
@@ -86,32 +106,93 @@ def read_pictures(folder, split, config):
     places = split_folders(folder)
     if places:
         pictures = read_folder(places[split], config.class_index, config.on_bad_image)
+    elif by_name or config.dataset:
+        pictures = read_folder(folder, config.class_index, config.on_bad_image, functools.partial(_by_name, split))
     else:
-        part = {"train": _train_part, "test": _test_part, "all": None}[split]
-        pictures = read_folder(folder, config.class_index, config.on_bad_image, part)
+        pictures = read_folder(folder, config.class_index, config.on_bad_image)
+        if split != "all":
+            pictures = _divided_by_content(folder, pictures)[split == "test"]
     return replace(pictures, classes=class_names(config.dataset, classes))
 
 
-def labelled_for(card, folder, split, config):
+def labelled_for(card, folder, split, config, by_name=False):
     """The `Pictures` that `read_pictures` finds, labelled as the net that `card` describes has its classes."""
     class_index = number_classes(card.get("class_folders") or card["classes"])
-    pictures = read_pictures(folder, split, merge(config, {"class_index": class_index}))
+    pictures = read_pictures(folder, split, merge(config, {"class_index": class_index}), by_name)
     return replace(pictures, classes=tuple(card["classes"]))
 
 
-def pictures_to_measure(card, folder, config):
-    """(pictures, whether they are all of `folder`) to measure the net that `card` describes with, labelled for it.
+@dataclass(frozen=True)
+class Chosen:
+    """Which images of a folder are measured: whether `whole`, all that there are, but for those that training had.
 
-    They are the test pictures, also those of the folder that the net was trained on, wherever it lies now: one with as many
-    pictures counts as that. Of any other folder of a person's own that is not divided they are all.
+    `trained_on` counts images left out because the net was trained on them, `validation` those that chose its best epoch.
     """
-    seen = card.get("data", {})
-    is_new = not config.dataset and not split_folders(folder) and Path(seen.get("path", "")).resolve() != folder.resolve()
-    if is_new:
-        everything = labelled_for(card, folder, "all", config)
-        if len(everything) != sum(seen.get(part, 0) for part in ("train", "held_out", "test")):
-            return everything, True
-    return labelled_for(card, folder, "test", config), False
+
+    whole: bool
+    trained_on: int = 0
+    validation: int = 0
+
+
+def pictures_to_measure(card, folder, config):
+    """(pictures, `Chosen`): what to measure the net that `card` describes with in `folder`, labelled for it.
+
+    Of a data set with a name, and of a folder that is divided, they are the test pictures; the log warns of those that the net
+    was trained on. Of a person's own folder that is not divided they are all but those that training had seen, by their
+    contents, wherever the folder lies and whatever its files are called. Raises ValueError where no other is left.
+
+    Where the card, of an older version, does not say what was seen, the log says so. Then they are every 5th of a folder that
+    has the path or the number of pictures of the one trained on, for so it was divided then, and of any other all.
+    """
+    seen = seen_by(card)
+    if not _is_own_and_undivided(folder, config):
+        pictures, chosen = labelled_for(card, folder, "test", config), Chosen(False)
+        warn_of_copies({"test": pictures})
+        warn_of_seen(pictures, seen, "the net")
+    elif seen:
+        pictures, chosen = _unseen(labelled_for(card, folder, "all", config), seen, folder)
+    else:
+        pictures, chosen = labelled_for(card, folder, "all", config), Chosen(True)
+        warn_of_copies({"all": pictures})
+        if _may_be_the_folder_of(card, folder, len(pictures)):
+            pictures, chosen = labelled_for(card, folder, "test", config, by_name=True), Chosen(False)
+    if not config.dataset:
+        _tell_unknown(seen)
+    return pictures, chosen
+
+
+def _unseen(everything, seen, folder):
+    """(pictures, `Chosen`) of `everything` without what the net has `seen`."""
+    warn_of_copies({"all": everything})
+    kinds = seen.of(everything.digests())
+    pictures, _ = everything.divided(kinds)
+    chosen = Chosen(True, kinds.count("train"), kinds.count("validation"))
+    if not len(pictures):
+        raise ValueError(f"of the {len(everything)} images in {folder} the net was trained on {chosen.trained_on}, and "
+                         f"{chosen.validation} chose its best epoch: none is left to measure it with, name others")
+    return pictures, chosen
+
+
+def _may_be_the_folder_of(card, folder, count):
+    """Whether `folder`, with `count` images, is perhaps the one that the net of an older `card` was trained on."""
+    data = card.get("data", {})
+    is_there = "path" in data and Path(data["path"]).resolve() == folder.resolve()
+    return is_there or count == sum(data.get(part, 0) for part in ("train", "held_out", "test"))
+
+
+def _tell_unknown(seen):
+    if seen is None:
+        log.warning("the card does not say which images the net was trained on, as those of older versions of mindclf do not: "
+                    "whether these are among them cannot be known")
+    elif seen.unknown:
+        log.warning("the card of %s, which the net came from, does not say which images that was trained on: whether these are "
+                    "among them cannot be known", ", ".join(seen.unknown))
+
+
+def warn_of_copies(parts):
+    """Logs which images of `parts`, {split: Pictures}, are the same byte for byte and should not be."""
+    for line in warnings_of(equal_images(parts)):
+        log.warning(line)
 
 
 def with_statistics(config, train):
@@ -139,9 +220,22 @@ def find_folder(config):
                      f"set with dataset={', '.join(FIND)}")
 
 
-def _test_part(pictures):
-    return divide_files(pictures, every=DEFAULT_EVERY)
+def _is_own_and_undivided(folder, config):
+    return not config.dataset and not split_folders(folder)
 
 
-def _train_part(pictures):
-    return [not in_test for in_test in _test_part(pictures)]
+def _divided_by_content(folder, pictures):
+    """(training, test images) of `pictures`, all that `folder` has. Raises ValueError if none are for testing."""
+    train, test = pictures.divided(chosen_for_test(pictures.digests(), pictures.labels))
+    if not len(test):
+        raise ValueError(f"{folder} has no class of two different images or more: none is left for testing, add some")
+    for part, purpose in ((train, "training"), (test, "testing")):
+        without = [repr(pictures.classes[label]) for label in sorted(set(pictures.labels) - set(part.labels))]
+        if without:
+            log.warning("%s: too few images, none is left for %s, of class %s", folder, purpose, ", ".join(without))
+    return train, test
+
+
+def _by_name(split, pictures):
+    """For each of `pictures` whether it is in `split`, "train" or "test", where every 5th of a class is for testing."""
+    return [chosen == (split == "test") for chosen in divide_files(pictures, EVERY)]

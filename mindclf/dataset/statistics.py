@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageMode
 
+from mindclf.dataset.duplicates import equal_images, warnings_of
 from mindclf.dataset.folder import index_of_folders, listed, scan_folder, split_folders
 from mindclf.dataset.pictures import EXIF_ORIENTATION, decode_picture
 
@@ -23,7 +24,8 @@ class FolderStatistics:
     median, largest), in pixels, of pictures turned upright. `formats` and `modes` count by Pillow's names, such as "JPEG" and
     "RGB"; `grey`, `transparent` and `turned` count pictures with one channel of colour, with transparent parts, and those that
     EXIF says do not stand upright in their file. `mean` and `std` are per channel, RGB, on the 0 to 255 scale, over all pixels
-    of the pictures of the split `pixels_of`. `problems` is {split: a line for each file or class that is not usable}.
+    of the pictures of the split `pixels_of`. `problems` is {split: a line for each file or class that is not usable}, and
+    `copies` a line for each kind of harm that files do which are the same byte for byte (see mindclf.dataset.duplicates).
     """
 
     counts: dict
@@ -38,6 +40,7 @@ class FolderStatistics:
     mean: tuple
     std: tuple
     problems: dict
+    copies: tuple
 
     def as_dict(self):
         """The same as a dict that JSON can hold."""
@@ -74,7 +77,8 @@ def folder_statistics(folder):
               for split, scan in scans.items()}
     return FolderStatistics(counts, widths, heights, dict(formats.most_common()), dict(modes.most_common()), kinds["grey"],
                             kinds["transparent"], kinds["turned"], pixels_of, mean, std,
-                            {split: scan.problems for split, scan in scans.items()})
+                            {split: scan.problems for split, scan in scans.items()},
+                            tuple(warnings_of(equal_images({split: scan.pictures for split, scan in scans.items()}))))
 
 
 def histogram(image):

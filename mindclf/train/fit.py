@@ -11,13 +11,15 @@ from mindclf import plots, workers
 from mindclf.checkpoint import fill_net, load_checkpoint
 from mindclf.config import merge, phases_of
 from mindclf.dataset import eval_pipeline
+from mindclf.dataset.seen import seen_by, warn_of_seen
 from mindclf.dataset.splits import read_splits, with_statistics
 from mindclf.device import describe_device, use_device
 from mindclf.evaluate import Report, predict_logits, report
 from mindclf.files import CannotWrite, first_line, write_json, write_text
 from mindclf.page import Measured, page
-from mindclf.pretrained import check_start, start_net
+from mindclf.pretrained import check_start, parent_card, start_net
 from mindclf.signals import StopSignals
+from mindclf.train.batches import check_count
 from mindclf.train.callbacks import read_history, start_history
 from mindclf.train.events import check_tensorboard
 from mindclf.train.keeper import Keeper, complete_card, make_card
@@ -26,22 +28,26 @@ from mindclf.train.resume import earlier_run
 
 log = logging.getLogger(__name__)
 
+FEW_TEST_IMAGES = 20  # fewer, and one of them is more than 5 points of accuracy
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What `fit` made: the checkpoint to use, its report on the test pictures, where data and weights came from, seconds."""
+    """What `fit` made: the checkpoint to use, its report on the test pictures of `classes`, where data and weights came from."""
 
     checkpoint: Path
     report: Report
     data_origin: str
     weights_origin: str
     seconds: float
+    classes: tuple
 
 
-def fit(config):
+def fit(config, shrink_batches=False):
     """Trains as `config` says (see mindclf.config.DEFAULTS) and returns a `Fitted`.
+
+    With `shrink_batches` a batch_size that is more than the training images becomes as many as there are, and the log says so.
 
     Writes to config.output: best.ckpt and last.ckpt with their cards, epochs/ with the newest finished epoch, history.csv, and
     what `write_report` writes. The report is that of the best weights (see `Keeper`) on the test pictures. With none held out
@@ -59,7 +65,7 @@ def fit(config):
     """
     with StopSignals("nothing is trained yet, start it again") as signals:
         try:
-            return _fit(config, signals)
+            return _fit(config, signals, shrink_batches)
         except OSError as error:
             if isinstance(error, CannotWrite) or error.errno in DISK_FULL:
                 advice = f"what was saved before is whole: make room, then {signals.advice}"
@@ -72,7 +78,7 @@ def fit(config):
             raise ValueError(f"{cause[1]}; {signals.advice}") from error
 
 
-def _fit(config, signals):
+def _fit(config, signals, shrink_batches):
     started = time.perf_counter()
     config = merge(config, {})
     if config.tensorboard:
@@ -92,9 +98,17 @@ def _fit(config, signals):
              len(splits.test), len(splits.classes), splits.origin, splits.path)
     if len(splits.classes) < 2:
         raise ValueError(f"there is one class, {splits.classes[0]!r}: a net needs two to tell apart")
+    if shrink_batches:
+        config = _with_smaller_batches(config, len(splits.train))
+    for phase in phases_of(config):
+        check_count(len(splits.train) * max(phase.cached_views, 1), phase.batch_size)
+    _warn_of_few(splits, config)
     with workers.in_turn():
         net, config, weights_origin = start_net(with_statistics(config, splits.train), len(splits.classes))
-    card = make_card(config, splits, weights_origin, device)
+    parent = parent_card(config)
+    for purpose, pictures in (("validation", splits.valid), ("test", splits.test)):
+        warn_of_seen(pictures, seen_by(parent), f"pretrained={config.pretrained}", purpose)
+    card = make_card(config, splits, weights_origin, device, parent)
     workers.check_same(pictures=splits.digest(), classes=repr(splits.classes), fields=repr(card["config"]),
                        versions=repr(card["versions"]))
     workers.share_weights(net)
@@ -115,7 +129,7 @@ def _fit(config, signals):
     logits, labels = (workers.whole(rows, len(splits.test))
                       for rows in predict_logits(net, eval_pipeline(workers.part_of(splits.test), config)))
     result = report(logits, labels, len(splits.classes))
-    fitted = Fitted(best, result, splits.origin, weights_origin, time.perf_counter() - started)
+    fitted = Fitted(best, result, splits.origin, weights_origin, time.perf_counter() - started, splits.classes)
     if not workers.is_first():
         return fitted
     history = read_history(output / "history.csv")
@@ -123,7 +137,28 @@ def _fit(config, signals):
     write_report(output, Measured(best, net, card, splits.origin, splits.test, logits, result, history), config)
     log.info("%s: top-1 %.2f%%, top-5 %.2f%%, loss %.4f on %d test pictures", best.name, 100 * result.top1, 100 * result.top5,
              result.loss, result.images)
+    imbalance = result.imbalance(splits.classes)
+    if imbalance:
+        log.info("balanced accuracy %s", imbalance)
     return replace(fitted, seconds=time.perf_counter() - started)
+
+
+def _with_smaller_batches(config, count):
+    """`config` with batches that `count` training images fill, for each worker."""
+    largest = max(1, count // workers.size())
+    if config.batch_size <= largest:
+        return config
+    log.warning("batch_size=%d is more than the training images, %d: it is %d here", config.batch_size, count, largest)
+    return merge(config, {"batch_size": largest})
+
+
+def _warn_of_few(splits, config):
+    if len(splits.test) < FEW_TEST_IMAGES:
+        log.warning("there are %d test images: accuracy on them means little, for one is %.0f points", len(splits.test),
+                    100 / len(splits.test))
+    if config.valid_fraction and not len(splits.valid):
+        log.warning("the %d training images are too few for a validation set: the last epoch is kept, not the best",
+                    len(splits.train))
 
 
 def train(net, config, splits, card, signals, state=None):

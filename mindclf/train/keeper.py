@@ -13,6 +13,7 @@ from mindclf import __version__, workers
 from mindclf.checkpoint import card_path, read_card, save_checkpoint
 from mindclf.config import DEFAULTS
 from mindclf.dataset.folder import check_class_index
+from mindclf.dataset.seen import seen_images
 from mindclf.device import describe_device
 from mindclf.files import command_line, write_json
 from mindclf.labels import describe
@@ -112,9 +113,13 @@ def complete_card(checkpoint, report, history):
     return card
 
 
-def make_card(config, splits, weights_origin, device):
-    """What a card says besides the epoch and its figures: everything needed to use the net, and to make it again."""
+def make_card(config, splits, weights_origin, device, parent):
+    """What a card says besides the epoch and its figures: everything needed to use the net, and to make it again.
+
+    `parent` is the card of the checkpoint that the net starts from, {} where there is none: what that has seen counts as seen.
+    """
     known = [describe(name) for name in splits.classes]
+    seen = seen_images(splits, parent, config.pretrained)
     return {
         "net": config.net, "net_options": dict(config.net_options), "classes": list(splits.classes),
         "class_folders": list(check_class_index(config.class_index)),
@@ -131,4 +136,5 @@ def make_card(config, splits, weights_origin, device):
         "device": describe_device(device),
         "versions": {"mindclf": __version__, "mindspore": ms.__version__, "numpy": np.__version__, "pillow": PIL.__version__,
                      "python": platform.python_version()},
+        **({"seen_images": seen} if seen else {}),
     }

@@ -121,7 +121,9 @@ def earlier_run(output, card):
             raise ValueError(f"{refusal}: it had {earlier['data'][part]} {part} pictures, and now there are "
                              f"{card['data'][part]}: restore them, or take another output")
     if card["data"]["digest"] != earlier["data"].get("digest"):
-        raise ValueError(f"{refusal}: it had other pictures or labels: restore them, or take another output")
+        is_old = "seen_images" not in earlier and not card["raw_size"]
+        hint = ", or an older mindclf began it, which knew them by their names" if is_old else ""
+        raise ValueError(f"{refusal}: it had other pictures or labels{hint}: restore them, or take another output")
     litter = list(Path(output).glob(".writing-*"))  # what a run that is killed leaves of a file
     for folder in litter + [path.parent] * (state == "finished"):
         shutil.rmtree(folder, ignore_errors=True)

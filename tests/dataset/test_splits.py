@@ -1,6 +1,8 @@
 """What a config's data set becomes: training, held-out and test pictures, all counted, and the pixel statistics."""
 
+import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -155,15 +157,103 @@ def test_a_damaged_picture_moves_no_other_between_training_and_testing(tmp_path)
     assert [name for _, name in names_of(found.test)] == ["05.png", "10.png"] and len(found.train) + len(found.valid) == 7
 
 
-def test_equal_pictures_of_an_undivided_folder_stay_together(tmp_path):
+def test_equal_pictures_of_a_named_set_stay_together(tmp_path):
     """The 5th is again the 6th of its class and the 1st of the other: all three follow the first of them, in testing."""
     fill(tmp_path / "a", [f"{number:02}.png" for number in range(1, 11)])
     fill(tmp_path / "b", [f"{number:02}.png" for number in range(1, 8)])
     for copy in ("a/06.png", "b/01.png"):
         shutil.copy(tmp_path / "a" / "05.png", tmp_path / copy)
-    found = read_splits(merge({"dataset_path": str(tmp_path), "class_index": ["a", "b"]}, {}))
+    found = read_splits(merge({"dataset": "caltech16", "dataset_path": str(tmp_path), "class_index": ["a", "b"]}, {}))
     assert names_of(found.test) == [("a", "05.png"), ("a", "06.png"), ("b", "01.png"), ("b", "06.png")]
     assert len(found.train) + len(found.valid) == 13
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A config of a person's own undivided folder."""
+    for name in ("a", "b"):
+        fill(tmp_path / "own" / name, [f"{number:02}.png" for number in range(40)])
+    return merge({"dataset_path": str(tmp_path / "own"), "class_index": ["a", "b"]}, {})
+
+
+def contents_of(found):
+    """{the bytes of each image: its side}."""
+    return {Path(path).read_bytes(): side for side, pictures in
+            (("train", found.train), ("validation", found.valid), ("test", found.test)) for path in pictures.paths}
+
+
+def test_what_is_added_renamed_or_moved_moves_no_image_of_ones_own(own, tmp_path):
+    before = contents_of(read_splits(own))
+    folder = (tmp_path / "own").rename(tmp_path / "elsewhere")
+    for number, file in enumerate(sorted((folder / "a").iterdir())):
+        file.rename(file.with_name(f"IMG_{99 - number}.png"))
+    for name in ("a", "b"):
+        fill(tmp_path / "more" / name, [f"IMG_{number:02}x.png" for number in range(9)], seed=1)
+        for file in (tmp_path / "more" / name).iterdir():
+            file.rename(folder / name / file.name)
+    after = contents_of(read_splits(merge(own, {"dataset_path": str(folder)})))
+    assert len(before) == 80 and len(after) == 98
+    assert before.items() <= after.items() and set(before.values()) == {"train", "validation", "test"}
+
+
+def test_what_is_added_to_the_train_folder_moves_no_image_to_or_from_validation(tmp_path):
+    for split, count in (("train", 40), ("test", 3)):
+        for name in ("a", "b"):
+            fill(tmp_path / split / name, [f"{split}{number:02}.png" for number in range(count)], seed=len(split))
+    config = merge({"dataset_path": str(tmp_path), "class_index": ["a", "b"]}, {})
+    before = contents_of(read_splits(config))
+    fill(tmp_path / "more" / "a", [f"a{number:02}.png" for number in range(9)], seed=9)
+    for file in (tmp_path / "more" / "a").iterdir():
+        file.rename(tmp_path / "train" / "a" / file.name)
+    assert before.items() <= contents_of(read_splits(config)).items()
+
+
+def test_the_digest_changes_with_contents_labels_and_order_and_not_with_names_that_keep_it(own, tmp_path):
+    folder, first = tmp_path / "own", read_splits(own).digest()
+    assert read_splits(own).digest() == first
+    for file in sorted((folder / "a").iterdir()):
+        file.rename(file.with_name(f"x{file.name}"))
+    assert read_splits(own).digest() == first
+    assert read_splits(merge(own, {"class_index": ["b", "a"]})).digest() != first
+    victim = next((folder / "b").iterdir())
+    modified = victim.stat().st_mtime_ns
+    content = victim.read_bytes() + b"x"  # still the same image, of other bytes
+    victim.write_bytes(content)
+    assert read_splits(own).digest() != first
+    os.utime(victim, ns=(modified, modified))
+    assert read_splits(own).digest() != first
+
+
+def test_the_digest_of_cifar10_changes_with_its_pixels(cifar, cifar10_folder):
+    found = read_splits(cifar)
+    pixels = list(found.test.paths)
+    pixels[17] = pixels[17] ^ 1
+    other = replace(found, test=replace(found.test, paths=tuple(pixels)))
+    assert found.digest() == read_splits(cifar).digest() != other.digest()
+
+
+def test_a_class_of_one_image_is_trained_on_and_said_to_have_no_test(own, tmp_path, caplog):
+    fill(tmp_path / "own" / "c", ["only.png"])
+    with caplog.at_level("WARNING"):
+        found = read_splits(merge(own, {"class_index": ["a", "b", "c"]}))
+    assert found.train.labels.count(2) == 1 and 2 not in found.test.labels + found.valid.labels
+    assert caplog.messages == [f"{tmp_path / 'own'}: too few images, none is left for testing, of class 'c'"]
+
+
+def test_a_folder_of_which_nothing_is_left_for_testing_is_refused(tmp_path):
+    for name in ("a", "b"):
+        fill(tmp_path / name, ["only.png"])
+        shutil.copy(tmp_path / name / "only.png", tmp_path / name / "again.png")
+    with pytest.raises(ValueError, match="has no class of two different images or more: none is left for testing, add some"):
+        read_splits(merge({"dataset_path": str(tmp_path), "class_index": ["a", "b"]}, {}))
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_small_classes_have_images_on_both_sides(tmp_path, count):
+    for name in "abcdefgh":
+        fill(tmp_path / name, [f"{number}.png" for number in range(count)])
+    found = read_splits(merge({"dataset_path": str(tmp_path), "class_index": list("abcdefgh")}, {}))
+    assert set(found.train.labels) == set(found.test.labels) == set(range(8))
 
 
 @pytest.mark.parametrize(("dataset", "counts"), [

@@ -1,6 +1,7 @@
 """What happens at the limits: a loss that is no number, sets of one picture, one class, a thousand, and schedules that end."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +12,14 @@ from PIL import Image
 
 from mindclf.checkpoint import load_net, read_card
 from mindclf.config import merge
+from mindclf.dataset.splits import read_splits
 from mindclf.nets.layers import BatchNorm
 from mindclf.train import callbacks, create_model, fit, phases
 from mindclf.train.callbacks import read_history
 from mindclf.train.keeper import Keeper
 from mindclf.train.schedule import learning_rates
+
+from ..conftest import ONLY_HEAD
 
 
 def weights_are_numbers(path):
@@ -69,6 +73,37 @@ def make_folder(root, classes, train, test=1):
 def test_a_batch_larger_than_the_data_set_is_refused(tiny_config):
     with pytest.raises(ValueError, match="^batch_size=25 is more than the 24 training images$"):
         fit({**tiny_config, "batch_size": 25})
+
+
+def test_a_batch_that_is_too_large_is_refused_before_anything_is_touched(tiny_config):
+    output = Path(tiny_config["output"])
+    output.mkdir()
+    (output / "history.csv").write_text("of a run before")
+    with pytest.raises(ValueError, match="^batch_size=25 is more than the 24 training images$"):
+        fit({**tiny_config, "batch_size": 25})
+    with pytest.raises(ValueError, match="^batch_size=25 is more than the 24 training images$"):
+        fit({**tiny_config, "phases": [{"epochs": 1}, {"batch_size": 25}]})
+    assert [entry.name for entry in output.parent.iterdir()] == [output.name] and len(list(output.iterdir())) == 1
+
+
+def test_batches_shrink_to_what_there_is_where_that_is_asked_for(tiny_config, tmp_path, caplog):
+    """Three images a class: two train, one tests, and none is left for validation."""
+    changes = make_folder(tmp_path / "few", ["a", "b"], 3)
+    folder = (tmp_path / "few" / "train").rename(tmp_path / "own")  # undivided
+    config = {**tiny_config, **ONLY_HEAD, **changes, "dataset_path": str(folder), "valid_fraction": 0.1, "batch_size": 16}
+    fitted = fit(config, shrink_batches=True)
+    found = read_splits(merge(config, {}))
+    card = read_card(fitted.checkpoint)
+    assert card["data"]["train"] == card["config"].get("batch_size", 16) == len(found.train) < 6
+    assert card["data"]["test"] == fitted.report.images == 6 - len(found.train) >= 2
+    assert set(found.train.labels) == set(found.test.labels) == {0, 1}
+    few, tests = len(found.train), len(found.test)
+    for message in (f"batch_size=16 is more than the training images, {few}: it is {few} here",
+                    f"there are {tests} test images: accuracy on them means little, for one is {100 / tests:.0f} points",
+                    f"the {few} training images are too few for a validation set: the last epoch is kept, not the best"):
+        assert message in caplog.messages
+    with pytest.raises(ValueError, match=f"^batch_size=16 is more than the {len(found.train)} training images$"):
+        fit(config)
 
 
 def test_a_picture_that_is_gone_in_the_middle_of_a_run_is_named(tiny_config, tmp_path, monkeypatch):

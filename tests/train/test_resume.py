@@ -280,12 +280,30 @@ def test_other_pictures_cannot_go_on(interrupted, tmp_path):
         fit({**interrupted, "resume": True})
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_other_images_of_the_same_names_cannot_go_on(interrupted, tmp_path, split):
+    replaced = shutil.copytree(interrupted["dataset_path"], tmp_path / "pictures")
+    image = replaced / split / "red" / "2.png"
+    image.write_bytes(image.read_bytes() + b"x")  # of the same pixels, but no longer the same file
+    with pytest.raises(ValueError, match="it had other pictures or labels: restore them, or take another output"):
+        fit({**interrupted, "dataset_path": str(replaced), "resume": True})
+
+
 def test_as_many_pictures_of_other_names_cannot_go_on(interrupted, tmp_path):
-    moved = shutil.copytree(interrupted["dataset_path"], tmp_path / "pictures")
-    picture = next((moved / "train" / "red").iterdir())
-    picture.rename(picture.with_name(f"a{picture.name}"))
+    """For they are in another order."""
+    renamed = shutil.copytree(interrupted["dataset_path"], tmp_path / "pictures")
+    (renamed / "train" / "red" / "0.png").rename(renamed / "train" / "red" / "a.png")
     with pytest.raises(ValueError, match="it had other pictures or labels"):
-        fit({**interrupted, "dataset_path": str(moved), "resume": True})
+        fit({**interrupted, "dataset_path": str(renamed), "resume": True})
+
+
+def test_a_run_that_an_older_version_began_is_refused_with_the_reason(interrupted):
+    state = resume.load_state(resume.state_path(interrupted["output"]))
+    del state.facts["card"]["seen_images"]
+    state.facts["card"]["data"]["digest"] = "0" * 16
+    resume.save_state(state.path, state.facts)
+    with pytest.raises(ValueError, match="or an older mindclf began it, which knew them by their names"):
+        fit({**interrupted, "resume": True})
 
 
 def test_a_run_goes_on_elsewhere_with_a_warning(interrupted, caplog):

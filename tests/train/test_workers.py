@@ -7,6 +7,7 @@ import contextlib
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -274,6 +275,24 @@ def test_a_wrong_field_is_one_line(tmp_path):
     with launched("recipes/garbage_mobilenet_v2.py", "train", "epoch=2", folder=tmp_path) as job:
         assert ends(job) == (2, ["mindclf: unknown field 'epoch'; did you mean 'epochs'?"])
     assert not list(tmp_path.iterdir()), "logs are kept for what a user cannot mend"
+
+
+@needs_msrun
+def test_a_worker_with_other_images_of_the_same_names_ends_the_job(config, colour_folder, tmp_path):
+    """As on two machines: each worker has a folder of its own, and they differ in a byte of a training image."""
+    for rank in "01":
+        shutil.copytree(colour_folder, tmp_path / rank / "pictures")
+    image = tmp_path / "1" / "pictures" / "train" / "red" / "5.png"
+    image.write_bytes(image.read_bytes()[:-1] + b"x")
+    (tmp_path / "recipe.py").write_text(
+        "import os, sys\nfrom mindclf.cli import main\n"
+        f"os.chdir(os.path.join({str(tmp_path)!r}, os.environ['RANK_ID']))\n"
+        f"sys.exit(main(config={ {**config, 'dataset_path': 'pictures', 'output': 'run'}!r}))\n")
+    with launched(tmp_path / "recipe.py", "train", folder=tmp_path) as job:
+        status, why = ends(job)
+    assert status == 2 and len(why) == 1
+    assert why[0].endswith("worker 1 has other pictures than worker 0: give all of them the same")
+    assert not (tmp_path / "0" / "run").exists()
 
 
 @pytest.mark.parametrize(("count", "command", "message"), [
