@@ -42,7 +42,8 @@ def test_both_readmes_show_the_same_commands_and_figures():
     assert re.findall(r"\d+\.\d%", english) == re.findall(r"\d+\.\d%", chinese)
 
 
-@pytest.mark.parametrize("document", [*READMES, "CONTRIBUTING.md", NETS_README, "docs/reliability.md", "docs/launch.md"])
+@pytest.mark.parametrize("document", [*READMES, "CONTRIBUTING.md", NETS_README, "docs/reliability.md", "docs/launch.md",
+                                      "docs/serving.md"])
 def test_paths_in_the_documents_exist(document):
     text = (ROOT / document).read_text(encoding="utf-8")
     paths = re.findall(r"`((?:mindclf|recipes|tests|benchmarks|checkpoints|docs|notebooks)/[\w./]+)`", text)
