@@ -8,7 +8,7 @@ from pathlib import Path
 
 from easydict import EasyDict
 
-from mindclf.labels import CALTECH16, CIFAR10, FLOWER_PHOTOS, FOLDER_NAMES, index_en, number_classes
+from mindclf.labels import CALTECH16, CIFAR10, FLOWER_PHOTOS, FOLDER_NAMES, ClassIndex, index_en, number_classes
 
 IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)  # RGB, on the 0 to 255 scale
 IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
@@ -80,8 +80,9 @@ DEFAULTS = EasyDict(
     feature_cache="outputs/features",  # folder for the features of cached_views; "" stores none
 )
 CLASS_INDEX = {  # of known data sets
-    "garbage26": index_en, "cifar10": number_classes(CIFAR10), "flowers102": number_classes(FOLDER_NAMES["flowers102"]),
-    "caltech16": number_classes(CALTECH16), "flower_photos": number_classes(FLOWER_PHOTOS),
+    "garbage26": number_classes(index_en), "cifar10": number_classes(CIFAR10),
+    "flowers102": number_classes(FOLDER_NAMES["flowers102"]), "caltech16": number_classes(CALTECH16),
+    "flower_photos": number_classes(FLOWER_PHOTOS),
 }
 RAW_SIZE = {"cifar10": (32, 32)}  # of data sets whose pictures are pixels of one size: (height, width)
 PHASE_FIELDS = ("layers", "size_share", "epochs", "batch_size", "optimizer", "schedule", "lr_max", "lr_end", "warmup_epochs",
@@ -277,10 +278,12 @@ def _typed(name, value):
         raise ValueError(f"phases={value!r} must be dicts of fields, one for each phase")
     if name == "class_index" and isinstance(value, (list, tuple)):
         return number_classes(value)
+    if name == "class_index" and isinstance(value, dict) and all(isinstance(folder, str) for folder in value):
+        return ClassIndex(value)
     if not _has_plain_keys(value):
         raise ValueError(f"{name}={value!r} must have texts as keys")
     if isinstance(DEFAULTS[name], dict) and isinstance(value, dict):
-        return dict(value)  # a copy of an EasyDict would trip over a class called "items"
+        return dict(value)  # a copy of an EasyDict would trip over a key called "items"
     if not isinstance(value, kind) or isinstance(value, bool):
         raise ValueError(f"{name}={value!r} must be of type {'dict' if kind is EasyDict else kind.__name__}")
     return value

@@ -78,15 +78,23 @@ index_en = {english: index for index, english in enumerate(class_en)}
 garbage_classes = {category: [cn for _, cn, kind in GARBAGE if kind == category] for category in CATEGORIES}
 
 
+class ClassIndex(dict):
+    """{class folder: label}. Folders may have any name, such as __class__ or items.
+
+    It is a type of its own because an EasyDict, as configs are, makes another EasyDict of a plain dict, and attributes of its
+    keys, which some names cannot be.
+    """
+
+
 def number_classes(folders):
-    """{class folder: label} for class folders in the order of their labels. Raises ValueError unless each is a text, once."""
+    """The `ClassIndex` of class folders in the order of their labels. Raises ValueError unless each is a text, once."""
     folders = list(folders)
     if not all(isinstance(folder, str) for folder in folders):
         raise ValueError(f"class_index={folders} must hold texts: the names of the class folders, in the order of their labels")
     repeated = [folder for folder in dict.fromkeys(folders) if folders.count(folder) > 1]
     if repeated:
         raise ValueError(f"class_index names {repeated[0]!r} more than once")
-    return {folder: label for label, folder in enumerate(folders)}
+    return ClassIndex((folder, label) for label, folder in enumerate(folders))
 
 
 def class_names(dataset, folders):

@@ -484,6 +484,23 @@ def test_a_folder_of_class_folders_becomes_a_sorter_with_two_commands(my_picture
         assert capsys.readouterr().out.startswith(f"{told} ({folder})\n")
 
 
+def test_classes_whose_names_no_attribute_can_have_train_resume_evaluate_and_predict(colour_folder, tmp_path, capsys):
+    folder, names = tmp_path / "photos", {"red": "__background__", "green": "__class__", "blue": "items"}
+    for colour, name in names.items():
+        shutil.copytree(colour_folder / "train" / colour, folder / name)
+    fields = ("image_height=32", "image_width=32", "layers=all", "cached_views=0", "pretrained=", "epochs=1", "batch_size=6",
+              "net_options.last_channel=32", "net_options.inverted_residual_setting=[[1, 8, 1, 2]]", f"output={tmp_path / 'run'}")
+    checkpoint = tmp_path / "run" / "best.ckpt"
+    for resume in ((), ("resume=true",)):
+        assert main(["train", str(folder), *fields, *resume]) == 0
+        assert read_card(checkpoint)["class_folders"] == sorted(names.values())
+    capsys.readouterr()
+    assert main(["eval", "--json", "--checkpoint", str(checkpoint), f"dataset_path={folder}"]) == 0
+    assert json.loads(capsys.readouterr().out)["classes"] == sorted(names.values())
+    assert main(["predict", "--json", "--top-k", "3", "--checkpoint", str(checkpoint), str(folder / "items" / "0.png")]) == 0
+    assert {guess["name"] for guess in json.loads(capsys.readouterr().out)["guesses"]} == set(names.values())
+
+
 def refused(*arguments):
     """What `mindclf train ARGUMENTS` complains of, in this process."""
     with pytest.MonkeyPatch.context() as patch:

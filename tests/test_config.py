@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mindclf.config import CHOICES, DEFAULTS, IMAGENET_MEAN, PHASE_FIELDS, RANGES, merge, phases_of
+from mindclf.dataset.folder import check_class_index
 
 TWO_PHASES = dict(phases=(dict(layers="head", epochs=3, lr_max=0.1), dict(layers="all", epochs=4)))
 
@@ -128,6 +129,27 @@ def test_a_mistake_is_named(override, message):
 def test_a_standard_deviation_is_positive():
     with pytest.raises(ValueError, match="must be positive"):
         merge({}, ["mean=(1, 2, 3)", "std=(1, 0, 1)"])
+
+
+NO_ATTRIBUTES = ("__background__", "__class__", "__dict__", "__init__", "items", "keys", "update", "pop", "get", "copy", "self",
+                 "setdefault", "d", "1", "a b", "猫", "class", "None", "")
+
+
+def test_a_class_may_have_a_name_that_no_attribute_has():
+    """An EasyDict, as configs are, makes attributes of the keys of a plain dict."""
+    expected = {name: label for label, name in enumerate(NO_ATTRIBUTES)}
+    given = [merge({"class_index": names}, []) for names in (NO_ATTRIBUTES, list(NO_ATTRIBUTES), expected)]
+    typed = [merge({}, [f"class_index={names!r}"]) for names in (NO_ATTRIBUTES, expected)]
+    for merged in given + typed:
+        again = copy.deepcopy(merge(merged, ["epochs=3"]))
+        for config in (merged, again, *phases_of(again)):
+            assert dict(config.class_index) == expected and check_class_index(config.class_index) == NO_ATTRIBUTES
+    assert dict(merge({}, ["class_index.__class__=0"]).class_index) == {"__class__": 0}
+
+
+def test_options_of_a_net_still_have_the_names_of_arguments():
+    with pytest.raises(ValueError, match="must have texts as keys"):
+        merge({}, {"net_options": {"__class__": 0}})
 
 
 def test_one_phase_can_be_set_alone():
