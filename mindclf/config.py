@@ -117,6 +117,9 @@ RANGES = {  # field: (smallest, largest) value
     "ema_decay": (0, 0.99999), "cached_views": (0, 1000), "loss_scale": (1, 2**24), "seed": (0, 2**31 - 1),
     "grid_rows": (1, 40), "grid_columns": (1, 40),
 }
+NUMBERS = {  # field that is a tuple: (how many numbers, smallest, largest); of mean and std as MindSpore's Normalize takes them
+    "scale": (2, -1_000_000, 1_000_000), "ratio": (2, -1_000_000, 1_000_000), "mean": (3, 0, 255), "std": (3, 0.001, 255),
+}
 
 
 def own_pictures(folder):
@@ -206,16 +209,14 @@ def _check(config):
         if values.warmup_epochs >= values.epochs:
             raise ValueError(f"warmup_epochs={values.warmup_epochs} must be less than epochs={values.epochs}")
     _check_meaning(config)
-    for name, length in {"scale": 2, "ratio": 2, "mean": 3, "std": 3}.items():
+    for name, (length, low, high) in NUMBERS.items():
         value = config[name]
         if len(value) != length and not (name in ("mean", "std") and not value):
             raise ValueError(f"{name}={value} must have {length} numbers")
-        if not all(isinstance(number, (int, float)) and abs(number) < 1e6 for number in value):  # not NaN either
-            raise ValueError(f"{name}={value} must be numbers between -1,000,000 and 1,000,000")
+        if not all(isinstance(number, (int, float)) and low <= number <= high for number in value):  # not NaN either
+            raise ValueError(f"{name}={value} must be numbers between {low:,} and {high:,}")
     if bool(config.mean) != bool(config.std):
         raise ValueError("mean and std belong together: set both or neither")
-    if any(value <= 0 for value in config.std):
-        raise ValueError(f"std={config.std} must be positive")
     for name in ("scale", "ratio"):
         low, high = config[name]
         if not 0 < low <= high:
