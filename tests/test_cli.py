@@ -518,13 +518,19 @@ def test_a_folder_that_no_sorter_can_come_of_is_refused_with_what_would_do(my_pi
     assert refused(my_pictures, "dataset=cifar10") == f"{my_pictures} and dataset exclude each other: give one"
     assert refused(my_pictures, f"output={my_pictures / 'out'}").endswith("run this elsewhere, or set output")
     assert refused(my_pictures, "pretrained=").startswith("pretrained= is empty, and a head on a backbone of random weights")
-    assert refused(tmp_path) == f"{tmp_path} has one class folder, 'my pictures': a net needs two to tell apart"
+    assert refused(tmp_path).startswith(f"{tmp_path} has my pictures/, with folders in it instead of images: give the one that "
+                                        f"has the class folders, such as {my_pictures}; ")
+    shutil.copytree(my_pictures / "items", tmp_path / "one" / "items")
+    assert refused("one") == "one has one class folder, 'items': a net needs two to tell apart"
 
     monkeypatch.chdir(my_pictures)
     places = (f"output={tmp_path / 'out'}", "feature_cache=")
     assert refused(".", *places).startswith("the weights of ImageNet would go to data/ in ., where it would be taken for a class")
     monkeypatch.chdir(tmp_path)
 
+    shutil.copytree(my_pictures / "items", my_pictures / "Items ")
+    assert refused(my_pictures).startswith(f"{my_pictures} has class folders that look alike, Items\\x20 and items: put their")
+    shutil.rmtree(my_pictures / "Items ")
     (my_pictures / "items" / "more").mkdir()
     assert f"{my_pictures / 'items' / 'more'} is a folder inside a class folder" in refused(my_pictures)
     (my_pictures / "items" / "more").rmdir()

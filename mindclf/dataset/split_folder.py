@@ -13,11 +13,9 @@ from mindclf.dataset.folder import (
     digest_of,
     draw,
     first_places,
-    index_of_folders,
-    listed,
     read_folder,
-    split_folders,
 )
+from mindclf.dataset.layout import index_of_folders, listed, split_folders, unwrapped
 from mindclf.files import command_line, new_folder, write_json
 
 log = logging.getLogger(__name__)
@@ -52,7 +50,7 @@ def split_folder(source, destination, every=None, fraction=None, seed=None, on_b
     Raises ValueError for a `destination` that is not empty or lies in `source`, for a class that would have no picture in train/
     or in test/, and for what cannot be used in `source` (see `read_folder`).
     """
-    source, destination = Path(source), Path(destination)
+    source, destination = unwrapped(source), Path(destination)
     if fraction is None and every is None:
         every = DEFAULT_EVERY
     seed = _check_rule(every, fraction, seed)
@@ -76,9 +74,8 @@ def split_folder(source, destination, every=None, fraction=None, seed=None, on_b
     linked, files = 0, []
     with new_folder(destination.resolve()) as unfinished:
         for side, indices in sides.items():
-            for name in pictures.classes:
-                (unfinished / side / name).mkdir(parents=True)
             for index in indices:
+                (unfinished / side / names[index]).parent.mkdir(parents=True, exist_ok=True)  # spelled as in the source
                 linked += _place(pictures.paths[index], unfinished / side / names[index])
                 files.append({"file": f"{side}/{names[index]}", "class": pictures.classes[pictures.labels[index]], "split": side,
                               "sha256": digests[index]})
@@ -150,7 +147,7 @@ def _check_rule(every, fraction, seed):
 
 
 def _check_places(source, destination):
-    divided = [f"{place.name}/" for place in split_folders(source).values() if place.is_dir()]
+    divided = [f"{place.name}/" for place in split_folders(source).values()]
     if divided:
         raise ValueError(f"{source} is divided already: it has {', '.join(divided)}")
     if destination.exists() and not (destination.is_dir() and not any(destination.iterdir())):

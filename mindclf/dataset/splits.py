@@ -7,7 +7,8 @@ from pathlib import Path
 from mindclf.config import DEFAULTS, merge
 from mindclf.dataset.cifar10 import origin_of, pixel_statistics_of, read_cifar10
 from mindclf.dataset.drawn import ORIGIN, is_drawn
-from mindclf.dataset.folder import Pictures, check_class_index, check_divided, read_folder, split_folders
+from mindclf.dataset.folder import Pictures, check_class_index, read_folder
+from mindclf.dataset.layout import check_divided, say_unused, split_folders, unwrapped
 from mindclf.dataset.locate import find_caltech16, find_cifar10, find_flower_photos, find_flowers102, find_garbage26
 from mindclf.dataset.split_folder import DEFAULT_EVERY, divide_files
 from mindclf.labels import class_names, number_classes
@@ -56,6 +57,7 @@ def read_splits(config):
     """
     folder, origin = find_folder(config)
     check_divided(folder)
+    say_unused(folder)
     train, test = (read_pictures(folder, split, config) for split in ("train", "test"))
     if config.dataset != "cifar10" and "valid" in split_folders(folder):
         if config.valid_fraction != DEFAULTS.valid_fraction:
@@ -83,6 +85,7 @@ def read_pictures(folder, split, config):
             raise ValueError(f"the classes of dataset=cifar10 are {', '.join(pictures.classes)}, in this order, not "
                              f"{', '.join(classes[:10])}{', ...' if len(classes) > 10 else ''}")
         return pictures
+    check_divided(folder, [split])
     places = split_folders(folder)
     if places:
         pictures = read_folder(places[split], config.class_index, config.on_bad_image)
@@ -131,6 +134,7 @@ def find_folder(config):
         folder = Path(config.dataset_path)
         if config.dataset == "cifar10":
             return folder, origin_of(folder)
+        folder = unwrapped(folder)
         return folder, ORIGIN if is_drawn(folder) else "your folder"
     if config.dataset:
         found = FIND[config.dataset]()
