@@ -51,7 +51,7 @@ setup(
         "mindspore>=2.10,<2.11",
         "numpy>=1.26,<2",  # with numpy 2 the MindSpore wheel fails at its first ops.mean
         "pillow>=10.1,<14",
-        "easydict>=1.13,<2",
+        "easydict>=1.14,<2",  # from then on it leaves subclasses of dict as they are
         "matplotlib>=3.8,<4",
         "download>=0.3.5,<0.4",
     ],

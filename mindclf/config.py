@@ -8,7 +8,7 @@ from pathlib import Path
 
 from easydict import EasyDict
 
-from mindclf.labels import CALTECH16, CIFAR10, FLOWER_PHOTOS, FOLDER_NAMES, index_en, number_classes
+from mindclf.labels import CALTECH16, CIFAR10, FLOWER_PHOTOS, FOLDER_NAMES, ClassIndex, index_en, number_classes
 
 IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)  # RGB, on the 0 to 255 scale
 IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
@@ -81,8 +81,9 @@ DEFAULTS = EasyDict(
     feature_cache="outputs/features",  # folder for the features of cached_views; "" stores none
 )
 CLASS_INDEX = {  # of known data sets
-    "garbage26": index_en, "cifar10": number_classes(CIFAR10), "flowers102": number_classes(FOLDER_NAMES["flowers102"]),
-    "caltech16": number_classes(CALTECH16), "flower_photos": number_classes(FLOWER_PHOTOS),
+    "garbage26": number_classes(index_en), "cifar10": number_classes(CIFAR10),
+    "flowers102": number_classes(FOLDER_NAMES["flowers102"]), "caltech16": number_classes(CALTECH16),
+    "flower_photos": number_classes(FLOWER_PHOTOS),
 }
 RAW_SIZE = {"cifar10": (32, 32)}  # of data sets whose pictures are pixels of one size: (height, width)
 PHASE_FIELDS = ("layers", "size_share", "epochs", "batch_size", "optimizer", "schedule", "lr_max", "lr_end", "warmup_epochs",
@@ -116,6 +117,9 @@ RANGES = {  # field: (smallest, largest) value
     "plateau_factor": (0.01, 0.99), "plateau_patience": (0, 100_000), "mixup_alpha": (0, 100), "sam_rho": (0, 100),
     "ema_decay": (0, 0.99999), "cached_views": (0, 1000), "loss_scale": (1, 2**24), "seed": (0, 2**31 - 1),
     "grid_rows": (1, 40), "grid_columns": (1, 40),
+}
+NUMBERS = {  # field that is a tuple: (how many numbers, smallest, largest); of mean and std as MindSpore's Normalize takes them
+    "scale": (2, -1_000_000, 1_000_000), "ratio": (2, -1_000_000, 1_000_000), "mean": (3, 0, 255), "std": (3, 0.001, 255),
 }
 
 
@@ -206,16 +210,14 @@ def _check(config):
         if values.warmup_epochs >= values.epochs:
             raise ValueError(f"warmup_epochs={values.warmup_epochs} must be less than epochs={values.epochs}")
     _check_meaning(config)
-    for name, length in {"scale": 2, "ratio": 2, "mean": 3, "std": 3}.items():
+    for name, (length, low, high) in NUMBERS.items():
         value = config[name]
         if len(value) != length and not (name in ("mean", "std") and not value):
             raise ValueError(f"{name}={value} must have {length} numbers")
-        if not all(isinstance(number, (int, float)) and abs(number) < 1e6 for number in value):  # not NaN either
-            raise ValueError(f"{name}={value} must be numbers between -1,000,000 and 1,000,000")
+        if not all(isinstance(number, (int, float)) and low <= number <= high for number in value):  # not NaN either
+            raise ValueError(f"{name}={value} must be numbers between {low:,} and {high:,}")
     if bool(config.mean) != bool(config.std):
         raise ValueError("mean and std belong together: set both or neither")
-    if any(value <= 0 for value in config.std):
-        raise ValueError(f"std={config.std} must be positive")
     for name in ("scale", "ratio"):
         low, high = config[name]
         if not 0 < low <= high:
@@ -278,10 +280,12 @@ def _typed(name, value):
         raise ValueError(f"phases={value!r} must be dicts of fields, one for each phase")
     if name == "class_index" and isinstance(value, (list, tuple)):
         return number_classes(value)
+    if name == "class_index" and isinstance(value, dict) and all(isinstance(folder, str) for folder in value):
+        return ClassIndex(value)
     if not _has_plain_keys(value):
         raise ValueError(f"{name}={value!r} must have texts as keys")
     if isinstance(DEFAULTS[name], dict) and isinstance(value, dict):
-        return dict(value)  # a copy of an EasyDict would trip over a class called "items"
+        return dict(value)  # a copy of an EasyDict would trip over a key called "items"
     if not isinstance(value, kind) or isinstance(value, bool):
         raise ValueError(f"{name}={value!r} must be of type {'dict' if kind is EasyDict else kind.__name__}")
     return value

@@ -15,6 +15,7 @@ import numpy as np
 from mindclf.dataset import Pictures, whole_picture
 from mindclf.dataset.drawn import draw_picture
 from mindclf.explain import explanations, net_with_gradients
+from mindclf.extras import require
 from mindclf.labels import CATEGORIES
 from mindclf.page import jpeg
 from mindclf.predict import URL_BYTES, gather
@@ -35,7 +36,9 @@ BINS = {"black": ("var(--black)", "黑色"), "blue": ("#1660ad", "蓝色"), "bro
 NO_BIN = "#2f7d63"
 
 # Gradio and what it brings have telemetry and look for newer versions; nothing may leave this machine.
-OFFLINE = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
+# So it needs no proxy either: httpx, which Gradio imports, fails at the address of one of a kind that it does not know.
+OFFLINE = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1", "NO_PROXY": "*",
+           "no_proxy": "*"}
 # And the browser is told to ask nobody but this page's server for anything, nor to show the page inside of another.
 POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'none'; form-action 'self'"
 
@@ -83,11 +86,8 @@ def serve(checkpoint, examples=None, port=0, card=None):
     """
     with _listen(port) as listener, tempfile.TemporaryDirectory(prefix="mindclf-demo-") as folder:
         os.environ.update(OFFLINE, GRADIO_TEMP_DIR=folder)  # Gradio reads them when it is imported
-        try:
-            import gradio  # noqa: F401
-            import uvicorn  # Gradio's own server
-        except ImportError as error:
-            raise ValueError(f"the page is made with Gradio: pip install gradio ({error})") from None
+        require("gradio", "the page is made with Gradio", "pip install gradio")
+        uvicorn = require("uvicorn", "the page is served by uvicorn", "pip install gradio, which brings it")
         net, card = net_with_gradients(checkpoint, card)
         app = page(net, card, Path(checkpoint).stem, example_pictures(examples, card["classes"], folder), folder)
         config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1,  # a browser holds its connection for ever

@@ -14,7 +14,7 @@ from mindclf.checkpoint import load_net
 from mindclf.dataset import Pictures, decode_picture, eval_pipeline, seen_box, whole_picture
 from mindclf.device import exclusive, pynative
 from mindclf.evaluate import softmax
-from mindclf.labels import describe
+from mindclf.labels import composed, describe
 from mindclf.predict import Guess, likeliest
 from mindclf.runtimes import EXPORTED
 
@@ -138,10 +138,10 @@ def find_class(name, classes):
 
     Raises ValueError that names the classes which may be meant, or all of them.
     """
-    known = {describe(english).get("chinese", english): index for index, english in enumerate(classes)}
-    known.update((english, index) for index, english in enumerate(classes))
-    if name in known:
-        return known[name]
+    known = {composed(describe(english).get("chinese", english)): index for index, english in enumerate(classes)}
+    known.update((composed(english), index) for index, english in enumerate(classes))
+    if composed(name) in known:
+        return known[composed(name)]
     spellings = {spelling.lower(): spelling for spelling in known}
     close = [repr(spellings[match]) for match in difflib.get_close_matches(name.lower(), spellings)]
     raise ValueError(f"class {name!r} is not known; "

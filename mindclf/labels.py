@@ -1,5 +1,8 @@
 """Class names of the data sets that the recipes use. Their order is a file format: it numbers the outputs of checkpoints."""
 
+import re
+import unicodedata
+
 # The four sorting categories of Shanghai's rules: Chinese name, English name, colour of the bin.
 CATEGORIES = {
     "干垃圾": ("residual", "black"),
@@ -77,16 +80,59 @@ class_cn = [chinese for _, chinese, _ in GARBAGE]
 index_en = {english: index for index, english in enumerate(class_en)}
 garbage_classes = {category: [cn for _, cn, kind in GARBAGE if kind == category] for category in CATEGORIES}
 
+JOINERS = "\u200c\u200d"  # of the invisible characters those that change how others look, in Persian or in emoji
+
+
+class ClassIndex(dict):
+    """{class folder: label}. Folders may have any name, such as __class__ or items.
+
+    It is a type of its own because an EasyDict, as configs are, makes another EasyDict of a plain dict, and attributes of its
+    keys, which some names cannot be.
+    """
+
 
 def number_classes(folders):
-    """{class folder: label} for class folders in the order of their labels. Raises ValueError unless each is a text, once."""
+    """The `ClassIndex` of class folders in the order of their labels. Raises ValueError unless each is a text, once."""
     folders = list(folders)
     if not all(isinstance(folder, str) for folder in folders):
         raise ValueError(f"class_index={folders} must hold texts: the names of the class folders, in the order of their labels")
-    repeated = [folder for folder in dict.fromkeys(folders) if folders.count(folder) > 1]
-    if repeated:
-        raise ValueError(f"class_index names {repeated[0]!r} more than once")
-    return {folder: label for label, folder in enumerate(folders)}
+    check_distinct(folders)
+    return ClassIndex((folder, label) for label, folder in enumerate(folders))
+
+
+def check_distinct(folders):
+    """Raises ValueError if two of the class folders are one, as `composed` names are."""
+    first = {}
+    for folder in folders:
+        if composed(folder) in first:
+            raise ValueError(f"class_index names {first[composed(folder)]!r} more than once")
+        first[composed(folder)] = folder
+
+
+def composed(name):
+    """`name` with accents and letters in one character each, Unicode's NFC. macOS takes them apart in the names of files."""
+    return unicodedata.normalize("NFC", name)
+
+
+def alike(names):
+    """Groups of two or more of `names` that look alike: but for case, blanks and invisible characters, width and ligatures."""
+    groups = {}
+    for name in names:
+        groups.setdefault(_look(name), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def escaped(name):
+    """`name` in ASCII, with escapes for the rest and for blanks that are hard to see: 'cat\\x20', 'A\\u0308pfel'."""
+    name = name.encode("ascii", "backslashreplace").decode()
+    return re.sub(r"^ +| +$| {2,}", lambda blanks: r"\x20" * len(blanks[0]), name)
+
+
+def _look(name):
+    """A text that names which look alike have in common."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    visible = (letter for letter in folded if letter in JOINERS or unicodedata.category(letter) != "Cf")
+    return " ".join("".join(visible).split())
 
 
 def class_names(dataset, folders):

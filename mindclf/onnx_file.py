@@ -1,9 +1,9 @@
 """ONNX files: the card inside, the preprocessing in front of the net, and what runs them. All of it needs the extra `onnx`."""
 
-import importlib
 import json
 import os
 
+from mindclf import extras
 from mindclf.checkpoint import CARD_FIELDS, card_path, has_card, parse_card, read_card
 from mindclf.files import first_line
 
@@ -12,11 +12,8 @@ INSIDE = {name: kind for name, kind in CARD_FIELDS.items() if name != "weights_s
 
 
 def require(module):
-    """The module of that name, which the extra `onnx` installs. Raises ValueError that says so if it is not there."""
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise ValueError(f"ONNX files need {module.partition('.')[0]}: pip install onnx onnxruntime") from None
+    """The module of that name, which the extra `onnx` installs. Raises ValueError if it cannot be had (see `extras.require`)."""
+    return extras.require(module, f"ONNX files need {module.partition('.')[0]}", "pip install onnx onnxruntime")
 
 
 def write_card(file, card, preprocessing):

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from mindclf.dataset import Pictures, whole_picture
-from mindclf.dataset.folder import is_litter
+from mindclf.dataset.layout import files_below
 from mindclf.evaluate import softmax
 from mindclf.files import one_line
 from mindclf.labels import describe
@@ -154,7 +154,7 @@ def gather(sources, allow_private=False):
         elif re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", source):
             yield source, lambda url=source: whole_picture(read_url(url, allow_private), name=one_line(url))
         elif os.path.isdir(source):
-            files = _files_below(source)
+            files = files_below(source)
             for file in files:
                 yield str(file), lambda path=file: whole_picture(path)
             if not files:
@@ -180,17 +180,6 @@ def read_url(url, allow_private=False):
     if kind.startswith("text/"):
         raise ValueError(f"{name} answers with {one_line(kind.partition(';')[0])}, not with a picture")
     return _bounded(data, name)
-
-
-def _files_below(folder):
-    """Paths of what is below `folder`, in order: files, and what cannot be read; no litter."""
-    found = []
-    unreadable = []
-    for place, folders, files in os.walk(folder, onerror=lambda error: unreadable.append(Path(error.filename))):
-        folders[:] = [name for name in folders if not is_litter(name)]
-        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
-        found += [Path(place, name) for name in files + links if not is_litter(name)]
-    return sorted(found + unreadable)
 
 
 def _read_stdin():

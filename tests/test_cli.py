@@ -524,6 +524,23 @@ def test_a_folder_of_class_folders_becomes_a_sorter_with_two_commands(my_picture
     assert "none is left to measure it with, name others" in capsys.readouterr().err
 
 
+def test_classes_whose_names_no_attribute_can_have_train_resume_evaluate_and_predict(colour_folder, tmp_path, capsys):
+    folder, names = tmp_path / "photos", {"red": "__background__", "green": "__class__", "blue": "items"}
+    for colour, name in names.items():
+        shutil.copytree(colour_folder / "train" / colour, folder / name)
+    fields = ("image_height=32", "image_width=32", "layers=all", "cached_views=0", "pretrained=", "epochs=1", "batch_size=6",
+              "net_options.last_channel=32", "net_options.inverted_residual_setting=[[1, 8, 1, 2]]", f"output={tmp_path / 'run'}")
+    checkpoint = tmp_path / "run" / "best.ckpt"
+    for resume in ((), ("resume=true",)):
+        assert main(["train", str(folder), *fields, *resume]) == 0
+        assert read_card(checkpoint)["class_folders"] == sorted(names.values())
+    capsys.readouterr()
+    assert main(["eval", "--json", "--checkpoint", str(checkpoint), f"dataset_path={folder}"]) == 0
+    assert json.loads(capsys.readouterr().out)["classes"] == sorted(names.values())
+    assert main(["predict", "--json", "--top-k", "3", "--checkpoint", str(checkpoint), str(folder / "items" / "0.png")]) == 0
+    assert {guess["name"] for guess in json.loads(capsys.readouterr().out)["guesses"]} == set(names.values())
+
+
 def refused(*arguments):
     """What `mindclf train ARGUMENTS` complains of, in this process."""
     with pytest.MonkeyPatch.context() as patch:
@@ -567,13 +584,19 @@ def test_a_folder_that_no_sorter_can_come_of_is_refused_with_what_would_do(my_pi
     assert refused(my_pictures, "dataset=cifar10") == f"{my_pictures} and dataset exclude each other: give one"
     assert refused(my_pictures, f"output={my_pictures / 'out'}").endswith("run this elsewhere, or set output")
     assert refused(my_pictures, "pretrained=").startswith("pretrained= is empty, and a head on a backbone of random weights")
-    assert refused(tmp_path) == f"{tmp_path} has one class folder, 'my pictures': a net needs two to tell apart"
+    assert refused(tmp_path).startswith(f"{tmp_path} has my pictures/, with folders in it instead of images: give the one that "
+                                        f"has the class folders, such as {my_pictures}; ")
+    shutil.copytree(my_pictures / "items", tmp_path / "one" / "items")
+    assert refused("one") == "one has one class folder, 'items': a net needs two to tell apart"
 
     monkeypatch.chdir(my_pictures)
     places = (f"output={tmp_path / 'out'}", "feature_cache=")
     assert refused(".", *places).startswith("the weights of ImageNet would go to data/ in ., where it would be taken for a class")
     monkeypatch.chdir(tmp_path)
 
+    shutil.copytree(my_pictures / "items", my_pictures / "Items ")
+    assert refused(my_pictures).startswith(f"{my_pictures} has class folders that look alike, Items\\x20 and items: put their")
+    shutil.rmtree(my_pictures / "Items ")
     (my_pictures / "items" / "more").mkdir()
     assert f"{my_pictures / 'items' / 'more'} is a folder inside a class folder" in refused(my_pictures)
     (my_pictures / "items" / "more").rmdir()

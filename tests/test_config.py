@@ -7,8 +7,10 @@ import sys
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mindspore.dataset import vision
 
-from mindclf.config import CHOICES, DEFAULTS, IMAGENET_MEAN, PHASE_FIELDS, RANGES, merge, phases_of
+from mindclf.config import CHOICES, DEFAULTS, IMAGENET_MEAN, NUMBERS, PHASE_FIELDS, RANGES, merge, phases_of
+from mindclf.dataset.folder import check_class_index
 
 TWO_PHASES = dict(phases=(dict(layers="head", epochs=3, lr_max=0.1), dict(layers="all", epochs=4)))
 
@@ -22,7 +24,7 @@ def test_imagenet_mean_is_on_the_scale_of_pixels():
 
 
 def test_tables_of_fields_name_only_fields():
-    assert {*CHOICES, *RANGES, *PHASE_FIELDS} <= set(DEFAULTS)
+    assert {*CHOICES, *RANGES, *NUMBERS, *PHASE_FIELDS} <= set(DEFAULTS)
 
 
 @pytest.mark.parametrize(("text", "field", "value"), [
@@ -125,9 +127,43 @@ def test_a_mistake_is_named(override, message):
     assert str(raised.value) == message
 
 
-def test_a_standard_deviation_is_positive():
-    with pytest.raises(ValueError, match="must be positive"):
-        merge({}, ["mean=(1, 2, 3)", "std=(1, 0, 1)"])
+@pytest.mark.parametrize(("field", "numbers"), [
+    ("mean", (-0.1, 2, 3)), ("mean", (1, 255.1, 3)), ("mean", (1, 2, 300)), ("std", (1, 0, 1)), ("std", (1, -1, 1)),
+    ("std", (1, 1e-40, 1)), ("std", (1, 256, 1))])
+def test_pixel_statistics_are_on_the_scale_of_pixels(field, numbers):
+    """What MindSpore's Normalize refuses is refused before anything is read; so is a deviation that divides to infinity."""
+    fields = {"mean": (1, 2, 3), "std": (1, 2, 3), field: numbers}
+    with pytest.raises(ValueError) as raised:
+        merge({}, fields)
+    low = {"mean": "0", "std": "0.001"}[field]
+    assert str(raised.value) == f"{field}={numbers} must be numbers between {low} and 255"
+
+
+def test_pixel_statistics_may_lie_at_the_ends_of_the_scale():
+    mean, std = (0, 127.5, 255), (0.001, 1, 255)
+    vision.Normalize(mean, std)
+    assert (merge({}, {"mean": mean, "std": std}).mean, merge({}, {"mean": mean, "std": std}).std) == (mean, std)
+
+
+NO_ATTRIBUTES = ("__background__", "__class__", "__dict__", "__init__", "items", "keys", "update", "pop", "get", "copy", "self",
+                 "setdefault", "d", "1", "a b", "猫", "class", "None", "")
+
+
+def test_a_class_may_have_a_name_that_no_attribute_has():
+    """An EasyDict, as configs are, makes attributes of the keys of a plain dict."""
+    expected = {name: label for label, name in enumerate(NO_ATTRIBUTES)}
+    given = [merge({"class_index": names}, []) for names in (NO_ATTRIBUTES, list(NO_ATTRIBUTES), expected)]
+    typed = [merge({}, [f"class_index={names!r}"]) for names in (NO_ATTRIBUTES, expected)]
+    for merged in given + typed:
+        again = copy.deepcopy(merge(merged, ["epochs=3"]))
+        for config in (merged, again, *phases_of(again)):
+            assert dict(config.class_index) == expected and check_class_index(config.class_index) == NO_ATTRIBUTES
+    assert dict(merge({}, ["class_index.__class__=0"]).class_index) == {"__class__": 0}
+
+
+def test_options_of_a_net_still_have_the_names_of_arguments():
+    with pytest.raises(ValueError, match="must have texts as keys"):
+        merge({}, {"net_options": {"__class__": 0}})
 
 
 def test_one_phase_can_be_set_alone():

@@ -44,6 +44,7 @@ def watch(event, arguments):
 sys.addaudithook(watch)
 sys.exit(main(["demo", *sys.argv[1:]]))
 """
+PROXIES = {"ALL_PROXY": "socks5://127.0.0.1:9", "https_proxy": "socks://127.0.0.1:9"}  # of kinds that httpx does not know
 INPUT = "input[type=file]"
 ANSWERED = "document.querySelector('.answer .name, .answer.refused')"
 
@@ -64,7 +65,7 @@ def served(tmp_path_factory):
     temporary = tmp_path_factory.mktemp("temporary")
     process = subprocess.Popen(
         [sys.executable, "-c", WATCHED, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
-        env={**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(Path(demo.__file__).parents[1])})
+        env={**os.environ, **PROXIES, "TMPDIR": str(temporary), "PYTHONPATH": str(Path(demo.__file__).parents[1])})
     timer = threading.Timer(180, process.kill)
     timer.start()
     line = process.stdout.readline()

@@ -2,11 +2,11 @@
 
 import importlib.util
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from .claims import CLAIMS, ROOT, read, shortened
+
 READMES = ("README.md", "README_CN.md")
 
 
@@ -40,6 +40,31 @@ def test_both_readmes_show_the_same_commands_and_figures():
 
     assert commands(english) == commands(chinese)
     assert re.findall(r"\d+\.\d%", english) == re.findall(r"\d+\.\d%", chinese)
+
+
+@pytest.mark.parametrize(("claim", "document"), [
+    pytest.param(claim, document, id=f"{document}, {claim.result}") for claim in CLAIMS for document in claim.words])
+def test_sentences_tell_the_figures_of_the_results(claim, document):
+    sentence = claim.words[document].format(**claim.figures(read(claim.result)))
+    text = (ROOT / document).read_text(encoding="utf-8")
+    assert without_blanks(sentence) in without_blanks(text), f"{document} should say: {sentence}"
+
+
+def without_blanks(text):
+    """`text` as far as it matters here: "97.7 %" is "97.7%", and a line may break anywhere."""
+    return re.sub(r"\s+", "", text)
+
+
+def test_both_readmes_tell_the_same_of_results():
+    for claim in CLAIMS:
+        assert set(claim.words) in (set(READMES), {"docs/reliability.md"})
+
+
+def test_the_steps_that_bfloat16_shortens_most_and_least_are_those_that_are_named():
+    parts = {net: round(part, 2) for net, part in shortened(read("benchmarks/results/speed_bfloat16.json")).items()}
+    least, most = min(parts.values()), max(parts.values())
+    assert [net for net, part in parts.items() if part == least] == ["resnet18"]
+    assert {net for net, part in parts.items() if part == most} == {"asymmnet_large", "shufflenet_v1"}
 
 
 @pytest.mark.parametrize("document", [*READMES, "CONTRIBUTING.md", NETS_README, "docs/reliability.md", "docs/launch.md",

@@ -1,5 +1,8 @@
 """Grad-CAM: the heat is what the paper's equations say, and it lies where the class is, on the picture as it came."""
 
+import itertools
+import unicodedata
+
 import mindspore as ms
 import numpy as np
 import pytest
@@ -213,6 +216,8 @@ def test_a_photo_on_its_side_is_explained_upright(finder, tmp_path):
 
 def test_a_class_is_found_by_its_name_in_either_language():
     assert find_class("Battery", class_en) == find_class("电池", class_en) == class_en.index("Battery")
+    for known, typed in itertools.permutations([unicodedata.normalize(form, "Äpfel") for form in ("NFC", "NFD")]):
+        assert find_class(typed, ("cat", known)) == 1  # a folder on macOS, a key on a keyboard
     with pytest.raises(ValueError, match="class 'batery' is not known; did you mean 'Battery'"):
         find_class("batery", class_en)
     with pytest.raises(ValueError, match="class 'zebra' is not known; the classes are: cat, dog$"):

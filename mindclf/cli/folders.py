@@ -25,7 +25,7 @@ def split(arguments, config, is_recipe):
 
 
 def stats(arguments, config, is_recipe):
-    from mindclf.dataset.folder import NAMES_SHOWN
+    from mindclf.dataset.layout import NAMES_SHOWN
     from mindclf.dataset.statistics import folder_statistics
 
     found = folder_statistics(arguments.folder)

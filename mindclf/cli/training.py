@@ -38,17 +38,22 @@ def train(arguments, config, is_recipe):
 
 def _prepare_own_pictures(arguments, config):
     """Numbers the classes of the folder on the command line by name, after a look at what people get wrong there."""
-    from mindclf.dataset.folder import VALID_FOLDERS, index_of_folders, split_folders
+    from mindclf.dataset.layout import check_divided, check_names, index_of_folders, split_folders, unwrapped
+    from mindclf.dataset.names import split_of
 
     folder = Path(arguments.own_folder)
     for name in ("dataset", "dataset_path"):
         if any(text.startswith(f"{name}=") for text in arguments.fields):
             raise ValueError(f"{folder} and {name} exclude each other: give one")
-    divided = split_folders(folder)
-    classes = list(index_of_folders(divided.get("train", folder)))
+    check_divided(unwrapped(folder))
+    divided = split_folders(unwrapped(folder))
+    source = divided.get("train", unwrapped(folder))
+    if not config.class_index:
+        check_names(source)
+    classes = list(index_of_folders(source))
     if len(classes) < 2:
         raise ValueError(f"{folder} has one class folder, {classes[0]!r}: a net needs two to tell apart")
-    if set(classes) <= {"train", "test", *VALID_FOLDERS}:
+    if all(map(split_of, classes)):
         raise ValueError(f"{folder} has {', '.join(classes)}, but no class folders in them")
     for name in ("output", "feature_cache"):
         if config[name] and not divided and Path(config[name]).resolve().is_relative_to(folder.resolve()):

@@ -5,6 +5,7 @@ import re
 import numpy as np
 
 from mindclf.convert.foreign import TO_ONE, Foreign, family_of, inverted_residual, place, tensorflow_layout
+from mindclf.extras import require
 from mindclf.files import first_line
 
 CAFFE = {"mean": (123.68, 116.779, 103.939), "std": (1.0, 1.0, 1.0)}  # Keras's resnets have seen such pixels, blue first
@@ -97,10 +98,7 @@ def _fold_biases(values, names):
 
 def _read_h5(source):
     """The arrays in an .h5 file, by their paths: LAYER/.../kernel."""
-    try:
-        import h5py
-    except ImportError:
-        raise ValueError(f"{source}: .h5 files are read with h5py: pip install h5py") from None
+    h5py = require("h5py", f"{source}: .h5 files are read with h5py", "pip install h5py")
     arrays = {}
 
     def add(path, item):

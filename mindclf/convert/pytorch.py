@@ -4,6 +4,7 @@ import pickle
 import re
 
 from mindclf.convert.foreign import TO_ONE, Foreign, family_of, place
+from mindclf.extras import require
 from mindclf.files import first_line
 from mindclf.nets.mobilenet_v2 import STAGES
 
@@ -116,11 +117,8 @@ def _read_safetensors(source):
 
 def _read_pickle(source):
     """The arrays in a .pth file, by name. PyTorch's unpickler makes tensors and containers, and runs nothing else."""
-    try:
-        import torch
-    except ImportError:
-        raise ValueError(f"{source}: .pth files are read with PyTorch: pip install torch, or save the weights as "
-                         f".safetensors") from None
+    torch = require("torch", f"{source}: .pth files are read with PyTorch",
+                    "pip install torch, or save the weights as .safetensors")
     try:
         content = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:  # many kinds, by kind of damage

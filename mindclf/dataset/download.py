@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from download import download
 
+from mindclf.dataset.names import is_litter, say_ignored
 from mindclf.files import first_line, new_folder, open_file
 
 MAX_UNPACKED_BYTES = 4 * 2**30  # the archives of the tutorials hold well under 1 GiB
@@ -40,6 +41,8 @@ def fetch(url, path, timeout=10):
 def unpack_zip(archive, folder):
     """Unpacks the zip file `archive` as the new folder `folder`, complete or not at all. Returns the folder.
 
+    What systems leave in archives, such as __MACOSX, is not unpacked, and logged (see `mindclf.dataset.names`).
+
     Raises ValueError for a damaged archive, for one whose members would land outside the folder or on each other, are links or
     devices, are more than MAX_MEMBERS or than MAX_UNPACKED_BYTES together, and if the folder exists.
     """
@@ -47,7 +50,7 @@ def unpack_zip(archive, folder):
         _count_members(archive)
         with zipfile.ZipFile(archive) as members:
             _check_members(archive, members.infolist())
-            members.extractall(contents)
+            members.extractall(contents, _without_ignored(archive, members.namelist()))
     return Path(folder)
 
 
@@ -137,6 +140,13 @@ def _extract(archive, stream, folder, wanted):
         if not wanted:
             return
     raise ArchiveError(f"{archive} does not hold {', '.join(wanted)}")
+
+
+def _without_ignored(archive, members):
+    """The names `members` but those that `is_litter` or lie in such a folder."""
+    ignored = {member: [part for part in PurePosixPath(member).parts if is_litter(part)] for member in members}
+    say_ignored(archive, (parts[0] for parts in ignored.values() if parts))
+    return [member for member, parts in ignored.items() if not parts]
 
 
 def _too_large(archive, members=MAX_MEMBERS):

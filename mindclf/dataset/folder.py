@@ -12,16 +12,14 @@ import numpy as np
 from mindspore import dataset as ds
 
 from mindclf.config import CHOICES
+from mindclf.dataset.layout import NAMES_SHOWN, class_folders, entries, listed
+from mindclf.dataset.names import say_ignored
 from mindclf.dataset.pictures import encoded_picture, whole_picture
 from mindclf.files import one_line, sha256
-from mindclf.labels import number_classes
+from mindclf.labels import alike, check_distinct, composed, escaped, number_classes
 
 log = logging.getLogger(__name__)
 
-LITTER = {"Thumbs.db", "desktop.ini", "__MACOSX"}  # what operating systems leave in folders of pictures, besides dot files
-PICTURE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-VALID_FOLDERS = ("valid", "val", "validation")
-NAMES_SHOWN = 10  # in a message; the count covers the rest
 
 
 @dataclass(frozen=True)
@@ -163,24 +161,27 @@ def read_folder(folder, class_index, on_bad_image="stop", part=None, skip_with="
 def scan_folder(folder, class_index, part=None):
     """A `Scan` of `folder`/<class>/<picture>, or of the `part` of the pictures that `read_folder` tells of.
 
-    `class_index` maps each class folder's name to its label, 0 to n - 1, or lists the folders in the order of their labels.
-    Raises ValueError if the folder is missing, or if its class folders are not those of class_index: that is a wrong folder or
-    a wrong list, and skipping would train something else than was asked for.
+    `class_index` maps each class folder's name to its label, 0 to n - 1, or lists the folders in the order of their labels. Names
+    are compared in their `composed` form. Raises ValueError if the folder is missing, or if its class folders are not those of
+    class_index: that is a wrong folder or a wrong list, and skipping would train something else than was asked for.
     """
     folder = Path(folder)
     found = class_folders(folder)
     classes = check_class_index(class_index)
-    strangers = sorted(set(found) - set(classes))
+    strangers = sorted(set(found) - set(map(composed, classes)))
     if strangers:
-        raise ValueError(f"{folder} has class folders that are not in class_index: {', '.join(strangers[:NAMES_SHOWN])}")
+        told = ", ".join(_stranger(name, classes) for name in strangers[:NAMES_SHOWN])
+        raise ValueError(f"{folder} has class folders that are not in class_index: {told}")
     if not found:
         raise ValueError(f"{folder} has no class folders; expected {classes[0]!r} and so on, each with its pictures")
+    say_ignored(folder, (entry.name for place in (folder, *found.values()) for entry in place.iterdir()))
 
     problems, candidates = [], []
     for label, name in enumerate(classes):
-        files = [file for file in _files(folder / name) if not is_litter(file.name)]
+        place = found.get(composed(name))
+        files = entries(place) if place else []
         if not files:
-            problems.append(f"class {name!r} is empty" if name in found else f"class {name!r} has no folder")
+            problems.append(f"class {name!r} is empty" if place else f"class {name!r} has no folder")
         candidates.extend((file, label) for file in files)
     if part and candidates:
         chosen = part(Pictures(*zip(*candidates), classes))  # of a folder in a class folder too: it has its turn, and is reported
@@ -194,68 +195,6 @@ def scan_folder(folder, class_index, part=None):
     return Scan(Pictures(tuple(map(str, paths)), tuple(labels), classes), tuple(problems))
 
 
-def class_folders(folder):
-    """The names of the class folders in `folder`, sorted.
-
-    Raises ValueError if there is no such folder, and for what may be a class folder and cannot be: a link that leads nowhere, or
-    a name that no card could hold.
-    """
-    folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{one_line(folder)} is a file, not a folder of class folders: unpack it if it is an archive")
-    if not folder.is_dir():
-        raise ValueError(f"folder {one_line(folder)} does not exist")
-    entries = [entry for entry in folder.iterdir() if not is_litter(entry.name)]
-    for entry in entries:
-        if entry.is_symlink() and not entry.exists():
-            raise ValueError(f"{one_line(entry)} is a link that leads nowhere: mend it, or remove it")
-    names = sorted(entry.name for entry in entries if entry.is_dir())
-    for name in names:
-        if one_line(name) != name:
-            raise ValueError(f"class folder {one_line(folder / name)} has a name that is no line of text: rename it")
-    return names
-
-
-def index_of_folders(*folders):
-    """A class_index of the class folders that any of `folders` has, in the order of their names.
-
-    For looking at pictures and for moving them, where a label is only a number, and for a person's own pictures, whose card
-    keeps the order. Raises ValueError if a folder is missing, or if there are no class folders.
-    """
-    names = sorted({name for folder in folders for name in class_folders(folder)})
-    loose = [file for folder in folders for file in _files(Path(folder))
-             if file.suffix.lower() in PICTURE_SUFFIXES and not is_litter(file.name)]
-    if loose:
-        log.warning("%d picture%s in no class folder, passed over: %s", len(loose), "s" if len(loose) > 1 else "",
-                    listed([one_line(file) for file in loose]))
-    if not names:
-        raise ValueError(f"{folders[0]} has no class folders; expected one for each class, with its pictures")
-    return {name: index for index, name in enumerate(names)}
-
-
-def split_folders(folder):
-    """{"train", "valid", "test": its folder} for those that `folder` has, or {} where it is not divided: no classes in train/.
-
-    valid/ may also be called val/ or validation/. Where it is there and test/ is not, it is the "test".
-    """
-    folder = Path(folder)
-    if not ((folder / "train").is_dir() and class_folders(folder / "train")):
-        return {}
-    found = {"train": folder / "train"}
-    valid = next((folder / name for name in VALID_FOLDERS if (folder / name).is_dir()), None)
-    test = folder / "test"
-    if valid and test.is_dir():
-        return {**found, "valid": valid, "test": test}
-    return {**found, "test": valid or test}
-
-
-def check_divided(folder):
-    """Raises ValueError if `folder` has train/ and nothing to test on."""
-    places = split_folders(folder)
-    if places and not places["test"].is_dir():
-        raise ValueError(f"{folder} has train/ and neither test/ nor val/: add one, or give {places['train']}, to be divided")
-
-
 def check_class_index(class_index):
     """The class names in the order of their indices. Raises ValueError unless the indices are 0 to n - 1, each once."""
     if not class_index:
@@ -263,24 +202,17 @@ def check_class_index(class_index):
     if isinstance(class_index, (list, tuple)):
         return tuple(number_classes(class_index))
     class_index = dict(class_index)  # an EasyDict trips over a class called "get"
+    check_distinct(class_index)
     classes = sorted(class_index, key=lambda name: str(class_index[name]).zfill(9))
     if [class_index[name] for name in classes] != list(range(len(classes))):
         raise ValueError(f"class_index must number its {len(classes)} classes 0 to {len(classes) - 1}, each number once")
     return tuple(classes)
 
 
-def is_litter(name):
-    """Whether a file or folder of this name is no business of ours: hidden, or left by the operating system."""
-    return name.startswith(".") or name in LITTER
-
-
-def listed(texts):
-    """The first NAMES_SHOWN of `texts` in one line."""
-    return "; ".join(texts[:NAMES_SHOWN]) + ("; ..." if len(texts) > NAMES_SHOWN else "")
-
-
-def _files(folder):
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+def _stranger(name, classes):
+    """The class folder `name`, which is none of `classes`, for a message: with the class that it looks like."""
+    twin = next((own for own in classes if alike([own, name])), None)
+    return name if twin is None else f"{escaped(name)} (looks like {escaped(twin)}: rename one)"
 
 
 def _verdict(path):

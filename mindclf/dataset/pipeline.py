@@ -12,6 +12,7 @@ from mindspore import dataset as ds
 from mindclf.config import DEFAULTS, VARIATION_FIELDS, pixel_statistics
 from mindclf.dataset.draws import Draws
 from mindclf.dataset.folder import read_folder
+from mindclf.dataset.layout import split_folders, unwrapped
 from mindclf.dataset.pictures import decode_picture, decoded_picture, small_picture
 from mindclf.dataset.transforms import eval_box, eval_transforms, pixel_transforms, shorter_side
 from mindclf.dataset.views import RandomCrop, RandomCropDecodeResize, RandomViews
@@ -19,6 +20,8 @@ from mindclf.dataset.views import RandomCrop, RandomCropDecodeResize, RandomView
 
 def create_dataset(dataset_path, config, training=True):
     """The pipeline over `dataset_path`/train or, with training=False, `dataset_path`/test: (image, label) batches.
+
+    The two folders may be called otherwise (see `split_folders`).
 
     `config` needs `class_index`; what else it does not set is taken from mindclf.config.DEFAULTS. Images are float32
     (batch, 3, image_height, image_width), normalised; labels int32 (batch,). Only training shuffles, augments and drops an
@@ -30,7 +33,8 @@ def create_dataset(dataset_path, config, training=True):
     from the beginning, so what follows, such as `shuffle` or `take`, has batches for rows.
     """
     config = {**DEFAULTS, **config}
-    folder = Path(dataset_path) / ("train" if training else "test")
+    split = "train" if training else "test"
+    folder = split_folders(unwrapped(dataset_path)).get(split, Path(dataset_path) / split)
     pictures = read_folder(folder, config["class_index"], config["on_bad_image"])
     return train_pipeline(pictures, config) if training else eval_pipeline(pictures, config)
 

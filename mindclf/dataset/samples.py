@@ -7,7 +7,8 @@ import numpy as np
 from mindclf.dataset import locate
 from mindclf.dataset.cifar10 import is_folder, read_cifar10
 from mindclf.dataset.drawn import draw_picture
-from mindclf.dataset.folder import Pictures, is_litter, split_folders
+from mindclf.dataset.folder import Pictures
+from mindclf.dataset.layout import files_below, split_folders
 from mindclf.dataset.pictures import whole_picture
 from mindclf.labels import class_en
 
@@ -48,7 +49,7 @@ def _from_folder(folder, count):
             return ()
         return pictures.take(range(0, len(pictures), len(pictures) // count)[:count])
     place = split_folders(folder).get("test") or folder
-    files = sorted(file for file in place.rglob("*") if file.is_file() and not is_litter(file.name))
+    files = [file for file in files_below(place) if file.is_file()]
     found = []
     for file in files[::max(1, len(files) // count)]:
         if len(found) < count:

@@ -8,7 +8,7 @@ import base64
 import logging
 from dataclasses import dataclass
 
-from mindclf.dataset.folder import listed
+from mindclf.dataset.layout import listed
 from mindclf.files import one_line
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,8 @@ from mindclf import __version__
 from mindclf.config import DEFAULTS, RANGES
 from mindclf.dataset.content import chosen_for_test
 from mindclf.dataset.duplicates import equal_images, warnings_of
-from mindclf.dataset.folder import Pictures, draw, first_places, index_of_folders, read_folder, split_folders
+from mindclf.dataset.folder import Pictures, draw, first_places, read_folder
+from mindclf.dataset.layout import index_of_folders, split_folders, unwrapped
 from mindclf.files import command_line, new_folder, write_json
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ def split_folder(source, destination, every=None, fraction=None, seed=None, on_b
     Raises ValueError for a `destination` that is not empty or lies in `source`, for a class that would have no picture in train/
     or in test/, and for what cannot be used in `source` (see `read_folder`).
     """
-    source, destination = Path(source), Path(destination)
+    source, destination = unwrapped(source), Path(destination)
     seed = _check_rule(every, fraction, seed)
     _check_places(source, destination)
     everything = []
@@ -73,9 +74,8 @@ def split_folder(source, destination, every=None, fraction=None, seed=None, on_b
     linked, files = 0, []
     with new_folder(destination.resolve()) as unfinished:
         for side, indices in sides.items():
-            for name in pictures.classes:
-                (unfinished / side / name).mkdir(parents=True)
             for index in indices:
+                (unfinished / side / names[index]).parent.mkdir(parents=True, exist_ok=True)  # spelled as in the source
                 linked += _place(pictures.paths[index], unfinished / side / names[index])
                 files.append({"file": f"{side}/{names[index]}", "class": pictures.classes[pictures.labels[index]], "split": side,
                               "sha256": digests[index]})
@@ -153,7 +153,7 @@ def _check_rule(every, fraction, seed):
 
 
 def _check_places(source, destination):
-    divided = [f"{place.name}/" for place in split_folders(source).values() if place.is_dir()]
+    divided = [f"{place.name}/" for place in split_folders(source).values()]
     if divided:
         raise ValueError(f"{source} is divided already: it has {', '.join(divided)}")
     if destination.exists() and not (destination.is_dir() and not any(destination.iterdir())):

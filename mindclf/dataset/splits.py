@@ -11,7 +11,8 @@ from mindclf.dataset.cifar10 import origin_of, pixel_statistics_of, read_cifar10
 from mindclf.dataset.content import chosen_for_test, chosen_for_validation
 from mindclf.dataset.drawn import ORIGIN, is_drawn
 from mindclf.dataset.duplicates import equal_images, warnings_of
-from mindclf.dataset.folder import Pictures, check_class_index, check_divided, read_folder, split_folders
+from mindclf.dataset.folder import Pictures, check_class_index, read_folder
+from mindclf.dataset.layout import check_divided, say_unused, split_folders, unwrapped
 from mindclf.dataset.locate import find_caltech16, find_cifar10, find_flower_photos, find_flowers102, find_garbage26
 from mindclf.dataset.seen import seen_by, warn_of_seen
 from mindclf.dataset.split_folder import divide_files
@@ -69,6 +70,7 @@ def read_splits(config):
     """
     folder, origin = find_folder(config)
     check_divided(folder)
+    say_unused(folder)
     if _is_own_and_undivided(folder, config):
         train, test = _divided_by_content(folder, read_pictures(folder, "all", config))
     else:
@@ -103,6 +105,7 @@ def read_pictures(folder, split, config, by_name=False):
             raise ValueError(f"the classes of dataset=cifar10 are {', '.join(pictures.classes)}, in this order, not "
                              f"{', '.join(classes[:10])}{', ...' if len(classes) > 10 else ''}")
         return pictures
+    check_divided(folder, [split])
     places = split_folders(folder)
     if places:
         pictures = read_folder(places[split], config.class_index, config.on_bad_image)
@@ -212,6 +215,7 @@ def find_folder(config):
         folder = Path(config.dataset_path)
         if config.dataset == "cifar10":
             return folder, origin_of(folder)
+        folder = unwrapped(folder)
         return folder, ORIGIN if is_drawn(folder) else "your folder"
     if config.dataset:
         found = FIND[config.dataset]()

@@ -4,13 +4,13 @@ import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageMode
 
 from mindclf.dataset.duplicates import equal_images, warnings_of
-from mindclf.dataset.folder import index_of_folders, listed, scan_folder, split_folders
+from mindclf.dataset.folder import scan_folder
+from mindclf.dataset.layout import index_of_folders, listed, say_unused, split_folders, unwrapped
 from mindclf.dataset.pictures import EXIF_ORIENTATION, decode_picture
 
 VALUES = np.arange(256)
@@ -54,8 +54,9 @@ def folder_statistics(folder):
     a large picture counts for more than a small one. Raises ValueError if the folder is missing, has no class folders, or has no
     picture that can be used to take them from.
     """
-    folder = Path(folder)
-    places = {place.name: place for place in split_folders(folder).values() if place.is_dir()} or {"all": folder}
+    folder = unwrapped(folder)
+    say_unused(folder)
+    places = {place.name: place for place in split_folders(folder).values()} or {"all": folder}
     class_index = index_of_folders(*places.values())
     scans = {split: scan_folder(place, class_index) for split, place in places.items()}
     pixels_of = next(iter(places))

@@ -1,5 +1,7 @@
 """The history of a run as event files, which TensorBoard shows while it trains."""
 
+from mindclf.extras import require
+
 LAST_POINT = "images_per_second"  # of the points of an epoch: where it is, all are
 
 
@@ -49,9 +51,6 @@ def check_tensorboard():
 
 def _classes():
     """TensorBoard's writer of event files, and its reader of a folder of them."""
-    try:
-        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-        from tensorboard.summary import Writer
-    except ImportError:
-        raise ValueError("tensorboard=true needs TensorBoard: pip install tensorboard") from None
-    return Writer, EventAccumulator
+    names = ("tensorboard.summary", "tensorboard.backend.event_processing.event_accumulator")
+    writing, reading = (require(name, "tensorboard=true needs TensorBoard", "pip install tensorboard") for name in names)
+    return writing.Writer, reading.EventAccumulator

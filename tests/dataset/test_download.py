@@ -130,6 +130,15 @@ def test_the_folder_itself_may_be_a_member(tmp_path):
     assert [path.name for path in folder.iterdir()] == ["one.txt"]
 
 
+def test_what_systems_leave_in_an_archive_is_not_unpacked_and_counted(tmp_path, caplog):
+    """A weight that macOS packs comes with a file of the same ending in __MACOSX, which is no weight."""
+    archive = make_zip(tmp_path / "a.zip", ("top/net.ckpt", b"1"), ("__MACOSX/top/._net.ckpt", b"2"), ("top/.DS_Store", b"3"),
+                       ("top/THUMBS.DB", b"4"), ("__MACOSX/", b""))
+    folder = unpack_zip(archive, tmp_path / "new")
+    assert [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*"))] == ["top", "top/net.ckpt"]
+    assert caplog.messages == [f"ignored in {archive}, as left behind by systems: 1 Thumbs.db, 2 __MACOSX"]
+
+
 @pytest.mark.parametrize("name", ["../evil", "a/../../evil", "a/..", "/evil", "//host/evil", "C:/evil", "C:evil", "C:\\evil",
                                   "..\\evil", "a\\..\\..\\evil", "\\evil", "\\\\host\\evil"])
 def test_a_member_outside_the_folder_is_refused(tmp_path, name):

@@ -9,7 +9,8 @@ from easydict import EasyDict
 from PIL import Image
 
 from mindclf.dataset import Pictures, read_folder, scan_folder
-from mindclf.dataset.folder import check_class_index, index_of_folders
+from mindclf.dataset.folder import check_class_index
+from mindclf.dataset.layout import index_of_folders
 
 
 def png():

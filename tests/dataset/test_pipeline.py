@@ -1,5 +1,7 @@
 """create_dataset: evaluation shows every picture once, unchanged but for its size; training shuffles, augments, drops."""
 
+import shutil
+
 import numpy as np
 import pytest
 from easydict import EasyDict
@@ -83,6 +85,14 @@ def test_labels_are_those_of_class_index(colour_folder):
     assert labels.tolist() == [0] * 3 + [1] * 3 + [2] * 3
     brightest_channel = (images.transpose(0, 2, 3, 1) * STD + MEAN).mean((1, 2)).argmax(1)
     assert brightest_channel.tolist() == [1] * 3 + [2] * 3 + [0] * 3  # green, blue, red
+
+
+def test_a_tutorials_data_set_finds_its_folders_by_name_in_any_case(colour_folder, tmp_path):
+    for name in ("train", "test"):
+        shutil.copytree(colour_folder / name, tmp_path / "photos" / "photos" / f"{name}ing".upper())
+    for training, count in ((True, 30), (False, 9)):
+        batches = create_dataset(tmp_path / "photos", small(batch_size=3, eval_batch_size=3), training)
+        assert batches.get_dataset_size() == count // 3
 
 
 def test_training_drops_an_incomplete_batch_and_doubles_no_picture(greys):

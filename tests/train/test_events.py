@@ -37,7 +37,9 @@ def test_a_run_that_goes_on_adds_the_epochs_that_are_missing_and_none_twice(tmp_
 
 
 def test_without_tensorboard_the_message_says_how_to_get_it_before_anything_is_done(tiny_config, monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "tensorboard.summary", None)
+    for module in [name for name in sys.modules if name.partition(".")[0] == "tensorboard"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setattr(sys, "path", [])
     with pytest.raises(ValueError, match=r"tensorboard=true needs TensorBoard: pip install tensorboard"):
         fit({**tiny_config, "tensorboard": True})
     assert not (tmp_path / "run").exists()
