@@ -96,7 +96,10 @@ def test_label_smoothing_spreads_the_target():
 
 
 class Momentum:
-    """v = 0.9 v + g; w -= rate v, or with Nesterov's momentum w -= rate (g + 0.9 v), as PyTorch has it. Weight decay is L2: part of g."""
+    """v = 0.9 v + g; w -= rate v, or with Nesterov's momentum w -= rate (g + 0.9 v). Weight decay is L2: part of g.
+
+    Nesterov's is that of Sutskever et al. (2013) as PyTorch computes it. MindSpore's Momentum computes something else.
+    """
 
     def __init__(self, nesterov=False):
         self.nesterov, self.velocity = nesterov, 0
