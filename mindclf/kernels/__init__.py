@@ -67,7 +67,7 @@ def _choose(wanted):
     if platform.system() != "Linux":
         return "", "MindSpore has operators of one's own on Linux only"
     if not any(map(library, VARIANTS)):
-        return "", "they are not compiled; that needs gcc when mindclf is installed"
+        return "", "they are not compiled; that needs a C compiler, GCC or Clang, when mindclf is installed"
     flags = _processor_flags()
     reasons = []
     for variant, needed in VARIANTS.items():
