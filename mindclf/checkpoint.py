@@ -39,7 +39,7 @@ OPTIONAL_WITHIN = {("data", "path"): str, ("data", "train"): int, ("data", "held
 MAX_CARD_BYTES = 2**24
 MAX_BATCH = 65_536  # pictures that an exported file takes at a time
 # Names of what the optimizers and Model of MindSpore write next to the weights: momenta, rates, counters.
-OPTIMIZER_STATE = re.compile(r"(moments?[12]?|accum|vhat|stat|velocity)\.|"
+OPTIMIZER_STATE = re.compile(r"(moments?[12]?|adam_[mv]|accum|vhat|stat|velocity)\.|"
                              r"(learning_rate|global_step|momentum|weight_decay|loss_scale|scale_sense|beta[12]_power|"
                              r"epoch_num|step_num|current_iterator_step|last_overflow_iterator_step)$")
 

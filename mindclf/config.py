@@ -52,7 +52,7 @@ DEFAULTS = EasyDict(
     epochs=10,
     batch_size=16,
     eval_batch_size=16,
-    optimizer="momentum",
+    optimizer="momentum",              # or "sgd", "adam": their weight decay is L2, part of the gradient; "adamw": it is not
     schedule="cosine",                 # of the rate after warm-up: "cosine", "one_cycle" (a straight line), "constant", "plateau"
     lr_max=0.05,
     lr_end=0.0,                        # where "cosine" and "one_cycle" lead, and the least rate of "plateau"
@@ -197,8 +197,6 @@ def _check(config):
         if values.cached_views and values.layers != "head":
             raise ValueError(f"cached_views={values.cached_views} needs layers='head': the features of a backbone that trains "
                              f"cannot be stored")
-        if values.optimizer == "adamw" and values.loss_scale != 1:
-            raise ValueError("optimizer='adamw' needs loss_scale=1: MindSpore's AdamWeightDecay cannot take a scale back out")
         if values.nesterov and (values.optimizer != "sgd" or not values.momentum):
             raise ValueError(f"nesterov=True needs optimizer='sgd' and a momentum, received optimizer={values.optimizer!r} and "
                              f"momentum={values.momentum}: MindSpore's Momentum computes something else on CPU")

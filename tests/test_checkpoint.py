@@ -28,6 +28,7 @@ from mindclf.checkpoint import (
 )
 from mindclf.files import CannotWrite, new_folder, write_text
 from mindclf.nets import MobileNetV2, MobileNetV2Backbone, create_net
+from mindclf.train.adamw import AdamW
 
 from .conftest import TINY_NET
 
@@ -133,10 +134,10 @@ def test_a_whole_net_does_not_load_from_a_backbone(tmp_path):
         load_checkpoint(tmp_path / "backbone.ckpt", small_net())
 
 
-@pytest.mark.parametrize("optimizer", [nn.Momentum, nn.Adam, nn.SGD])
+@pytest.mark.parametrize("optimizer", [nn.Momentum, nn.Adam, nn.SGD, nn.AdamWeightDecay, AdamW])
 def test_optimizer_state_in_a_file_is_no_obstacle(tmp_path, optimizer):
     net = small_net()
-    arguments = {"momentum": 0.9} if optimizer is not nn.Adam else {}
+    arguments = {"momentum": 0.9} if optimizer in (nn.Momentum, nn.SGD) else {}
     step = nn.TrainOneStepCell(nn.WithLossCell(net, nn.CrossEntropyLoss()),
                                optimizer(net.trainable_params(), learning_rate=[0.1, 0.1], **arguments))
     ms.save_checkpoint(step, str(tmp_path / "step.ckpt"), append_dict={"epoch_num": 3, "step_num": 9})

@@ -261,12 +261,6 @@ def test_cached_views_need_a_frozen_backbone():
         merge(TWO_PHASES, ["cached_views=2"])
 
 
-def test_adamw_takes_no_loss_scale():
-    with pytest.raises(ValueError, match="optimizer='adamw' needs loss_scale=1"):
-        merge({}, ["optimizer=adamw"])
-    assert merge({}, ["optimizer=adamw", "loss_scale=1"]).loss_scale == 1
-
-
 def test_nesterov_needs_sgd_with_momentum():
     for overrides in (["nesterov=true"], ["nesterov=true", "optimizer=sgd", "momentum=0"]):
         with pytest.raises(ValueError, match="nesterov=True needs optimizer='sgd' and a momentum"):

@@ -21,6 +21,8 @@ ATTEMPTS = 10  # to draw a crop that fits into the image
 PENDING_BYTES = 2**20  # of images that wait to be rendered together
 LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue: ITU-R BT.601
 GREY_AXIS = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)  # times a colour: cross product with the axis of greys
+NO_MEMORY = 1  # as in view.h
+EMPTY = "an image, or a view of one, has no pixels"
 VIEW = np.dtype([  # the View of view.c
     ("rows", "i8"), ("columns", "i8"), ("height", "i8"), ("width", "i8"), ("grid", "f8", 6), ("colour", "f4", (3, 3)),
     ("pivot", "f4"), ("fill", "f4", 3), ("scale", "f4", 3), ("shift", "f4", 3)], align=True)
@@ -187,19 +189,25 @@ def _grid(turn, size, box):
 
 
 def render(views, pixels, images):
-    """Writes `views`, VIEW (N,), of N arrays `pixels`, uint8 (rows, columns, 3), to `images`, float32 (N, 3, height, width)."""
+    """Writes `views`, VIEW (N,), of N arrays `pixels`, uint8 (rows, columns, 3), to `images`, float32 (N, 3, height, width).
+
+    Raises ValueError for an image or a view without pixels.
+    """
     in_c = kernels.render_views()
     if in_c is None:
         for view, source, image in zip(views, pixels, images):
             image[:] = rendered_by_numpy(view, source)
         return
     addresses = np.array([source.ctypes.data for source in pixels], np.uintp)
-    if in_c(len(views), views.ctypes.data, addresses.ctypes.data, images.ctypes.data):
-        raise MemoryError("no memory for a row of an image")
+    status = in_c(len(views), views.ctypes.data, addresses.ctypes.data, images.ctypes.data)
+    if status:
+        raise MemoryError("no memory for a row of an image") if status == NO_MEMORY else ValueError(EMPTY)
 
 
 def rendered_by_numpy(view, pixels):
     """What view.c computes, in the same order: places in float64, pixels in float32."""
+    if min(view[side] for side in ("rows", "columns", "height", "width")) < 1:
+        raise ValueError(EMPTY)
     y, x = np.indices((view["height"], view["width"]))
     (a, b, c), (d, e, f) = view["grid"].reshape(2, 3)
     column, row = a * x + b * y + c, d * x + e * y + f

@@ -67,7 +67,7 @@ def _choose(wanted):
     if platform.system() != "Linux":
         return "", "MindSpore has operators of one's own on Linux only"
     if not any(map(library, VARIANTS)):
-        return "", "they are not compiled; that needs gcc when mindclf is installed"
+        return "", "they are not compiled; that needs a C compiler, GCC or Clang, when mindclf is installed"
     flags = _processor_flags()
     reasons = []
     for variant, needed in VARIANTS.items():
@@ -135,15 +135,30 @@ def _render_views(wanted):
 def _operator(name, settings, shape, outputs, bprop=None):
     """The MindSpore operator of a C function; `shape` makes the output shapes from the input shapes. All outputs are float32.
 
+    It raises ValueError for inputs or outputs without values, such as a batch of 0 or a map that a window does not fit into.
     MindSpore takes operators of equal attributes for one, and then their shapes too: the settings have to be an attribute.
     """
     in_use, variant, reason = status()
     if not in_use:
         raise RuntimeError(f"no kernels are in use: {reason}")
     function = f"{library(variant)}:{name}"
-    operator = ops.Custom(function, shape, ms.float32 if outputs == 1 else (ms.float32,) * outputs, "aot", bprop=bprop)
+    types = ms.float32 if outputs == 1 else (ms.float32,) * outputs
+    operator = ops.Custom(function, _refusing_empty(name, shape), types, "aot", bprop=bprop)
     operator.add_prim_attr("settings", str(settings))
     return operator
+
+
+def _refusing_empty(name, shape):
+    """The function `shape`, which raises ValueError where an input or an output of the operator `name` has an axis of 0."""
+    @functools.wraps(shape)
+    def checked(*inputs):
+        outputs = shape(*inputs)
+        for sizes in (*inputs, *(outputs if isinstance(outputs[0], (list, tuple)) else (outputs,))):
+            if 0 in sizes:
+                raise ValueError(f"{name}: there is nothing to compute with, or nothing left, of shape {tuple(sizes)}")
+        return outputs
+
+    return checked
 
 
 def _made_once(make):
@@ -163,7 +178,7 @@ def _shape_of_output(out_channels, kernel_size, stride, padding):
     height, width = kernel_size
 
     def extent(size, window):
-        return -(-size // stride) if padding == SAME else (size + 2 * padding - window) // stride + 1
+        return -(-size // stride) if padding == SAME else max((size + 2 * padding - window) // stride + 1, 0)
 
     def shape(x, *others):
         return x[0], x[1] if out_channels is None else out_channels, extent(x[2], height), extent(x[3], width)

@@ -17,6 +17,16 @@ static inline int known_types(int count, const char **types)
     return 1;
 }
 
+/* Whether each axis of each array has a value. Kernels divide by numbers of values, and the mean of none is no number. */
+static inline int none_is_empty(int count, const int *ranks, int64_t **shapes)
+{
+    for (int i = 0; i < count; i++)
+        for (int axis = 0; axis < ranks[i]; axis++)
+            if (shapes[i][axis] < 1)
+                return 0;
+    return 1;
+}
+
 /* KERNEL(name) { body } is a function that MindSpore finds; the body knows `data` and `shapes`. The first input has 4 axes. */
 #define KERNEL(name)                                                                                                      \
     static int name##_of_float32(void **data, int64_t **shapes);                                                          \
@@ -25,7 +35,7 @@ static inline int known_types(int count, const char **types)
     int name(int count, void **data, int *ranks, int64_t **shapes, const char **types, void *stream, void *extra)         \
     {                                                                                                                     \
         (void)stream, (void)extra;                                                                                        \
-        if (count < 1 || ranks[0] != 4)                                                                                   \
+        if (count < 1 || ranks[0] != 4 || !none_is_empty(count, ranks, shapes))                                           \
             return BAD_SHAPE;                                                                                             \
         return known_types(count, types) ? name##_of_float32(data, shapes) : BAD_TYPE;                                    \
     }                                                                                                                     \

@@ -3,7 +3,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#ifdef __AMX_BF16__
+#include "vector.h"
+
+#ifdef HAS_AMX
 enum { ARCH_REQ_XCOMP_PERM = 0x1023, XTILEDATA = 18 };
 #endif
 
@@ -12,7 +14,7 @@ __attribute__((visibility("default"))) int permitted(void);
 /* Whether this process may run the kernels of this library; asks for what it takes. */
 int permitted(void)
 {
-#ifdef __AMX_BF16__
+#ifdef HAS_AMX
     return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XTILEDATA) == 0;
 #else
     return 1;

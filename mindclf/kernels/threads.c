@@ -107,8 +107,12 @@ static void start_threads(void)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-/* Under the address sanitizer memory has the very size that is asked for, so that it sees who goes beyond. */
-#ifdef __SANITIZE_ADDRESS__
+/* Under the address sanitizer memory has the very size that is asked for, so that it sees who goes beyond. GCC says so by a
+ * macro, Clang by a feature. */
+#ifndef __has_feature
+#define __has_feature(name) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
 enum { EXACT = 1 };
 #else
 enum { EXACT = 0 };

@@ -16,7 +16,7 @@
 
 enum { TILE_VECTORS = 3, TILE_COLUMNS = TILE_VECTORS * WIDTH };
 
-#ifdef __AMX_BF16__
+#ifdef HAS_AMX
 #include "tile_amx.h"
 #else
 #include "tile_float32.h"

@@ -1,6 +1,6 @@
-/* A vector of floats as wide as the instruction set allows, in GCC's vector extensions: vec + vec, vec * vec and so on work as
- * they stand, and the compiler fuses multiplication and addition. What the extensions lack is below. The same source is
- * compiled once for each instruction set (setup.py), so WIDTH is a constant everywhere. */
+/* A vector of floats as wide as the instruction set allows, in the vector extensions that GCC and Clang share: vec + vec,
+ * vec * vec and so on work as they stand, and the compiler fuses multiplication and addition. What the extensions lack is below.
+ * The same source is compiled once for each instruction set (setup.py), so WIDTH is a constant everywhere. */
 #ifndef MINDCLF_VECTOR_H
 #define MINDCLF_VECTOR_H
 
@@ -15,6 +15,9 @@
 #define WIDTH 8
 #else
 #define WIDTH 4
+#endif
+#if defined(__AMX_BF16__) || defined(__AMXBF16__) /* the second is Clang's name up to 15 */
+#define HAS_AMX
 #endif
 
 enum { STREAMED_FLOATS = 1 << 20 }; /* 4 MiB: more than a second-level cache holds */
@@ -147,31 +150,32 @@ INLINE void copy(float *to, const float *from, long count)
 
 INLINE void clear(float *to, long count) { memset(to, 0, (size_t)count * sizeof(float)); }
 
-/* Lanes of a and b in turns: the first half of each, or the second half of each. */
-INLINE vec interleave(vec a, vec b, int second_half)
-{
-#if WIDTH == 16
-    const mask first = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
-#elif WIDTH == 8
-    const mask first = {0, 8, 1, 9, 2, 10, 3, 11};
+/* Lanes of a, which are 0 to WIDTH - 1, and of b, which go on from there. Clang has one builtin for that, GCC before 12 another. */
+#if defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
-    const mask first = {0, 4, 1, 5};
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (mask){__VA_ARGS__})
 #endif
-    return __builtin_shuffle(a, b, first + second_half * (WIDTH / 2));
-}
+#if WIDTH == 16
+#define FIRST_HALVES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define SECOND_HALVES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#elif WIDTH == 8
+#define FIRST_HALVES 0, 8, 1, 9, 2, 10, 3, 11
+#define SECOND_HALVES 4, 12, 5, 13, 6, 14, 7, 15
+#define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14
+#else
+#define FIRST_HALVES 0, 4, 1, 5
+#define SECOND_HALVES 2, 6, 3, 7
+#define EVEN_LANES 0, 2, 4, 6
+#endif
+
+/* Lanes of a and b in turns: the first half of each, or the second half of each. */
+INLINE vec interleave_first(vec a, vec b) { return SHUFFLE(a, b, FIRST_HALVES); }
+INLINE vec interleave_second(vec a, vec b) { return SHUFFLE(a, b, SECOND_HALVES); }
 
 /* Every second lane of a and then of b, from the first on. */
-INLINE vec even_lanes(vec a, vec b)
-{
-#if WIDTH == 16
-    const mask even = {0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30};
-#elif WIDTH == 8
-    const mask even = {0, 2, 4, 6, 8, 10, 12, 14};
-#else
-    const mask even = {0, 2, 4, 6};
-#endif
-    return __builtin_shuffle(a, b, even);
-}
+INLINE vec even_lanes(vec a, vec b) { return SHUFFLE(a, b, EVEN_LANES); }
 
 /* Transposes a square of WIDTH vectors: log2(WIDTH) perfect shuffles of its rows. */
 INLINE void transpose(vec square[WIDTH])
@@ -179,8 +183,8 @@ INLINE void transpose(vec square[WIDTH])
     UNROLL for (int round = 1; round < WIDTH; round *= 2) {
         vec shuffled[WIDTH];
         UNROLL for (int i = 0; i < WIDTH / 2; i++) {
-            shuffled[2 * i] = interleave(square[i], square[i + WIDTH / 2], 0);
-            shuffled[2 * i + 1] = interleave(square[i], square[i + WIDTH / 2], 1);
+            shuffled[2 * i] = interleave_first(square[i], square[i + WIDTH / 2]);
+            shuffled[2 * i + 1] = interleave_second(square[i], square[i + WIDTH / 2]);
         }
         UNROLL for (int i = 0; i < WIDTH; i++)
             square[i] = shuffled[i];

@@ -121,7 +121,10 @@ static int render(const View *view, const uint8_t *source, float *to)
 int render_views(int64_t count, const View *views, const uint8_t *const *sources, float *to)
 {
     for (int64_t i = 0; i < count; i++)
+        if (views[i].rows < 1 || views[i].columns < 1 || views[i].height < 1 || views[i].width < 1)
+            return EMPTY_VIEW;
+    for (int64_t i = 0; i < count; i++)
         if (render(views + i, sources[i], to + i * CHANNELS * views[i].height * views[i].width))
-            return 1;
+            return NO_MEMORY_FOR_VIEW;
     return 0;
 }

@@ -13,7 +13,8 @@ typedef struct {
 } View;
 
 /* Each source, uint8 (rows, columns, 3), becomes float32 (3, height, width), one behind the other, of one size for all. Returns 0,
- * or 1 if there is no memory. */
+ * or what is wrong: there is no memory, or an image or a view without pixels, and then nothing is written. */
+enum { NO_MEMORY_FOR_VIEW = 1, EMPTY_VIEW = 2 };
 __attribute__((visibility("default"))) int render_views(int64_t count, const View *views, const uint8_t *const *sources, float *to);
 
 #endif

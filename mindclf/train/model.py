@@ -4,6 +4,7 @@ import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.train import FixedLossScaleManager, Model
 
+from mindclf.train.adamw import AdamW
 from mindclf.train.sharpness import SharpnessAwareStep
 
 AUXILIARY_SHARE = 0.3  # of the loss of an auxiliary head (GoogLeNet, arXiv:1409.4842, section 5)
@@ -50,7 +51,12 @@ def create_model(net, config, learning_rates):
 
 
 def create_optimizer(net, config, learning_rates):
-    """The optimizer that config.optimizer names; only kernels and matrices decay, biases and batch norm do not."""
+    """The optimizer that config.optimizer names; only kernels and matrices decay, biases and batch norm do not.
+
+    For "momentum", "sgd" and "adam" weight decay is L2 regularisation: weight_decay x weight is added to the gradient, so that
+    Adam's moments see it too. For "adamw" it is apart from the gradient. MindSpore's Adam puts epsilon, 1e-8, beside the root of
+    the moment before the moment's correction, as the end of section 2 of arXiv:1412.6980 has it.
+    """
     weights = net.trainable_params()
     groups = [{"params": [p for p in weights if p.ndim > 1], "weight_decay": config.weight_decay},
               {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0}]
@@ -61,7 +67,7 @@ def create_optimizer(net, config, learning_rates):
         return nn.SGD(groups, learning_rates, config.momentum, nesterov=config.nesterov, loss_scale=config.loss_scale)
     if config.optimizer == "adam":
         return nn.Adam(groups, learning_rates, loss_scale=config.loss_scale)
-    return nn.AdamWeightDecay(groups, learning_rates)
+    return AdamW(groups, learning_rates, loss_scale=config.loss_scale)
 
 
 def set_learning_rates(optimizer, learning_rates):

@@ -77,10 +77,14 @@ def optimizer_state(optimizer):
 
 
 def restore_optimizer(optimizer, values):
-    """Sets what `optimizer_state` gave."""
-    weights = {id(parameter) for parameter in optimizer.parameters}
+    """Sets what `optimizer_state` gave. Raises ValueError for the state of another optimizer, as of an older mindclf's AdamW."""
+    own = optimizer_state(optimizer)
+    if {name: value.shape for name, value in own.items()} != {name: value.shape for name, value in values.items()}:
+        [name, *_] = sorted(own.keys() ^ values.keys()) or ["other shapes"]
+        raise ValueError(f"the run kept the state of another optimizer than {type(optimizer).__name__} ({name}): another version "
+                         f"of mindclf wrote it; start the run afresh, without resume")
     for parameter in optimizer.get_parameters():
-        if id(parameter) not in weights:
+        if parameter.name in own:
             parameter.set_data(Tensor(values[parameter.name], parameter.dtype))
 
 

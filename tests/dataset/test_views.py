@@ -227,3 +227,18 @@ def test_c_reads_and_writes_no_more_than_it_should():
     render(views, pixels, memory[32:-32].reshape(2, 3, 6, 7))
     assert (memory[:32] == 77).all() and (memory[-32:] == 77).all()
     assert set(np.unique(memory[32:-32])) == {0, 9}
+
+
+@pytest.mark.parametrize("in_c", [True, False], ids=["C", "NumPy"])
+@pytest.mark.parametrize("side", ["rows", "columns", "height", "width"])
+def test_an_image_or_view_without_pixels_is_refused(side, in_c, monkeypatch):
+    if not in_c:
+        monkeypatch.setattr(kernels, "render_views", lambda: None)
+    sizes = {"rows": 4, "columns": 5, "height": 3, "width": 2, side: 0}
+    views = np.zeros(1, VIEW)
+    for name, size in sizes.items():
+        views[name] = size
+    images = np.full((1, 3, sizes["height"], sizes["width"]), 77, np.float32)
+    with pytest.raises(ValueError, match="has no pixels"):
+        render(views, [np.zeros((sizes["rows"], sizes["columns"], 3), np.uint8)], images)
+    assert (images == 77).all()

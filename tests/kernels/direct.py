@@ -29,6 +29,13 @@ def call(variant, name, inputs, output_shapes, behind=4):
 
     Outputs begin so many floats `behind` a multiple of 64 bytes; MindSpore's memory begins 4 behind.
     """
+    status, outputs = run(variant, name, inputs, output_shapes, behind)
+    assert status == 0, f"{name} returned {status}"
+    return outputs
+
+
+def run(variant, name, inputs, output_shapes, behind=4):
+    """(what the C function returns, its outputs, which are 77 where it wrote nothing): see `call`."""
     function = getattr(ctypes.CDLL(str(kernels.library(variant))), name)
     inputs = [np.ascontiguousarray(array) for array in inputs]
     memories = [_guarded(int(np.prod(shape)), behind) for shape in output_shapes]
@@ -40,10 +47,9 @@ def call(variant, name, inputs, output_shapes, behind=4):
     ranks = (ctypes.c_int * len(arrays))(*map(len, shapes))
     types = (ctypes.c_char_p * len(arrays))(*[str(array.dtype).encode() for array in arrays])
     status = function(len(arrays), data, ranks, pointers, types, None, None)
-    assert status == 0, f"{name} returned {status}"
     for memory in memories:
         assert (memory[:GUARD] == 77).all() and (memory[-GUARD:] == 77).all(), f"{name} wrote beside its output"
-    return [memory[GUARD:-GUARD].reshape(shape) for memory, shape in zip(memories, output_shapes)]
+    return status, [memory[GUARD:-GUARD].reshape(shape) for memory, shape in zip(memories, output_shapes)]
 
 
 def _guarded(size, behind):
