@@ -13,7 +13,8 @@ def train(arguments, config, is_recipe):
 
     if not is_recipe and arguments.own_folder:
         _prepare_own_pictures(arguments, config)
-    fitted = fit(config)
+    named = config.resume or any(text.startswith("output=") for text in arguments.fields)
+    fitted = fit(config, or_next=not named)
     if not workers.is_first():
         return 0
     figures = fitted.report.metrics()
