@@ -18,7 +18,7 @@ from mindspore.train.checkpoint_pb2 import Checkpoint
 
 from mindclf.config import merge
 from mindclf.device import exclusive
-from mindclf.files import first_line, one_line, replacing, sha256, write_json
+from mindclf.files import first_line, one_line, replacing, sha256, with_modes, write_json, writing
 from mindclf.nets import HEAD_KEYS, create_net
 
 CARD_FORMAT = 1
@@ -78,8 +78,8 @@ def save_checkpoint(net, path, card, half=False):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     parameters = [{"name": p.name, "data": Tensor(_stored(p, half))} for p in net.get_parameters()]
-    with replacing_with_card(path, card) as temporary:
-        ms.save_checkpoint(parameters, str(temporary), format=_format(path))
+    with replacing_with_card(path, card) as temporary, with_modes(temporary) as file:
+        ms.save_checkpoint(parameters, str(file), format=_format(path))
     return path
 
 
@@ -93,7 +93,8 @@ def replacing_with_card(path, card):
     with replacing(path) as temporary:
         yield temporary
         write_json(next_card_path(path), {**card, "format": CARD_FORMAT, "weights_sha256": sha256(temporary)})
-    next_card_path(path).replace(card_path(path))
+    with writing(card_path(path)):
+        next_card_path(path).replace(card_path(path))
 
 
 def load_checkpoint(path, net):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mindclf import __version__, plots
 from mindclf.checkpoint import read_card
+from mindclf.claim import claimed
 from mindclf.config import DEFAULTS, merge
 from mindclf.dataset.splits import read_splits
 from mindclf.device import describe_device, use_device
@@ -15,6 +16,7 @@ from mindclf.pretrained import start_net
 from mindclf.summary import summarise
 from mindclf.train import fit
 from mindclf.train.callbacks import read_history
+from mindclf.train.output import HISTORY
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +30,19 @@ def compare(config, variants, seeds):
     <variant>-seed<seed>; it goes on if it was interrupted, and is only reported again if it is finished.
 
     A run that fails with ValueError, as one does whose loss is no number, goes to "failed" of its row, and the others go on.
-    Raises ValueError before the first is trained for a variant whose fields, pictures, net or first weights are wrong.
+    Raises ValueError before the first is trained for a variant whose fields, pictures, net or first weights are wrong, and while
+    another comparison writes into that folder.
     """
     output = compared_folder(config)
     runs = {name: [merge(config, {**fields, "seed": seed, "output": str(output / f"{name}-seed{seed}"), "resume": True})
                    for seed in seeds] for name, fields in variants.items()}
     device = use_device(config.device_target)
     sizes = _check({name: configs[0] for name, configs in runs.items()})
-    output.mkdir(parents=True, exist_ok=True)
+    with claimed(output):
+        return _compare(config, runs, sizes, seeds, output, device)
+
+
+def _compare(config, runs, sizes, seeds, output, device):
     facts = {"command": command_line(), "mindclf": __version__, "device": describe_device(device),
              "config": {name: value for name, value in config.items()
                         if value != DEFAULTS[name] and name not in ("class_index", "output", "resume")}}
@@ -100,7 +107,7 @@ def _earlier_rows(file, config):
 def _write(output, facts, rows):
     write_json(output / "compare.json", {**facts, "rows": list(rows.values())})
     shown = [row for row in rows.values() if row["seeds"]]
-    histories = {row["variant"]: [read_history(output / f"{row['variant']}-seed{seed}" / "history.csv") for seed in row["seeds"]]
+    histories = {row["variant"]: [read_history(output / f"{row['variant']}-seed{seed}" / HISTORY) for seed in row["seeds"]]
                  for row in shown}
     if shown:
         plots.comparison(shown, histories, output / "compare.png")

@@ -11,6 +11,7 @@ from mindspore import Tensor, nn, ops
 
 from mindclf import kernels
 from mindclf.checkpoint import CARD_FORMAT, MAX_BATCH, load_net, replacing_with_card, save_checkpoint
+from mindclf.claim import claimed
 from mindclf.config import pixel_statistics
 from mindclf.dataset import eval_pipeline, pixel_pipeline, preprocessing_of
 from mindclf.dataset.samples import sample_pictures
@@ -45,7 +46,8 @@ def export(checkpoint, file_format, destination=None, card=None, with_preprocess
     with kernels.off():  # other runtimes know only MindSpore's operators
         net, card = load_net(checkpoint, card)
         if file_format == "safetensors":
-            return save_checkpoint(net, destination, card)
+            with claimed(destination, is_file=True):
+                return save_checkpoint(net, destination, card)
         folded = fold_batch_norm(net)
     images, pixels, origin = _samples(card)
     expected = net(Tensor(images)).asnumpy()
@@ -55,7 +57,7 @@ def export(checkpoint, file_format, destination=None, card=None, with_preprocess
     mean, std = pixel_statistics(card)
     write, run = {"mindir": (_write_mindir, _run_mindir), "onnx": (_write_onnx, _run_onnx)}[file_format]
     destination.parent.mkdir(parents=True, exist_ok=True)
-    with replacing_with_card(destination, card) as file:
+    with claimed(destination, is_file=True), replacing_with_card(destination, card) as file:
         write(folded, file, (batch_size, *images.shape[1:]), (mean, std) if with_preprocessing else None)
         differences = []
         for count in [batch_size] if batch_size else CHECKED:

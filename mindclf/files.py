@@ -4,17 +4,68 @@ import contextlib
 import errno
 import hashlib
 import json
+import logging
 import os
 import shlex
+import shutil
 import stat
 import sys
 import tempfile
 import unicodedata
 from pathlib import Path
 
+log = logging.getLogger(__name__)
+
+# What a user can do about an error of the file system.
+REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room"),
+    errno.EFBIG: "allow larger files (ulimit -f), or take a disk that has them",
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "get the permission to write there, or name another place"),
+    errno.EROFS: "that disk can only be read: name another place",
+    errno.ENOENT: "its folder was moved or removed: put it back, or name another place",
+    errno.ENOTDIR: "a part of this path is a file: name another place",
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "close other programs, or let more files be open (ulimit -n)"),
+    errno.ENAMETOOLONG: "give it a shorter name, or a folder with a shorter path",
+    **dict.fromkeys((errno.EEXIST, errno.ENOTEMPTY), "something of that name is there: name another place"),
+    **dict.fromkeys((errno.EIO, errno.ENXIO, errno.ENODEV), "the disk has a fault: check it, or name another place"),
+    **dict.fromkeys((errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN),
+                    "the network drive does not answer: connect it again, or name another place"),
+}
+# How a file system answers to what it does not have, such as the flushing of folders on a network drive.
+LACKING = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EACCES, errno.EBADF, errno.ENOTTY,
+           errno.EISDIR}
+# How it answers to the renaming of a folder that it cannot rename: between layers of a container, on a bucket.
+NOT_RENAMING = {errno.EXDEV, errno.EMFILE, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+TEMPORARY = ".writing-"  # what the names of unfinished files and folders begin with
+_warned_of = set()  # what a file system lacks, in this process
+
 
 class CannotWrite(OSError):
-    """A file cannot be written, because the disk is full or for what else the message says; what was there before is whole."""
+    """A file cannot be written; the message says why, and what would do. What was there before is whole."""
+
+
+def cannot_write(path, error):
+    """The `CannotWrite` for an OSError at the writing of `path`."""
+    remedy = f": {REMEDIES[error.errno]}" if error.errno in REMEDIES else ""
+    return CannotWrite(f"{one_line(path)} cannot be written: {error.strerror or first_line(error)}{remedy}")
+
+
+def is_below(error, path):
+    """Whether the OSError is about no file that it names, about `path`, or about a file below it."""
+    return error.filename is None or path in (Path(error.filename), *Path(error.filename).parents)
+
+
+@contextlib.contextmanager
+def writing(path):
+    """Has an OSError in the block, which writes `path`, become a CannotWrite that names it."""
+    try:
+        yield
+    except CannotWrite:  # of a file that is written inside the block
+        raise
+    except OSError as error:
+        if not is_below(error, path) and Path(error.filename) not in path.parents and TEMPORARY not in str(error.filename):
+            raise  # of a file that was to be read
+        raise cannot_write(path, error) from error
 
 
 @contextlib.contextmanager
@@ -22,49 +73,107 @@ def replacing(path):
     """Gives a temporary path on the same disk, which replaces `path` in one step if the block succeeds.
 
     What is there after a power failure is the old file or the new one, whole. A disk that is full, or that cannot be written,
-    leaves the old file, no other, and raises CannotWrite.
+    leaves the old file, no other, and raises CannotWrite. Where the file system cannot flush, a warning says so once.
     """
-    try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
-            temporary = Path(folder) / path.name
-            yield temporary
+    with writing(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=TEMPORARY) as folder:
+        temporary = Path(folder) / path.name
+        yield temporary
+        if _keeps_modes(folder):
             temporary.chmod(0o644)  # MindSpore writes its files read-only
-            _flush(temporary)
-            temporary.replace(path)
-            _flush(path.parent)
-    except CannotWrite:  # of a file that is written inside the block
-        raise
-    except OSError as error:
-        raise CannotWrite(f"{path} cannot be written: {error.strerror or first_line(error)}") from error
+        _flush(temporary)
+        temporary.replace(path)
+        _flush(path.parent)
+
+
+@contextlib.contextmanager
+def with_modes(path):
+    """Gives `path`, or where files cannot be made read-only, as MindSpore makes its own, one elsewhere that is then copied."""
+    if _keeps_modes(path.parent):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        elsewhere = Path(folder) / path.name
+        yield elsewhere
+        shutil.copyfile(elsewhere, path)
 
 
 @contextlib.contextmanager
 def new_folder(path):
     """Gives an empty folder on the same disk, which becomes the new folder `path` in one step if the block succeeds.
 
-    Raises OSError if `path` is there by then, and not empty.
+    Raises CannotWrite if `path` is there by then, and not empty.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
-        unfinished = Path(folder) / path.name
-        unfinished.mkdir()
-        yield unfinished
-        for file in unfinished.rglob("*"):
-            _flush(file)
-        _flush(unfinished)
-        unfinished.rename(path)
-        _flush(path.parent)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=TEMPORARY) as folder:
+            unfinished = Path(folder) / path.name
+            unfinished.mkdir()
+            yield unfinished
+            for file in unfinished.rglob("*"):
+                _flush(file)
+            _flush(unfinished)
+            move_folder(unfinished, path)
+            _flush(path.parent)
+
+
+def move_folder(source, target):
+    """Renames the folder `source`. Where folders cannot be renamed, its files move one by one, and a warning says so once.
+
+    Raises OSError if `target` is there, and not empty.
+    """
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno not in NOT_RENAMING:
+            raise
+        _warn_of_lack("rename folders: files are moved one by one, and are not all in place at once", target.parent)
+        if target.exists():
+            target.rmdir()
+        _move_files(source, target)
+
+
+def _move_files(source, target):
+    target.mkdir()
+    for entry in sorted(source.iterdir()):
+        if entry.is_dir() and not entry.is_symlink():
+            _move_files(entry, target / entry.name)
+        else:
+            shutil.move(entry, target / entry.name, shutil.copyfile)
+    source.rmdir()
 
 
 def _flush(path):
     """Waits until the disk has a file's contents, or a folder's names; Windows does that by itself for folders."""
-    if path.is_dir() and os.name != "posix":
+    is_folder = path.is_dir()
+    if is_folder and os.name != "posix":
         return
-    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in LACKING:
+            raise
+        _warn_of_lack(f"flush {'folders' if is_folder else 'files'}: after a power failure the newest may be missing", path)
+
+
+def _keeps_modes(folder):
+    """Whether files in `folder` can be made read-only and writable."""
+    try:
+        os.chmod(folder, stat.S_IMODE(os.stat(folder).st_mode))
+    except OSError as error:
+        if error.errno not in LACKING:
+            raise
+        return False
+    return True
+
+
+def _warn_of_lack(what, path):
+    if what not in _warned_of:
+        _warned_of.add(what)
+        log.warning("the file system of %s cannot %s", one_line(path), what)
 
 
 def write_json(path, content):

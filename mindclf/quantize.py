@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mindclf.checkpoint import replacing_with_card
+from mindclf.claim import claimed
 from mindclf.dataset import preprocessing_of
 from mindclf.dataset.splits import find_folder, labelled_for, pictures_to_measure
 from mindclf.evaluate import Report, filled_up, report
@@ -61,7 +62,7 @@ def quantize(model, config, destination=None, calibration_pictures=None, allowed
     chosen = train.take(np.linspace(0, len(train) - 1, calibration_pictures).round().astype(int).tolist())
     before = _measure(runner, test, card)
     destination.parent.mkdir(parents=True, exist_ok=True)
-    with replacing_with_card(destination, card) as file:
+    with claimed(destination, is_file=True), replacing_with_card(destination, card) as file:
         _write_quantized(model, file, runner, chosen)
         after = _measure(Runner(file, card, "onnxruntime"), test, card)
         loss = before.top1 - after.top1

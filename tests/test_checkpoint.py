@@ -366,7 +366,7 @@ def test_a_disk_that_fails_at_the_last_moment_leaves_the_old_file(tmp_path, monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(CannotWrite, match=f"^{tmp_path}/file cannot be written: No space left on device$"):
+    with pytest.raises(CannotWrite, match=f"^{tmp_path}/file cannot be written: No space left on device: make room$"):
         write_text(tmp_path / "file", "new")
     assert files_of(tmp_path) == {"file": b"old"}
 

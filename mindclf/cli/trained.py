@@ -1,5 +1,6 @@
 """The commands for a trained net: eval, predict, explain, demo."""
 
+import contextlib
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,7 @@ from mindclf.files import one_line
 
 def evaluate(arguments, config, is_recipe):
     from mindclf.checkpoint import load_net
+    from mindclf.claim import claimed
     from mindclf.dataset.splits import find_folder, pictures_to_measure
     from mindclf.device import use_device
     from mindclf.evaluate import report
@@ -22,18 +24,19 @@ def evaluate(arguments, config, is_recipe):
 
     use_device(config.device_target)
     file, card = checkpoint_and_card(arguments, config, is_recipe)
-    runner = Runner(file, card, mirror=arguments.mirror)
-    card = runner.card
-    folder, origin = find_folder(config)
-    if arguments.mirror:
-        origin += ", with mirror images"
-    pictures, chosen = pictures_to_measure(card, folder, config)
-    logits, labels = runner.logits(pictures, config.eval_batch_size)
-    result = report(logits, labels, len(card["classes"]))
-    if arguments.report:
-        net = None if file.suffix in EXPORTED else load_net(file, card)[0]  # the runner's has no gradients for Grad-CAM
-        measured = Measured(file, net, card, origin, pictures, logits, result, history_beside(file))
-        write_report(Path(arguments.report), measured, config)
+    with claimed(arguments.report) if arguments.report else contextlib.nullcontext():
+        runner = Runner(file, card, mirror=arguments.mirror)
+        card = runner.card
+        folder, origin = find_folder(config)
+        if arguments.mirror:
+            origin += ", with mirror images"
+        pictures, chosen = pictures_to_measure(card, folder, config)
+        logits, labels = runner.logits(pictures, config.eval_batch_size)
+        result = report(logits, labels, len(card["classes"]))
+        if arguments.report:
+            net = None if file.suffix in EXPORTED else load_net(file, card)[0]  # the runner's has no gradients for Grad-CAM
+            measured = Measured(file, net, card, origin, pictures, logits, result, history_beside(file))
+            write_report(Path(arguments.report), measured, config)
     if arguments.json:
         left_out = {"trained_on": chosen.trained_on, "validation": chosen.validation}
         print_json({"data": origin, "classes": card["classes"], "left_out": left_out, **result.as_dict()})

@@ -15,7 +15,8 @@ def train(arguments, config, is_recipe):
 
     if not is_recipe and arguments.own_folder:
         _prepare_own_pictures(arguments, config)
-    fitted = fit(config, shrink_batches=not is_recipe and not any(map(BATCH_SIZE_SET.match, arguments.fields)))
+    named = config.resume or any(text.startswith("output=") for text in arguments.fields)
+    fitted = fit(config, shrink_batches=not is_recipe and not any(map(BATCH_SIZE_SET.match, arguments.fields)), or_next=not named)
     if not workers.is_first():
         return 0
     figures = fitted.report.metrics()

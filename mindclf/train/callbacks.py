@@ -12,7 +12,8 @@ from mindspore.train import Callback
 
 from mindclf import workers
 from mindclf.device import exclusive
-from mindclf.files import CannotWrite
+from mindclf.files import writing
+from mindclf.train.output import HISTORY
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +109,19 @@ class StopOnBadLoss(Callback):
             good = self.newest()
             raise ValueError(f"the loss{of} is {loss} at step {self.figures.step}, rate {self.figures.rate:.6g}: try a smaller "
                              f"lr_max; " + (f"the last good checkpoint is {good}" if good else "no epoch was finished"))
+
+
+class FirstStep(Callback):
+    """Calls `then()` after the first step that it sees."""
+
+    def __init__(self, then):
+        super().__init__()
+        self.then, self.is_over = then, False
+
+    def on_train_step_end(self, run_context):
+        if not self.is_over:
+            self.then()
+        self.is_over = True
 
 
 class StopWhenAsked(Callback):
@@ -239,18 +253,15 @@ class History(Callback):
 
 def start_history(path):
     """Begins the CSV file at `path` with its header line."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with writing(path), open(path, "w", newline="", encoding="utf-8") as file:
         csv.DictWriter(file, HISTORY_FIELDS).writeheader()
 
 
 def append_row(path, row):
     """Adds a row to the CSV file at `path`."""
-    try:
-        with open(path, "a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, HISTORY_FIELDS)
-            writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})
-    except OSError as error:
-        raise CannotWrite(f"{path} cannot be written: {error.strerror}") from error
+    with writing(path), open(path, "a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, HISTORY_FIELDS)
+        writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})
 
 
 def read_history(path):
@@ -264,7 +275,7 @@ def read_history(path):
 
 def history_beside(checkpoint):
     """The rows of the history.csv beside a checkpoint; none if there is no such file, or one with other columns than today's."""
-    path = Path(checkpoint).parent / "history.csv"
+    path = Path(checkpoint).parent / HISTORY
     if not path.is_file():
         return []
     with open(path, newline="", encoding="utf-8") as file:

@@ -1,6 +1,5 @@
 """fit(config): from pictures to a checkpoint with its card, and to what shows how good it is."""
 
-import errno
 import logging
 import re
 import time
@@ -15,7 +14,7 @@ from mindclf.dataset.seen import seen_by, warn_of_seen
 from mindclf.dataset.splits import read_splits, with_statistics
 from mindclf.device import describe_device, use_device
 from mindclf.evaluate import Report, predict_logits, report
-from mindclf.files import CannotWrite, first_line, write_json, write_text
+from mindclf.files import REMEDIES, CannotWrite, cannot_write, first_line, is_below, write_json, write_text
 from mindclf.page import Measured, page
 from mindclf.pretrained import check_start, parent_card, start_net
 from mindclf.signals import StopSignals
@@ -23,14 +22,14 @@ from mindclf.train.batches import check_count
 from mindclf.train.callbacks import read_history, start_history
 from mindclf.train.events import check_tensorboard
 from mindclf.train.keeper import Keeper, complete_card, make_card
+from mindclf.train.output import HISTORY, OutputFolder, numbered
 from mindclf.train.phases import train_phase
 from mindclf.train.resume import earlier_run
 
 log = logging.getLogger(__name__)
 
 FEW_TEST_IMAGES = 20  # fewer, and one of them is more than 5 points of accuracy
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
+NOT_BEGUN = "nothing is trained yet, start it again"  # what a run that is stopped says before its first step
 
 @dataclass(frozen=True)
 class Fitted:
@@ -40,11 +39,11 @@ class Fitted:
     report: Report
     data_origin: str
     weights_origin: str
-    seconds: float
     classes: tuple
+    seconds: float = 0.0
 
 
-def fit(config, shrink_batches=False):
+def fit(config, shrink_batches=False, or_next=False):
     """Trains as `config` says (see mindclf.config.DEFAULTS) and returns a `Fitted`.
 
     With `shrink_batches` a batch_size that is more than the training images becomes as many as there are, and the log says so.
@@ -55,22 +54,31 @@ def fit(config, shrink_batches=False):
     follows them, and the log and the card say so. Raises ValueError for what a user can mend in the config, the pictures or the
     weights.
 
+    The folder config.output belongs to this run until it ends. If another run that is alive has it, `or_next` has this one take
+    the next free name, see `OutputFolder`; otherwise that raises InUse, a ValueError. An earlier run in it is moved aside after
+    the first step of training, when all that can be wrong with a command has shown.
+
     With resume=True it goes on with a run in config.output that was interrupted, even killed, and ends with the same weights and
     figures to the last bit, on the same machine. A run that is finished is only reported again. SIGINT and SIGTERM raise
-    `Stopped`, in training after the step, once that is kept; a run that is killed goes on from the end of its newest epoch. A
-    disk that is full raises CannotWrite, and what was saved before stays.
+    `Stopped`, in training after the step, once that is kept; a run that is killed goes on from the end of its newest epoch. What
+    cannot be written, as on a full disk, raises CannotWrite, and what was saved before stays.
 
     Where `msrun` started several workers (see mindclf.launch), all of them call this, each trains on its part of every batch,
     and the first one writes. On several machines resume=True needs an output folder that all of them see.
     """
-    with StopSignals("nothing is trained yet, start it again") as signals:
+    with StopSignals(NOT_BEGUN) as signals:
+        config = merge(config, {})
         try:
-            return _fit(config, signals, shrink_batches)
+            return _fit(config, signals, shrink_batches, or_next)
         except OSError as error:
-            if isinstance(error, CannotWrite) or error.errno in DISK_FULL:
-                advice = f"what was saved before is whole: make room, then {signals.advice}"
-                raise CannotWrite(f"{first_line(error)}; {advice}") from error
-            raise
+            if isinstance(error, CannotWrite):
+                said = first_line(error)
+            elif error.errno in REMEDIES and is_below(error, Path(config.output)):
+                said = cannot_write(error.filename or config.output, error)
+            else:
+                raise
+            saved = "what was saved before is whole, and " if signals.advice != NOT_BEGUN else ""
+            raise CannotWrite(f"{said}; {saved}{signals.advice}") from error
         except RuntimeError as error:  # what MindSpore makes of an error in the pipeline, as for a picture that is gone by now
             cause = re.search(r"^\s*(?:ValueError|[\w.]+RefusedError): (?!Traceback)(.+)", str(error), re.MULTILINE)
             if not cause:
@@ -78,9 +86,8 @@ def fit(config, shrink_batches=False):
             raise ValueError(f"{cause[1]}; {signals.advice}") from error
 
 
-def _fit(config, signals, shrink_batches):
+def _fit(config, signals, shrink_batches, or_next):
     started = time.perf_counter()
-    config = merge(config, {})
     if config.tensorboard:
         check_tensorboard()
     check_start(config)
@@ -92,6 +99,22 @@ def _fit(config, signals, shrink_batches):
              describe_device(device))
     if workers.size() > 1:
         log.info("%d workers, which train on %d times the batch_size", workers.size(), workers.size())
+    folder = OutputFolder(config.output, or_next) if workers.is_first() else None
+    try:
+        number = int(workers.total([folder.number if folder else 0])[0])
+        again = ""
+        if number:
+            config.output = str(numbered(config.output, number))
+            again = f"output={config.output} "
+        fitted = _fit_in(folder, config, signals, device, shrink_batches, again)
+    finally:
+        if folder:
+            folder.release()
+    return replace(fitted, seconds=time.perf_counter() - started)
+
+
+def _fit_in(folder, config, signals, device, shrink_batches, again):
+    """As `fit`, once `folder` is claimed. `again` is what the same command needs to find it, besides resume=true."""
     with workers.in_turn():
         splits = read_splits(config)
     log.info("%d training, %d held-out and %d test pictures of %d classes: %s (%s)", len(splits.train), len(splits.valid),
@@ -115,13 +138,14 @@ def _fit(config, signals, shrink_batches):
     with workers.in_turn():
         state = earlier_run(config.output, card) if config.resume else None
     workers.check_same(**{"state of the run to go on with": repr(state and getattr(state, "facts", state))})
+    output = Path(config.output)
     if state == "finished":
-        log.info("the run in %s is finished: reporting it again", config.output)
-        best = Path(config.output) / "best.ckpt"
+        log.info("the run in %s is finished: reporting it again", output)
+        best = output / "best.ckpt"
     else:
-        best = train(net, config, splits, card, signals, state)
-    output = best.parent
-    signals.advice = f"the weights are in {output}; the same command with resume=true makes the report"
+        how = "" if config.resume else f" with {again}resume=true"
+        best = train(net, config, splits, card, signals, f"the same command{how} goes on with the run in {output}", folder, state)
+    signals.advice = f"the weights are in {output}; the same command with {again}resume=true makes the report"
 
     if workers.is_first():
         load_checkpoint(best, net)
@@ -129,10 +153,10 @@ def _fit(config, signals, shrink_batches):
     logits, labels = (workers.whole(rows, len(splits.test))
                       for rows in predict_logits(net, eval_pipeline(workers.part_of(splits.test), config)))
     result = report(logits, labels, len(splits.classes))
-    fitted = Fitted(best, result, splits.origin, weights_origin, time.perf_counter() - started, splits.classes)
+    fitted = Fitted(best, result, splits.origin, weights_origin, splits.classes)
     if not workers.is_first():
         return fitted
-    history = read_history(output / "history.csv")
+    history = read_history(output / HISTORY)
     card = complete_card(best, result, history)
     write_report(output, Measured(best, net, card, splits.origin, splits.test, logits, result, history), config)
     log.info("%s: top-1 %.2f%%, top-5 %.2f%%, loss %.4f on %d test pictures", best.name, 100 * result.top1, 100 * result.top5,
@@ -140,7 +164,7 @@ def _fit(config, signals, shrink_batches):
     imbalance = result.imbalance(splits.classes)
     if imbalance:
         log.info("balanced accuracy %s", imbalance)
-    return replace(fitted, seconds=time.perf_counter() - started)
+    return fitted
 
 
 def _with_smaller_batches(config, count):
@@ -161,31 +185,40 @@ def _warn_of_few(splits, config):
                     len(splits.train))
 
 
-def train(net, config, splits, card, signals, state=None):
-    """Trains `net` in all phases of `config`, from `state` on if that is a RunState; returns the path of the best checkpoint."""
+def train(net, config, splits, card, signals, goes_on, folder, state=None):
+    """Trains `net` in all phases of `config`, from `state` on if that is a RunState; returns the path of the best checkpoint.
+
+    After the first step it clears `folder`, the OutputFolder config.output of the first worker, and begins the history. From
+    then on, what `goes_on` says is the advice of `signals`.
+    """
     output = Path(config.output)
-    signals.advice = f"the same command{'' if config.resume else ' with resume=true'} goes on with the run in {output}"
     keeper = Keeper(net, output, card)
+
+    def begin():
+        if workers.is_first():
+            folder.clear()
+            start_history(output / HISTORY)  # from here on the folder is known as that of a run
+        signals.advice = goes_on
+
     if state is None:
         if config.resume:
             log.info("nothing to go on with in %s: starting afresh", output)
-        if workers.is_first():
-            fresh_folder(output)
-            start_history(output / "history.csv")  # from here on the folder is known as that of a run
         done = {"phase": 1, "epochs": 0}
     else:
+        signals.advice = goes_on
         done = state.facts["position"]
         log.info("going on after epoch %d of phase %d%s", done["epochs"], done["phase"],
                  f" and {done['steps']} steps of the next" if done["steps"] else "")
         fill_net(net, state.group("net"), state.path)
         if workers.is_first():
-            write_text(output / "history.csv", state.facts["history"])
+            write_text(output / HISTORY, state.facts["history"])
         keeper.restore(state.facts)
         if not done["steps"]:
             keeper.save_best()  # the run may have been killed before it could
     for number, phase in enumerate(phases_of(config), start=1):
         if (number, phase.epochs) > (done["phase"], done["epochs"]):
-            train_phase(net, number, phase, splits, keeper, signals, state if number == done["phase"] else None)
+            train_phase(net, number, phase, splits, keeper, signals, begin if state is None and number == 1 else None,
+                        state if number == done["phase"] else None)
     return keeper.finish()
 
 
@@ -204,18 +237,3 @@ def write_report(output, measured, config):
     if measured.history:
         plots.training_curves(measured.history, output / "curves.png")
     write_text(output / "report.html", page(measured, output))
-
-
-def fresh_folder(path):
-    """An empty folder at `path`; an earlier run there moves aside to `path`-1, `path`-2 ... Anything else raises ValueError."""
-    path = Path(path)
-    if path.exists() and not (path.is_dir() and ((path / "history.csv").is_file() or not any(path.iterdir()))):
-        raise ValueError(f"output={path} exists and is not the folder of an earlier run: name another")
-    if path.exists():
-        number = 1
-        while (aside := path.with_name(f"{path.name}-{number}")).exists():
-            number += 1
-        path.rename(aside)
-        log.info("the earlier run in %s is now in %s", path, aside)
-    path.mkdir(parents=True)
-    return path

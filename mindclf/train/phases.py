@@ -1,17 +1,18 @@
 """One phase of training: which layers learn, from what, and for how long."""
 
 import logging
-from functools import partial
+from functools import cache, partial
 
 from mindclf import workers
 from mindclf.dataset import epoch_pipeline, eval_pipeline
 from mindclf.evaluate import evaluate
 from mindclf.nets import freeze, seed_dropout, unfreeze
 from mindclf.train.average import WeightAverage
-from mindclf.train.batches import EpochBatches, check_count
+from mindclf.train.batches import EpochBatches
 from mindclf.train.callbacks import (
     EqualStatistics,
     ExclusiveSteps,
+    FirstStep,
     History,
     Progress,
     StepFigures,
@@ -22,19 +23,21 @@ from mindclf.train.callbacks import (
 from mindclf.train.events import EventFiles
 from mindclf.train.features import feature_batches, stored_features
 from mindclf.train.model import create_model, set_learning_rates
+from mindclf.train.output import HISTORY
 from mindclf.train.resume import optimizer_state, restore_optimizer, save_state, state_path
 from mindclf.train.schedule import Plateau, learning_rates
 
 log = logging.getLogger(__name__)
 
 
-def train_phase(net, number, config, splits, keeper, signals, state=None):
+def train_phase(net, number, config, splits, keeper, signals, begin=None, state=None):
     """Trains `net` as the phase's `config` says; `keeper` hears of every epoch.
 
     layers="head" freezes the backbone for good. With cached_views the head alone is trained, on stored features. After each
     epoch the whole net goes to epochs/ with its card, in the place of the one before, and so does all that is needed to go on
     from there: what a run that is killed leaves behind. When `signals`, a StopSignals, receives one, the run keeps the same after
-    the step that it is at, and stops. `state` is such a RunState, of this phase; `net` has its weights.
+    the step that it is at, and stops. Nothing is written before the first step, after which `begin` is called. `state` is such a
+    RunState, of this phase; `net` has its weights.
     """
     if config.layers == "head":
         freeze(net.backbone)
@@ -42,7 +45,6 @@ def train_phase(net, number, config, splits, keeper, signals, state=None):
         unfreeze(net)
     watched, watched_name = splits.watched
     count = len(splits.train) * max(config.cached_views, 1)
-    check_count(count, config.batch_size)
     if config.cached_views:
         trained = net.head
         features, labels = stored_features(net, splits.train, config, config.cached_views)
@@ -63,8 +65,9 @@ def train_phase(net, number, config, splits, keeper, signals, state=None):
     plateau = Plateau(config.lr_max, config.plateau_figure, config.plateau_factor, config.plateau_patience, config.lr_end)
     figures = StepFigures(rates, config.batch_size, steps)
     average = [WeightAverage(trained, config.ema_decay, steps)] if config.ema_decay else []
-    history_file = keeper.output / "history.csv"
-    events = EventFiles(keeper.output / "tensorboard") if config.tensorboard and workers.is_first() else None
+    history_file = keeper.output / HISTORY
+    events = cache(lambda: EventFiles(keeper.output / "tensorboard"))  # made after the first epoch
+    has_events = config.tensorboard and workers.is_first()
     looks = 2 if config.sam_rho else 1  # at pictures, in a step
     seed_dropout(trained, [workers.own_seed(config.seed), number], draws=looks * (epochs_done * steps + steps_done))
 
@@ -118,8 +121,8 @@ def train_phase(net, number, config, splits, keeper, signals, state=None):
             plateau.next_rate(row[config.plateau_figure])
         keep_rate_of_plateau(row["epoch"])
         keeper.after_epoch(row, report)
-        if events:
-            events.add(read_history(history_file))  # before the state: a run that is killed in between finds them when it goes on
+        if has_events:
+            events().add(read_history(history_file))  # before the state: who is killed in between finds them when it goes on
         save()
         keeper.save_best()  # after the state: a run that is killed in between saves it when it goes on
 
@@ -130,6 +133,7 @@ def train_phase(net, number, config, splits, keeper, signals, state=None):
     model.train(config.epochs, batches, initial_epoch=epochs_done, dataset_sink_mode=False, callbacks=[
         figures,
         stop_on_bad_loss,
+        *([FirstStep(begin)] if begin else []),
         Progress(title, figures),
         EqualStatistics(trained, figures),
         *average,  # from an epoch's end to the next one's begin the net holds the average
@@ -138,5 +142,5 @@ def train_phase(net, number, config, splits, keeper, signals, state=None):
         ExclusiveSteps(),
     ])
     signals.deferred = False
-    if events:
-        events.close()
+    if has_events:
+        events().close()

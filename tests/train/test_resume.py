@@ -158,7 +158,7 @@ def test_runs_that_are_killed_at_random_moments_go_on_to_the_same_end(forks, all
 
 # One run that signals stop again and again. What it prints says after which step: of 24 of the head, and 12 of all layers.
 STOPS = [
-    ("SIGTERM", "mindclf.train.features", "predict_logits", 1, True, "SIGTERM: the same command with resume=true goes"),
+    ("SIGTERM", "mindclf.train.features", "predict_logits", 1, True, "SIGTERM: nothing is trained yet, start it again"),
     ("SIGINT", "mindclf.train.callbacks", "StepFigures.on_train_step_end", 13, True, "SIGINT after step 13 of 24 in phase 1: "),
     ("SIGTERM", "mindclf.train.batches", "EpochBatches.__next__", 9, True, "SIGTERM after step 21 of 24 in phase 1: "),
     ("SIGINT", "mindclf.train.phases", "evaluate", 2, True, "SIGINT after step 4 of 12 in phase 2: "),
@@ -175,8 +175,9 @@ def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(forks, all_at_once, 
         assert status == 128 + getattr(signal, name), printed  # 130 and 143
         last = printed.splitlines()[-1]
         assert last.startswith(f"mindclf: stopped by {name}") and said in last
-        assert ("resume=true" in last) == (number in (0, len(STOPS) - 1))
-        assert last.endswith(" makes the report" if number == len(STOPS) - 1 else f" goes on with the run in {config['output']}")
+        assert ("resume=true" in last) == (number == len(STOPS) - 1)
+        assert last.endswith({0: "start it again", len(STOPS) - 1: " makes the report"}.get(
+            number, f" goes on with the run in {config['output']}"))
         assert_whole(config["output"])
     fit({**config, "resume": True})
     assert_same(outcome(config["output"]), expected)
@@ -200,8 +201,9 @@ def test_a_full_disk_leaves_what_was_saved_and_says_so(forks, all_at_once, expec
     status, printed = forks.happens(config, "disk full", "mindclf.train.keeper", "Keeper.after_epoch", call, True, bytes=limit)
     assert status == 2 and "Traceback" not in printed
     last = printed.splitlines()[-1]
-    assert last == (f"mindclf: {config['output']}/{named} cannot be written: File too large; what was saved before is whole: "
-                    f"make room, then the same command with resume=true goes on with the run in {config['output']}")
+    assert last == (f"mindclf: {config['output']}/{named} cannot be written: File too large: allow larger files (ulimit -f), "
+                    f"or take a disk that has them; what was saved before is whole, and the same command with resume=true "
+                    f"goes on with the run in {config['output']}")
     assert not [file for file in Path(config["output"]).rglob("*") if ".writing-" in file.name]
     assert_whole(config["output"])
     assert read_card(Path(config["output"]) / "best.ckpt")["epoch"] == 1
@@ -222,7 +224,7 @@ def test_a_small_disk_that_is_full_leaves_what_was_saved(all_at_once, expected, 
                           env={**os.environ, "MINDCLF_DATA": ""}, capture_output=True, encoding="utf-8", timeout=300)
     assert done.returncode == 0 and json.loads(done.stdout.splitlines()[-1]) == [2, 0], done.stderr
     [said] = [line for line in done.stderr.splitlines() if line.startswith("mindclf: ")]
-    assert said.endswith(f" cannot be written: No space left on device; what was saved before is whole: make room, then the same "
+    assert said.endswith(f" cannot be written: No space left on device: make room; what was saved before is whole, and the same "
                          f"command with resume=true goes on with the run in {disk}/run")
     assert_whole(copies / "full")
     assert read_card(copies / "full" / "best.ckpt")["epoch"] == 1
