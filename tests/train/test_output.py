@@ -10,6 +10,7 @@ from mindclf.checkpoint import save_checkpoint
 from mindclf.claim import InUse, claimed
 from mindclf.cli import main
 from mindclf.compare import compare
+from mindclf.config import merge
 from mindclf.export import export
 from mindclf.files import CannotWrite
 from mindclf.train import callbacks, fit, keeper
@@ -156,8 +157,8 @@ def test_where_nothing_may_be_written_a_run_stops_before_it_reads(tiny_config, m
         return open_file(path, flags, *rest)
 
     monkeypatch.setattr(os, "open", refuse)
-    said = ("run/.running cannot be written: Permission denied: get the permission to write there, or name another place; nothing "
-            "is trained yet, start it again$")
+    said = ("run/.running cannot be written: Permission denied: get the permission to write there, or name another place; "
+            "nothing is trained yet, start it again$")
     with pytest.raises(CannotWrite, match=said):
         fit({**tiny_config, "dataset_path": "nowhere"})
     assert not Path(tiny_config["output"]).exists()
@@ -173,7 +174,7 @@ def test_what_others_write_stops_beside_a_live_command_too(fitted, tiny_config, 
         with pytest.raises(InUse, match="net.safetensors is in use by process"):
             export(fitted.checkpoint, "safetensors", exported)
         with pytest.raises(InUse, match="run-compared is in use by process"):
-            compare(tiny_config, {"one": {}}, [1])
+            compare(merge(tiny_config, {}), {"one": {}}, [1])
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
