@@ -54,6 +54,7 @@ setup(
         "easydict>=1.14,<2",  # from then on it leaves subclasses of dict as they are
         "matplotlib>=3.8,<4",
         "download>=0.3.5,<0.4",
+        "platformdirs>=3,<5",
     ],
     extras_require={
         "convert": ["h5py>=3.9"],  # weights of Keras

@@ -144,7 +144,7 @@ def claimed(path, is_file=False):
 
 
 @contextlib.contextmanager
-def in_turn(path):
+def waiting_for(path):
     """As `claimed`, of a folder, but waits while another command has it."""
     said = False
     while True:

@@ -78,7 +78,9 @@ DEFAULTS = EasyDict(
     output="outputs/run",              # folder for checkpoints, cards, history and plots; an earlier run there is moved aside
     tensorboard=False,                 # write event files too, for TensorBoard, into the folder tensorboard/ of output
     resume=False,                      # go on with the run in output that was interrupted, from where it was last saved
-    feature_cache="outputs/features",  # folder for the features of cached_views; "" stores none
+    feature_cache="auto",              # folder for the features of cached_views: "auto" is in the cache, "" stores none
+    cache_dir="",                      # folder for what is downloaded, converted or computed once: "" is that which the variable
+                                       # MINDCLF_CACHE_DIR names, or else mindclf/ in your own cache, such as ~/.cache/mindclf
 )
 CLASS_INDEX = {  # of known data sets
     "garbage26": number_classes(index_en), "cifar10": number_classes(CIFAR10),

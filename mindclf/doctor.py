@@ -6,6 +6,7 @@ import platform
 from pathlib import Path
 
 import mindclf
+from mindclf.cache import cache_folder
 from mindclf.files import first_line
 
 EXTRAS = {  # what setup.py lists as extras: the packages that a user of each needs
@@ -27,6 +28,7 @@ def examine():
         **_device(),
         "cores": {"usable": usable_cores(), "present": os.cpu_count()},
         "memory_gib": memory_gib(),
+        "cache": str(cache_folder()),
         "data": {"MINDCLF_DATA": os.environ.get("MINDCLF_DATA", ""), "garbage photos": _found("garbage26_on_disk"),
                  "CIFAR-10": _found("cifar10_on_disk"), **{name: _found(find) for name, find in ON_DISK_ONLY.items()},
                  "ImageNet weights": _found("imagenet_on_disk")},
@@ -53,6 +55,7 @@ def describe(facts):
         ("kernels", ", ".join(filter(None, ("in use" if facts["kernels"]["in_use"] else "not in use",
                                             facts["kernels"]["instruction_set"]))) + f": {facts['kernels']['reason']}"),
         ("memory", f"{memory['free']:.1f} GiB free of {memory['present']:.1f} GiB" if memory else "unknown"),
+        ("cache", facts["cache"]),
         ("garbage photos", data["garbage photos"] or f"not in data/{elsewhere}: they will be downloaded, or drawn offline"),
         ("CIFAR-10", data["CIFAR-10"] or f"not in data/{elsewhere}: it will be downloaded"),
         *((name, data[name] or f"not in data/{elsewhere}; there is no download") for name in ON_DISK_ONLY),

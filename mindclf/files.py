@@ -173,7 +173,8 @@ def _keeps_modes(folder):
 def _warn_of_lack(what, path):
     if what not in _warned_of:
         _warned_of.add(what)
-        log.warning("the file system of %s cannot %s", one_line(path), what)
+        shown = next((place for place in (path, *path.parents) if TEMPORARY not in str(place)), path)
+        log.warning("the file system of %s cannot %s", one_line(shown), what)
 
 
 def write_json(path, content):

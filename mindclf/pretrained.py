@@ -3,11 +3,14 @@
 import logging
 from pathlib import Path
 
+from mindclf import __version__
+from mindclf.cache import adding_to, cache_folder
 from mindclf.checkpoint import has_card, load_checkpoint, read_card
 from mindclf.config import merge, phases_of, pixel_statistics
 from mindclf.convert import convert_tf_mobilenet_v2
 from mindclf.dataset.locate import IMAGENET_FILES, find_imagenet_mobilenet_v2
 from mindclf.device import set_seeds
+from mindclf.files import sha256
 from mindclf.nets import check_name, create_net
 
 log = logging.getLogger(__name__)
@@ -102,9 +105,19 @@ def named_checkpoint(text):
 
 
 def converted(source):
-    """data/<name of `source`>.ckpt, converted from the TF-slim weights in `source` unless it is there and newer."""
-    path = Path("data") / f"{source.stem}.ckpt"
-    fresh = path.is_file() and has_card(path) and path.stat().st_mtime >= source.stat().st_mtime
-    if not fresh:
-        convert_tf_mobilenet_v2(source, path)
-    return path
+    """The checkpoint that the TF-slim weights in `source` are converted to, in the cache, or earlier in data/; made once."""
+    digest = sha256(source)
+    path = cache_folder() / "weights" / f"{source.stem}-{__version__}-{digest[:12]}.ckpt"
+    found = next((file for file in (path, Path("data") / f"{source.stem}.ckpt") if _is_of(file, digest)), None)
+    if found:
+        return found
+    with adding_to(path.parent):
+        return path if _is_of(path, digest) else convert_tf_mobilenet_v2(source, path)
+
+
+def _is_of(path, digest):
+    """Whether the checkpoint at `path` is there, whole, and converted from the file with that SHA-256."""
+    try:
+        return path.is_file() and read_card(path).get("data", {}).get("sha256") == digest
+    except ValueError:
+        return False

@@ -31,6 +31,14 @@ def device():
     return use_device("CPU")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """A cache of the tests' own, for the processes that they start too: nobody's real one is read or written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINDCLF_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def seeded():
     """Fixed seeds for what MindSpore draws."""

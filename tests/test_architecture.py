@@ -13,12 +13,13 @@ import mindclf
 PACKAGE = Path(mindclf.__file__).parent
 ALLOWED = {  # parts of mindclf that the files of a part may import; parts that are not listed may import anything
     "nets": {"nets", "files", "device", "kernels"},
-    "dataset": {"dataset", "config", "labels", "files", "kernels"},
-    "config": {"labels"}, "labels": set(), "files": set(), "claim": {"files"}, "device": {"kernels"}, "kernels": set(),
+    "dataset": {"dataset", "cache", "config", "labels", "files", "kernels"},
+    "config": {"labels"}, "labels": set(), "files": set(), "device": {"kernels"}, "kernels": set(),
+    "claim": {"files"}, "cache": {"claim", "files"},
     "evaluate": {"device"},
     "checkpoint": {"nets", "config", "device", "files"},
     "convert": {"convert", "nets", "dataset", "checkpoint", "config", "extras", "files"},
-    "pretrained": {"nets", "dataset", "checkpoint", "config", "convert", "device"},
+    "pretrained": {"nets", "dataset", "cache", "checkpoint", "config", "convert", "device", "files"},
     "web": set(), "extras": {"files"},
     "onnx_file": {"checkpoint", "extras", "files"},
     "runtimes": {"nets", "dataset", "checkpoint", "device", "evaluate", "files", "onnx_file"},
@@ -30,8 +31,8 @@ ALLOWED = {  # parts of mindclf that the files of a part may import; parts that 
     "demo": {"dataset", "explain", "extras", "labels", "page", "predict"},
     "page": {"dataset", "evaluate", "explain", "files", "labels", "summary"},
     "summary": {"nets", "device"},
-    "train": {"train", "nets", "dataset", "checkpoint", "claim", "config", "device", "evaluate", "extras", "files", "labels",
-              "page", "plots", "pretrained", "signals", "workers"},
+    "train": {"train", "nets", "dataset", "cache", "checkpoint", "claim", "config", "device", "evaluate", "extras", "files",
+              "labels", "page", "plots", "pretrained", "signals", "workers"},
     "signals": set(), "workers": set(),
     "launch": {"cli", "files", "workers"},
 }

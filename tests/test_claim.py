@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mindclf import claim
-from mindclf.claim import CLAIM, Claim, InUse, claimed, in_turn
+from mindclf.claim import CLAIM, Claim, InUse, claimed, waiting_for
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -138,7 +138,7 @@ def test_who_waits_for_its_turn_gets_it(tmp_path):
     held, order = Claim(tmp_path / "cache"), []
 
     def wait():
-        with in_turn(tmp_path / "cache"):
+        with waiting_for(tmp_path / "cache"):
             order.append("second")
 
     waiting = threading.Thread(target=wait)

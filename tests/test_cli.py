@@ -589,11 +589,6 @@ def test_a_folder_that_no_sorter_can_come_of_is_refused_with_what_would_do(my_pi
     shutil.copytree(my_pictures / "items", tmp_path / "one" / "items")
     assert refused("one") == "one has one class folder, 'items': a net needs two to tell apart"
 
-    monkeypatch.chdir(my_pictures)
-    places = (f"output={tmp_path / 'out'}", "feature_cache=")
-    assert refused(".", *places).startswith("the weights of ImageNet would go to data/ in ., where it would be taken for a class")
-    monkeypatch.chdir(tmp_path)
-
     shutil.copytree(my_pictures / "items", my_pictures / "Items ")
     assert refused(my_pictures).startswith(f"{my_pictures} has class folders that look alike, Items\\x20 and items: put their")
     shutil.rmtree(my_pictures / "Items ")

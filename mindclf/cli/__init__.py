@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 
+from mindclf.cache import use_cache
 from mindclf.cli import training
 from mindclf.cli.parser import make_parser, parse
 from mindclf.cli.text import USER_ERROR
@@ -30,7 +31,9 @@ def main(argv=None, config=None, variants=None):
     try:
         own_folder = getattr(arguments, "own_folder", None)
         start = own_pictures(own_folder) if own_folder else config or {}
-        return arguments.command(arguments, merge(start, getattr(arguments, "fields", [])), is_recipe)
+        config = merge(start, getattr(arguments, "fields", []))
+        use_cache(config.cache_dir)
+        return arguments.command(arguments, config, is_recipe)
     except BrokenPipeError:  # whoever reads our output has seen enough, as in `mindclf predict photos/ | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

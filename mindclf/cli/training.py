@@ -4,6 +4,7 @@ import re
 import sys
 from pathlib import Path
 
+from mindclf.cache import cache_folder, feature_folder
 from mindclf.cli.text import USER_ERROR, print_table, quoted, this_python
 
 BATCH_SIZE_SET = re.compile(r"batch_size=|phases\b")  # a field that says how large batches are
@@ -56,13 +57,11 @@ def _prepare_own_pictures(arguments, config):
         raise ValueError(f"{folder} has one class folder, {classes[0]!r}: a net needs two to tell apart")
     if all(map(split_of, classes)):
         raise ValueError(f"{folder} has {', '.join(classes)}, but no class folders in them")
-    for name in ("output", "feature_cache"):
-        if config[name] and not divided and Path(config[name]).resolve().is_relative_to(folder.resolve()):
-            raise ValueError(f"{name}={config[name]} lies in {folder}, where it would be taken for a class: run this elsewhere, "
-                             f"or set {name}")
-    if config.pretrained == "imagenet" and not divided and folder.resolve() in Path("data").resolve().parents:
-        raise ValueError(f"the weights of ImageNet would go to data/ in {folder}, where it would be taken for a class: run this "
-                         f"elsewhere")
+    places = {"output": config.output, "cache_dir": cache_folder(), "feature_cache": feature_folder(config.feature_cache)}
+    for name, place in places.items():
+        if place and not divided and Path(place).resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"{name}={place} lies in {folder}, where it would be taken for a class: run this elsewhere, or set "
+                             f"{name}")
     if config.layers == "head" and not config.pretrained and not config.phases:
         raise ValueError("pretrained= is empty, and a head on a backbone of random weights learns little: add layers=all "
                          "cached_views=0, or let pretrained name a checkpoint")

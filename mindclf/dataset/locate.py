@@ -1,10 +1,12 @@
-"""Where a recipe's data and pretrained weights are: in data/, in $MINDCLF_DATA, on the network, or made here."""
+"""Where a recipe's data and pretrained weights are: in data/, $MINDCLF_DATA or the cache, on the network, or made here."""
 
+import contextlib
 import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from mindclf.cache import adding_to, cache_folder
 from mindclf.dataset import cifar10
 from mindclf.dataset.download import fetch, unpack_tar, unpack_zip
 from mindclf.dataset.drawn import ORIGIN, draw_garbage26
@@ -45,7 +47,7 @@ class Found:
 def find_garbage26():
     """The folder with train/ and test/ of the garbage set, as `Found`: photos if they can be had, else drawings.
 
-    Drawings are made in data/garbage26_drawn when the photos are in neither place and cannot be downloaded.
+    Drawings are made in the cache when the photos are in neither place and cannot be downloaded.
     """
     folder = garbage26_on_disk()
     if folder:
@@ -56,7 +58,9 @@ def find_garbage26():
     except ConnectionError as error:
         log.warning("%s. Drawing a stand-in set instead: a net trained on drawings does not sort photos. For the real one put "
                     "the photos into data/data_en/, or set MINDCLF_DATA to a folder that has data_en/", error)
-    return Found(draw_garbage26(Path("data") / "garbage26_drawn"), ORIGIN)
+    drawn = _downloads() / "garbage26_drawn"
+    with _made_once(drawn):
+        return Found(draw_garbage26(drawn), ORIGIN)
 
 
 def find_imagenet_mobilenet_v2():
@@ -73,33 +77,37 @@ def find_imagenet_mobilenet_v2():
 
 
 def garbage26_on_disk():
-    """The folder with the photos of the garbage set in data/ or in $MINDCLF_DATA, or None."""
+    """The folder with the photos of the garbage set in data/, $MINDCLF_DATA or the cache; or None."""
     return _folder_on_disk(GARBAGE26_FOLDERS, "train", "test")
 
 
 def imagenet_on_disk():
-    """The file with ImageNet weights of MobileNetV2 in data/ or in $MINDCLF_DATA, or None."""
+    """The file with ImageNet weights of MobileNetV2 in data/, $MINDCLF_DATA or the cache; or None."""
     return next((root / name for root in _roots() for name in IMAGENET_FILES if (root / name).is_file()), None)
 
 
 def find_cifar10():
     """The folder with the binary files of CIFAR-10, as `Found`.
 
-    Files on disk come first, then a copy whose pictures are JPEGs, which is unpacked once into data/cifar-10-batches-bin-jpeg,
+    Files on disk come first, then a copy whose pictures are JPEGs, which is unpacked once into the cache,
     then the network. Raises ValueError that says what to do if there is none: nothing stands in for these pictures.
     """
     place = cifar10_on_disk()
     if place is None:
         folder, url = _download_cifar10()
-        return Found(folder, f"{cifar10.origin_of(folder)} downloaded from {url}")
+        return Found(folder, cifar10.origin_of(folder) + (f" downloaded from {url}" if url else ""))
     if place.is_file():
-        log.info("unpacking %s, once", place)
-        place = cifar10.unpack_copy(place, Path("data") / CIFAR10_FOLDERS[-1])
+        folder = _downloads() / CIFAR10_FOLDERS[-1]
+        with _made_once(folder):
+            if not folder.exists():
+                log.info("unpacking %s, once", place)
+                cifar10.unpack_copy(place, folder)
+        place = folder
     return Found(place, cifar10.origin_of(place))
 
 
 def cifar10_on_disk():
-    """The folder with files of CIFAR-10, or else the JPEG copy, in data/ or in $MINDCLF_DATA, or None."""
+    """The folder with files of CIFAR-10, or else the JPEG copy, in data/, $MINDCLF_DATA or the cache; or None."""
     roots = _roots()
     folders = (root / name for name in CIFAR10_FOLDERS for root in roots)  # the copy's folder last
     folder = next((folder for folder in folders if cifar10.is_folder(folder)), None)
@@ -120,7 +128,7 @@ def find_flowers102():
 
 
 def flowers102_on_disk():
-    """The folder with Oxford's 102 flowers in data/ or in $MINDCLF_DATA, or None."""
+    """The folder with Oxford's 102 flowers in data/, $MINDCLF_DATA or the cache; or None."""
     return _folder_on_disk(FLOWERS102_FOLDERS, "train", "valid", "test")
 
 
@@ -138,7 +146,7 @@ def find_caltech16():
 
 
 def caltech16_on_disk():
-    """The folder with 16 Caltech-101 classes in data/ or in $MINDCLF_DATA, or None."""
+    """The folder with 16 Caltech-101 classes in data/, $MINDCLF_DATA or the cache; or None."""
     return _folder_on_disk(CALTECH16_FOLDERS)
 
 
@@ -157,7 +165,7 @@ def find_flower_photos():
 
 
 def flower_photos_on_disk():
-    """The folder with the photos of five flowers in data/ or in $MINDCLF_DATA, or None."""
+    """The folder with the photos of five flowers in data/, $MINDCLF_DATA or the cache; or None."""
     return _folder_on_disk(FLOWER_PHOTOS_FOLDERS, *FLOWER_PHOTOS)
 
 
@@ -171,16 +179,26 @@ def _roots():
     named = os.environ.get("MINDCLF_DATA")
     if named and not Path(named).is_dir():
         raise ValueError(f"MINDCLF_DATA={named} is not a folder: correct it, or unset it")
-    return [Path("data"), Path(named)] if named else [Path("data")]
+    return [Path("data"), *([Path(named)] if named else []), _downloads()]
+
+
+def _downloads():
+    return cache_folder() / "data"
+
+
+def _made_once(folder):
+    """A block that makes `folder` in the cache, unless it is there: of several commands one does, and the others wait."""
+    return contextlib.nullcontext() if folder.exists() else adding_to(folder.parent)
 
 
 def _download_zip(url, name, wanted):
-    """data/<name> with the contents of the zip file at `url`, or the folder <name> at its top; `wanted` must be in it."""
-    folder = Path("data") / name
-    if not folder.exists():
-        archive = fetch(url, Path("data") / f"{name}.zip")
-        unpack_zip(archive, folder)
-        archive.unlink()
+    """<name> in the cache with the contents of the zip file at `url`, or the folder <name> at its top; `wanted` must be in it."""
+    folder = _downloads() / name
+    with _made_once(folder):
+        if not folder.exists():
+            archive = fetch(url, _downloads() / f"{name}.zip")
+            unpack_zip(archive, folder)
+            archive.unlink()
     if (folder / name).is_dir():  # the archive has one folder of that name at its top
         folder = folder / name
     if not any(folder.glob(wanted)):
@@ -189,13 +207,19 @@ def _download_zip(url, name, wanted):
 
 
 def _download_cifar10():
-    """(data/cifar-10-batches-bin, the address that it came from)."""
-    folder = Path("data") / CIFAR10_FOLDERS[0]
+    """(the folder with the files of CIFAR-10 in the cache, the address that it came from; None if another command had it)."""
+    folder = _downloads() / CIFAR10_FOLDERS[0]
+    with _made_once(folder):
+        return (folder, None) if cifar10.is_folder(folder) else _fetch_cifar10(folder)
+
+
+def _fetch_cifar10(folder):
+    """As `_download_cifar10`, alone."""
     if folder.exists():
         raise ValueError(f"{folder} holds none of {', '.join(cifar10.MD5)}: put them there, or delete it to have them downloaded")
     problems = []
     for number, url in enumerate(CIFAR10_URLS, 1):
-        archive = Path("data") / f"cifar-10-binary-{number}.tar.gz"  # of its own: what one began the other must not go on with
+        archive = folder.parent / f"cifar-10-binary-{number}.tar.gz"  # of its own: what one began the other must not go on with
         try:
             fetch(url, archive)
         except ConnectionError as error:

@@ -3,17 +3,18 @@
 import hashlib
 import logging
 import zipfile
-from pathlib import Path
 
 import numpy as np
 from mindspore import dataset as ds
 from mindspore import nn
 
 from mindclf import workers
+from mindclf.cache import feature_folder
 from mindclf.config import VARIATION_FIELDS
 from mindclf.dataset import augmented_pipeline, eval_pipeline
 from mindclf.dataset.draws import DRAWS_VERSION, STORED_VIEWS, Draws
 from mindclf.evaluate import predict_logits
+from mindclf.files import CannotWrite, writing
 from mindclf.train.resume import write_arrays
 
 log = logging.getLogger(__name__)
@@ -56,8 +57,9 @@ def feature_batches(features, labels, batch_size, indices):
 
 
 def _stored_view(net, pictures, config, view, identity):
-    file = Path(config.feature_cache) / f"{identity}-{view}{f'-seed{config.seed}' if view else ''}.npz"
-    stored = _read(file) if config.feature_cache and file.is_file() else None
+    folder = feature_folder(config.feature_cache)
+    file = folder and folder / f"{identity}-{view}{f'-seed{config.seed}' if view else ''}.npz"
+    stored = _read(file) if file and file.is_file() else None
     if workers.total(stored is not None) == workers.size():
         return stored
     log.info("computing features of %d pictures, view %d", len(pictures), view)
@@ -67,10 +69,19 @@ def _stored_view(net, pictures, config, view, identity):
     else:
         dataset = eval_pipeline(workers.part_of(pictures), config)
     features, labels = (workers.whole(rows, len(pictures)) for rows in predict_logits(net, dataset))
-    if config.feature_cache and workers.is_first():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_arrays(file, features=features, labels=labels)
+    if file and workers.is_first():
+        _store(file, features, labels)
     return features, labels
+
+
+def _store(file, features, labels):
+    """Writes what `_read` reads, or warns: the run has its features, and only the next one must compute them again."""
+    try:
+        with writing(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_arrays(file, features=features, labels=labels)
+    except CannotWrite as error:
+        log.warning("%s; features are not stored: set feature_cache to another folder, or leave it empty", error)
 
 
 def _read(file):

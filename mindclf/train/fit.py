@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mindclf import plots, workers
+from mindclf.cache import use_cache
 from mindclf.checkpoint import fill_net, load_checkpoint
 from mindclf.config import merge, phases_of
 from mindclf.dataset import eval_pipeline
@@ -68,6 +69,7 @@ def fit(config, shrink_batches=False, or_next=False):
     """
     with StopSignals(NOT_BEGUN) as signals:
         config = merge(config, {})
+        use_cache(config.cache_dir)
         try:
             return _fit(config, signals, shrink_batches, or_next)
         except OSError as error:

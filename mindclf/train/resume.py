@@ -17,7 +17,7 @@ from mindclf.files import first_line, replacing
 log = logging.getLogger(__name__)
 
 # Of the config, what may differ when a run goes on: no weight depends on it.
-FREE_FIELDS = ("resume", "device_target", "output", "dataset_path", "feature_cache", "grid_rows", "grid_columns",
+FREE_FIELDS = ("resume", "device_target", "output", "dataset_path", "feature_cache", "cache_dir", "grid_rows", "grid_columns",
                "tensorboard")
 STATE_FORMAT = 4
 

@@ -1,4 +1,4 @@
-"""Where data and pretrained weights come from: data/, then $MINDCLF_DATA, then the network, then drawings or nothing."""
+"""Where data and pretrained weights come from: data/, $MINDCLF_DATA, the cache, the network, then drawings or nothing."""
 
 import hashlib
 import io
@@ -27,6 +27,7 @@ def empty_place(tmp_path, monkeypatch, closed_url):
     """An empty working folder without network, and drawings that cost nothing."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MINDCLF_DATA", raising=False)
+    monkeypatch.setenv("MINDCLF_CACHE_DIR", "cache")
     monkeypatch.setattr(locate, "GARBAGE26_URL", f"{closed_url}/data_en.zip")
     monkeypatch.setattr(locate, "IMAGENET_URL", f"{closed_url}/weights.zip")
     monkeypatch.setattr(locate, "CIFAR10_URLS", (f"{closed_url}/cifar.tar.gz",))
@@ -77,13 +78,13 @@ def test_an_empty_mindclf_data_is_no_place(monkeypatch):
     """And not the working folder, which Path("") would be."""
     monkeypatch.setenv("MINDCLF_DATA", "")
     make_set(Path("garbage26"))
-    assert find_garbage26().path == Path("data/garbage26_drawn")
+    assert find_garbage26().path == Path("cache/data/garbage26_drawn")
 
 
 def test_drawings_say_that_they_are_drawings(closed_url, caplog):
     with caplog.at_level(logging.WARNING):
         found = find_garbage26()
-    assert found.path == Path("data/garbage26_drawn")
+    assert found.path == Path("cache/data/garbage26_drawn")
     assert "drawings" in found.origin
     assert "no photos" in found.origin
     [message] = caplog.messages
@@ -98,7 +99,7 @@ def test_photos_that_are_there_are_not_downloaded(server, monkeypatch):
     assert server.requests == []
 
 
-@pytest.mark.parametrize(("top", "expected"), [("", "data/data_en"), ("data_en/", "data/data_en/data_en")],
+@pytest.mark.parametrize(("top", "expected"), [("", "cache/data/data_en"), ("data_en/", "cache/data/data_en/data_en")],
                          ids=["train at the top", "one folder at the top"])
 def test_photos_are_downloaded_once(server, monkeypatch, top, expected):
     url = f"{server.url}/data_en.zip"
@@ -107,7 +108,7 @@ def test_photos_are_downloaded_once(server, monkeypatch, top, expected):
     found = find_garbage26()
     assert (found.path, found.origin) == (Path(expected), f"photos downloaded from {url}")
     assert (found.path / "train" / "Hats" / "1.jpg").read_bytes() == b"content"
-    assert [path.name for path in Path("data").iterdir()] == ["data_en"]
+    assert [path.name for path in Path("cache/data").iterdir()] == ["data_en"]
     requests = len(server.requests)
     assert find_garbage26().path == Path(expected)
     assert len(server.requests) == requests
@@ -211,7 +212,7 @@ def test_a_copy_of_cifar10_is_unpacked_once(elsewhere, monkeypatch):
     monkeypatch.setattr(cifar10, "origin_of", lambda folder: "CIFAR-10, JPEG copy")
     for _ in range(2):
         found = find_cifar10()
-        assert (found.path, found.origin) == (Path("data/cifar-10-batches-bin-jpeg"), "CIFAR-10, JPEG copy")
+        assert (found.path, found.origin) == (Path("cache/data/cifar-10-batches-bin-jpeg"), "CIFAR-10, JPEG copy")
     assert unpacked == [elsewhere / "data" / "cifar10_jpeg.npz"]
 
 
@@ -234,9 +235,9 @@ def test_cifar10_is_downloaded_once(cifar_server, monkeypatch):
     url = f"{cifar_server.url}/good.tar.gz"
     monkeypatch.setattr(locate, "CIFAR10_URLS", (url,))
     found = find_cifar10()
-    assert (found.path, found.origin) == (Path("data/cifar-10-batches-bin"), f"CIFAR-10 downloaded from {url}")
+    assert (found.path, found.origin) == (Path("cache/data/cifar-10-batches-bin"), f"CIFAR-10 downloaded from {url}")
     assert {file.name: file.read_bytes() for file in found.path.iterdir()} == dict.fromkeys(cifar10.MD5, b"abcd")
-    assert [path.name for path in Path("data").iterdir()] == ["cifar-10-batches-bin"]
+    assert [path.name for path in Path("cache/data").iterdir()] == ["cifar-10-batches-bin"]
     requests = len(cifar_server.requests)
     assert find_cifar10().path == found.path
     assert len(cifar_server.requests) == requests
@@ -249,7 +250,7 @@ def test_the_next_address_is_tried_after_a_wrong_file_or_none(cifar_server, clos
         assert find_cifar10().origin == f"CIFAR-10 downloaded from {addresses[2]}"
     digest = hashlib.md5(b"something else").hexdigest()
     assert caplog.messages == [f"{addresses[0]} is not CIFAR-10: its MD5 is {digest}, not {locate.CIFAR10_MD5}"]
-    assert [path.name for path in Path("data").iterdir()] == ["cifar-10-batches-bin"]
+    assert [path.name for path in Path("cache/data").iterdir()] == ["cifar-10-batches-bin"]
 
 
 def test_without_cifar10_one_line_says_what_to_do(cifar_server, closed_url, monkeypatch):
@@ -260,13 +261,13 @@ def test_without_cifar10_one_line_says_what_to_do(cifar_server, closed_url, monk
     assert message.startswith("CIFAR-10 is neither in data/ nor in $MINDCLF_DATA: put the folder cifar-10-batches-bin ")
     assert f"{closed_url}/good.tar.gz cannot be downloaded: " in message
     assert f"{cifar_server.url}/bad.tar.gz is not CIFAR-10: its MD5 is " in message
-    assert "\n" not in message and not list(Path("data").iterdir())
+    assert "\n" not in message and not list(Path().iterdir())
 
 
 def test_a_folder_of_something_else_is_not_downloaded_over(cifar_server, monkeypatch):
     monkeypatch.setattr(locate, "CIFAR10_URLS", (f"{cifar_server.url}/good.tar.gz",))
-    (Path("data") / "cifar-10-batches-bin").mkdir(parents=True)
-    with pytest.raises(ValueError, match="data/cifar-10-batches-bin holds none of data_batch_1.bin, .*put them there, or"):
+    Path("cache/data/cifar-10-batches-bin").mkdir(parents=True)
+    with pytest.raises(ValueError, match="cache/data/cifar-10-batches-bin holds none of data_batch_1.bin, .*put them there, or"):
         find_cifar10()
     assert cifar_server.requests == []
 

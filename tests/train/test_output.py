@@ -10,6 +10,7 @@ from mindclf.checkpoint import save_checkpoint
 from mindclf.claim import InUse, claimed
 from mindclf.cli import main
 from mindclf.compare import compare
+from mindclf.config import merge
 from mindclf.export import export
 from mindclf.files import CannotWrite
 from mindclf.train import callbacks, fit, keeper
@@ -173,7 +174,7 @@ def test_what_others_write_stops_beside_a_live_command_too(fitted, tiny_config, 
         with pytest.raises(InUse, match="net.safetensors is in use by process"):
             export(fitted.checkpoint, "safetensors", exported)
         with pytest.raises(InUse, match="run-compared is in use by process"):
-            compare(tiny_config, {"one": {}}, [1])
+            compare(merge(tiny_config, {}), {"one": {}}, [1])
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
