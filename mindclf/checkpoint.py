@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 import mindspore as ms
+import numpy as np
 from mindspore import Parameter, Tensor
 from mindspore.nn.utils import no_init_parameters
 from mindspore.train.checkpoint_pb2 import Checkpoint
@@ -113,7 +114,7 @@ def load_checkpoint(path, net):
 def fill_net(net, values, source):
     """Sets every weight of `net` from `values`, arrays by name, and returns `net`.
 
-    Raises ValueError that names `source` and every key that is missing, left over or of another shape.
+    Raises ValueError that names `source` and every key that is missing, left over or of another shape; else as `check_weights`.
     """
     wanted = {p.name: p for p in net.get_parameters()}
     problems = [f"missing {name} {parameter.shape}" for name, parameter in wanted.items() if name not in values]
@@ -122,9 +123,30 @@ def fill_net(net, values, source):
                  for name, parameter in wanted.items() if name in values and values[name].shape != parameter.shape]
     if problems:
         raise ValueError(f"{source} does not fit the net: {'; '.join(problems)}")
+    tensors = {name: Tensor(values[name], parameter.dtype) for name, parameter in wanted.items()}
+    check_weights({name: tensor.asnumpy() for name, tensor in tensors.items()}, source)
     for name, parameter in wanted.items():
-        parameter.set_data(Tensor(values[name], parameter.dtype))
+        parameter.set_data(tensors[name])
     return net
+
+
+def check_weights(values, source):
+    """Raises ValueError that names `source` and a weight, of arrays by name, if it is NaN or infinite, or a variance below 0."""
+    impossible = list(filter(None, (_impossible(name, array) for name, array in values.items())))
+    if impossible:
+        more = f", and {len(impossible) - 1} more weights are such" if len(impossible) > 1 else ""
+        raise ValueError(f"{source} holds weights that nothing can be computed with: {impossible[0]}{more}; make the file again, "
+                         f"or take another")
+
+
+def _impossible(name, values):
+    """What is wrong with the values of the weight `name`, in words; "" if nothing."""
+    count = values.size - np.isfinite(values).sum()
+    if count:
+        return f"{name} has {count} of {values.size} values that are NaN or infinite"
+    if name.endswith("moving_variance") and values.min(initial=0) < 0:
+        return f"{name} has the variance {values.min():.3g}, which is below 0"
+    return ""
 
 
 @exclusive()
@@ -277,7 +299,12 @@ def _check_sizes(path):
 
 def _stored(parameter, half):
     values = parameter.asnumpy()
-    return values.astype("float16") if half and values.ndim > 1 else values
+    if not half or values.ndim < 2:
+        return values
+    if not np.abs(values).max(initial=0) <= np.finfo(np.float16).max:
+        raise ValueError(f"{parameter.name} cannot be stored as float16: it reaches {np.abs(values).max():.3g}, and the largest "
+                         f"such number is 65,504; store it as it is, without half")
+    return values.astype("float16")
 
 
 def _format(path):

@@ -83,6 +83,14 @@ def describe_device(target):
             "kernels": kernels.status()[1] or "none"}
 
 
+def numerics():
+    """What the numbers that a net gives depend on besides weights and images, a dict: what computes them, to the last bit."""
+    variant = kernels.status()[1]
+    described = describe_device(ms.get_context("device_target"))
+    del described["cores"]
+    return {**described, "library": kernels.digest(variant) if variant else "", "mindspore": ms.__version__}
+
+
 def processor():
     """The processor's name."""
     try:

@@ -16,7 +16,7 @@ from mindclf.device import exclusive, pynative
 from mindclf.evaluate import softmax
 from mindclf.labels import composed, describe
 from mindclf.predict import Guess, likeliest
-from mindclf.runtimes import EXPORTED
+from mindclf.runtimes import EXPORTED, check_finite
 
 TOP_K = 3             # classes that an Explanation has guesses of
 OPACITY = 0.65        # of the colour where the heat is 1
@@ -95,6 +95,7 @@ def explanations(net, card, pictures, labels=None):
     batches = eval_pipeline(pictures, {**card, "eval_batch_size": len(pictures)})
     [(images, _)] = batches.create_tuple_iterator(num_epochs=1, output_numpy=True)
     activations, logits = class_activation(net, Tensor(images), labels)
+    check_finite(logits, pictures.paths, "the checkpoint")
     labels = logits.argmax(1) if labels is None else labels
     for source, activation, probabilities, label in zip(pictures.paths, activations, softmax(logits), labels):
         picture = decode_picture(source)

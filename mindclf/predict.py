@@ -17,7 +17,7 @@ from mindclf.evaluate import softmax
 from mindclf.files import one_line
 from mindclf.labels import describe
 from mindclf.pretrained import GARBAGE_SORTER
-from mindclf.runtimes import Runner
+from mindclf.runtimes import Runner, check_finite
 from mindclf.web import read_bytes
 
 TOP_K = 3                 # classes that are told of each picture, where there are so many
@@ -85,14 +85,22 @@ class Predictor:
             raise ValueError(f"top_k={top_k} must lie between 1 and the number of classes, {len(self.classes)}")
         for chunk in _read_ahead(sources):
             pictures = [picture for _, picture in chunk if not isinstance(picture, ValueError)]
-            rows = iter(softmax(self.logits(pictures)) if pictures else ())
+            rows = iter(self.logits(pictures) if pictures else ())
             for name, picture in chunk:
-                yield name, picture if isinstance(picture, ValueError) else likeliest(next(rows), self.classes, top_k)
+                yield name, picture if isinstance(picture, ValueError) else self._guesses(name, next(rows), top_k)
 
     def logits(self, pictures):
-        """Logits (n, classes) of a sequence of n pictures."""
+        """Logits (n, classes) of a sequence of n pictures, as the net gives them: perhaps NaN, or infinite."""
         unlabelled = Pictures(tuple(pictures), (0,) * len(pictures), self.classes)
-        return self.runner.logits(unlabelled, BATCH_SIZE if len(pictures) > 1 else 1)[0]
+        return self.runner.logits(unlabelled, BATCH_SIZE if len(pictures) > 1 else 1, checked=False)[0]
+
+    def _guesses(self, name, logits, top_k):
+        """The `top_k` likeliest classes of a picture, or the ValueError that its `logits` (classes,) are no numbers."""
+        try:
+            check_finite(logits[None], (name or "the picture",), self.runner.path)
+        except ValueError as error:
+            return error
+        return likeliest(softmax(logits[None])[0], self.classes, top_k)
 
 
 def likeliest(probabilities, classes, top_k):

@@ -7,11 +7,11 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindclf.checkpoint import load_net, read_card
+from mindclf.checkpoint import check_weights, load_net, read_card
 from mindclf.dataset import eval_pipeline, pixel_pipeline
 from mindclf.device import exclusive
 from mindclf.evaluate import run_batches, run_net
-from mindclf.files import first_line
+from mindclf.files import first_line, one_line
 from mindclf.nets import fold_batch_norm
 from mindclf.onnx_file import check_input, open_onnx
 
@@ -33,7 +33,7 @@ class Runner:
     """
 
     def __init__(self, path, card=None, runtime="auto", mirror=False):
-        path = Path(path)
+        self.path = path = Path(path)
         self.mirror = mirror
         self.runtime = _runtime_of(path, runtime)
         self.net = None
@@ -53,11 +53,18 @@ class Runner:
         self.takes_pixels, self.batch_size = exported.get("with_preprocessing", False), exported.get("batch_size")
         self.run = partial(run_net, self.net)
 
-    def logits(self, pictures, batch_size):
-        """(logits (n, classes), labels (n,)) of n `Pictures`, `batch_size` at a time, preprocessed as evaluation does."""
+    def logits(self, pictures, batch_size, checked=True):
+        """(logits (n, classes), labels (n,)) of n `Pictures`, `batch_size` at a time, preprocessed as evaluation does.
+
+        Raises ValueError that names a picture whose logits are NaN or infinite, unless `checked` is False.
+        """
         # MindSpore compiles the graph for each number of images; ONNX Runtime need not compute what fills up a batch.
         fill = self.runtime == "mindspore" or self.batch_size is not None
-        return run_batches(self._run_with_mirror_image if self.mirror else self.run, self._batches(pictures, batch_size), fill)
+        run = self._run_with_mirror_image if self.mirror else self.run
+        logits, labels = run_batches(run, self._batches(pictures, batch_size), fill)
+        if checked:
+            check_finite(logits, pictures.paths, self.path)
+        return logits, labels
 
     def images(self, pictures, batch_size):
         """Yields what `run` takes, NumPy arrays of up to `batch_size` of the `Pictures`, preprocessed as evaluation does."""
@@ -71,6 +78,20 @@ class Runner:
     def _batches(self, pictures, batch_size):
         pipeline = pixel_pipeline if self.takes_pixels else eval_pipeline
         return pipeline(pictures, {**self.card, "eval_batch_size": self.batch_size or batch_size})
+
+
+def check_finite(logits, images, file):
+    """Raises ValueError if any of logits (n, classes) is NaN or infinite. It names the first such image and the net's `file`.
+
+    `images` are the n images' paths, or pixels, which have no name but their position.
+    """
+    broken = np.flatnonzero(~np.isfinite(logits).all(1))
+    if len(broken):
+        first = images[broken[0]]
+        name = one_line(first) if isinstance(first, (str, Path)) else f"image {broken[0] + 1} of {len(images)}"
+        more = f", and for {len(broken) - 1} images more" if len(broken) > 1 else ""
+        raise ValueError(f"{name}: the net in {file} gives NaN or infinity for it{more}: its weights are damaged, or values "
+                         f"inside it overflow; take another file of the net")
 
 
 def _runtime_of(path, runtime):
@@ -87,6 +108,8 @@ def _runtime_of(path, runtime):
 
 def _read_mindir(path):
     try:
-        return nn.GraphCell(ms.load(str(path)))
+        net = nn.GraphCell(ms.load(str(path)))
     except Exception as error:  # ValueError, RuntimeError and others, by kind of damage
         raise ValueError(f"{path} cannot be read as a MINDIR: {first_line(error)}") from None
+    check_weights({parameter.name: parameter.asnumpy() for parameter in net.get_parameters()}, path)
+    return net

@@ -111,6 +111,44 @@ def test_what_does_not_fit_is_listed_key_by_key(tmp_path):
     assert message.count(";") == 2
 
 
+@pytest.mark.parametrize("suffix", [".ckpt", ".safetensors"])
+@pytest.mark.parametrize(("key", "value", "says"), [
+    ("head.1.weight", np.nan, "has 1 of 96 values that are NaN or infinite"),
+    ("features.0.features.0.weight", np.inf, "has 1 of 216 values that are NaN or infinite"),
+    ("features.0.features.1.gamma", -np.inf, "has 1 of 8 values that are NaN or infinite"),
+    ("features.0.features.1.moving_mean", np.nan, "has 1 of 8 values that are NaN or infinite"),
+    ("features.0.features.1.moving_variance", -0.5, "has the variance -0.5, which is below 0"),
+])
+def test_weights_that_nothing_can_be_computed_with_are_refused(tmp_path, suffix, key, value, says):
+    net, target = small_net(), small_net()
+    before = {name: array.copy() for name, array in values(target).items()}
+    broken = values(net)[key].copy()
+    broken.flat[1] = value
+    {parameter.name: parameter for parameter in net.get_parameters()}[key].set_data(Tensor(broken))
+    path = save_checkpoint(net, tmp_path / f"net{suffix}", CARD)
+    for load in (lambda: load_net(path), lambda: load_checkpoint(path, target)):
+        with pytest.raises(ValueError) as error:
+            load()
+        assert str(error.value).startswith(f"{path} holds weights that nothing can be computed with: {key} {says}")
+        assert "\n" not in str(error.value)
+    assert_same(values(target), before)
+
+
+def test_a_weight_that_becomes_infinite_in_float32_is_refused(tmp_path):
+    write(tmp_path / "double.ckpt", {**values(small_net()), "head.1.bias": np.full(3, 1e300)})
+    with pytest.raises(ValueError, match="head.1.bias has 3 of 3 values that are NaN or infinite"):
+        load_checkpoint(tmp_path / "double.ckpt", small_net())
+
+
+def test_what_float16_cannot_hold_is_not_stored_in_it(tmp_path):
+    net = small_net()
+    [weight] = [parameter for parameter in net.get_parameters() if parameter.name == "head.1.weight"]
+    weight.set_data(Tensor(np.full((3, 32), 70_000, np.float32)))
+    with pytest.raises(ValueError, match=r"head.1.weight cannot be stored as float16: it reaches 7e\+04"):
+        save_checkpoint(net, tmp_path / "half.ckpt", CARD, half=True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_prefix_is_never_dropped_to_make_a_key_fit(tmp_path):
     """MindSpore's loader does that without a word: weights of one part would overwrite another's."""
     net = small_net()

@@ -74,6 +74,19 @@ def test_a_missing_an_extra_and_a_misshapen_variable_are_named(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["tf.npz"]
 
 
+@pytest.mark.parametrize(("value", "says"), [
+    (np.nan, "Conv_1_BatchNorm_moving_variance holds numbers that are not finite"),
+    (-1, "features.18.features.1.moving_variance has the variance -1, which is below 0"),
+])
+def test_weights_that_nothing_can_be_computed_with_are_not_converted(tmp_path, value, says):
+    variables = tf_slim_variables()
+    variables["Conv_1_BatchNorm_moving_variance"][7] = value
+    np.savez(tmp_path / "tf.npz", **variables)
+    with pytest.raises(ValueError, match=f"tf.npz.*{says}"):
+        convert_tf_mobilenet_v2(tmp_path / "tf.npz", tmp_path / "net.ckpt")
+    assert [file.name for file in tmp_path.iterdir()] == ["tf.npz"]
+
+
 @pytest.mark.parametrize("content", [b"", b"not an archive", None])
 def test_what_is_no_archive_is_refused_in_one_line(tmp_path, content):
     source = tmp_path / "tf.npz"

@@ -1,14 +1,22 @@
 """One net in any of its files gives the same answers, and a file that is not what it should be is refused in one line."""
 
 import json
+import re
 import shutil
 import sys
 
+import mindspore as ms
 import numpy as np
 import pytest
+from mindspore import Tensor, nn
+from PIL import Image
 
-from mindclf.checkpoint import card_path, read_card
-from mindclf.dataset import read_folder
+from mindclf import kernels
+from mindclf.checkpoint import card_path, load_net, read_card, save_checkpoint
+from mindclf.cli import main
+from mindclf.dataset import Pictures, read_folder
+from mindclf.explain import explain
+from mindclf.nets.layers import GlobalAvgPooling
 from mindclf.onnx_file import CARD_KEY, write_card
 from mindclf.predict import Predictor
 
@@ -131,6 +139,70 @@ def test_metadata_that_are_no_card_are_refused(onnx, foreign, text, message):
 def test_a_card_beside_an_onnx_must_be_its_own(foreign, fitted):
     card_path(foreign).write_text(json.dumps(read_card(fitted.checkpoint)))
     assert "its SHA-256 differs from the card's" in refusal(foreign)
+
+
+@pytest.fixture
+def logarithm(onnx, foreign, fitted):
+    """A net that gives the logarithms of the means: NaN for an image darker than the mean of its card, numbers for another."""
+    model = onnx.load(str(foreign))
+    model.graph.node[1].output[0] = "flat"
+    model.graph.node.append(onnx.helper.make_node("Log", ["flat"], ["logits"]))
+    onnx.save(model, str(foreign))
+    write_card(foreign, read_card(fitted.checkpoint), {})
+    return foreign
+
+
+@pytest.fixture
+def dark_and_bright(tmp_path):
+    for name, level in (("dark", 0), ("bright", 255)):
+        Image.new("RGB", (40, 40), (level,) * 3).save(tmp_path / f"{name}.png")
+    return [str(tmp_path / "dark.png"), str(tmp_path / "bright.png")]
+
+
+def test_an_image_that_the_net_has_no_numbers_for_is_an_error_of_its_own(logarithm, dark_and_bright, capsys):
+    dark, bright = dark_and_bright
+    assert main(["predict", *dark_and_bright, "--checkpoint", str(logarithm)]) == 2
+    told = capsys.readouterr()
+    assert told.err == (f"mindclf: {dark}: the net in {logarithm} gives NaN or infinity for it: its weights are damaged, or "
+                        f"values inside it overflow; take another file of the net\n")
+    assert bright in told.out and dark not in told.out and "nan" not in told.out.lower()
+
+
+def test_logits_that_are_no_numbers_are_no_figures(logarithm, dark_and_bright):
+    """Wherever they are asked for: in Python, without a name, and for evaluation."""
+    dark, bright = dark_and_bright
+    predictor = Predictor(logarithm)
+
+    def measure(*images):
+        return predictor.runner.logits(Pictures(images, (0,) * len(images), predictor.classes), 2)
+
+    assert np.isfinite(measure(bright)[0]).all()
+    for ask, named in ((lambda: predictor.predict([dark]), "the picture"), (lambda: measure(bright, dark), dark),
+                       (lambda: measure(bright, np.zeros((40, 40, 3), np.uint8)), "image 2 of 2")):
+        with pytest.raises(ValueError, match=f"^{re.escape(named)}: the net in .* gives NaN or infinity for it"):
+            ask()
+
+
+def test_overflow_inside_a_checkpoint_is_an_error_of_the_image(fitted, tmp_path, dark_and_bright):
+    """All weights are numbers, and the logits are not."""
+    net, card = load_net(fitted.checkpoint)
+    for parameter in net.head.get_parameters():
+        parameter.set_data(Tensor(np.full(parameter.shape, 3e38, np.float32)))
+    path = save_checkpoint(net, tmp_path / "huge.ckpt", card)
+    for ask in (lambda: Predictor(path).predict(dark_and_bright), lambda: explain(path, dark_and_bright[0])):
+        with pytest.raises(ValueError, match="gives NaN or infinity for it"):
+            ask()
+
+
+@pytest.mark.parametrize(("name", "value"), [("weight", np.nan), ("moving_variance", -1.0)])
+def test_a_mindir_with_weights_that_nothing_can_be_computed_with_is_refused(fitted, tmp_path, name, value):
+    with kernels.off():
+        net = nn.SequentialCell(nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), GlobalAvgPooling()).set_train(False)
+        [weight] = [parameter for parameter in net.get_parameters() if parameter.name.endswith(f".{name}")]
+        weight.set_data(Tensor(np.full(weight.shape, value, np.float32)))
+        ms.export(net, Tensor(np.zeros((1, 3, 32, 32), np.float32)), file_name=str(tmp_path / "net"), file_format="MINDIR")
+    assert refusal(tmp_path / "net.mindir", card=read_card(fitted.checkpoint)).startswith(
+        f"{tmp_path / 'net.mindir'} holds weights that nothing can be computed with: {weight.name} has ")
 
 
 def test_without_onnx_runtime_it_is_asked_for(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ in its convolutions, with float32 sums: faster, less exact, and never chosen una
 import contextlib
 import ctypes
 import functools
+import hashlib
 import os
 import platform
 from pathlib import Path
@@ -98,6 +99,12 @@ def available(variant):
 def library(variant):
     """The path of the compiled library of a variant, or None if it was not compiled."""
     return next(iter(sorted(Path(__file__).parent.glob(f"_{variant}.*so"))), None)
+
+
+@functools.cache
+def digest(variant):
+    """The SHA-256 of the library of a variant, in hexadecimal: another one may compute in another order or precision."""
+    return hashlib.sha256(library(variant).read_bytes()).hexdigest()
 
 
 def _problem_of(variant):

@@ -13,6 +13,7 @@ from mindclf.cache import feature_folder
 from mindclf.config import VARIATION_FIELDS
 from mindclf.dataset import augmented_pipeline, eval_pipeline
 from mindclf.dataset.draws import DRAWS_VERSION, STORED_VIEWS, Draws
+from mindclf.device import numerics
 from mindclf.evaluate import predict_logits
 from mindclf.files import CannotWrite, writing
 from mindclf.train.resume import write_arrays
@@ -95,8 +96,8 @@ def _read(file):
 
 
 def _identity(backbone, pictures, config):
-    """A name that changes with anything that the features depend on: weights, pictures, preprocessing."""
-    digest = hashlib.sha256(f"draws {DRAWS_VERSION}".encode())
+    """A name that changes with anything that the features depend on: weights, pictures, preprocessing, what computes them."""
+    digest = hashlib.sha256(f"draws {DRAWS_VERSION} {numerics()}".encode())
     for parameter in backbone.get_parameters():
         digest.update(parameter.asnumpy().tobytes())
     for identity, label in zip(pictures.identities(), pictures.labels):

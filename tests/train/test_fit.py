@@ -3,17 +3,19 @@
 import csv
 import itertools
 import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor
 from PIL import Image
 
-from mindclf import kernels
+from mindclf import device, kernels
 from mindclf.checkpoint import load_net, read_card, read_weights, save_checkpoint
 from mindclf.config import VARIATION_FIELDS, merge
 from mindclf.dataset import eval_pipeline, read_folder
@@ -172,6 +174,28 @@ def test_stored_features_are_those_of_the_net(tiny_config, colour_folder, monkey
     for file in Path(config.feature_cache).iterdir():
         file.write_bytes(file.read_bytes()[:100])
     np.testing.assert_array_equal(stored(), first)
+
+
+def test_stored_features_belong_to_what_computed_them(tiny_config, colour_folder, monkeypatch):
+    """Another variant of the kernels, none, a library that was compiled anew, another MindSpore, processor or oneDNN."""
+    config = merge(tiny_config, {})
+    net = create_net("mobilenet_v2", 3, **config.net_options).set_train(False)
+    pictures = read_folder(colour_folder / "test", CLASS_INDEX)
+    computed = []
+    monkeypatch.setattr(features, "predict_logits", lambda *_: computed.append(1) or (np.zeros((9, 2), np.float32), np.zeros(9)))
+    features.stored_features(net, pictures, config)
+    variants = [variant for variant in kernels.VARIANTS if kernels.available(variant) and variant != kernels.status()[1]]
+    changes = [(os.environ, "MINDCLF_KERNELS", other) for other in ["0"] * kernels.in_use() + variants]
+    changes += [(kernels, "digest", lambda variant: "another")] * kernels.in_use()
+    changes += [(ms, "__version__", "2.10.99"), (device, "processor", lambda: "another"), (device, "tune_cpu", lambda: "SSE41")]
+    for count, (place, name, value) in enumerate(changes, start=2):
+        with monkeypatch.context() as patch:
+            patch.setitem(place, name, value) if place is os.environ else patch.setattr(place, name, value)
+            for _ in range(2):
+                features.stored_features(net, pictures, config)
+                assert len(computed) == count, name
+    features.stored_features(net, pictures, config)
+    assert len(computed) == 1 + len(changes)
 
 
 def test_every_stored_view_of_every_seed_is_another_image(tiny_config, colour_folder):
