@@ -20,6 +20,7 @@ from mindspore.train.checkpoint_pb2 import Checkpoint
 from mindclf.config import merge
 from mindclf.device import exclusive
 from mindclf.files import first_line, one_line, replacing, sha256, with_modes, write_json, writing
+from mindclf.namesakes import check_origin
 from mindclf.nets import HEAD_KEYS, create_net
 
 CARD_FORMAT = 1
@@ -98,14 +99,19 @@ def replacing_with_card(path, card):
         next_card_path(path).replace(card_path(path))
 
 
-def load_checkpoint(path, net):
+def load_checkpoint(path, net, checkpoint_origin=""):
     """Loads the file at `path` into `net`, every weight of it, and returns `net`.
+
+    `checkpoint_origin`, "mindclf", says of a file without a card that its net was trained. Only nets ask for it of which others
+    publish weights with the same keys: see `mindclf.namesakes`.
 
     The file may hold more than the net in two ways: the state of an optimizer, and a head when the net is a backbone. Anything
     else that does not fit raises ValueError with every key of it: missing, left over, of another shape. float16 weights become
     float32. MindSpore's own loader would skip keys, or drop a prefix to make them fit, without a word.
     """
     values = read_weights(path)
+    if not has_card(path):
+        check_origin(path, net, checkpoint_origin)
     has_head = any(p.name.startswith(HEAD_KEYS) for p in net.get_parameters())
     spare = [name for name in values if OPTIMIZER_STATE.match(name) or (name.startswith(HEAD_KEYS) and not has_head)]
     return fill_net(net, {name: value for name, value in values.items() if name not in spare}, path)
@@ -153,7 +159,7 @@ def _impossible(name, values):
 def load_net(path, card=None):
     """The net that the checkpoint at `path` holds, in inference mode, and its card: (net, card).
 
-    `card` stands in for the card of a file that has none, such as one that a tutorial wrote.
+    `card` stands in for the card of a file that has none, such as one that a tutorial wrote; it may have a "checkpoint_origin".
     """
     if card is None:
         card = read_card(path)
@@ -161,7 +167,7 @@ def load_net(path, card=None):
         raise ValueError(f"{path} holds a backbone without a classifier: train one with pretrained={path}")
     with no_init_parameters():  # the file has all weights: none need be drawn
         net = create_net(card["net"], len(card["classes"]), **card["net_options"])
-    return load_checkpoint(path, net).set_train(False), card
+    return load_checkpoint(path, net, card.get("checkpoint_origin", "")).set_train(False), card
 
 
 def read_card(path):

@@ -45,6 +45,8 @@ DEFAULTS = EasyDict(
     net_options={},                    # further arguments of the net, such as {'width_mult': 0.5}
     pretrained="",                     # "imagenet" (found or downloaded), the name of a file in checkpoints/ without .ckpt, the
                                        # path of a checkpoint, or "" for fresh weights
+    checkpoint_origin="",              # of a checkpoint without a card: "mindclf" if its net was trained; asked for where others
+                                       # publish files with the same keys of a net that computes something else
     # Training; each entry of `phases` may set its own value of the fields down to cached_views
     layers="all",                      # "all", or "head" with the backbone frozen
     size_share=1.0,                    # height and width of training pictures, as a part of image_height and image_width: a
@@ -109,6 +111,7 @@ CHOICES = {
     "schedule": ("cosine", "one_cycle", "constant", "plateau"),
     "plateau_figure": ("loss", "top1"),
     "device_target": ("auto", "CPU", "GPU", "Ascend"),
+    "checkpoint_origin": ("", "mindclf"),
 }
 RANGES = {  # field: (smallest, largest) value
     "valid_fraction": (0, 0.9), "image_height": (32, 4096), "image_width": (32, 4096), "flip_prob": (0, 1),

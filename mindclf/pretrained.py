@@ -50,7 +50,7 @@ def start_net(config, num_classes):
         raise ValueError(f"image_height={given[0]} and image_width={given[1]}{at_share} are too small for training {config.net} "
                          f"with net_options={dict(config.net_options)}: it takes {smallest} pixels and up")
     if path:
-        load_checkpoint(path, net.backbone)
+        load_checkpoint(path, net.backbone, config.checkpoint_origin)
     log.info("net %s, starting from %s", config.net, origin)
     if not path and phases_of(config)[0].layers == "head":
         log.warning("the first phase trains a head on a backbone of random weights, which cannot learn much: take layers=all, or "

@@ -29,6 +29,7 @@ def checkpoint_and_card(arguments, config, is_recipe):
         "net": config.net, "net_options": config.net_options, "classes": class_names(config.dataset, folders),
         "class_folders": folders, "image_height": config.image_height, "image_width": config.image_width,
         "mean": mean, "std": std, "crop_share": config.crop_share, "raw_size": RAW_SIZE.get(config.dataset, ()),
+        "checkpoint_origin": config.checkpoint_origin,
     }
 
 
