@@ -33,7 +33,7 @@ CARD_FIELDS = {"format": int, "net": str, "net_options": dict, "classes": list, 
 # What a card may have besides that is used, and its type.
 OPTIONAL_FIELDS = {"crop_share": (int, float), "raw_size": list, "class_folders": list, "config": dict, "metrics": dict,
                    "data": dict, "seconds": (int, float), "device": dict, "versions": dict, "exported": dict,
-                   "speed": list, "seen_images": dict}
+                   "speed": list, "seen_images": dict, "extended": list}
 SEEN_FIELDS = ("train", "validation", "test")  # of seen_images: 8 characters of base64 an image, see mindclf.dataset.seen
 SPEED_FIELDS = ("phase", "images_per_second", "data_share")  # of each phase of the training
 OPTIONAL_WITHIN = {("data", "path"): str, ("data", "train"): int, ("data", "held_out"): int, ("data", "test"): int,

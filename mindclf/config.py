@@ -79,7 +79,8 @@ DEFAULTS = EasyDict(
     grid_columns=6,
     output="outputs/run",              # folder for checkpoints, cards, history and plots; an earlier run there is moved aside
     tensorboard=False,                 # write event files too, for TensorBoard, into the folder tensorboard/ of output
-    resume=False,                      # go on with the run in output that was interrupted, from where it was last saved
+    resume=False,                      # go on with the run in output that was interrupted, from where it was last saved; and with
+                                       # a finished one that gets more epochs, at the learning rates that these have
     feature_cache="auto",              # folder for the features of cached_views: "auto" is in the cache, "" stores none
     cache_dir="",                      # folder for what is downloaded, converted or computed once: "" is that which the variable
                                        # MINDCLF_CACHE_DIR names, or else mindclf/ in your own cache, such as ~/.cache/mindclf

@@ -44,7 +44,7 @@ class Fitted:
     seconds: float = 0.0
 
 
-def fit(config, shrink_batches=False, or_next=False):
+def fit(config, shrink_batches=False, or_next=False, may_extend=True):
     """Trains as `config` says (see mindclf.config.DEFAULTS) and returns a `Fitted`.
 
     With `shrink_batches` a batch_size that is more than the training images becomes as many as there are, and the log says so.
@@ -60,7 +60,9 @@ def fit(config, shrink_batches=False, or_next=False):
     the first step of training, when all that can be wrong with a command has shown.
 
     With resume=True it goes on with a run in config.output that was interrupted, even killed, and ends with the same weights and
-    figures to the last bit, on the same machine. A run that is finished is only reported again. SIGINT and SIGTERM raise
+    figures to the last bit, on the same machine. A run that is finished is only reported again. With other epochs, of a phase
+    that is not over or of the last one of a finished run, it goes on too, if it `may_extend`: from there on the learning rates
+    are those of a schedule over the new number of epochs, and the card says so. SIGINT and SIGTERM raise
     `Stopped`, in training after the step, once that is kept; a run that is killed goes on from the end of its newest epoch. What
     cannot be written, as on a full disk, raises CannotWrite, and what was saved before stays.
 
@@ -71,7 +73,7 @@ def fit(config, shrink_batches=False, or_next=False):
         config = merge(config, {})
         use_cache(config.cache_dir)
         try:
-            return _fit(config, signals, shrink_batches, or_next)
+            return _fit(config, signals, shrink_batches, or_next, may_extend)
         except OSError as error:
             if isinstance(error, CannotWrite):
                 said = first_line(error)
@@ -88,7 +90,7 @@ def fit(config, shrink_batches=False, or_next=False):
             raise ValueError(f"{cause[1]}; {signals.advice}") from error
 
 
-def _fit(config, signals, shrink_batches, or_next):
+def _fit(config, signals, shrink_batches, or_next, may_extend):
     started = time.perf_counter()
     if config.tensorboard:
         check_tensorboard()
@@ -108,14 +110,14 @@ def _fit(config, signals, shrink_batches, or_next):
         if number:
             config.output = str(numbered(config.output, number))
             again = f"output={config.output} "
-        fitted = _fit_in(folder, config, signals, device, shrink_batches, again)
+        fitted = _fit_in(folder, config, signals, device, again, shrink_batches, may_extend)
     finally:
         if folder:
             folder.release()
     return replace(fitted, seconds=time.perf_counter() - started)
 
 
-def _fit_in(folder, config, signals, device, shrink_batches, again):
+def _fit_in(folder, config, signals, device, again, shrink_batches, may_extend):
     """As `fit`, once `folder` is claimed. `again` is what the same command needs to find it, besides resume=true."""
     with workers.in_turn():
         splits = read_splits(config)
@@ -138,7 +140,7 @@ def _fit_in(folder, config, signals, device, shrink_batches, again):
                        versions=repr(card["versions"]))
     workers.share_weights(net)
     with workers.in_turn():
-        state = earlier_run(config.output, card) if config.resume else None
+        state = earlier_run(config.output, card, may_extend) if config.resume else None
     workers.check_same(**{"state of the run to go on with": repr(state and getattr(state, "facts", state))})
     output = Path(config.output)
     if state == "finished":
@@ -215,7 +217,7 @@ def train(net, config, splits, card, signals, goes_on, folder, state=None):
         if workers.is_first():
             write_text(output / HISTORY, state.facts["history"])
         keeper.restore(state.facts)
-        if not done["steps"]:
+        if not done["steps"] and keeper.snapshot.exists():
             keeper.save_best()  # the run may have been killed before it could
     for number, phase in enumerate(phases_of(config), start=1):
         if (number, phase.epochs) > (done["phase"], done["epochs"]):

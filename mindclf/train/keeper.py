@@ -39,6 +39,13 @@ class Keeper:
         """The file in epochs/ with the weights of the newest finished epoch; None if there is no such epoch."""
         return self.epoch and self.output / "epochs" / f"phase{self.epoch['phase']}-{self.epoch['epoch']}.ckpt"
 
+    @property
+    def newest(self):
+        """The file with the newest weights of this run that are saved; None if no epoch is finished."""
+        if not self.epoch:
+            return None
+        return self.snapshot if self.snapshot.exists() else self.output / "last.ckpt"  # of a finished run that goes on
+
     def after_epoch(self, row, report):
         """Logs an epoch, saves its weights in epochs/, and notes whether held-out pictures find them the best so far."""
         log.info("phase %d epoch %d  loss %.4f top-1 %.2f%%  %s loss %.4f top-1 %.2f%%  rate %.2e  %.0f pictures/s  %.1f s",

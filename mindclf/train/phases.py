@@ -24,7 +24,7 @@ from mindclf.train.events import EventFiles
 from mindclf.train.features import feature_batches, stored_features
 from mindclf.train.model import create_model, set_learning_rates
 from mindclf.train.output import HISTORY
-from mindclf.train.resume import optimizer_state, restore_optimizer, save_state, state_path
+from mindclf.train.resume import kept_values, optimizer_state, restore_optimizer, save_state, state_path
 from mindclf.train.schedule import Plateau, learning_rates
 
 log = logging.getLogger(__name__)
@@ -77,14 +77,14 @@ def train_phase(net, number, config, splits, keeper, signals, begin=None, state=
             set_learning_rates(optimizer, rates)
 
     if state:
-        restore_optimizer(optimizer, state.group("optimizer"))
+        restore_optimizer(optimizer, kept_values(optimizer, state))
         plateau.restore(state.facts["plateau"])
         keep_rate_of_plateau(epochs_done)
         figures.restore(state.facts["figures"])
         for callback in average:
             callback.restore(state.group("average"), figures.step, state.facts["averaged_step"])
 
-    stop_on_bad_loss = StopOnBadLoss(figures, lambda: keeper.snapshot)
+    stop_on_bad_loss = StopOnBadLoss(figures, lambda: keeper.newest)
 
     def watch():
         report = evaluate(trained, watched_batches, len(splits.classes), partial(workers.whole, count=len(watched)))

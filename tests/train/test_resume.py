@@ -264,7 +264,7 @@ def interrupted(stopped, tmp_path):
 
 @pytest.mark.parametrize(("field", "value", "message"), [
     ("lr_max", 0.1, "it had lr_max=0.05, and now it is 0.1"),
-    ("epochs", 4, "it had epochs=3, and now it is 4"),
+    ("phases", [{"epochs": 3}, {"epochs": 1}], "it had phases=\\[\\], and now they are \\[{}, {}\\]"),
     ("seed", 2, "it had seed=1, and now it is 2"),
     ("net_options", {"last_channel": 48}, "it had net_options={"),
     ("class_index", {"red": 0, "green": 1, "blue": 2}, "it had another class_index"),
