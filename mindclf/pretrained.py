@@ -3,6 +3,8 @@
 import logging
 from pathlib import Path
 
+from mindspore.nn.utils import no_init_parameters
+
 from mindclf import __version__
 from mindclf.cache import adding_to, cache_folder
 from mindclf.checkpoint import has_card, load_checkpoint, read_card
@@ -11,7 +13,7 @@ from mindclf.convert import convert_tf_mobilenet_v2
 from mindclf.dataset.locate import IMAGENET_FILES, find_imagenet_mobilenet_v2
 from mindclf.device import set_seeds
 from mindclf.files import sha256
-from mindclf.nets import check_name, create_net
+from mindclf.nets import MobileNetV2Backbone, check_name, create_net
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +80,7 @@ def find_pretrained(config):
     if config.net != "mobilenet_v2":
         raise ValueError(f"pretrained=imagenet is there for net=mobilenet_v2 only, not for {config.net}: give the path of a "
                          f"checkpoint, or an empty pretrained= for fresh weights")
-    found = find_imagenet_mobilenet_v2()
+    found = find_imagenet_mobilenet_v2(check=_fits_mobilenet_v2)
     if found is None and config.dataset not in ("", "garbage26"):
         raise ValueError(f"no ImageNet weights can be downloaded: put {' or '.join(IMAGENET_FILES[::2])} into data/, set "
                          f"MINDCLF_DATA to a folder that has it, or take fresh weights with an empty pretrained=")
@@ -89,6 +91,14 @@ def find_pretrained(config):
     if found.path.suffix == ".npz":
         return converted(found.path), f"{found.origin} (TF-slim)"
     return found.path, found.origin
+
+
+def _fits_mobilenet_v2(path):
+    """What confirms that the file at `path` has MobileNetV2's weights, in words. Raises ValueError for others."""
+    with no_init_parameters():
+        backbone = MobileNetV2Backbone()
+    load_checkpoint(path, backbone)
+    return f"all {len(list(backbone.get_parameters()))} weights of MobileNetV2's backbone"
 
 
 def named_checkpoint(text):

@@ -38,8 +38,10 @@ def fetch(url, path, timeout=10):
     return path
 
 
-def unpack_zip(archive, folder):
+def unpack_zip(archive, folder, check=lambda contents: None):
     """Unpacks the zip file `archive` as the new folder `folder`, complete or not at all. Returns the folder.
+
+    `check` looks at the contents, in a folder of another name, before they become `folder`; what it raises leaves nothing there.
 
     What systems leave in archives, such as __MACOSX, is not unpacked, and logged (see `mindclf.dataset.names`).
 
@@ -51,6 +53,7 @@ def unpack_zip(archive, folder):
         with zipfile.ZipFile(archive) as members:
             _check_members(archive, members.infolist())
             members.extractall(contents, _without_ignored(archive, members.namelist()))
+        check(contents)
     return Path(folder)
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from mindclf.cache import adding_to, cache_folder
 from mindclf.dataset import cifar10
-from mindclf.dataset.download import fetch, unpack_tar, unpack_zip
+from mindclf.dataset.download import ArchiveError, fetch, unpack_tar, unpack_zip
 from mindclf.dataset.drawn import ORIGIN, draw_garbage26
-from mindclf.files import md5
-from mindclf.labels import CALTECH16, FLOWER_PHOTOS
+from mindclf.files import open_file, sha256
+from mindclf.labels import CALTECH16, FLOWER_PHOTOS, index_en
 
 log = logging.getLogger(__name__)
 
@@ -19,11 +19,16 @@ log = logging.getLogger(__name__)
 COURSE = "https://ascend-professional-construction-dataset.obs.cn-north-4.myhuaweicloud.com:443"
 GARBAGE26_URL = f"{COURSE}/MindStudio-pc/data_en.zip"
 IMAGENET_URL = f"{COURSE}/ComputerVision/mobilenetV2-200_1067.zip"
-CIFAR10_URLS = (  # the first is that of MindSpore's tutorials, the second that of the authors, who also publish the MD5
+CIFAR10_URLS = (  # the first is that of MindSpore's tutorials, the second that of the authors
     "https://mindspore-website.obs.cn-north-4.myhuaweicloud.com/notebook/datasets/cifar-10-binary.tar.gz",
     "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
 )
-CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
+# Of 170,052,171 bytes, as TensorFlow Datasets lists the authors' file (url_checksums/cifar10.txt).
+CIFAR10_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+# Nobody publishes a hash of the other two. Readers of the course count 2,593 training and 260 test photos in the first; a copy
+# without those that are on both sides has 2,181 and 130.
+GARBAGE26_LEAST = {"train": 2000, "test": 130}
+IMAGE_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG")
 
 GARBAGE26_FOLDERS = ("data_en", "garbage26", "data/data_en", "data/garbage26")
 IMAGENET_FILES = ("mobilenetV2-200_1067.ckpt", "weights/mobilenetV2-200_1067.ckpt", "mobilenet_v2_1.0_224_imagenet_tf.npz",
@@ -53,7 +58,7 @@ def find_garbage26():
     if folder:
         return Found(folder, "photos of the garbage sorting tutorial")
     try:
-        folder = _download_zip(GARBAGE26_URL, "data_en", "train")
+        folder = _download_zip(GARBAGE26_URL, "data_en", _photos_of_garbage)
         return Found(folder, f"photos downloaded from {GARBAGE26_URL}")
     except ConnectionError as error:
         log.warning("%s. Drawing a stand-in set instead: a net trained on drawings does not sort photos. For the real one put "
@@ -63,17 +68,20 @@ def find_garbage26():
         return Found(draw_garbage26(drawn), ORIGIN)
 
 
-def find_imagenet_mobilenet_v2():
-    """The file with ImageNet weights of MobileNetV2 as `Found` (.ckpt or TF-slim .npz), or None if there is none to be had."""
+def find_imagenet_mobilenet_v2(check):
+    """The file with ImageNet weights of MobileNetV2 as `Found` (.ckpt or TF-slim .npz), or None if there is none to be had.
+
+    `check` looks at a file that was downloaded: it says in words what confirms it, or raises ValueError.
+    """
     file = imagenet_on_disk()
     if file:
         return Found(file, "ImageNet weights")
     try:
-        folder = _download_zip(IMAGENET_URL, "mobilenetV2-200_1067", "**/*.ckpt")
+        folder = _download_zip(IMAGENET_URL, "mobilenetV2-200_1067", lambda folder: check(_checkpoint_in(folder)))
     except ConnectionError as error:
         log.warning("%s", error)
         return None
-    return Found(next(folder.glob("**/*.ckpt")), f"ImageNet weights downloaded from {IMAGENET_URL}")
+    return Found(_checkpoint_in(folder), f"ImageNet weights downloaded from {IMAGENET_URL}")
 
 
 def garbage26_on_disk():
@@ -191,19 +199,70 @@ def _made_once(folder):
     return contextlib.nullcontext() if folder.exists() else adding_to(folder.parent)
 
 
-def _download_zip(url, name, wanted):
-    """<name> in the cache with the contents of the zip file at `url`, or the folder <name> at its top; `wanted` must be in it."""
+def _download_zip(url, name, check):
+    """<name> in the cache with the contents of the zip file at `url`, or the folder <name> at its top.
+
+    `check(folder)` says in words what confirms the contents, or raises ValueError; then nothing of a download stays.
+    """
     folder = _downloads() / name
     with _made_once(folder):
         if not folder.exists():
             archive = fetch(url, _downloads() / f"{name}.zip")
-            unpack_zip(archive, folder)
+            try:
+                unpack_zip(archive, folder, lambda contents: _confirm(url, archive, _top(contents, name), check))
+            except ArchiveError:
+                archive.unlink()
+                raise
             archive.unlink()
-    if (folder / name).is_dir():  # the archive has one folder of that name at its top
-        folder = folder / name
-    if not any(folder.glob(wanted)):
-        raise ValueError(f"{url} does not hold what it should; look into {folder}")
-    return folder
+            return _top(folder, name)
+    try:
+        check(_top(folder, name))
+    except ValueError as error:
+        raise ValueError(f"{folder} is not what {url} should hold: {error}; delete it to have that downloaded again") from None
+    return _top(folder, name)
+
+
+def _top(folder, name):
+    """`folder`, or the folder `name` at its top, which some archives have."""
+    return folder / name if (folder / name).is_dir() else folder
+
+
+def _confirm(url, archive, folder, check):
+    """Logs what confirms the contents of a download, unpacked in `folder`. Raises ArchiveError if `check` finds them wrong."""
+    digest = sha256(archive)
+    try:
+        confirmed = check(folder)
+    except ValueError as error:
+        reason = str(error).replace(f"{folder}{os.sep}", "")
+        raise ArchiveError(f"{url} is not what it should be, and was deleted: {reason} (its SHA-256: {digest})") from None
+    log.info("%s is confirmed by what it holds: %s; no hash of it is published, its SHA-256 is %s", url, confirmed, digest)
+
+
+def _photos_of_garbage(folder):
+    """What confirms that `folder` has the photos of the garbage set, in words. Raises ValueError if something is missing."""
+    counts = {}
+    for part, least in GARBAGE26_LEAST.items():
+        photos = {name: sum(map(_begins_as_image, (folder / part / name).glob("*"))) for name in index_en}
+        empty = [name for name, count in photos.items() if not count]
+        if empty:
+            raise ValueError(f"{part}/ has no photos of {', '.join(empty[:3])}{' ...' if len(empty) > 3 else ''}")
+        counts[part] = sum(photos.values())
+        if counts[part] < least:
+            raise ValueError(f"{part}/ has {counts[part]:,} photos, and should have {least:,} or more")
+    return f"{len(index_en)} classes, {counts['train']:,} training and {counts['test']:,} test photos"
+
+
+def _begins_as_image(path):
+    with open_file(path) as file:
+        return file.read(4).startswith(IMAGE_BEGINNINGS)
+
+
+def _checkpoint_in(folder):
+    """The checkpoint somewhere in `folder`. Raises ValueError if there is none."""
+    files = sorted(folder.glob("**/*.ckpt"))
+    if not files:
+        raise ValueError("it has no .ckpt")
+    return files[0]
 
 
 def _download_cifar10():
@@ -225,13 +284,14 @@ def _fetch_cifar10(folder):
         except ConnectionError as error:
             problems.append(str(error))
             continue
-        digest = md5(archive)
-        if digest == CIFAR10_MD5:
+        digest = sha256(archive)
+        if digest == CIFAR10_SHA256:
+            log.info("%s has the SHA-256 of the authors' file", url)
             unpack_tar(archive, folder, {f"{CIFAR10_FOLDERS[0]}/{name}": cifar10.FILE_BYTES for name in cifar10.MD5})
             archive.unlink()
             return folder, url
         archive.unlink()
-        problems.append(f"{url} is not CIFAR-10: its MD5 is {digest}, not {CIFAR10_MD5}")
+        problems.append(f"{url} is not CIFAR-10, and was deleted: its SHA-256 is {digest}, not {CIFAR10_SHA256}")
         log.warning("%s", problems[-1])
     raise ValueError(f"CIFAR-10 is neither in data/ nor in $MINDCLF_DATA: put the folder cifar-10-batches-bin with its files "
                      f"into data/, or set MINDCLF_DATA to the folder that has it ({'; '.join(problems)})")

@@ -19,7 +19,7 @@ from mindclf.dataset.locate import (
     find_garbage26,
     find_imagenet_mobilenet_v2,
 )
-from mindclf.labels import FLOWER_PHOTOS
+from mindclf.labels import FLOWER_PHOTOS, index_en
 
 
 @pytest.fixture(autouse=True)
@@ -40,12 +40,27 @@ def make_set(folder):
     return folder
 
 
-def zipped(*names):
+JPEG = b"\xff\xd8\xff\xe0content"
+
+
+def zipped(*names, content=JPEG):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name in names:
-            archive.writestr(name, b"content")
+            archive.writestr(name, content)
     return buffer.getvalue()
+
+
+def photos(train=2, test=1, top="", without=()):
+    """Names of so many photos of each class of the garbage set, but of those parts and classes `without`."""
+    return [f"{top}{part}/{name}/{number}.jpg" for part, count in (("train", train), ("test", test)) for name in index_en
+            for number in range(count) if (part, name) not in without]
+
+
+def any_weights(file):
+    """Stands in for the look at the weights, which needs a net."""
+    assert file.is_file()
+    return "all weights"
 
 
 @pytest.fixture
@@ -99,26 +114,61 @@ def test_photos_that_are_there_are_not_downloaded(server, monkeypatch):
     assert server.requests == []
 
 
+@pytest.fixture
+def few_photos(monkeypatch):
+    """So many photos are enough."""
+    monkeypatch.setattr(locate, "GARBAGE26_LEAST", {"train": 52, "test": 26})
+
+
 @pytest.mark.parametrize(("top", "expected"), [("", "cache/data/data_en"), ("data_en/", "cache/data/data_en/data_en")],
                          ids=["train at the top", "one folder at the top"])
-def test_photos_are_downloaded_once(server, monkeypatch, top, expected):
+def test_photos_are_downloaded_once(server, monkeypatch, caplog, few_photos, top, expected):
     url = f"{server.url}/data_en.zip"
     monkeypatch.setattr(locate, "GARBAGE26_URL", url)
-    server.files["/data_en.zip"] = zipped(f"{top}train/Hats/1.jpg", f"{top}test/Hats/2.jpg")
-    found = find_garbage26()
+    server.files["/data_en.zip"] = zipped(*photos(top=top))
+    with caplog.at_level(logging.INFO):
+        found = find_garbage26()
     assert (found.path, found.origin) == (Path(expected), f"photos downloaded from {url}")
-    assert (found.path / "train" / "Hats" / "1.jpg").read_bytes() == b"content"
+    assert (found.path / "train" / "Hats" / "1.jpg").read_bytes() == JPEG
+    assert caplog.messages == [f"{url} is confirmed by what it holds: 26 classes, 52 training and 26 test photos; no hash of it "
+                               f"is published, its SHA-256 is {hashlib.sha256(server.files['/data_en.zip']).hexdigest()}"]
     assert [path.name for path in Path("cache/data").iterdir()] == ["data_en"]
     requests = len(server.requests)
     assert find_garbage26().path == Path(expected)
     assert len(server.requests) == requests
 
 
-def test_a_download_without_photos_is_no_reason_to_draw(server, monkeypatch):
+@pytest.mark.parametrize(("archive", "says"), [
+    (zipped("README.txt"), "train/ has no photos of Seashell, Lighter, Old Mirror ..."),
+    (zipped(*photos(without=[("test", "Hats"), ("test", "Cans")])), "test/ has no photos of Hats, Cans"),
+    (zipped(*photos(train=1)), "train/ has 26 photos, and should have 52 or more"),
+    (zipped(*photos(), content=b"<html>404</html>"), "train/ has no photos of Seashell, Lighter, Old Mirror ..."),
+], ids=["another archive", "a class is missing", "half of it", "pages named .jpg"])
+def test_a_download_without_the_photos_is_deleted_and_no_reason_to_draw(server, monkeypatch, few_photos, archive, says):
+    url = f"{server.url}/data_en.zip"
+    monkeypatch.setattr(locate, "GARBAGE26_URL", url)
+    server.files["/data_en.zip"] = archive
+    for _ in range(2):  # it is asked for again
+        requests = len(server.requests)
+        with pytest.raises(ValueError) as error:
+            find_garbage26()
+        digest = hashlib.sha256(archive).hexdigest()
+        assert str(error.value) == f"{url} is not what it should be, and was deleted: {says} (its SHA-256: {digest})"
+        assert not [file for file in Path("cache/data").rglob("*") if file.is_file()] and len(server.requests) > requests
+
+
+def test_a_folder_that_an_earlier_download_left_is_looked_at_too(server, monkeypatch, few_photos):
     monkeypatch.setattr(locate, "GARBAGE26_URL", f"{server.url}/data_en.zip")
-    server.files["/data_en.zip"] = zipped("README.txt")
-    with pytest.raises(ValueError, match=r"/data_en\.zip does not hold what it should"):
+    Path("cache/data/data_en").mkdir(parents=True)
+    with pytest.raises(ValueError, match="^cache/data/data_en is not what .*data_en.zip should hold: train/ has no photos of .*; "
+                                         "delete it to have that downloaded again$"):
         find_garbage26()
+    assert server.requests == []
+
+
+def test_the_photos_of_the_course_are_enough(shared, monkeypatch):
+    """The copy beside this clone has fewer photos than the archive of the course."""
+    assert locate._photos_of_garbage(shared / "data" / "garbage26") == "26 classes, 2,181 training and 130 test photos"
 
 
 @pytest.mark.parametrize("name", ["mobilenetV2-200_1067.ckpt", "weights/mobilenetV2-200_1067.ckpt",
@@ -126,7 +176,7 @@ def test_a_download_without_photos_is_no_reason_to_draw(server, monkeypatch):
 def test_imagenet_weights_are_found_in_mindclf_data(elsewhere, name):
     (elsewhere / name).parent.mkdir(parents=True)
     (elsewhere / name).touch()
-    found = find_imagenet_mobilenet_v2()
+    found = find_imagenet_mobilenet_v2(any_weights)
     assert (found.path, found.origin) == (elsewhere / name, "ImageNet weights")
 
 
@@ -134,31 +184,40 @@ def test_imagenet_weights_in_data_win(elsewhere):
     for folder in (elsewhere, Path("data")):
         folder.mkdir()
         (folder / "mobilenetV2-200_1067.ckpt").touch()
-    assert find_imagenet_mobilenet_v2().path == Path("data/mobilenetV2-200_1067.ckpt")
+    assert find_imagenet_mobilenet_v2(any_weights).path == Path("data/mobilenetV2-200_1067.ckpt")
 
 
-def test_imagenet_weights_are_downloaded_once(server, monkeypatch):
+def test_imagenet_weights_are_downloaded_once(server, monkeypatch, caplog):
     url = f"{server.url}/weights.zip"
     monkeypatch.setattr(locate, "IMAGENET_URL", url)
     server.files["/weights.zip"] = zipped("README.txt", "some/folder/mobilenet.ckpt")
-    found = find_imagenet_mobilenet_v2()
-    assert (found.path.name, found.path.read_bytes()) == ("mobilenet.ckpt", b"content")
+    with caplog.at_level(logging.INFO):
+        found = find_imagenet_mobilenet_v2(any_weights)
+    assert (found.path.name, found.path.read_bytes()) == ("mobilenet.ckpt", JPEG)
+    assert caplog.messages[0].startswith(f"{url} is confirmed by what it holds: all weights; no hash of it is published")
     assert found.origin == f"ImageNet weights downloaded from {url}"
     requests = len(server.requests)
-    assert find_imagenet_mobilenet_v2().path == found.path
+    assert find_imagenet_mobilenet_v2(any_weights).path == found.path
     assert len(server.requests) == requests
 
 
-def test_a_download_without_weights_is_an_error(server, monkeypatch):
-    monkeypatch.setattr(locate, "IMAGENET_URL", f"{server.url}/weights.zip")
-    server.files["/weights.zip"] = zipped("README.txt")
-    with pytest.raises(ValueError, match=r"/weights\.zip does not hold what it should"):
-        find_imagenet_mobilenet_v2()
+@pytest.mark.parametrize(("name", "says"), [("README.txt", "it has no .ckpt"), ("net.ckpt", "net.ckpt is of another net")])
+def test_a_download_without_the_weights_is_deleted(server, monkeypatch, name, says):
+    url = f"{server.url}/weights.zip"
+    monkeypatch.setattr(locate, "IMAGENET_URL", url)
+    server.files["/weights.zip"] = zipped(name)
+
+    def refuse(file):
+        raise ValueError(f"{file} is of another net")
+
+    with pytest.raises(ValueError, match=rf"^{url} is not what it should be, and was deleted: {says} \(its SHA-256: \w+\)$"):
+        find_imagenet_mobilenet_v2(refuse)
+    assert not [file for file in Path("cache/data").rglob("*") if file.is_file()]
 
 
 def test_without_imagenet_weights_there_is_none(closed_url, caplog):
     with caplog.at_level(logging.WARNING):
-        assert find_imagenet_mobilenet_v2() is None
+        assert find_imagenet_mobilenet_v2(any_weights) is None
     assert f"{closed_url}/weights.zip cannot be downloaded" in caplog.text
 
 
@@ -227,7 +286,7 @@ def cifar_server(server, monkeypatch, origins):
             archive.addfile(info, io.BytesIO(b"abcd"))
     server.files.update({"/good.tar.gz": buffer.getvalue(), "/bad.tar.gz": b"something else"})
     monkeypatch.setattr(cifar10, "FILE_BYTES", 4)
-    monkeypatch.setattr(locate, "CIFAR10_MD5", hashlib.md5(buffer.getvalue()).hexdigest())
+    monkeypatch.setattr(locate, "CIFAR10_SHA256", hashlib.sha256(buffer.getvalue()).hexdigest())
     return server
 
 
@@ -248,8 +307,9 @@ def test_the_next_address_is_tried_after_a_wrong_file_or_none(cifar_server, clos
     monkeypatch.setattr(locate, "CIFAR10_URLS", addresses)
     with caplog.at_level(logging.WARNING):
         assert find_cifar10().origin == f"CIFAR-10 downloaded from {addresses[2]}"
-    digest = hashlib.md5(b"something else").hexdigest()
-    assert caplog.messages == [f"{addresses[0]} is not CIFAR-10: its MD5 is {digest}, not {locate.CIFAR10_MD5}"]
+    digest = hashlib.sha256(b"something else").hexdigest()
+    assert caplog.messages == [f"{addresses[0]} is not CIFAR-10, and was deleted: its SHA-256 is {digest}, not "
+                               f"{locate.CIFAR10_SHA256}"]
     assert [path.name for path in Path("cache/data").iterdir()] == ["cifar-10-batches-bin"]
 
 
@@ -260,7 +320,7 @@ def test_without_cifar10_one_line_says_what_to_do(cifar_server, closed_url, monk
     message = str(raised.value)
     assert message.startswith("CIFAR-10 is neither in data/ nor in $MINDCLF_DATA: put the folder cifar-10-batches-bin ")
     assert f"{closed_url}/good.tar.gz cannot be downloaded: " in message
-    assert f"{cifar_server.url}/bad.tar.gz is not CIFAR-10: its MD5 is " in message
+    assert f"{cifar_server.url}/bad.tar.gz is not CIFAR-10, and was deleted: its SHA-256 is " in message
     assert "\n" not in message and not list(Path().iterdir())
 
 
