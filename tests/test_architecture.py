@@ -13,16 +13,16 @@ import mindclf
 PACKAGE = Path(mindclf.__file__).parent
 ALLOWED = {  # parts of mindclf that the files of a part may import; parts that are not listed may import anything
     "nets": {"nets", "files", "device", "kernels"},
-    "dataset": {"dataset", "config", "labels", "files", "kernels"},
-    "config": {"labels"}, "labels": set(), "files": set(), "device": {"kernels"}, "kernels": set(),
+    "dataset": {"dataset", "config", "cores", "labels", "files", "kernels"},
+    "config": {"labels"}, "labels": set(), "files": set(), "device": {"cores", "kernels"}, "kernels": {"cores"}, "cores": set(),
     "evaluate": set(),
     "checkpoint": {"nets", "config", "files"},
     "convert": {"convert", "nets", "dataset", "checkpoint", "config", "files"},
     "pretrained": {"nets", "dataset", "checkpoint", "config", "convert", "device"},
     "web": set(),
-    "onnx_file": {"checkpoint", "files"},
+    "onnx_file": {"checkpoint", "cores", "files"},
     "runtimes": {"nets", "dataset", "checkpoint", "evaluate", "files", "onnx_file"},
-    "predict": {"dataset", "evaluate", "files", "labels", "pretrained", "runtimes", "web"},
+    "predict": {"cores", "dataset", "evaluate", "files", "labels", "pretrained", "runtimes", "web"},
     "export": {"nets", "dataset", "checkpoint", "config", "files", "kernels", "onnx_file"},
     "quantize": {"dataset", "checkpoint", "evaluate", "files", "onnx_file", "runtimes"},
     "plots": {"dataset", "evaluate", "files"},
@@ -33,7 +33,7 @@ ALLOWED = {  # parts of mindclf that the files of a part may import; parts that 
     "train": {"train", "nets", "dataset", "checkpoint", "config", "device", "evaluate", "files", "labels", "page", "plots",
               "pretrained", "signals", "workers"},
     "signals": set(), "workers": set(),
-    "launch": {"cli", "files", "workers"},
+    "launch": {"cli", "cores", "files", "workers"},
 }
 
 

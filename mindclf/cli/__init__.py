@@ -30,7 +30,10 @@ def main(argv=None, config=None, variants=None):
     try:
         own_folder = getattr(arguments, "own_folder", None)
         start = own_pictures(own_folder) if own_folder else config or {}
-        return arguments.command(arguments, merge(start, getattr(arguments, "fields", [])), is_recipe)
+        fields = list(getattr(arguments, "fields", []))
+        if getattr(arguments, "max_pixels", None) is not None:
+            fields.append(f"max_pixels={arguments.max_pixels}")
+        return arguments.command(arguments, merge(start, fields), is_recipe)
     except BrokenPipeError:  # whoever reads our output has seen enough, as in `mindclf predict photos/ | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -18,6 +18,7 @@ from mindclf.dataset.folder import (
     read_folder,
     split_folders,
 )
+from mindclf.dataset.pictures import DEFAULT_READING
 from mindclf.files import command_line, new_folder, write_json
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class Division:
     duplicates: tuple
 
 
-def split_folder(source, destination, every=None, fraction=None, seed=None, on_bad_image="stop"):
+def split_folder(source, destination, every=None, fraction=None, seed=None, on_bad_image="stop", reading=DEFAULT_READING):
     """The `Division` of `source`/<class>/<picture> into the new folder `destination`, with train/ and test/ as training reads it.
 
     With `every`=5, the default, the 5th, 10th ... picture of each class, in the order of the names, goes to test/; with
@@ -63,7 +64,8 @@ def split_folder(source, destination, every=None, fraction=None, seed=None, on_b
         everything.append(files)
         return [True] * len(files)
 
-    pictures = read_folder(source, index_of_folders(source), on_bad_image, note, skip_with="--on-bad-image skip")
+    pictures = read_folder(source, index_of_folders(source), on_bad_image, note, skip_with="--on-bad-image skip",
+                           reading=reading, find_white=True)
     [files] = everything
     side_of = dict(zip(map(str, files.paths), divide_files(files, every, fraction, seed)))
     names = [_name_below(path, source) for path in pictures.paths]

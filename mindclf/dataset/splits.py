@@ -9,6 +9,7 @@ from mindclf.dataset.cifar10 import origin_of, pixel_statistics_of, read_cifar10
 from mindclf.dataset.drawn import ORIGIN, is_drawn
 from mindclf.dataset.folder import Pictures, check_class_index, check_divided, read_folder, split_folders
 from mindclf.dataset.locate import find_caltech16, find_cifar10, find_flower_photos, find_flowers102, find_garbage26
+from mindclf.dataset.pictures import Reading
 from mindclf.dataset.split_folder import DEFAULT_EVERY, divide_files
 from mindclf.labels import class_names, number_classes
 
@@ -56,7 +57,9 @@ def read_splits(config):
     """
     folder, origin = find_folder(config)
     check_divided(folder)
-    train, test = (read_pictures(folder, split, config) for split in ("train", "test"))
+    train = read_pictures(folder, "train", config, find_white=True)
+    config = merge(config, {"white": train.reading.white or 0})
+    test = read_pictures(folder, "test", config)
     if config.dataset != "cifar10" and "valid" in split_folders(folder):
         if config.valid_fraction != DEFAULTS.valid_fraction:
             raise ValueError(f"valid_fraction={config.valid_fraction} means nothing to {folder}: its folder "
@@ -67,8 +70,10 @@ def read_splits(config):
     return Splits(train, valid, test, origin, folder.as_posix())
 
 
-def read_pictures(folder, split, config):
+def read_pictures(folder, split, config, find_white=False):
     """The `Pictures` of `split`, "train", "test", "valid" or "all", in the `folder` that `find_folder` gave.
+
+    With `find_white` they also say what is white in images of more than 8 bits, where config.white does not.
 
     They are labelled by config.class_index. Their classes have the names that people use, which in "flowers102" are not those
     of its folders. A folder that has class folders instead of train/ and test/ is divided here, and not changed: every 5th
@@ -85,17 +90,23 @@ def read_pictures(folder, split, config):
         return pictures
     places = split_folders(folder)
     if places:
-        pictures = read_folder(places[split], config.class_index, config.on_bad_image)
+        pictures = read_folder(places[split], config.class_index, config.on_bad_image, reading=Reading.of(config),
+                               find_white=find_white)
     else:
         part = {"train": _train_part, "test": _test_part, "all": None}[split]
-        pictures = read_folder(folder, config.class_index, config.on_bad_image, part)
+        pictures = read_folder(folder, config.class_index, config.on_bad_image, part, reading=Reading.of(config),
+                               find_white=find_white)
     return replace(pictures, classes=class_names(config.dataset, classes))
 
 
 def labelled_for(card, folder, split, config):
-    """The `Pictures` that `read_pictures` finds, labelled as the net that `card` describes has its classes."""
+    """The `Pictures` that `read_pictures` finds, labelled as the net that `card` describes has its classes.
+
+    What is white in images of more than 8 bits is what its training found, unless the config says otherwise.
+    """
     class_index = number_classes(card.get("class_folders") or card["classes"])
-    pictures = read_pictures(folder, split, merge(config, {"class_index": class_index}))
+    white = config.white or card.get("white", 0)
+    pictures = read_pictures(folder, split, merge(config, {"class_index": class_index, "white": white}))
     return replace(pictures, classes=tuple(card["classes"]))
 
 
