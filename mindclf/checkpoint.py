@@ -33,7 +33,7 @@ CARD_FIELDS = {"format": int, "net": str, "net_options": dict, "classes": list, 
 # What a card may have besides that is used, and its type.
 OPTIONAL_FIELDS = {"crop_share": (int, float), "raw_size": list, "class_folders": list, "config": dict, "metrics": dict,
                    "data": dict, "seconds": (int, float), "device": dict, "versions": dict, "exported": dict,
-                   "speed": list, "seen_images": dict, "extended": list}
+                   "speed": list, "seen_images": dict, "extended": list, "white": (int, float)}
 SEEN_FIELDS = ("train", "validation", "test")  # of seen_images: 8 characters of base64 an image, see mindclf.dataset.seen
 SPEED_FIELDS = ("phase", "images_per_second", "data_share")  # of each phase of the training
 OPTIONAL_WITHIN = {("data", "path"): str, ("data", "train"): int, ("data", "held_out"): int, ("data", "test"): int,
@@ -255,7 +255,7 @@ def _check_card(card, source, required):
     size = card.get("raw_size", ())
     if size and not (len(size) == 2 and all(type(side) is int and 1 <= side <= 4096 for side in size)):
         raise ValueError(f"{source}: field 'raw_size' must be a height and a width, 1 to 4096 pixels, received {_short(size)}")
-    used = ("net_options", "image_height", "image_width", "mean", "std", "crop_share")
+    used = ("net_options", "image_height", "image_width", "mean", "std", "crop_share", "white")
     try:
         merge({}, {field: card[field] for field in used if field in card})
     except ValueError as error:

@@ -22,6 +22,10 @@ DEFAULTS = EasyDict(
     class_index={},                    # class folder -> label, or the class folders in the order of their labels; never guessed,
                                        # but that `mindclf train FOLDER` numbers them by name
     on_bad_image="stop",               # "stop" with the names of unusable files, or "skip" and count them
+    max_pixels=89_478_485,             # of an image that is read; more may be an attack on the memory, or a 108-megapixel phone's
+    white=0.0,                         # what is white in images of more than 8 bits, such as 4095 for 12 bits; 0 finds it in the
+                                       # training images, for the card: the least of 1 (floats), 255, 1023, 4095, 16383, 65535
+                                       # that none exceeds
     valid_fraction=0.1,                # of each training class, held out to choose the best epoch, unless there is a valid/
     image_height=224,                  # pixels
     image_width=224,                   # pixels
@@ -115,6 +119,7 @@ CHOICES = {
     "checkpoint_origin": ("", "mindclf"),
 }
 RANGES = {  # field: (smallest, largest) value
+    "max_pixels": (1, 10**9), "white": (0, 2**31 - 1),
     "valid_fraction": (0, 0.9), "image_height": (32, 4096), "image_width": (32, 4096), "flip_prob": (0, 1),
     "vertical_flip_prob": (0, 1), "rotation": (0, 180), "color_adjust": (0, 1), "hue_adjust": (0, 0.5), "grey_prob": (0, 1),
     "crop_share": (0.1, 1), "crop_padding": (0, 4096), "cutout": (0, 4096), "size_share": (0.25, 1), "epochs": (1, 100_000),

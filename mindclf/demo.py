@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from mindclf.dataset import Pictures, whole_picture
+from mindclf.dataset import Pictures, Reading, whole_picture
 from mindclf.dataset.drawn import draw_picture
 from mindclf.explain import explanations, net_with_gradients
 from mindclf.extras import require
@@ -154,7 +154,7 @@ def answer(net, card, path):
         return ('<div class="answer empty quiet"><p>Drop a picture, or choose an example.</p>'
                 '<p lang="zh-CN">放入一张图片，或选一个示例。</p></div>')
     try:
-        picture = whole_picture(Path(path).read_bytes(), Path(path).name)
+        picture = whole_picture(Path(path).read_bytes(), Path(path).name, Reading.of(card))
     except (ValueError, OSError) as error:
         return ('<div class="answer refused" role="alert"><p class="bin">This picture is not used '
                 f'<span lang="zh-CN">这张图片不能用</span></p><p>{escape(str(error))}</p></div>')

@@ -9,6 +9,7 @@ import mindspore as ms
 from mindspore import dataset as ds
 
 from mindclf import kernels, tune_cpu
+from mindclf.cores import usable_cores
 
 AVAILABLE = {"Ascend": ms.device_context.ascend.is_available, "GPU": ms.device_context.gpu.is_available, "CPU": lambda: True}
 
@@ -79,7 +80,7 @@ def set_seeds(seed):
 
 def describe_device(target):
     """What the run used, for cards and logs: device, processor, cores, oneDNN's instruction set, the kernels' variant."""
-    return {"target": target, "processor": processor(), "cores": os.cpu_count(), "onednn_isa": tune_cpu() or "its own choice",
+    return {"target": target, "processor": processor(), "cores": usable_cores(), "onednn_isa": tune_cpu() or "its own choice",
             "kernels": kernels.status()[1] or "none"}
 
 

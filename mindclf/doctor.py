@@ -7,11 +7,12 @@ from pathlib import Path
 
 import mindclf
 from mindclf.cache import cache_folder
+from mindclf.cores import usable_cores
 from mindclf.files import first_line
 
 EXTRAS = {  # what setup.py lists as extras: the packages that a user of each needs
     "onnx": ("onnx", "onnxruntime"), "torch": ("torch",), "convert": ("h5py",), "demo": ("gradio",),
-    "notebooks": ("nbclient", "ipykernel", "notebook"), "tensorboard": ("tensorboard",),
+    "notebooks": ("nbclient", "ipykernel", "notebook"), "tensorboard": ("tensorboard",), "heif": ("pillow-heif",),
 }
 ON_DISK_ONLY = {"102 flowers": "flowers102_on_disk", "16 Caltech classes": "caltech16_on_disk",
                 "flower photos": "flower_photos_on_disk"}
@@ -70,11 +71,6 @@ def version_of(package):
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return ""
-
-
-def usable_cores():
-    """Processor cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def memory_gib(meminfo=Path("/proc/meminfo")):

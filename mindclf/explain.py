@@ -11,7 +11,7 @@ from mindspore import Tensor
 from PIL import Image, ImageEnhance
 
 from mindclf.checkpoint import load_net
-from mindclf.dataset import Pictures, decode_picture, eval_pipeline, seen_box, whole_picture
+from mindclf.dataset import Pictures, Reading, decode_picture, eval_pipeline, seen_box, whole_picture
 from mindclf.device import exclusive, pynative
 from mindclf.evaluate import softmax
 from mindclf.labels import composed, describe
@@ -72,8 +72,8 @@ def explain(checkpoint, picture, class_name=None, card=None):
     the Chinese one. `card` stands in for the card of a checkpoint that has none. Raises ValueError if the picture cannot be
     read, for a class that the net does not know, with those that may be meant, and for an exported file: it has no gradients.
     """
-    picture = whole_picture(picture)
     net, card = net_with_gradients(checkpoint, card)
+    picture = whole_picture(picture, reading=Reading.of(card))
     classes = tuple(card["classes"])
     labels = None if class_name is None else [find_class(class_name, classes)]
     [explanation] = explanations(net, card, Pictures((picture,), (0,), classes), labels)
@@ -98,7 +98,7 @@ def explanations(net, card, pictures, labels=None):
     check_finite(logits, pictures.paths, "the checkpoint")
     labels = logits.argmax(1) if labels is None else labels
     for source, activation, probabilities, label in zip(pictures.paths, activations, softmax(logits), labels):
-        picture = decode_picture(source)
+        picture = decode_picture(source, pictures.reading)
         yield Explanation(picture, Guess.of(pictures.classes[label], probabilities[label]),
                           likeliest(probabilities, pictures.classes, TOP_K), activation,
                           seen_box(pictures, card, (picture.height, picture.width)))

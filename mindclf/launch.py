@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from mindclf.cores import usable_cores
 from mindclf.files import command_line, write_text
 
 LOGS = "MINDCLF_LAUNCH_LOGS"  # environment variable: the folder for what the processes print, and for their numbers
@@ -54,8 +55,8 @@ def launch(count, command):
 
 def _check(count, command):
     """Raises ValueError for a number of workers or a command that cannot be."""
-    if not 1 <= count <= os.cpu_count():
-        raise ValueError(f"--workers {count} must lie between 1 and {os.cpu_count()}, the processor cores of this machine")
+    if not 1 <= count <= (cores := usable_cores()):
+        raise ValueError(f"--workers {count} must lie between 1 and {cores}, the processor cores that may be used here")
     example = f"as in mindclf launch --workers {count} recipes/garbage_mobilenet_v2.py train"
     if not command:
         raise ValueError(f"launch needs a recipe and train, {example}")

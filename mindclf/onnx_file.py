@@ -1,10 +1,10 @@
 """ONNX files: the card inside, the preprocessing in front of the net, and what runs them. All of it needs the extra `onnx`."""
 
 import json
-import os
 
 from mindclf import extras
 from mindclf.checkpoint import CARD_FIELDS, card_path, has_card, parse_card, read_card
+from mindclf.cores import usable_cores
 from mindclf.files import first_line
 
 CARD_KEY = "mindclf.card"  # of the metadata; "classes" and "preprocessing" are for readers who do not know cards
@@ -47,7 +47,7 @@ def open_session(path):
     """An InferenceSession of ONNX Runtime, on the processor. Raises ValueError of one line if it cannot read the file."""
     onnxruntime = require("onnxruntime")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    options.intra_op_num_threads = usable_cores()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the cores have pictures to decode meanwhile
     options.log_severity_level = 3
     try:

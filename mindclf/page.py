@@ -190,7 +190,7 @@ def _thumbnails(measured, indices, predicted):
             yield small.picture, small.overlay
         return
     for source in pictures.paths:
-        picture = decode_picture(source)
+        picture = decode_picture(source, pictures.reading)
         picture.thumbnail((THUMBNAIL, THUMBNAIL))
         yield picture,
 

@@ -219,7 +219,7 @@ def _grid(pictures, chosen, titles, colours, path, columns):
     for axis in axes:
         axis.axis("off")
     for axis, index, title, colour in zip(axes, chosen, titles, colours):
-        axis.imshow(decode_picture(pictures.paths[index]))
+        axis.imshow(decode_picture(pictures.paths[index], pictures.reading))
         axis.set_title(title, fontsize=9, color=colour)
     _save(figure, path, dpi=80)
 

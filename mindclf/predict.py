@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mindclf.dataset import Pictures, whole_picture
+from mindclf.cores import usable_cores
+from mindclf.dataset import Pictures, Reading, whole_picture
 from mindclf.dataset.layout import files_below
+from mindclf.dataset.pictures import DEFAULT_READING
 from mindclf.evaluate import softmax
 from mindclf.files import one_line
 from mindclf.labels import describe
@@ -50,13 +52,15 @@ class Predictor:
     `runtime` is "mindspore" or, for .onnx, "onnxruntime"; "auto" goes by the file's name. `card` stands in for the card of a
     checkpoint that has none; an .onnx has one inside. With `mirror` the logits of a picture are the means of its own and of those
     of its mirror image, for twice the time. `net` is the Cell, with its batch norm folded (see `fold_batch_norm`): it
-    has no gradients and cannot be trained on. It is None where ONNX Runtime computes.
+    has no gradients and cannot be trained on. It is None where ONNX Runtime computes. `reading` is how pictures are
+    read for this net, of up to `max_pixels` pixels.
     """
 
-    def __init__(self, path=GARBAGE_SORTER, card=None, runtime="auto", mirror=False):
+    def __init__(self, path=GARBAGE_SORTER, card=None, runtime="auto", mirror=False, max_pixels=Reading.max_pixels):
         self.runner = Runner(path, card, runtime, mirror)
         self.net, self.card = self.runner.net, self.runner.card
         self.classes = tuple(self.card["classes"])
+        self.reading = Reading.of({**self.card, "max_pixels": max_pixels})
 
     def predict(self, pictures, top_k=None):
         """For each of `pictures` its `top_k` likeliest classes, by default 3 or all: lists of `Guess`.
@@ -67,7 +71,7 @@ class Predictor:
         if isinstance(pictures, (str, Path, bytes)):
             raise ValueError("predict takes a list of pictures; put the one picture into a list")
         answers = []
-        for _, guesses in self.sort((("", partial(whole_picture, picture)) for picture in pictures), top_k):
+        for _, guesses in self.sort((("", partial(whole_picture, picture, reading=self.reading)) for picture in pictures), top_k):
             if isinstance(guesses, ValueError):
                 raise guesses
             answers.append(guesses)
@@ -113,7 +117,7 @@ def _read_ahead(sources):
 
     A list has up to CHUNK pictures, or fewer that take CHUNK_BYTES. While the caller works on one, threads read the next.
     """
-    pool = ThreadPoolExecutor(1 + os.cpu_count())  # one that puts lists together, the others read
+    pool = ThreadPoolExecutor(1 + usable_cores())  # one that puts lists together, the others read
     chunks = _chunks(sources, pool)
     try:
         upcoming = pool.submit(next, chunks, None)
@@ -125,16 +129,19 @@ def _read_ahead(sources):
 
 
 def _chunks(sources, pool):
-    waiting, chunk, size = deque(), [], 0
-    sources = iter(sources)
+    """The lists of `_read_ahead`. One picture a core is read ahead, or fewer if so many of the largest one yet would not fit."""
+    waiting, chunk, size, largest = deque(), [], 0, 0
+    sources, cores = iter(sources), usable_cores()
     while True:
-        while len(waiting) < os.cpu_count() and (source := next(sources, None)):
+        while (len(waiting) < cores and (not waiting or size + (len(waiting) + 1) * largest <= CHUNK_BYTES)
+               and (source := next(sources, None))):
             waiting.append((source[0], pool.submit(_outcome, source[1])))
         if not waiting:
             break
         name, future = waiting.popleft()
         chunk.append((name, future.result()))
-        size += getattr(chunk[-1][1], "nbytes", 0)
+        size += (count := getattr(chunk[-1][1], "nbytes", 0))
+        largest = max(largest, count)
         if len(chunk) == CHUNK or size > CHUNK_BYTES:
             yield chunk
             chunk, size = [], 0
@@ -149,26 +156,27 @@ def _outcome(read):
         return error
 
 
-def gather(sources, allow_private=False):
+def gather(sources, allow_private=False, reading=DEFAULT_READING):
     """Yields (name, read) for each picture that `sources` name: paths, folders (all files below), URLs, "-" for standard input.
 
     read() gives the encoded picture, or raises ValueError that names it. A source that is not there is yielded too, so that its
     error comes in its turn and costs the others nothing. So is what a folder has besides files: links to folders, which are not
-    followed, links that lead nowhere, pipes, folders that may not be read. `allow_private` is for URLs, see `read_url`.
+    followed, links that lead nowhere, pipes, folders that may not be read. `allow_private` is for URLs, see `read_url`;
+    `reading` is that of a Predictor.
     """
     for source in sources:
         if source == "-":
-            yield "-", lambda: whole_picture(_read_stdin(), name="standard input")
+            yield "-", lambda: whole_picture(_read_stdin(), "standard input", reading)
         elif re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", source):
-            yield source, lambda url=source: whole_picture(read_url(url, allow_private), name=one_line(url))
+            yield source, lambda url=source: whole_picture(read_url(url, allow_private), one_line(url), reading)
         elif os.path.isdir(source):
             files = files_below(source)
             for file in files:
-                yield str(file), lambda path=file: whole_picture(path)
+                yield str(file), partial(whole_picture, file, reading=reading)
             if not files:
                 yield source, lambda folder=source: _fail(f"{one_line(folder)} is a folder without files")
         else:
-            yield source, lambda path=source: whole_picture(path)
+            yield source, partial(whole_picture, source, reading=reading)
 
 
 def read_url(url, allow_private=False):

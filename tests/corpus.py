@@ -34,6 +34,11 @@ def saved(kind, mode="RGB", size=(40, 40), **options):
     return lambda path: red(mode, size).save(path, kind, **options)
 
 
+def deep(path):
+    """A grey PNG whose values reach over all 16 bits."""
+    Image.fromarray(np.asarray(red("L")).astype(np.uint16) * 600).save(path, "PNG")
+
+
 def written(content):
     return lambda path: path.write_bytes(content)
 
@@ -77,16 +82,16 @@ AAAAIGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZk1BMUIAAADrbWV0YQAAAAAAAAAhaGRscgAAAAAAAAAA
 AAAAEAAAABAAAAAQcGl4aQAAAAADCAgIAAAADGF2MUOBAAwAAAAAE2NvbHJuY2x4AAEADQAGgAAAABdpcG1hAAAAAAAAAAEAAQQBAoMEAAAAMm1kYXQSAAoJGAz/2i
 AhoNCAMhsXh4eGIYSSSSZQAAAAOtb10MSW4LVLTnBsa0A=
 """)
-NO_PICTURE = "is not a picture, or of a kind that Pillow does not know"
+NO_PICTURE = "is not a picture but "
 
 CORPUS = (
     Entry("plain.jpg", saved("JPEG")),
     Entry("animated.gif", saved("GIF", save_all=True, append_images=[Image.new("RGB", (40, 40), "blue")])),
     Entry("picture.webp", saved("WEBP")),
-    Entry("picture.avif", written(AVIF), "" if features.check("avif") else NO_PICTURE),
+    Entry("picture.avif", written(AVIF), "" if features.check("avif") else NO_PICTURE + "AVIF"),
     Entry("press.jpg", saved("JPEG", "CMYK")),
     Entry("16 bits a colour.png", written(png(40, 40, 16, 2, struct.pack(">3H", 51400, 10280, 10280) * 40))),
-    Entry("16 bits of grey.png", saved("PNG", "I;16"), is_red=False),
+    Entry("16 bits of grey.png", deep, is_red=False),
     Entry("1x1.png", saved("PNG", size=(1, 1))),
     Entry("a PNG.jpg", saved("PNG")),
     Entry("a JPEG.png", saved("JPEG")),
@@ -102,9 +107,9 @@ CORPUS = (
     Entry("a link.png", linked("no extension")),
     Entry("truncated.jpg", cut("JPEG"), "is damaged: "),
     Entry("truncated.png", cut("PNG"), "is damaged: "),
-    Entry("zero bytes.jpg", written(b""), NO_PICTURE),
-    Entry("text.jpg", written(b"no picture\n" * 100), NO_PICTURE),
-    Entry("bad\nname.jpg", written(b"no picture"), NO_PICTURE),
+    Entry("zero bytes.jpg", written(b""), NO_PICTURE + "an empty file"),
+    Entry("text.jpg", written(b"no picture\n" * 100), NO_PICTURE + "text: 'no picture'"),
+    Entry("bad\nname.jpg", written(b"no picture"), NO_PICTURE + "text: 'no picture'"),
     Entry("bomb.png", written(png(20_000, 20_000, 1, 0, bytes(2500))), "has more than 89,478,485 pixels, which is not read"),
     Entry("thin.png", written(png(5000, 1, 8, 0, bytes(5000))), "is 5000 x 1 pixels: too thin"),
     Entry("program.eps", saved("EPS"), "is EPS, which is a program and not run"),

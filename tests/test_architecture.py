@@ -13,8 +13,8 @@ import mindclf
 PACKAGE = Path(mindclf.__file__).parent
 ALLOWED = {  # parts of mindclf that the files of a part may import; parts that are not listed may import anything
     "nets": {"nets", "files", "device", "kernels"},
-    "dataset": {"dataset", "cache", "config", "labels", "files", "kernels"},
-    "config": {"labels"}, "labels": set(), "files": set(), "device": {"kernels"}, "kernels": set(),
+    "dataset": {"dataset", "cache", "config", "cores", "extras", "labels", "files", "kernels"},
+    "config": {"labels"}, "labels": set(), "files": set(), "device": {"cores", "kernels"}, "kernels": {"cores"}, "cores": set(),
     "claim": {"files"}, "cache": {"claim", "files"},
     "evaluate": {"device"},
     "checkpoint": {"nets", "config", "device", "files", "namesakes"},
@@ -22,9 +22,9 @@ ALLOWED = {  # parts of mindclf that the files of a part may import; parts that 
     "convert": {"convert", "nets", "dataset", "checkpoint", "config", "extras", "files"},
     "pretrained": {"nets", "dataset", "cache", "checkpoint", "config", "convert", "device", "files"},
     "web": set(), "extras": {"files"},
-    "onnx_file": {"checkpoint", "extras", "files"},
+    "onnx_file": {"checkpoint", "cores", "extras", "files"},
     "runtimes": {"nets", "dataset", "checkpoint", "device", "evaluate", "files", "onnx_file"},
-    "predict": {"dataset", "evaluate", "files", "labels", "pretrained", "runtimes", "web"},
+    "predict": {"cores", "dataset", "evaluate", "files", "labels", "pretrained", "runtimes", "web"},
     "export": {"nets", "dataset", "checkpoint", "claim", "config", "device", "files", "kernels", "onnx_file"},
     "quantize": {"dataset", "checkpoint", "claim", "evaluate", "files", "onnx_file", "runtimes"},
     "plots": {"dataset", "evaluate", "files"},
@@ -35,7 +35,7 @@ ALLOWED = {  # parts of mindclf that the files of a part may import; parts that 
     "train": {"train", "nets", "dataset", "cache", "checkpoint", "claim", "config", "device", "evaluate", "extras", "files",
               "labels", "page", "plots", "pretrained", "signals", "workers"},
     "signals": set(), "workers": set(),
-    "launch": {"cli", "files", "workers"},
+    "launch": {"cli", "cores", "files", "workers"},
 }
 
 

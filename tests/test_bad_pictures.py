@@ -92,7 +92,7 @@ def test_training_stops_with_the_names_in_one_line_unless_told_to_skip(corpus, t
 
 
 def test_the_pictures_of_the_corpus_are_what_their_names_say(corpus):
-    assert sum(entry.refused == NO_PICTURE for entry in CORPUS) in (3, 4)
+    assert sum(entry.refused.startswith(NO_PICTURE) for entry in CORPUS) in (3, 4)
     paths = {entry.name: corpus / split / "red" / entry.name for split, entries in HALVES.items() for entry in entries}
     for name, kind, mode in (("animated.gif", "GIF", "RGB"), ("picture.webp", "WEBP", "RGB"), ("press.jpg", "JPEG", "CMYK"),
                              ("16 bits of grey.png", "PNG", "I;16"), ("a PNG.jpg", "PNG", "RGB"), ("a JPEG.png", "JPEG", "RGB")):

@@ -31,7 +31,10 @@ def main(argv=None, config=None, variants=None):
     try:
         own_folder = getattr(arguments, "own_folder", None)
         start = own_pictures(own_folder) if own_folder else config or {}
-        config = merge(start, getattr(arguments, "fields", []))
+        fields = list(getattr(arguments, "fields", []))
+        if getattr(arguments, "max_pixels", None) is not None:
+            fields.append(f"max_pixels={arguments.max_pixels}")
+        config = merge(start, fields)
         use_cache(config.cache_dir)
         return arguments.command(arguments, config, is_recipe)
     except BrokenPipeError:  # whoever reads our output has seen enough, as in `mindclf predict photos/ | head`

@@ -6,10 +6,11 @@ from mindclf.cli.text import print_counts, print_json, print_table, quoted, tall
 
 
 def split(arguments, config, is_recipe):
+    from mindclf.dataset.pictures import Reading
     from mindclf.dataset.split_folder import MANIFEST, split_folder
 
     made = split_folder(arguments.source, arguments.destination, arguments.every, arguments.fraction, arguments.seed,
-                        arguments.on_bad_image)
+                        arguments.on_bad_image, Reading.of(config))
     count, classes = len(made.train) + len(made.test), made.train.classes
     print_counts(classes, {"train": [made.train.labels.count(label) for label in range(len(classes))],
                            "test": [made.test.labels.count(label) for label in range(len(classes))]})
@@ -26,9 +27,10 @@ def split(arguments, config, is_recipe):
 
 def stats(arguments, config, is_recipe):
     from mindclf.dataset.layout import NAMES_SHOWN
+    from mindclf.dataset.pictures import Reading
     from mindclf.dataset.statistics import folder_statistics
 
-    found = folder_statistics(arguments.folder)
+    found = folder_statistics(arguments.folder, Reading.of(config))
     if arguments.json:
         print_json({"folder": arguments.folder, **found.as_dict()})
         return 0
@@ -40,18 +42,26 @@ def stats(arguments, config, is_recipe):
                   *((side, *(f"{number:,g}" for number in numbers))
                     for side, numbers in (("width", found.widths), ("height", found.heights)))], right=(1, 2, 3))
     print()
-    problems = [problem if whole else f"{split}: {problem}" for split, lines in found.problems.items() for problem in lines]
+    problems, remarks = ([line if whole else f"{split}: {line}" for split, lines in group.items() for line in lines]
+                         for group in (found.problems, found.remarks))
     problems += found.copies
     of = "all pictures" if whole else f"the pictures in {found.pixels_of}/"
     print_table([
         ("formats", tally(found.formats)),
         ("modes", tally(found.modes)),
         ("kinds", f"{found.grey:,} grey, {found.transparent:,} with transparency, {found.turned:,} turned upright as EXIF says"),
+        *([("more than 8 bits", f"{found.deep:,}" + (f", in which {found.white:,g} is white" if found.white else ""))]
+          if found.deep else []),
         ("mean", f"({', '.join(f'{value:.2f}' for value in found.mean)}) RGB, 0 to 255, over all pixels of {of}"),
         ("std", f"({', '.join(f'{value:.2f}' for value in found.std)})"),
+        *([("without contrast", f"{found.one_colour:,} of one colour, {found.constant_channel:,} with a channel of one value")]
+          if found.one_colour or found.constant_channel else []),
+        *([("broken EXIF", f"{found.broken_exif:,}")] if found.broken_exif else []),
         ("problems", f"{len(problems):,}" if problems else "none")])
     for problem in problems[:NAMES_SHOWN]:
         print(f"  {problem}")
     if len(problems) > NAMES_SHOWN:
         print(f"  and {len(problems) - NAMES_SHOWN:,} more: --json names them all")
+    for remark in remarks:
+        print(f"note: {remark}")
     return 0

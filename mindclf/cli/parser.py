@@ -21,6 +21,8 @@ def make_parser(is_recipe, variants):
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     private = "read URLs of this machine and of private networks too"
     mirror = "look at each picture's mirror image too and take the mean of the logits, for twice the time"
+    max_pixels = {"type": int, "metavar": "N",
+                  "help": f"the most pixels of a picture that is read, as the field max_pixels ({DEFAULTS.max_pixels:,})"}
     which = "the recipe's output/best.ckpt" if is_recipe else "the garbage sorter that comes with mindclf"
 
     def add(name, command, description, fields=False, checkpoint=False):
@@ -67,12 +69,14 @@ def make_parser(is_recipe, variants):
     sub.add_argument("--mirror", action="store_true", help=mirror)
     sub.add_argument("--json", action="store_true", help="one JSON object a picture and line")
     sub.add_argument("--allow-private", action="store_true", help=private)
+    sub.add_argument("--max-pixels", **max_pixels)
     sub = add("explain", trained.explain, "show where on a picture a class is seen, by Grad-CAM: file, URL, - for standard input",
               checkpoint=True)
     sub.add_argument("picture", metavar="PICTURE")
     sub.add_argument("--class", dest="class_name", metavar="NAME", help="the class to look for (default: the likeliest)")
     sub.add_argument("--to", metavar="FILE", help="what to write (default: PICTURE_explained.png in the working folder)")
     sub.add_argument("--allow-private", action="store_true", help=private)
+    sub.add_argument("--max-pixels", **max_pixels)
     sub = add("demo", trained.demo, "show a page in your browser to try a checkpoint with pictures; only this machine sees it")
     sub.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help=f"default: {which}")
     sub.add_argument("--examples", metavar="FOLDER", help="pictures to offer (default: drawings, where the classes are garbage)")
@@ -116,9 +120,11 @@ def make_parser(is_recipe, variants):
         sub.add_argument("--seed", type=int, metavar="N", help="what --fraction draws by (1)")
         sub.add_argument("--on-bad-image", default="stop", metavar="WORD",
                          help="stop (default) with the names of unusable files, or skip and count them")
+        sub.add_argument("--max-pixels", **max_pixels)
         sub = add("stats", folders.stats,
                   "say what is in a folder of pictures: classes, sizes, kinds, mean and deviation of the pixels")
         sub.add_argument("folder", metavar="DIR", help="has a folder for each class, or train/ and test/ with such folders")
+        sub.add_argument("--max-pixels", **max_pixels)
         sub.add_argument("--json", action="store_true", help="one JSON object")
         sub = add("doctor", about.doctor, "say what mindclf runs on here: versions, device, kernels, memory, data")
         sub.add_argument("--json", action="store_true", help="one JSON object")

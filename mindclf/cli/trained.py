@@ -70,11 +70,12 @@ def predict(arguments, config, is_recipe):
     from mindclf.predict import Predictor, gather
 
     use_device(arguments.device)
-    predictor = Predictor(*checkpoint_and_card(arguments, config, is_recipe), arguments.runtime, arguments.mirror)
+    predictor = Predictor(*checkpoint_and_card(arguments, config, is_recipe), arguments.runtime, arguments.mirror,
+                          config.max_pixels)
     if predictor.net is None and arguments.device not in ("auto", "CPU"):
         raise ValueError(f"--device {arguments.device}: ONNX Runtime computes on the CPU here; leave it out")
     failed = False
-    for name, guesses in predictor.sort(gather(arguments.pictures, arguments.allow_private), arguments.top_k):
+    for name, guesses in predictor.sort(gather(arguments.pictures, arguments.allow_private, predictor.reading), arguments.top_k):
         if isinstance(guesses, ValueError):
             failed = True
             print(f"mindclf: {guesses}", file=sys.stderr)
@@ -85,11 +86,15 @@ def predict(arguments, config, is_recipe):
 
 def explain(arguments, config, is_recipe):
     from mindclf import plots
+    from mindclf.checkpoint import has_card, read_card
+    from mindclf.dataset import Reading
     from mindclf.device import use_device
     from mindclf.explain import explain
     from mindclf.predict import gather
 
-    found = list(gather([arguments.picture], arguments.allow_private))
+    checkpoint, card = checkpoint_and_card(arguments, config, is_recipe)
+    known = card or (read_card(checkpoint) if has_card(checkpoint) else {})
+    found = list(gather([arguments.picture], arguments.allow_private, Reading.of({**known, "max_pixels": config.max_pixels})))
     if len(found) > 1:
         raise ValueError(f"{one_line(arguments.picture)} has {len(found)} files: explain takes one picture")
     [(name, read)] = found
@@ -100,7 +105,6 @@ def explain(arguments, config, is_recipe):
         raise ValueError(f"{one_line(destination)} exists and is not overwritten: name another with --to")
     picture = read()
     use_device(config.device_target)
-    checkpoint, card = checkpoint_and_card(arguments, config, is_recipe)
     explained = explain(checkpoint, picture, arguments.class_name, card)
     destination.parent.mkdir(parents=True, exist_ok=True)
     plots.explanation(explained, destination)

@@ -7,7 +7,7 @@ Multiple Layers of Features from Tiny Images, 2009).
 import hashlib
 import io
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import mindspore as ms
@@ -51,9 +51,7 @@ class Cifar10Pictures(Pictures):
     raw_size = (SIZE, SIZE)
 
     def take(self, indices):
-        taken = super().take(indices)
-        return Cifar10Pictures(taken.paths, taken.labels, self.classes, self.folder, self.usage,
-                               tuple(self.indices[i] for i in indices))
+        return replace(super().take(indices), indices=tuple(self.indices[i] for i in indices))
 
     def first_copies(self):
         """Its own index for each picture: CIFAR-10 is taken as it is."""

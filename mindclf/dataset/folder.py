@@ -5,39 +5,48 @@ import hashlib
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from mindspore import dataset as ds
 
 from mindclf.config import CHOICES
+from mindclf.cores import usable_cores
 from mindclf.dataset.layout import NAMES_SHOWN, class_folders, entries, listed
 from mindclf.dataset.names import say_ignored
-from mindclf.dataset.pictures import encoded_picture, whole_picture
+from mindclf.dataset.pictures import DEFAULT_READING, Facts, Reading, check_picture, encoded_picture
+from mindclf.dataset.ranges import problem_of, white_of
 from mindclf.files import one_line, sha256
 from mindclf.labels import alike, check_distinct, composed, escaped, number_classes
 
 log = logging.getLogger(__name__)
 
+ODDITIES = {  # by the kind of `Facts`: what to say of pictures
+    "broken EXIF": "with broken EXIF, used as they lie in their files",
+    "one colour": "of one colour, without anything to see",
+    "constant channel": "with a channel of colour that has one value throughout",
+}
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Paths of pictures, the index of the class of each, and the class names in the order of their indices."""
+    """Paths of pictures, the index of the class of each, the class names in the order of their indices, and how to read them."""
 
     paths: tuple
     labels: tuple
     classes: tuple
+    reading: Reading = field(default=DEFAULT_READING, kw_only=True)
 
     raw_size = None  # encoded files, each of its own size
 
     def __len__(self):
         return len(self.paths)
 
-    def source(self):
-        """Rows of (encoded image, label), in their order."""
-        return ds.GeneratorDataset(_Reader(self), ["image", "label"], shuffle=False, num_parallel_workers=1,
+    def source(self, prepared=lambda encoded: encoded):
+        """Rows of (`prepared` encoded image, label), in their order."""
+        return ds.GeneratorDataset(_Reader(self, prepared), ["image", "label"], shuffle=False, num_parallel_workers=1,
                                    python_multiprocessing=False)
 
     def identities(self):
@@ -48,7 +57,7 @@ class Pictures:
 
     def take(self, indices):
         """The pictures at `indices`."""
-        return Pictures(tuple(self.paths[i] for i in indices), tuple(self.labels[i] for i in indices), self.classes)
+        return replace(self, paths=tuple(self.paths[i] for i in indices), labels=tuple(self.labels[i] for i in indices))
 
     def digests(self):
         """The SHA-256 of each image's file in hexadecimal, which no name changes."""
@@ -92,7 +101,7 @@ def draw(labels, fraction, seed):
 
 def digests_of(paths):
     """`digest_of` each of `paths`, in their order; several files are read at once."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         return list(pool.map(digest_of, paths))
 
 
@@ -114,35 +123,51 @@ def _sha256_of(path, size, modified):
 class _Reader:
     """Random access to the encoded bytes and the label of each picture, as GeneratorDataset wants it."""
 
-    def __init__(self, pictures):
-        self.pictures = pictures
+    def __init__(self, pictures, prepared):
+        self.pictures, self.prepared = pictures, prepared
 
     def __len__(self):
         return len(self.pictures)
 
     def __getitem__(self, index):
-        return encoded_picture(self.pictures.paths[index]), np.int32(self.pictures.labels[index])
+        encoded = encoded_picture(self.pictures.paths[index], reading=self.pictures.reading)
+        return self.prepared(encoded), np.int32(self.pictures.labels[index])
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What `scan_folder` found: usable pictures, and a line for each file or class folder that is not usable."""
+    """What `scan_folder` found: usable pictures, their `Facts`, and a line for each file or class folder that is not usable."""
 
     pictures: Pictures
+    facts: tuple
     problems: tuple
 
+    @property
+    def remarks(self):
+        """A line for each thing that is odd about usable pictures, with their number and the first names."""
+        named = {name: [one_line(path) for path, facts in zip(self.pictures.paths, self.facts) if kind in facts.kinds]
+                 for kind, name in ODDITIES.items()}
+        white = self.pictures.reading.white
+        named[f"without a value of a quarter of white={white}"] = [
+            one_line(path) for path, facts in zip(self.pictures.paths, self.facts)
+            if facts.range and white and facts.range.largest < white / 4]
+        return tuple(f"{len(paths):,} picture{'s' if len(paths) > 1 else ''} {name}: {listed(paths)}"
+                     for name, paths in named.items() if paths)
 
-def read_folder(folder, class_index, on_bad_image="stop", part=None, skip_with="on_bad_image=skip"):
+
+def read_folder(folder, class_index, on_bad_image="stop", part=None, skip_with="on_bad_image=skip", reading=DEFAULT_READING,
+                find_white=False):
     """The `Pictures` below `folder`, one folder a class, after every one of them has been decoded once.
 
     `part` is for pictures that are not divided into train/ and test/: called with all of them, as `Pictures` that nobody has
     looked into, it says of each whether to read it.
     What is not usable (damaged, not a picture, an empty class) stops with its names, or with on_bad_image="skip" is left out
-    and counted in the log. `skip_with` is how the user asks for that, for the message.
+    and counted in the log. `skip_with` is how the user asks for that, for the message. What is odd about pictures that are used
+    (broken EXIF, one colour) is logged too. `reading` and `find_white` are those of `scan_folder`.
     """
     if on_bad_image not in CHOICES["on_bad_image"]:
         raise ValueError(f"on_bad_image={on_bad_image!r} is not known; expected one of {', '.join(CHOICES['on_bad_image'])}")
-    scan = scan_folder(folder, class_index, part)
+    scan = scan_folder(folder, class_index, part, reading, find_white)
     if scan.problems:
         count = f"{len(scan.problems)} problem{'s' if len(scan.problems) > 1 else ''} in {folder}"
         names = listed(scan.problems)
@@ -151,6 +176,10 @@ def read_folder(folder, class_index, on_bad_image="stop", part=None, skip_with="
         log.warning("skipped %s: %s", count, names)
     if not scan.pictures.paths:
         raise ValueError(f"{folder} holds no picture that can be used")
+    for remark in scan.remarks:
+        log.warning("%s", remark)
+    if scan.pictures.reading != reading:
+        log.info("%s: white=%g in images of more than 8 bits", folder, scan.pictures.reading.white)
     without = [repr(name) for label, name in enumerate(scan.pictures.classes) if label not in scan.pictures.labels]
     if without:
         log.warning("%s: no picture is left%s of class %s", folder, " for training or for testing" if part else "",
@@ -158,11 +187,12 @@ def read_folder(folder, class_index, on_bad_image="stop", part=None, skip_with="
     return scan.pictures
 
 
-def scan_folder(folder, class_index, part=None):
+def scan_folder(folder, class_index, part=None, reading=DEFAULT_READING, find_white=False):
     """A `Scan` of `folder`/<class>/<picture>, or of the `part` of the pictures that `read_folder` tells of.
 
     `class_index` maps each class folder's name to its label, 0 to n - 1, or lists the folders in the order of their labels. Names
-    are compared in their `composed` form. Raises ValueError if the folder is missing, or if its class folders are not those of
+    are compared in their `composed` form. `reading` says how pictures are read; with `find_white` those found also say what is
+    white among them, unless `reading` does. Raises ValueError if the folder is missing, or if its class folders are not those of
     class_index: that is a wrong folder or a wrong list, and skipping would train something else than was asked for.
     """
     folder = Path(folder)
@@ -187,12 +217,16 @@ def scan_folder(folder, class_index, part=None):
         chosen = part(Pictures(*zip(*candidates), classes))  # of a folder in a class folder too: it has its turn, and is reported
         candidates = [candidate for candidate, wanted in zip(candidates, chosen) if wanted]
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        verdicts = list(pool.map(_verdict, (file for file, _ in candidates)))
-    problems.extend(verdict for verdict in verdicts if verdict)
-    usable = [candidate for candidate, verdict in zip(candidates, verdicts) if not verdict]
-    paths, labels = zip(*usable) if usable else ((), ())
-    return Scan(Pictures(tuple(map(str, paths)), tuple(labels), classes), tuple(problems))
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        verdicts = list(pool.map(partial(_verdict, reading=reading), (file for file, _ in candidates)))
+    if find_white and reading.white is None:
+        ranges = [verdict.range for verdict in verdicts if isinstance(verdict, Facts) and verdict.range]
+        reading = replace(reading, white=white_of(ranges))
+    verdicts = [_in_range(file, verdict, reading) for (file, _), verdict in zip(candidates, verdicts)]
+    problems.extend(verdict for verdict in verdicts if isinstance(verdict, str))
+    usable = [(str(file), label, facts) for (file, label), facts in zip(candidates, verdicts) if isinstance(facts, Facts)]
+    paths, labels, facts = zip(*usable) if usable else ((), (), ())
+    return Scan(Pictures(paths, labels, classes, reading=reading), facts, tuple(problems))
 
 
 def check_class_index(class_index):
@@ -215,11 +249,18 @@ def _stranger(name, classes):
     return name if twin is None else f"{escaped(name)} (looks like {escaped(twin)}: rename one)"
 
 
-def _verdict(path):
+def _verdict(path, reading):
+    """The `Facts` of the picture at `path`, or a line that says why it is not usable."""
     if path.is_dir():
         return f"{one_line(path)} is a folder inside a class folder"
     try:
-        whole_picture(path)
+        return check_picture(path, reading)
     except ValueError as error:
         return str(error)
-    return None
+
+
+def _in_range(path, verdict, reading):
+    """The verdict, once it is known what is white."""
+    if isinstance(verdict, Facts) and verdict.range and (problem := problem_of(verdict.range, reading.white)):
+        return f"{one_line(path)} {problem}"
+    return verdict

@@ -1,16 +1,28 @@
 """Reading one picture: whatever PIL opens, as bytes that MindSpore's decoder turns into the same RGB pixels."""
 
+import contextlib
+import functools
 import io
 import os
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageMode, ImageOps, UnidentifiedImageError
 
+from mindclf.config import DEFAULTS
+from mindclf.dataset import ranges
+from mindclf.dataset.kinds import is_heif, is_raw_photo, what_it_is
+from mindclf.dataset.memory import BYTES_A_PIXEL, DECODING
+from mindclf.extras import require
 from mindclf.files import first_line, one_line, open_file
 
 EXIF_ORIENTATION = 0x0112
+TURNS = {  # by EXIF's orientation: how an image that was stored so is turned upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90}
+METADATA = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}  # where Pillow looks for the orientation
 MAX_ASPECT = 100  # bringing the shorter side to 256 pixels makes the longer one 100 times that
 MAX_FILE_BYTES = 2**30  # as many pixels as are read, in the largest format, take less
 PROGRAMS = ("EPS",)  # formats that Pillow has another program run
@@ -23,80 +35,77 @@ class RefusedError(ValueError):
     """A picture that is whole, and that is not read all the same."""
 
 
-def encoded_picture(source, name="the picture"):
+@dataclass(frozen=True)
+class Reading:
+    """How pictures are read, the same in training, evaluation and prediction of a net.
+
+    `max_pixels` is the most pixels that one may have. `white` is the value that is white in images of more than 8 bits; None
+    goes by the file (see mindclf.dataset.ranges).
+    """
+
+    max_pixels: int = DEFAULTS.max_pixels
+    white: float | None = None
+
+    @classmethod
+    def of(cls, fields):
+        """As a config or a card says, or both in one dict."""
+        return cls(fields.get("max_pixels") or DEFAULTS.max_pixels, fields.get("white") or None)
+
+
+DEFAULT_READING = Reading()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a picture that was decoded once.
+
+    `size` is (width, height), upright; `format` and `mode` are Pillow's names. `kinds` has those that hold of "grey" (one channel
+    of colour), "transparent", "turned" (EXIF says that it does not stand upright in its file), "broken EXIF" (nothing in it says
+    how it stands: it is used as it lies), "one colour" and "constant channel" (of several channels one has one value, not all).
+    `range` is the `Range` of its values, of more than 8 bits, else None.
+    """
+
+    size: tuple
+    format: str
+    mode: str
+    kinds: tuple
+    range: ranges.Range | None
+
+
+def encoded_picture(source, name="the picture", reading=DEFAULT_READING):
     """The picture in `source` as a uint8 array of encoded bytes that decode to it, upright and in RGB.
 
-    `source` is a path, encoded bytes, a PIL image, an RGB uint8 array (H, W, 3), or what this function returned. A JPEG that
-    needs no turning passes as it is: MindSpore decodes it (grey, CMYK, progressive) as PIL does. Everything else that PIL opens,
-    and a JPEG that EXIF says lies on its side, becomes a BMP, because MindSpore's decoder ignores EXIF and refuses GIF, WebP and
-    AVIF. Transparent parts turn white. Raises ValueError that begins with the path, or with `name`, if it cannot be read; what
-    would break the line in a path is escaped.
+    `source` is a path, encoded bytes, a PIL image, an RGB uint8 array (H, W, 3), or what this function returned. A grey or RGB
+    JPEG that needs no turning passes as it is: MindSpore decodes it, progressive or not, as PIL does. Everything else that PIL
+    opens becomes a BMP: a CMYK JPEG, which MindSpore may show inverted, one that EXIF says lies on its side, because MindSpore's
+    decoder ignores EXIF, and GIF, WebP and AVIF, which it refuses. Transparent parts turn white; more than 8 bits become 8 as
+    `reading` says. Raises ValueError that begins with the path, or with `name`, if it cannot be read; what would break the line
+    in a path is escaped.
 
-    Training, evaluation and prediction all read pictures through this function.
+    Training, evaluation and prediction all read pictures through this file.
     """
-    if isinstance(source, np.ndarray) and source.ndim == 1:
+    if _is_encoded(source):
         return source
-    image, data = _opened(source, name)
-    return _as_bmp(image) if data is None else np.frombuffer(data, np.uint8)
+    with opened_picture(source, name, reading) as picture:
+        return picture.encoded()
 
 
-def decoded_picture(source, name="the picture"):
-    """The picture in `source`, as `encoded_picture` takes it, as a PIL image with the same pixels, upright.
-
-    A JPEG may be grey or CMYK before convert("RGB").
-    """
-    image, _ = _opened(source, name)
-    try:
-        image.load()
-    except Exception as error:
-        raise _damaged(source, name, error) from None
-    return image
-
-
-def _opened(source, name):
-    """(image, data): a PIL image, and of a JPEG that passes as it is its bytes, else None; such an image is not decoded yet."""
-    if isinstance(source, np.ndarray) and source.ndim != 1 and (source.dtype != np.uint8 or source.shape[2:] != (3,)):
-        raise ValueError(f"{name} must be an RGB array (H, W, 3) of uint8, received {source.shape} of {source.dtype}")
-    if isinstance(source, (str, Path)):
-        name, source = one_line(source), _read(source)
-    try:
-        if isinstance(source, np.ndarray):
-            if source.ndim == 3:
-                return Image.fromarray(source), None
-            source = source.tobytes()
-        image = source if isinstance(source, Image.Image) else Image.open(io.BytesIO(source))
-        _check(image, name)
-        if image is not source and image.format == "JPEG" and ("exif" not in image.info
-                                                               or image.getexif().get(EXIF_ORIENTATION, 1) == 1):
-            return image, source
-        return _upright(image), None
-    except UnidentifiedImageError:
-        raise ValueError(f"{name} is not a picture, or of a kind that Pillow does not know") from None
-    except Image.DecompressionBombError:
-        raise ValueError(f"{name} has more than {Image.MAX_IMAGE_PIXELS:,} pixels, which is not read") from None
-    except RefusedError:
-        raise
-    except Exception as error:
-        raise _damaged(source, name, error) from None
-
-
-def whole_picture(source, name="the picture"):
+def whole_picture(source, name="the picture", reading=DEFAULT_READING):
     """What `encoded_picture` gives, after all of it was decoded once: a JPEG that breaks off raises ValueError too.
 
     For pictures from outside, before MindSpore's pipeline sees them: one that it cannot decode ends the whole pipeline.
     """
-    encoded = encoded_picture(source, name)
-    if encoded is not source:  # what came in encoded has been through here
-        try:
-            Image.open(io.BytesIO(encoded.tobytes())).load()
-        except Exception as error:
-            raise _damaged(source, name, error) from None
-    return encoded
+    if _is_encoded(source):  # what came in encoded has been through here
+        return source
+    with opened_picture(source, name, reading) as picture:
+        picture.decoded()
+        return picture.encoded()
 
 
-def decode_picture(source):
+def decode_picture(source, reading=DEFAULT_READING):
     """The picture in `source` as an RGB PIL image, as the nets see it before resizing. For showing it."""
-    return decoded_picture(source).convert("RGB")
+    with opened_picture(source, reading=reading) as picture:
+        return picture.decoded().convert("RGB")
 
 
 def small_picture(source, size):
@@ -105,23 +114,172 @@ def small_picture(source, size):
     So does a photo become what data sets of small pictures hold; one that has this size stays as it is.
     """
     height, width = size
-    return np.asarray(ImageOps.fit(decode_picture(source), (width, height), Image.Resampling.BILINEAR))
+    with opened_picture(source) as picture:
+        return np.asarray(ImageOps.fit(picture.decoded().convert("RGB"), (width, height), Image.Resampling.BILINEAR))
 
 
-def _damaged(source, name, error):
-    """What to raise for what a decoder of PIL raised: OSError, SyntaxError, struct.error and others."""
-    return ValueError(f"{one_line(source) if isinstance(source, (str, Path)) else name} is damaged: {first_line(error)}")
+def check_picture(source, reading=DEFAULT_READING):
+    """The `Facts` of a picture, all of which is decoded. Raises ValueError as `whole_picture` does.
+
+    An image of more than 8 bits passes whatever its values: over many such images their range tells what is white.
+    """
+    with opened_picture(source, reading=reading) as picture:
+        return picture.facts()
 
 
-def _check(image, name):
-    """Raises for a picture that is not to be decoded; Pillow has read no more than its header."""
-    width, height = image.size
-    if image.format in PROGRAMS:
-        raise RefusedError(f"{name} is {image.format}, which is a program and not run: save it as PNG")
-    if width * height > Image.MAX_IMAGE_PIXELS:
-        raise Image.DecompressionBombError
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        raise RefusedError(f"{name} is {width} x {height} pixels: too thin to be brought to the size of a net's input")
+@contextlib.contextmanager
+def opened_picture(source, name="the picture", reading=DEFAULT_READING):
+    """Gives the picture in `source` as a `Picture`, and room for its pixels during the block: see mindclf.dataset.memory.
+
+    A block must not open another one.
+    """
+    picture = Picture(source, name, reading)
+    with DECODING.room(BYTES_A_PIXEL * picture.pixels):
+        yield picture
+
+
+class Picture:
+    """A picture whose header was read: what `opened_picture` gives."""
+
+    def __init__(self, source, name, reading):
+        self.reading = reading
+        self.name = one_line(source) if isinstance(source, (str, Path)) else name
+        if isinstance(source, np.ndarray) and source.ndim != 1 and (source.dtype != np.uint8 or source.shape[2:] != (3,)):
+            raise ValueError(f"{self.name} must be an RGB array (H, W, 3) of uint8, received {source.shape} of {source.dtype}")
+        if isinstance(source, (str, Path)):
+            source = _read(source)
+        with self._errors():
+            if isinstance(source, np.ndarray):
+                source = Image.fromarray(source) if source.ndim == 3 else source.tobytes()
+            self._data = None if isinstance(source, Image.Image) else source
+            self._image = source if self._data is None else self._open(source)
+            self._check()
+            self._lost_bits = ranges.has_16_bits_a_colour(self._image)
+            if self._data is not None and hasattr(self._image, "tag_v2"):
+                _ = self._orientation  # loading a TIFF closes what it is read from
+                self._image.load_end = lambda: None  # Pillow would turn it, for which it reads all of its EXIF, broken or not
+        self.pixels = self._image.width * self._image.height
+
+    def encoded(self):
+        """A uint8 array of encoded bytes: of a JPEG that needs no change its own."""
+        return np.frombuffer(self._data, np.uint8) if self._passes() else as_bmp(self.decoded())
+
+    def decoded(self):
+        """A PIL image with its pixels, upright: RGB, or grey as a grey JPEG is."""
+        with self._errors():
+            self._image.load()
+            return self._upright
+
+    def facts(self):
+        """Its `Facts`."""
+        with self._errors():
+            image, mode = self._image, self._image.mode
+            image.load()
+            found = ranges.range_of(image) if ranges.is_deep(image) else None
+            upright = self._turned() if found else self.decoded()
+            extrema = [(found.least, found.largest)] if found else upright.getextrema()
+            constant = [least == largest for least, largest in (extrema if isinstance(extrema[0], tuple) else [extrema])]
+            orientation, is_broken = self._orientation
+            kinds = {"grey": ImageMode.getmode(mode).basemode == "L", "transparent": image.has_transparency_data,
+                     "turned": orientation > 1, "broken EXIF": is_broken, "one colour": all(constant),
+                     "constant channel": any(constant) and not all(constant)}
+            return Facts(upright.size, image.format, mode, tuple(name for name, holds in kinds.items() if holds), found)
+
+    def _open(self, data):
+        """A PIL image of encoded bytes, of which no more than the header is read."""
+        if Image.MAX_IMAGE_PIXELS is not None:  # beyond twice this Pillow itself refuses, before anything can be asked
+            Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, self.reading.max_pixels)
+        try:
+            return Image.open(io.BytesIO(data))
+        except UnidentifiedImageError:
+            if not is_heif(data):
+                raise
+        _register_heif(self.name)
+        return Image.open(io.BytesIO(data))
+
+    def _check(self):
+        """Raises for a picture that is not to be decoded."""
+        (width, height), name = self._image.size, self.name
+        if self._image.format in PROGRAMS:
+            raise RefusedError(f"{name} is {self._image.format}, which is a program and not run: save it as PNG")
+        if width * height > self.reading.max_pixels:
+            raise Image.DecompressionBombError
+        if max(width, height) > MAX_ASPECT * min(width, height):
+            raise RefusedError(f"{name} is {width} x {height} pixels: too thin to be brought to the size of a net's input")
+        if is_raw_photo(self._image):
+            raise RefusedError(f"{name} is a camera's raw file, of which Pillow reads the preview: develop it, to JPEG or PNG")
+
+    def _passes(self):
+        """Whether it is a JPEG that MindSpore's decoder shows as Pillow does. It inverts CMYK where Adobe's marker is missing."""
+        image = self._image
+        return (self._data is not None and image.format == "JPEG" and image.mode in ("L", "RGB") and self._orientation[0] == 1)
+
+    @functools.cached_property
+    def _orientation(self):
+        """(orientation of EXIF, 1 to 8, 1 if it is not told; whether it is not told because what should tell it is broken)."""
+        if not (METADATA & self._image.info.keys() or hasattr(self._image, "tag_v2")):
+            return 1, False
+        try:
+            value = self._image.getexif().get(EXIF_ORIENTATION, 1)
+            return (int(value), False) if value in range(1, 9) else (1, True)
+        except Exception:  # SyntaxError, struct.error, ValueError ...: Pillow raises what its parser runs into
+            return 1, True
+
+    @functools.cached_property
+    def _upright(self):
+        return self._image if self._passes() else self._in_rgb(self._turned())
+
+    def _turned(self):
+        """Its image, decoded, turned upright."""
+        orientation, _ = self._orientation
+        return self._image if orientation == 1 else self._image.transpose(TURNS[orientation])
+
+    def _in_rgb(self, image):
+        """`image` in RGB and 8 bits, transparent parts white."""
+        if ranges.is_deep(image):
+            found, white = ranges.range_of(image), self.reading.white
+            if problem := ranges.problem_of(found, white):
+                raise RefusedError(f"{self.name} {problem}")
+            image = Image.fromarray(ranges.in_8_bits(np.asarray(image), white or ranges.white_by_file(found)))
+        elif self._lost_bits and max(np.ravel(image.getextrema())) < ranges.LEAST_HIGH_BYTE:
+            raise RefusedError(f"{self.name} has 16 bits a colour and uses the lower ones alone, and Pillow reads the upper 8: "
+                               f"save it with 8 bits")
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return image if image.mode == "RGB" else image.convert("RGB")
+
+    @contextlib.contextmanager
+    def _errors(self):
+        """Turns what Pillow raises inside the block into a ValueError that begins with the name."""
+        try:
+            yield
+        except RefusedError:
+            raise
+        except UnidentifiedImageError:
+            kind = what_it_is(self._data or b"")
+            raise ValueError(f"{self.name} is not a picture"
+                             + (f" but {kind}" if kind else ", or of a kind that Pillow does not know")) from None
+        except Image.DecompressionBombError:
+            raise RefusedError(f"{self.name} has more than {self.reading.max_pixels:,} pixels, which is not read: for a photo of "
+                               f"your own set max_pixels to its pixels") from None
+        except MemoryError:
+            raise RefusedError(f"{self.name} needs more memory than there is to be decoded") from None
+        except Exception as error:  # OSError, SyntaxError, struct.error and others
+            raise ValueError(f"{self.name} is damaged: {first_line(error)}") from None
+
+
+def _register_heif(name):
+    """Has Pillow open HEIC. Raises RefusedError about the file `name` where the package for it is missing or broken."""
+    try:
+        require("pillow_heif", f"{name} is HEIC, which Pillow reads with pillow-heif",
+                "pip install pillow-heif, mindclf's extra heif").register_heif_opener()
+    except ValueError as error:
+        raise RefusedError(str(error)) from None
+
+
+def _is_encoded(source):
+    return isinstance(source, np.ndarray) and source.ndim == 1
 
 
 def _read(path):
@@ -135,18 +293,7 @@ def _read(path):
     raise ValueError(f"{one_line(path)} is larger than the {MAX_FILE_BYTES / 2**20:,.0f} MiB that are read")
 
 
-def _upright(image):
-    """`image` in RGB, turned as EXIF says, transparent parts white."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16") or image.mode == "I":
-        image = Image.fromarray((np.asarray(image, np.uint32) >> 8).astype(np.uint8))  # PIL would clip 16 bits at 255
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
-
-
-def _as_bmp(image):
+def as_bmp(image):
     buffer = io.BytesIO()
     image.save(buffer, "BMP")
-    return np.frombuffer(buffer.getvalue(), np.uint8)
+    return np.frombuffer(buffer.getbuffer(), np.uint8)

@@ -1,8 +1,8 @@
 """Batches of images for training and evaluation."""
 
+import contextlib
 import copy
 import itertools
-import os
 from functools import partial
 from pathlib import Path
 
@@ -10,10 +10,12 @@ import numpy as np
 from mindspore import dataset as ds
 
 from mindclf.config import DEFAULTS, VARIATION_FIELDS, pixel_statistics
+from mindclf.cores import usable_cores
 from mindclf.dataset.draws import Draws
 from mindclf.dataset.folder import read_folder
 from mindclf.dataset.layout import split_folders, unwrapped
-from mindclf.dataset.pictures import decode_picture, decoded_picture, small_picture
+from mindclf.dataset.pictures import Reading, opened_picture, small_picture
+from mindclf.dataset.reduce import Reduced
 from mindclf.dataset.transforms import eval_box, eval_transforms, pixel_transforms, shorter_side
 from mindclf.dataset.views import RandomCrop, RandomCropDecodeResize, RandomViews
 
@@ -25,8 +27,9 @@ def create_dataset(dataset_path, config, training=True):
 
     `config` needs `class_index`; what else it does not set is taken from mindclf.config.DEFAULTS. Images are float32
     (batch, 3, image_height, image_width), normalised; labels int32 (batch,). Only training shuffles, augments and drops an
-    incomplete last batch; evaluation counts every picture. Raises ValueError for a folder that is missing, or pictures that
-    cannot be used (see `read_folder`).
+    incomplete last batch; evaluation counts every picture. Of images of more than 8 bits only training finds out what is white:
+    give what it logs as config.white to both. Raises ValueError for a folder that is missing, or pictures that cannot be used
+    (see `read_folder`).
 
     Training images are shuffled and augmented as config.seed says, whatever the seed of MindSpore, and otherwise in each epoch
     of an iterator and in each iterator: the first one of two data sets made alike gives the same images. They are batches
@@ -35,7 +38,7 @@ def create_dataset(dataset_path, config, training=True):
     config = {**DEFAULTS, **config}
     split = "train" if training else "test"
     folder = split_folders(unwrapped(dataset_path)).get(split, Path(dataset_path) / split)
-    pictures = read_folder(folder, config["class_index"], config["on_bad_image"])
+    pictures = read_folder(folder, config["class_index"], config["on_bad_image"], reading=Reading.of(config), find_white=training)
     return train_pipeline(pictures, config) if training else eval_pipeline(pictures, config)
 
 
@@ -169,9 +172,12 @@ def preprocessing_of(card):
 
 def _eval_pipeline(pictures, operations, config):
     raw_size = _raw_size(pictures, config)
-    if raw_size and not pictures.raw_size:
-        operations = [partial(small_picture, size=raw_size), *operations]
-    rows = pictures.source()
+    if pictures.raw_size:
+        rows = pictures.source()
+    else:
+        size, *_ = _size_and_statistics(config)
+        rows = pictures.source(Reduced(size, config["crop_share"], raw_size))
+        operations = [partial(small_picture, size=raw_size), *operations] if raw_size else operations
     if operations:
         rows = rows.map(operations, "image", num_parallel_workers=_threads())
     return rows.batch(config["eval_batch_size"])
@@ -189,35 +195,41 @@ def _random_views(pictures, config):
     share = config["size_share"]
     size = tuple(round(side * share) for side in (config["image_height"], config["image_width"]))
     fields = {field: config[field] for field in VARIATION_FIELDS}
-    load = partial(_load, pictures.paths)
+    load = partial(_load, pictures)
     if config["augment"] == "padded_crop":
         crop = RandomCrop(config["crop_padding"] if pictures.raw_size else round(config["crop_padding"] * share))
         if not pictures.raw_size:
-            load = partial(_load_centre, pictures.paths, pixel_transforms(size, crop_share=1)[1:])  # Pillow decodes
+            load = partial(_load_centre, pictures, pixel_transforms(size, crop_share=1)[1:])  # Pillow decodes
         fields["cutout"] = round(config["cutout"] * share)
     else:
         crop = RandomCropDecodeResize(config["scale"], config["ratio"])
     return RandomViews(load, crop, size, *pixel_statistics(config), **fields)
 
 
-def _load(sources, index):
-    """The picture at an index, as RandomViews take it. Raises ValueError that names a file which cannot be read any more."""
-    source = sources[index]
-    is_raw = isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.shape[2:] == (3,) and source.size
-    return source if is_raw else decoded_picture(source)
+@contextlib.contextmanager
+def _load(pictures, index):
+    """Gives the picture at an index as RandomViews take it. Raises ValueError that names a file which cannot be read any more."""
+    source = pictures.paths[index]
+    if isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.shape[2:] == (3,) and source.size:
+        yield source
+        return
+    with opened_picture(source, reading=pictures.reading) as picture:
+        yield picture.decoded()
 
 
-def _load_centre(sources, transforms, index):
-    """What evaluation sees of the picture at an index, with a crop_share of 1."""
-    pixels = np.asarray(decode_picture(sources[index]))
-    for transform in transforms:
-        pixels = transform(pixels)
-    return pixels
+@contextlib.contextmanager
+def _load_centre(pictures, transforms, index):
+    """Gives what evaluation sees of the picture at an index, with a crop_share of 1."""
+    with opened_picture(pictures.paths[index], reading=pictures.reading) as picture:
+        pixels = np.asarray(picture.decoded().convert("RGB"))
+        for transform in transforms:
+            pixels = transform(pixels)
+    yield pixels
 
 
 def _threads():
     """How many threads of a pipeline prepare images at once."""
-    return min(os.cpu_count(), 8)  # MindSpore refuses more threads than cores
+    return min(usable_cores(), 8)  # MindSpore refuses more threads than cores
 
 
 def _raw_size(pictures, config):

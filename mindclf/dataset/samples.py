@@ -9,7 +9,7 @@ from mindclf.dataset.cifar10 import is_folder, read_cifar10
 from mindclf.dataset.drawn import draw_picture
 from mindclf.dataset.folder import Pictures
 from mindclf.dataset.layout import files_below, split_folders
-from mindclf.dataset.pictures import whole_picture
+from mindclf.dataset.pictures import Reading, whole_picture
 from mindclf.labels import class_en
 
 ON_DISK = {"garbage26": locate.garbage26_on_disk, "cifar10": locate.cifar10_on_disk, "flowers102": locate.flowers102_on_disk,
@@ -23,7 +23,7 @@ def sample_pictures(card, count):
     Nothing is downloaded. Where the data of the card is not on disk, or has fewer pictures that can be read, they are drawn.
     """
     folder = _folder_of(card)
-    pictures = _from_folder(folder, count) if folder else ()
+    pictures = _from_folder(folder, count, Reading.of(card)) if folder else ()
     if len(pictures) == count:
         return pictures, card.get("data", {}).get("origin") or "pictures of the data set"
     images = (draw_picture(class_en[number % len(class_en)], np.random.default_rng(number)) for number in range(count))
@@ -40,7 +40,7 @@ def _folder_of(card):
     return found if found and found.is_dir() else None
 
 
-def _from_folder(folder, count):
+def _from_folder(folder, count, reading):
     """Up to `count` pictures from all over the test pictures in `folder`, or over all where it is not divided."""
     if is_folder(folder):
         try:
@@ -54,7 +54,7 @@ def _from_folder(folder, count):
     for file in files[::max(1, len(files) // count)]:
         if len(found) < count:
             try:
-                found.append(whole_picture(file))
+                found.append(whole_picture(file, reading=reading))
             except ValueError:  # another one will do
                 continue
     return _unlabelled(found)

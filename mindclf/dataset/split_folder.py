@@ -12,6 +12,7 @@ from mindclf.dataset.content import chosen_for_test
 from mindclf.dataset.duplicates import equal_images, warnings_of
 from mindclf.dataset.folder import Pictures, draw, first_places, read_folder
 from mindclf.dataset.layout import index_of_folders, split_folders, unwrapped
+from mindclf.dataset.pictures import DEFAULT_READING
 from mindclf.files import command_line, new_folder, write_json
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ class Division:
     duplicates: tuple
 
 
-def split_folder(source, destination, every=None, fraction=None, seed=None, on_bad_image="stop"):
+def split_folder(source, destination, every=None, fraction=None, seed=None, on_bad_image="stop", reading=DEFAULT_READING):
     """The `Division` of `source`/<class>/<picture> into the new folder `destination`, with train/ and test/ as training reads it.
 
     By default the content of an image decides, as it does when `source` is trained on as it is (see mindclf.dataset.content):
@@ -55,7 +56,8 @@ def split_folder(source, destination, every=None, fraction=None, seed=None, on_b
         everything.append(files)
         return [True] * len(files)
 
-    pictures = read_folder(source, index_of_folders(source), on_bad_image, note, skip_with="--on-bad-image skip")
+    pictures = read_folder(source, index_of_folders(source), on_bad_image, note, skip_with="--on-bad-image skip",
+                           reading=reading, find_white=True)
     [files] = everything
     names = [_name_below(path, source) for path in pictures.paths]
     digests = pictures.digests()

@@ -14,6 +14,7 @@ from mindclf.dataset.duplicates import equal_images, warnings_of
 from mindclf.dataset.folder import Pictures, check_class_index, read_folder
 from mindclf.dataset.layout import check_divided, say_unused, split_folders, unwrapped
 from mindclf.dataset.locate import find_caltech16, find_cifar10, find_flower_photos, find_flowers102, find_garbage26
+from mindclf.dataset.pictures import Reading
 from mindclf.dataset.seen import seen_by, warn_of_seen
 from mindclf.dataset.split_folder import divide_files
 from mindclf.labels import class_names, number_classes
@@ -72,9 +73,11 @@ def read_splits(config):
     check_divided(folder)
     say_unused(folder)
     if _is_own_and_undivided(folder, config):
-        train, test = _divided_by_content(folder, read_pictures(folder, "all", config))
+        train, test = _divided_by_content(folder, read_pictures(folder, "all", config, find_white=True))
     else:
-        train, test = (read_pictures(folder, split, config) for split in ("train", "test"))
+        train = read_pictures(folder, "train", config, find_white=True)
+        config = merge(config, {"white": train.reading.white or 0})
+        test = read_pictures(folder, "test", config)
     if config.dataset != "cifar10" and "valid" in split_folders(folder):
         if config.valid_fraction != DEFAULTS.valid_fraction:
             raise ValueError(f"valid_fraction={config.valid_fraction} means nothing to {folder}: its folder "
@@ -88,8 +91,10 @@ def read_splits(config):
     return Splits(train, valid, test, origin, folder.as_posix())
 
 
-def read_pictures(folder, split, config, by_name=False):
+def read_pictures(folder, split, config, by_name=False, find_white=False):
     """The `Pictures` of `split`, "train", "test", "valid" or "all", in the `folder` that `find_folder` gave.
+
+    With `find_white` they also say what is white in images of more than 8 bits, where config.white does not.
 
     They are labelled by config.class_index. Their classes have the names that people use, which in "flowers102" are not those
     of its folders. A folder that has class folders instead of train/ and test/ is divided here, and not changed: about a fifth of
@@ -108,20 +113,25 @@ def read_pictures(folder, split, config, by_name=False):
     check_divided(folder, [split])
     places = split_folders(folder)
     if places:
-        pictures = read_folder(places[split], config.class_index, config.on_bad_image)
-    elif by_name or config.dataset:
-        pictures = read_folder(folder, config.class_index, config.on_bad_image, functools.partial(_by_name, split))
+        part = None
+        folder = places[split]
     else:
-        pictures = read_folder(folder, config.class_index, config.on_bad_image)
-        if split != "all":
-            pictures = _divided_by_content(folder, pictures)[split == "test"]
+        part = functools.partial(_by_name, split) if by_name or config.dataset else None
+    pictures = read_folder(folder, config.class_index, config.on_bad_image, part, reading=Reading.of(config),
+                           find_white=find_white)
+    if not places and not part and split != "all":
+        pictures = _divided_by_content(folder, pictures)[split == "test"]
     return replace(pictures, classes=class_names(config.dataset, classes))
 
 
 def labelled_for(card, folder, split, config, by_name=False):
-    """The `Pictures` that `read_pictures` finds, labelled as the net that `card` describes has its classes."""
+    """The `Pictures` that `read_pictures` finds, labelled as the net that `card` describes has its classes.
+
+    What is white in images of more than 8 bits is what its training found, unless the config says otherwise.
+    """
     class_index = number_classes(card.get("class_folders") or card["classes"])
-    pictures = read_pictures(folder, split, merge(config, {"class_index": class_index}), by_name)
+    white = config.white or card.get("white", 0)
+    pictures = read_pictures(folder, split, merge(config, {"class_index": class_index, "white": white}), by_name)
     return replace(pictures, classes=tuple(card["classes"]))
 
 

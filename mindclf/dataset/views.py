@@ -31,8 +31,8 @@ VIEW = np.dtype([  # the View of view.c
 class RandomViews:
     """Makes batches of training views of `pictures`: called with `indices` (N,) and `words` (N, len(names), WORDS).
 
-    `crop` draws the box that is shown, a RandomCropDecodeResize or a RandomCrop; `load(index)` gives the image, as a PIL image or
-    as uint8 (H, W, 3). Then, in this order, and not drawn at all where the argument is 0:
+    `crop` draws the box that is shown, a RandomCropDecodeResize or a RandomCrop; `load(index)` is a context that gives the image,
+    as a PIL image or as uint8 (H, W, 3). Then, in this order, and not drawn at all where the argument is 0:
 
     - the box is brought to `size` by bilinear interpolation;
     - it is turned by an angle uniform in -rotation to +rotation degrees; corners that this bares have the colour `mean`;
@@ -68,8 +68,8 @@ class RandomViews:
         rows, columns, grids = views["rows"], views["columns"], views["grid"]
         pending, first = [], 0  # pixels of images that are not rendered yet: many small ones are rendered in one call
         for number, (index, box, turn) in enumerate(zip(indices.tolist(), boxes, turns)):
-            image = self.load(index)
-            pixels = cropped(image, self.crop.box(*size_of(image), box))
+            with self.load(index) as image:
+                pixels = cropped(image, self.crop.box(*size_of(image), box))
             rows[number], columns[number] = pixels.shape[:2]
             grids[number] = _grid(turn, self.size, pixels.shape[:2])
             pending.append(pixels)

@@ -104,5 +104,6 @@ def _identity(backbone, pictures, config):
         digest.update(f"{identity} {label}\n".encode(errors="surrogateescape"))  # names of files need not be UTF-8
     fields = ("image_height", "image_width", "size_share", "mean", "std", "crop_share", "augment", "crop_padding", "cutout",
               "scale", "ratio", *VARIATION_FIELDS, "net", "net_options")
-    digest.update(repr([config[field] for field in fields]).encode())
+    white = pictures.reading.white
+    digest.update(repr([config[field] for field in fields] + ([white] if white else [])).encode())
     return digest.hexdigest()[:16]

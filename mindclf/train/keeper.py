@@ -134,7 +134,7 @@ def make_card(config, splits, weights_origin, device, parent):
         "categories": [entry.get("category", "") for entry in known],
         "image_height": config.image_height, "image_width": config.image_width,
         "mean": list(config.mean), "std": list(config.std), "crop_share": config.crop_share,
-        "raw_size": list(splits.train.raw_size or ()),
+        "raw_size": list(splits.train.raw_size or ()), **({"white": white} if (white := splits.train.reading.white) else {}),
         "data": {"origin": splits.origin, "path": splits.path, "train": len(splits.train), "held_out": len(splits.valid),
                  "test": len(splits.test), "digest": splits.digest()},
         "start": weights_origin, "command": command_line(), "workers": workers.size(), "seed": config.seed,

@@ -8,7 +8,7 @@ from mindspore.dataset import vision
 from PIL import Image
 
 from mindclf.dataset import decode_picture, encoded_picture
-from mindclf.dataset.pictures import whole_picture
+from mindclf.dataset.pictures import Reading, whole_picture
 
 HEIGHT, WIDTH = 24, 40
 ROUNDING = 3  # of 255: two JPEG decoders may round apart
@@ -245,15 +245,19 @@ def test_bytes_that_are_no_picture_have_the_name_given():
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 @pytest.mark.parametrize("side", [11, 20], ids=["PIL warns", "PIL refuses"])
-def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch, kind, side):
+def test_an_image_of_more_pixels_than_the_limit_is_refused_and_the_limit_can_be_raised(tmp_path, monkeypatch, kind, side):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     small, bomb = tmp_path / "small", tmp_path / "bomb"
     small.write_bytes(encode(Image.new("RGB", (10, 10)), kind))
     bomb.write_bytes(encode(Image.new("RGB", (side, side)), kind))
-    assert seen(small).shape == (10, 10, 3)
+    limit = Reading(max_pixels=100)
+    assert whole_picture(small, reading=limit).ndim == 1
     with pytest.raises(ValueError) as raised:
-        whole_picture(bomb)
-    assert str(raised.value) == f"{bomb} has more than 100 pixels, which is not read"
+        whole_picture(bomb, reading=limit)
+    assert str(raised.value) == (f"{bomb} has more than 100 pixels, which is not read: for a photo of your own set max_pixels to "
+                                 f"its pixels")
+    raised_limit = Reading(max_pixels=side * side)
+    assert vision.Decode()(whole_picture(bomb, reading=raised_limit)).shape == (side, side, 3)
 
 
 @pytest.mark.parametrize("size", [(1, 300), (300, 1), (2, 201)])

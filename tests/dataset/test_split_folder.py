@@ -22,8 +22,8 @@ from mindclf.dataset.splits import read_splits
 
 
 def picture(number):
-    """The bytes of a small picture; another number, another picture."""
-    return b"P6 2 2 255\n" + number.to_bytes(4, "big") * 3
+    """The bytes of a small picture, which is not of one colour; another number, another picture."""
+    return b"P6 2 2 255\n" + (number + 1).to_bytes(4, "big") * 3
 
 
 def grow(root, classes):

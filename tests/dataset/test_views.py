@@ -1,5 +1,6 @@
 """Training views: in C and in NumPy the same, each part as MindSpore and Pillow compute it, each choice from its own words."""
 
+import contextlib
 import itertools
 
 import numpy as np
@@ -31,8 +32,13 @@ def photo():
     return np.stack([128 + 90 * np.sin(x / 9), 128 + 90 * np.cos(y / 7), 128 + 60 * np.sin((x + y) / 11)], -1).astype(np.uint8)
 
 
+def given(images):
+    """What RandomViews takes for `load`."""
+    return lambda index: contextlib.nullcontext(images[index])
+
+
 def views_of(images, size, crop=WHOLE, mean=(0, 0, 0), std=(1, 1, 1), words=None, **fields):
-    views = RandomViews(images.__getitem__, crop, size, mean, std, **{**STILL, **fields})
+    views = RandomViews(given(images), crop, size, mean, std, **{**STILL, **fields})
     words = Draws(1, 1, 1).words(views.names, range(len(images))) if words is None else words
     return views(np.arange(len(images)), words)
 
@@ -48,7 +54,7 @@ def words_for(views, **fractions):
 
 def one_view(image, size=None, fractions=(), **fields):
     """A view as pixels (H, W, 3), with chosen numbers in place of random ones."""
-    views = RandomViews([image].__getitem__, WHOLE, size or image.shape[:2], (0, 0, 0), (1, 1, 1), **{**STILL, **fields})
+    views = RandomViews(given([image]), WHOLE, size or image.shape[:2], (0, 0, 0), (1, 1, 1), **{**STILL, **fields})
     return views(np.array([0]), words_for(views, **dict(fractions)))[0].transpose(1, 2, 0)
 
 
@@ -158,7 +164,7 @@ def test_grey_is_luma(photo):
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (20, 30), (47, 63), (3, 62)])
 @pytest.mark.parametrize("side", [1, 8, 9])
 def test_a_square_of_the_mean_colour_has_its_centre_where_drawn(photo, row, column, side):
-    views = RandomViews([photo].__getitem__, WHOLE, (48, 64), MEAN, STD, **STILL, cutout=side)
+    views = RandomViews(given([photo]), WHOLE, (48, 64), MEAN, STD, **STILL, cutout=side)
     image = views(np.array([0]), words_for(views, cutout=((row + 0.5) / 48, (column + 0.5) / 64)))[0]
     y, x = np.indices((48, 64))
     inside = (row - side // 2 <= y) & (y < row - side // 2 + side) & (column - side // 2 <= x) & (x < column - side // 2 + side)
@@ -201,7 +207,7 @@ def test_a_box_that_never_fits_is_the_largest_allowed_in_the_centre():
 def test_no_choice_reads_the_words_of_another(images):
     """What is rendered of crop, grid and light changes with the words of its own choices alone."""
     crop, told = RandomCropDecodeResize((0.3, 0.6), (0.75, 1.333)), {}
-    views = RandomViews(images.__getitem__, crop, (32, 32), MEAN, STD, **ALL)
+    views = RandomViews(given(images), crop, (32, 32), MEAN, STD, **ALL)
     parts = {"crop": lambda w: views.crop.box(64, 64, next(iter(views.crop.drawn(w["crop"])))),
              "turns": lambda w: views._turns(w, 1).tolist(),
              "colours": lambda w: [part.tolist() for part in views._colours(w, 1)]}
