@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import platform
+import signal
 import threading
 import time
 import uuid
@@ -113,6 +114,8 @@ class Claim:
             return None
 
     def _beat(self):
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the main thread, see mindclf.signals
         count = 0
         while not self.ended.wait(BEAT):
             count += 1

@@ -81,7 +81,8 @@ DEFAULTS = EasyDict(
     seed=1,
     grid_rows=4,                       # of pictures in predictions.png, spread evenly over the test pictures
     grid_columns=6,
-    output="outputs/run",              # folder for checkpoints, cards, history and plots; an earlier run there is moved aside
+    output="outputs/run",              # folder for checkpoints, cards, history and plots, of one run at a time; an earlier run
+                                       # there is moved aside after the first step of the new one
     tensorboard=False,                 # write event files too, for TensorBoard, into the folder tensorboard/ of output
     resume=False,                      # go on with the run in output that was interrupted, from where it was last saved; and with
                                        # a finished one that gets more epochs, at the learning rates that these have

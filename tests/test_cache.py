@@ -5,6 +5,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import platformdirs
 import pytest
 
@@ -124,6 +125,18 @@ def test_features_that_cannot_be_stored_cost_a_warning_and_not_the_run(tiny_conf
     assert fit({**tiny_config, **ONLY_HEAD, "epochs": 1}).checkpoint.is_file()
     said = [message for message in caplog.messages if "features are not stored" in message]
     assert said and "Permission denied" in said[0]
+
+
+def test_features_are_whole_whenever_another_run_stores_the_same(tmp_path):
+    file, rows = tmp_path / "features.npz", np.arange(60_000, dtype=np.float32).reshape(-1, 6)
+    features._store(file, rows, np.arange(len(rows)))
+    writer = threading.Thread(target=lambda: [features._store(file, rows, np.arange(len(rows))) for _ in range(20)])
+    writer.start()
+    while writer.is_alive():
+        read, labels = features._read(file)
+        np.testing.assert_array_equal(read, rows)
+        np.testing.assert_array_equal(labels, np.arange(len(rows)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["features.npz", "here"]
 
 
 def test_one_field_moves_all_that_a_run_keeps_out_of_its_output(tiny_config, tmp_path):

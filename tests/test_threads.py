@@ -22,7 +22,7 @@ from mindclf.export import export
 from mindclf.predict import Predictor
 from mindclf.train import fit
 
-from .conftest import CLASS_INDEX
+from .conftest import CLASS_INDEX, ONLY_HEAD
 
 THREADS = 4
 SECONDS = 60  # after which a child process counts as one that hangs
@@ -91,7 +91,8 @@ def test_explanations_evaluations_and_exports_side_by_side_are_those_of_one_thre
 
 
 def test_predictions_beside_a_training_change_neither(fitted, tiny_config, images, tmp_path):
-    alone = fit({**tiny_config, "output": str(tmp_path / "alone")})
+    config = {**tiny_config, **ONLY_HEAD, "epochs": 20}
+    alone = fit({**config, "output": str(tmp_path / "alone")})
     predictor = Predictor(fitted.checkpoint)
     expected = [predictor.predict([image]) for image in images]
     answers, ended = [], threading.Event()
@@ -103,7 +104,7 @@ def test_predictions_beside_a_training_change_neither(fitted, tiny_config, image
     predicting = threading.Thread(target=predict_until_the_end)
     predicting.start()
     try:
-        beside = fit({**tiny_config, "output": str(tmp_path / "beside")})
+        beside = fit({**config, "output": str(tmp_path / "beside")})
     finally:
         ended.set()
         predicting.join()
@@ -195,16 +196,15 @@ from mindclf.device import use_device
 from mindclf.predict import Predictor
 
 use_device("CPU")
-for _ in range(2):
-    if os.fork() == 0:
-        [[guess, *_]] = Predictor({str(fitted.checkpoint)!r}).predict([{images[0]!r}])
-        print(guess.name, flush=True)
-        os._exit(0)
-print([os.wait()[1] for _ in range(2)])
+if os.fork() == 0:
+    [[guess, *_]] = Predictor({str(fitted.checkpoint)!r}).predict([{images[0]!r}])
+    print(guess.name, flush=True)
+    os._exit(0)
+print(os.wait()[1])
 """)
     [[expected, *_]] = Predictor(fitted.checkpoint).predict(images[:1])
     run = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=SECONDS)
-    assert run.stdout.splitlines() == [expected.name, expected.name, "[0, 0]"], run.stderr
+    assert run.stdout.splitlines() == [expected.name, "0"], run.stderr
 
 
 @needs_fork
