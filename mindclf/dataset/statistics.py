@@ -10,7 +10,7 @@ import numpy as np
 
 from mindclf.cores import usable_cores
 from mindclf.dataset.folder import index_of_folders, listed, scan_folder, split_folders
-from mindclf.dataset.pictures import DEFAULT_READING, decode_picture
+from mindclf.dataset.pictures import DEFAULT_READING, opened_picture
 
 VALUES = np.arange(256)
 
@@ -99,7 +99,8 @@ def mean_and_std(counts):
 
 
 def _histogram_of(path, reading):
-    return histogram(decode_picture(path, reading))
+    with opened_picture(path, reading=reading) as picture:
+        return histogram(picture.decoded().convert("RGB"))
 
 
 def _range(side):
