@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mindclf.cli import main
 from mindclf.config import DEFAULTS, merge
 from mindclf.dataset import Reading, create_dataset, decode_picture, eval_pipeline, read_folder, scan_folder, train_pipeline
 from mindclf.dataset.pictures import encoded_picture, whole_picture
 from mindclf.dataset.ranges import Range, problem_of, white_of
+from mindclf.dataset.split_folder import split_folder
 from mindclf.dataset.splits import labelled_for, read_splits
 from mindclf.dataset.statistics import folder_statistics
 from mindclf.train.keeper import make_card
@@ -193,6 +195,24 @@ def test_training_warns_of_images_without_contrast(tmp_path, caplog):
     with caplog.at_level("WARNING"):
         read_folder(folder, CLASSES)
     assert caplog.messages == [f"1 picture of one colour, without anything to see: {folder}/dark/navy.png"]
+
+
+def test_the_most_pixels_of_the_config_hold_wherever_images_are_read(eight_bits):
+    few = config(eight_bits, max_pixels=1999)
+    for read in (lambda: read_splits(few), lambda: labelled_for({"classes": list(CLASSES)}, eight_bits, "all", few),
+                 lambda: folder_statistics(eight_bits, Reading.of(few)), lambda: split_folder(eight_bits, eight_bits.parent / "x",
+                                                                                              reading=Reading.of(few))):
+        with pytest.raises(ValueError, match="has more than 1,999 pixels, which is not read: for a photo of your own raise the"):
+            read()
+    assert len(read_splits(config(eight_bits, max_pixels=2000)).train) == 10
+
+
+def test_the_most_pixels_can_be_given_to_commands_without_fields(eight_bits, capsys):
+    assert main(["stats", str(eight_bits), "--max-pixels", "1999"]) == 2
+    assert "has more than 1,999 pixels" in capsys.readouterr().err
+    assert main(["stats", str(eight_bits), "--max-pixels", "2000"]) == 0
+    assert main(["stats", str(eight_bits), "--max-pixels", "0"]) == 2
+    assert "max_pixels=0 must lie between 1 and" in capsys.readouterr().err
 
 
 def test_problems_are_told_before_anything_is_known_of_white():
