@@ -21,7 +21,7 @@ from mindclf.labels import number_classes
 log = logging.getLogger(__name__)
 
 LITTER = {"Thumbs.db", "desktop.ini", "__MACOSX"}  # what operating systems leave in folders of pictures, besides dot files
-PICTURE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+PICTURE_SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 VALID_FOLDERS = ("valid", "val", "validation")
 NAMES_SHOWN = 10  # in a message; the count covers the rest
 ODDITIES = {  # by the kind of `Facts`: what to say of pictures
