@@ -60,7 +60,7 @@ setup(
         "convert": ["h5py>=3.9"],  # weights of Keras
         "demo": ["gradio>=6.31,<7"],  # the page of `mindclf demo`
         "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", "h5py>=3.9", "hypothesis>=6", "tensorboard>=2.16",
-                "nbclient>=0.11", "ipykernel>=6.29"],  # the last two execute notebooks
+                "pillow-heif>=0.18", "nbclient>=0.11", "ipykernel>=6.29"],  # the last two execute notebooks
         "heif": ["pillow-heif>=0.18"],  # HEIC, the kind of image that phones make
         "notebooks": ["nbclient>=0.11", "ipykernel>=6.29", "notebook>=7"],  # the last opens them
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],

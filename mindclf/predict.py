@@ -129,11 +129,14 @@ def _read_ahead(sources):
 
 
 def _chunks(sources, pool):
-    """The lists of `_read_ahead`. One picture a core is read ahead, or fewer if so many of the largest one yet would not fit."""
-    waiting, chunk, size, largest = deque(), [], 0, 0
+    """The lists of `_read_ahead`.
+
+    One picture a core is read ahead, or fewer if so many of the largest one yet would not fit; as long as few are known, few.
+    """
+    waiting, chunk, size, largest, known = deque(), [], 0, 0, 0
     sources, cores = iter(sources), usable_cores()
     while True:
-        while (len(waiting) < cores and (not waiting or size + (len(waiting) + 1) * largest <= CHUNK_BYTES)
+        while (len(waiting) < min(cores, 1 + known) and (not waiting or size + (len(waiting) + 1) * largest <= CHUNK_BYTES)
                and (source := next(sources, None))):
             waiting.append((source[0], pool.submit(_outcome, source[1])))
         if not waiting:
@@ -141,7 +144,7 @@ def _chunks(sources, pool):
         name, future = waiting.popleft()
         chunk.append((name, future.result()))
         size += (count := getattr(chunk[-1][1], "nbytes", 0))
-        largest = max(largest, count)
+        largest, known = max(largest, count), known + 1
         if len(chunk) == CHUNK or size > CHUNK_BYTES:
             yield chunk
             chunk, size = [], 0

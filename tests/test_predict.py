@@ -78,6 +78,36 @@ def test_three_classes_are_told_or_all_where_there_are_fewer(tmp_path, count):
     assert len(guesses) == min(count, 3) == len({guess.name for guess in guesses})
 
 
+def test_an_image_of_12_bits_is_predicted_as_the_card_says_and_one_of_many_pixels_as_the_caller(tmp_path):
+    """The command line reads the same way: files through `gather`."""
+    net = create_net("mobilenet_v2", 2, **TINY_NET)
+    path = save_checkpoint(net, tmp_path / "deep.ckpt", {
+        "net": "mobilenet_v2", "net_options": TINY_NET, "classes": ["a", "b"], "white": 4095, "image_height": 32,
+        "image_width": 32, "mean": [0] * 3, "std": [1] * 3})
+    grey = np.random.default_rng(0).integers(0, 256, (40, 50)).astype(np.uint8)
+    for name, pixels in (("8.png", grey), ("12.png", grey.astype(np.uint16) * 16 + 9), ("13.png", grey.astype(np.uint16) * 32)):
+        Image.fromarray(pixels).save(tmp_path / name)
+    predictor = Predictor(path)
+    of_8, of_12 = predictor.predict([tmp_path / "8.png", tmp_path / "12.png"])
+    assert of_8 == of_12
+    found = dict(predictor.sort(gather([str(tmp_path / "12.png"), str(tmp_path / "13.png")], reading=predictor.reading)))
+    assert found[str(tmp_path / "12.png")] == predictor.predict([tmp_path / "8.png"])[0]
+    assert "more than white=4,095" in str(found[str(tmp_path / "13.png")])
+    with pytest.raises(ValueError, match="8.png has more than 1,999 pixels, which is not read"):
+        Predictor(path, max_pixels=1999).predict([tmp_path / "8.png"])
+    assert len(Predictor(path, max_pixels=2000).predict([tmp_path / "8.png"])) == 1
+
+
+@pytest.mark.parametrize("white", ["4095", -1, True, float("nan")])
+def test_a_card_whose_white_is_no_value_is_refused(tmp_path, white):
+    net = create_net("mobilenet_v2", 2, **TINY_NET)
+    path = save_checkpoint(net, tmp_path / "bad.ckpt", {
+        "net": "mobilenet_v2", "net_options": TINY_NET, "classes": ["a", "b"], "white": white, "image_height": 32,
+        "image_width": 32, "mean": [0] * 3, "std": [1] * 3})
+    with pytest.raises(ValueError, match="white"):
+        Predictor(path)
+
+
 def test_what_is_asked_wrongly_is_said(predictor, tmp_path):
     with pytest.raises(ValueError, match="top_k=4 must lie between 1 and the number of classes, 3"):
         predictor.predict([], top_k=4)

@@ -10,6 +10,8 @@ HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", 
 MEDIA = {b"avif": "AVIF, which this Pillow does not read: install a newer one",  # by the brand of an ISO media file
          b"crx ": "a camera's raw file: develop it, to JPEG or PNG"}
 BEGINNINGS = (  # (first bytes, what it is)
+    (b"\xff\xd8\xff", "what begins as a JPEG and is none that Pillow reads: damaged, of 12 bits, two channels, or lossless"),
+    (b"\x89PNG", "what begins as a PNG and is damaged"),
     (b"%PDF", "a PDF: save its pages as images"),
     (b"PK\x03\x04", "a ZIP archive, or what is one inside, such as .docx: unpack it"),
     (b"\x1f\x8b", "a gzip archive: unpack it"),

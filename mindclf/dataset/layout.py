@@ -10,7 +10,7 @@ from mindclf.labels import alike, composed, escaped
 
 log = logging.getLogger(__name__)
 
-PICTURE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+PICTURE_SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 NAMES_SHOWN = 10  # in a message; the count covers the rest
 
 

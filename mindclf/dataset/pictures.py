@@ -14,7 +14,7 @@ from PIL import Image, ImageMode, ImageOps, UnidentifiedImageError
 from mindclf.config import DEFAULTS
 from mindclf.dataset import ranges
 from mindclf.dataset.kinds import is_heif, is_raw_photo, what_it_is
-from mindclf.dataset.memory import BYTES_A_PIXEL, DECODING
+from mindclf.dataset.memory import BYTES_A_PIXEL, DECODING, give_back
 from mindclf.extras import require
 from mindclf.files import first_line, one_line, open_file
 
@@ -23,6 +23,7 @@ TURNS = {  # by EXIF's orientation: how an image that was stored so is turned up
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90}
 METADATA = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}  # where Pillow looks for the orientation
+HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)  # of a JPEG: baseline, extended, progressive; MindSpore reads no arithmetic coding
 MAX_ASPECT = 100  # bringing the shorter side to 256 pixels makes the longer one 100 times that
 MAX_FILE_BYTES = 2**30  # as many pixels as are read, in the largest format, take less
 PROGRAMS = ("EPS",)  # formats that Pillow has another program run
@@ -134,8 +135,13 @@ def opened_picture(source, name="the picture", reading=DEFAULT_READING):
     A block must not open another one.
     """
     picture = Picture(source, name, reading)
-    with DECODING.room(BYTES_A_PIXEL * picture.pixels):
-        yield picture
+    needed = BYTES_A_PIXEL * picture.pixels
+    with DECODING.room(needed):
+        try:
+            yield picture
+        finally:
+            picture.forget()
+            give_back(needed)
 
 
 class Picture:
@@ -169,6 +175,11 @@ class Picture:
         with self._errors():
             self._image.load()
             return self._upright
+
+    def forget(self):
+        """Lets go of its pixels."""
+        self._image = self._data = None
+        self.__dict__.pop("_upright", None)
 
     def facts(self):
         """Its `Facts`."""
@@ -212,7 +223,8 @@ class Picture:
     def _passes(self):
         """Whether it is a JPEG that MindSpore's decoder shows as Pillow does. It inverts CMYK where Adobe's marker is missing."""
         image = self._image
-        return (self._data is not None and image.format == "JPEG" and image.mode in ("L", "RGB") and self._orientation[0] == 1)
+        return (self._data is not None and image.format == "JPEG" and image.mode in ("L", "RGB") and self._orientation[0] == 1
+                and _frame_marker(self._data) in HUFFMAN_FRAMES)
 
     @functools.cached_property
     def _orientation(self):
@@ -220,6 +232,8 @@ class Picture:
         if not (METADATA & self._image.info.keys() or hasattr(self._image, "tag_v2")):
             return 1, False
         try:
+            if "exif" in self._image.info:
+                Image.Exif().load(self._image.info["exif"])  # once more: what opened a JPEG has seen no error, nor do we after it
             value = self._image.getexif().get(EXIF_ORIENTATION, 1)
             return (int(value), False) if value in range(1, 9) else (1, True)
         except Exception:  # SyntaxError, struct.error, ValueError ...: Pillow raises what its parser runs into
@@ -262,11 +276,22 @@ class Picture:
                              + (f" but {kind}" if kind else ", or of a kind that Pillow does not know")) from None
         except Image.DecompressionBombError:
             raise RefusedError(f"{self.name} has more than {self.reading.max_pixels:,} pixels, which is not read: for a photo of "
-                               f"your own set max_pixels to its pixels") from None
+                               f"your own raise the field max_pixels, or --max-pixels") from None
         except MemoryError:
             raise RefusedError(f"{self.name} needs more memory than there is to be decoded") from None
         except Exception as error:  # OSError, SyntaxError, struct.error and others
             raise ValueError(f"{self.name} is damaged: {first_line(error)}") from None
+
+
+def _frame_marker(jpeg):
+    """The marker of a JPEG's frame, which says how it is coded: 0xC0 to 0xCF. None if there is no frame."""
+    position = 2
+    while position + 4 <= len(jpeg) and jpeg[position] == 0xFF:
+        marker = jpeg[position + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return marker
+        position += 1 if marker == 0xFF else 2 + int.from_bytes(jpeg[position + 2:position + 4], "big")  # 0xFF fills up
+    return None
 
 
 def _register_heif(name):

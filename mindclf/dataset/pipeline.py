@@ -160,14 +160,14 @@ def preprocessing_of(card):
 
     In this order: bring to raw_size by averaging the centre that has its shape, bring the shorter side to shorter_side by
     bilinear interpolation, take the central crop (each of them unless it is null), subtract mean, divide by std, both on the
-    scale of the pixels, 0 to 255.
+    scale of the pixels, 0 to 255. Before that, in images of more than 8 bits, `white` becomes 255: see mindclf.dataset.ranges.
     """
     config = {**DEFAULTS, **card}
     size, mean, std = _size_and_statistics(config)
     raw_size = list(config.get("raw_size", ()))
     side = shorter_side(size, config["crop_share"], raw_size)
     return {"colours": "RGB", "raw_size": raw_size or None, "shorter_side": side, "crop": list(size) if side else None,
-            "mean": list(mean), "std": list(std)}
+            "mean": list(mean), "std": list(std), **({"white": card["white"]} if "white" in card else {})}
 
 
 def _eval_pipeline(pictures, operations, config):

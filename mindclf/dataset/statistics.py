@@ -11,7 +11,7 @@ from mindclf.cores import usable_cores
 from mindclf.dataset.duplicates import equal_images, warnings_of
 from mindclf.dataset.folder import scan_folder
 from mindclf.dataset.layout import index_of_folders, listed, say_unused, split_folders, unwrapped
-from mindclf.dataset.pictures import DEFAULT_READING, decode_picture
+from mindclf.dataset.pictures import DEFAULT_READING, opened_picture
 
 VALUES = np.arange(256)
 
@@ -103,7 +103,8 @@ def mean_and_std(counts):
 
 
 def _histogram_of(path, reading):
-    return histogram(decode_picture(path, reading))
+    with opened_picture(path, reading=reading) as picture:
+        return histogram(picture.decoded().convert("RGB"))
 
 
 def _range(side):

@@ -19,13 +19,15 @@ from pathlib import Path
 import mindspore as ms
 from mindspore import Tensor, ops
 
+from mindclf.cores import usable_cores
+
 # Variant: the flags in /proc/cpuinfo that a processor must have to run it; the fastest first.
 AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"}
 VARIANTS = {"amx": {*AVX512, "avx512_bf16", "amx_tile", "amx_bf16"}, "avx512": AVX512, "avx2": {"avx2", "fma"}, "portable": set()}
 UNASKED = ("avx512", "avx2", "portable")  # those that compute in float32
 ACTIVATIONS = {None: 0, "relu": 1, "relu6": 2, "hswish": 3}  # as in activation.h
 MAX_TAPS = 128  # as in windows.h
-NEWEST = "render_views"  # the C function that was added last
+NEWEST = "limit_threads"  # the C function that was added last
 SAME = -1  # stands for the padding of TensorFlow, as in entry.h
 
 _off = 0
@@ -117,6 +119,7 @@ def _problem_of(variant):
         return f"cannot be loaded: {error}"
     if not hasattr(loaded, NEWEST):
         return "compiled for an older mindclf: install it again"
+    loaded.limit_threads(ctypes.c_long(usable_cores()))
     return None if loaded.permitted() else "the system does not let programs use this part of the processor"
 
 

@@ -19,6 +19,7 @@ static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER; /* held from begin_kern
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all that follows */
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER, left = PTHREAD_COND_INITIALIZER;
 static long threads;                        /* 0: not started; the caller counts as one */
+static long most_threads = MAX_THREADS;
 static Memory scratches[MAX_THREADS], shared_memory;
 static struct {
     Task task;
@@ -73,7 +74,12 @@ static long usable_processors(void)
 {
     cpu_set_t processors;
     long usable = sched_getaffinity(getpid(), sizeof processors, &processors) == 0 ? CPU_COUNT(&processors) : 1;
-    return usable < MAX_THREADS ? usable : MAX_THREADS;
+    return usable < most_threads ? usable : most_threads;
+}
+
+void limit_threads(long count)
+{
+    most_threads = count < 1 ? 1 : count < MAX_THREADS ? count : MAX_THREADS;
 }
 
 /* In a forked child: the helpers do not exist, and a lock may be held by a thread that does not either. */

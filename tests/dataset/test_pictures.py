@@ -8,7 +8,7 @@ from mindspore.dataset import vision
 from PIL import Image
 
 from mindclf.dataset import decode_picture, encoded_picture
-from mindclf.dataset.pictures import Reading, whole_picture
+from mindclf.dataset.pictures import Reading, opened_picture, whole_picture
 
 HEIGHT, WIDTH = 24, 40
 ROUNDING = 3  # of 255: two JPEG decoders may round apart
@@ -79,6 +79,90 @@ def test_jpeg_is_decoded_as_pil_does(smooth, tmp_path, mode, options):
         assert image.mode == mode
         expected = np.asarray(image.convert("RGB"))
     assert difference(seen(path), expected) <= ROUNDING
+
+
+def segments(jpeg):
+    """[(marker, bytes)] of a JPEG's head, and what follows from the scan on."""
+    head, position = [], 2
+    while jpeg[position + 1] != 0xDA:
+        end = position + 2 + int.from_bytes(jpeg[position + 2:position + 4], "big")
+        head.append((jpeg[position + 1], jpeg[position:end]))
+        position = end
+    return head, jpeg[position:]
+
+
+def with_marker(jpeg, transform=None, jfif=True):
+    """A JPEG with Adobe's marker, which says how its channels are coded, or without; and with JFIF's marker or without."""
+    head, scan = segments(jpeg)
+    kept = [part for marker, part in head if marker != 0xEE and (jfif or marker != 0xE0)]
+    adobe = b"" if transform is None else b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([transform])
+    return b"\xff\xd8" + adobe + b"".join(kept) + scan
+
+
+def named_channels(jpeg, names):
+    """A JPEG whose channels have other identifiers in its frame and scan."""
+    head, scan = segments(jpeg)
+    scan, parts = bytearray(scan), []
+    for marker, part in head:
+        part = bytearray(part)
+        for channel, name in enumerate(names):
+            if marker == 0xC0:
+                part[10 + 3 * channel] = name
+            scan[5 + 2 * channel] = name
+        parts.append(bytes(part))
+    return b"\xff\xd8" + b"".join(parts) + bytes(scan)
+
+
+def as_frame(jpeg, marker, bits=8):
+    """A JPEG that says that its frame is of another kind."""
+    head, scan = segments(jpeg)
+    frame = {0xC0: lambda part: bytes([0xFF, marker]) + part[2:4] + bytes([bits]) + part[5:]}
+    return b"\xff\xd8" + b"".join(frame.get(kind, lambda part: part)(part) for kind, part in head) + scan
+
+
+RGB_JPEGS = {
+    "Adobe says YCbCr": lambda jpeg: with_marker(jpeg, 1), "Adobe says RGB": lambda jpeg: with_marker(jpeg, 0, jfif=False),
+    "JFIF and Adobe says RGB": lambda jpeg: with_marker(jpeg, 0), "Adobe says YCCK": lambda jpeg: with_marker(jpeg, 2),
+    "no marker": lambda jpeg: with_marker(jpeg, jfif=False),
+    "channels R G B": lambda jpeg: named_channels(with_marker(jpeg, jfif=False), b"RGB"),
+    "channels R G B in JFIF": lambda jpeg: named_channels(jpeg, b"RGB"),
+    "channels 0 1 2": lambda jpeg: named_channels(with_marker(jpeg, jfif=False), bytes([0, 1, 2])),
+}
+CMYK_JPEGS = {"no marker": lambda jpeg: with_marker(jpeg), "Adobe says CMYK": lambda jpeg: with_marker(jpeg, 0),
+              "Adobe says YCCK": lambda jpeg: with_marker(jpeg, 2)}
+
+
+@pytest.mark.parametrize(("mode", "kind"), [*(("RGB", kind) for kind in RGB_JPEGS), *(("CMYK", kind) for kind in CMYK_JPEGS)])
+def test_however_a_jpeg_codes_its_channels_it_is_seen_as_pil_shows_it(smooth, mode, kind):
+    """In training, by Pillow, and in evaluation, by MindSpore, which inverts CMYK where Adobe's marker is missing."""
+    image = Image.fromarray(smooth).convert(mode)
+    if mode == "CMYK":  # with some black, which a conversion from RGB has not
+        image = Image.merge("CMYK", [*image.split()[:3], Image.fromarray(smooth[..., 0] // 2)])
+    data = {"RGB": RGB_JPEGS, "CMYK": CMYK_JPEGS}[mode][kind](encode(image, "JPEG", quality=95, subsampling=0))
+    with Image.open(io.BytesIO(data)) as shown:
+        assert shown.mode == mode
+        expected = np.asarray(shown.convert("RGB"))
+    assert difference(seen(data), expected) <= (ROUNDING if mode == "RGB" else 0)
+    with opened_picture(data) as picture:  # as training has it
+        assert np.array_equal(np.asarray(picture.decoded().convert("RGB")), expected)
+    passes = encoded_picture(data).tobytes() == data
+    assert passes == (mode == "RGB")
+
+
+@pytest.mark.parametrize("marker", [0xC3, 0xC9, 0xCA], ids=["lossless", "arithmetic", "progressive arithmetic"])
+def test_a_jpeg_that_mindspore_may_not_decode_is_not_given_to_it(smooth, marker):
+    data = as_frame(encode(Image.fromarray(smooth), "JPEG"), marker)
+    try:
+        assert encoded_picture(data, "rare.jpg")[:2].tobytes() == b"BM"
+    except ValueError as error:
+        assert str(error).startswith("rare.jpg is ")
+
+
+@pytest.mark.parametrize("data", [lambda jpeg: as_frame(jpeg, 0xC1, bits=12), lambda jpeg: jpeg[:3] + bytes(50)],
+                         ids=["12 bits", "a damaged beginning"])
+def test_a_jpeg_that_pillow_does_not_know_is_said_to_be_one(smooth, data):
+    with pytest.raises(ValueError, match=r"^rare.jpg is (not a picture but what begins as a JPEG|damaged)"):
+        encoded_picture(data(encode(Image.fromarray(smooth), "JPEG")), "rare.jpg")
 
 
 def test_a_jpeg_passes_as_it_is(smooth, tmp_path):
@@ -254,8 +338,8 @@ def test_an_image_of_more_pixels_than_the_limit_is_refused_and_the_limit_can_be_
     assert whole_picture(small, reading=limit).ndim == 1
     with pytest.raises(ValueError) as raised:
         whole_picture(bomb, reading=limit)
-    assert str(raised.value) == (f"{bomb} has more than 100 pixels, which is not read: for a photo of your own set max_pixels to "
-                                 f"its pixels")
+    assert str(raised.value) == (f"{bomb} has more than 100 pixels, which is not read: for a photo of your own raise the field "
+                                 f"max_pixels, or --max-pixels")
     raised_limit = Reading(max_pixels=side * side)
     assert vision.Decode()(whole_picture(bomb, reading=raised_limit)).shape == (side, side, 3)
 
