@@ -21,7 +21,6 @@ from mindclf.labels import alike, check_distinct, composed, escaped, number_clas
 log = logging.getLogger(__name__)
 
 
-
 @dataclass(frozen=True)
 class Pictures:
     """Paths of pictures, the index of the class of each, and the class names in the order of their indices."""
@@ -39,12 +38,6 @@ class Pictures:
         """Rows of (encoded image, label), in their order."""
         return ds.GeneratorDataset(_Reader(self), ["image", "label"], shuffle=False, num_parallel_workers=1,
                                    python_multiprocessing=False)
-
-    def identities(self):
-        """A text for each picture that changes with its file: path, size, time of change."""
-        for path in self.paths:
-            status = Path(path).stat()
-            yield f"{Path(path).absolute()} {status.st_size} {status.st_mtime_ns}"
 
     def take(self, indices):
         """The pictures at `indices`."""
