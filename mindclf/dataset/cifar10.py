@@ -61,10 +61,6 @@ class Cifar10Pictures(Pictures):
         """The SHA-256 of each image's pixels in hexadecimal."""
         return [hashlib.sha256(pixels).hexdigest() for pixels in self.paths]
 
-    def identities(self):
-        """A text for each picture that changes with its pixels."""
-        return iter(self.digests())
-
     def source(self):
         """Rows of (image, label) in their order, read by MindSpore's Cifar10Dataset."""
         sampler = ds.SubsetSampler(list(self.indices))

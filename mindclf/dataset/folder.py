@@ -29,7 +29,6 @@ ODDITIES = {  # by the kind of `Facts`: what to say of pictures
     "constant channel": "with a channel of colour that has one value throughout",
 }
 
-
 @dataclass(frozen=True)
 class Pictures:
     """Paths of pictures, the index of the class of each, the class names in the order of their indices, and how to read them."""
@@ -48,12 +47,6 @@ class Pictures:
         """Rows of (`prepared` encoded image, label), in their order."""
         return ds.GeneratorDataset(_Reader(self, prepared), ["image", "label"], shuffle=False, num_parallel_workers=1,
                                    python_multiprocessing=False)
-
-    def identities(self):
-        """A text for each picture that changes with its file: path, size, time of change."""
-        for path in self.paths:
-            status = Path(path).stat()
-            yield f"{Path(path).absolute()} {status.st_size} {status.st_mtime_ns}"
 
     def take(self, indices):
         """The pictures at `indices`."""

@@ -100,8 +100,8 @@ def _identity(backbone, pictures, config):
     digest = hashlib.sha256(f"draws {DRAWS_VERSION} {numerics()}".encode())
     for parameter in backbone.get_parameters():
         digest.update(parameter.asnumpy().tobytes())
-    for identity, label in zip(pictures.identities(), pictures.labels):
-        digest.update(f"{identity} {label}\n".encode(errors="surrogateescape"))  # names of files need not be UTF-8
+    for image, label in zip(pictures.digests(), pictures.labels):
+        digest.update(f"{image} {label}\n".encode())
     fields = ("image_height", "image_width", "size_share", "mean", "std", "crop_share", "augment", "crop_padding", "cutout",
               "scale", "ratio", *VARIATION_FIELDS, "net", "net_options")
     white = pictures.reading.white

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 FEW_TEST_IMAGES = 20  # fewer, and one of them is more than 5 points of accuracy
 NOT_BEGUN = "nothing is trained yet, start it again"  # what a run that is stopped says before its first step
 
+
 @dataclass(frozen=True)
 class Fitted:
     """What `fit` made: the checkpoint to use, its report on the test pictures of `classes`, where data and weights came from."""

@@ -13,7 +13,7 @@ from mindspore import Tensor
 
 from mindclf.checkpoint import read_card, read_weights, settle
 from mindclf.config import DEFAULTS, phases_of
-from mindclf.files import first_line, replacing
+from mindclf.files import TEMPORARY, first_line, replacing
 from mindclf.train.callbacks import read_history
 from mindclf.train.output import HISTORY
 from mindclf.train.schedule import Plateau
@@ -127,7 +127,7 @@ def earlier_run(output, card, may_extend=True):
     _check_same(card, earlier, refusal, output)
     then, now = (_phases(run) for run in (earlier, card))
     _check_epochs(then, now, position, refusal, may_extend)
-    litter = list(Path(output).glob(".writing-*"))  # what a run that is killed leaves of a file
+    litter = list(Path(output).glob(f"{TEMPORARY}*"))  # what a run that is killed leaves of a file
     for folder in litter + [path.parent] * (state is None):
         shutil.rmtree(folder, ignore_errors=True)
     planned, epochs = ([phase.epochs for phase in phases] for phases in (then, now))
