@@ -93,8 +93,8 @@ def test_heic_without_its_package_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if it were not installed
     with pytest.raises(ValueError) as raised:
         whole_picture(path)
-    assert str(raised.value).startswith(f"{path} is HEIC, which Pillow reads with pillow-heif: pip install pillow-heif, "
-                                        f"mindclf's extra heif (")
+    assert str(raised.value) == (f"{path} is HEIC, which Pillow reads with pillow-heif: pip install pillow-heif, mindclf's "
+                                 "extra heif")
 
 
 @pytest.mark.parametrize("orientation", [1, 6])

@@ -37,15 +37,22 @@ def grey(number, label):
     return (noise + label * np.linspace(0, 255 - 119, 50)).astype(np.uint8).clip(0, 255)
 
 
-def write(folder, depth, images=6):
-    """Class folders with `images` images each, stored as `depth` says."""
+def write(folder, depth, numbers=range(6)):
+    """Class folders with images of these `numbers`, stored as `depth` says."""
     suffix, _, values = DEPTHS[depth]
     for name, label in CLASSES.items():
         (folder / name).mkdir(parents=True)
-        for number in range(images):
+        for number in numbers:
             pixels = grey(10 * label + number, label)
             pixels[0, 0] = 255
             Image.fromarray(values(pixels)).save(folder / name / f"{number}{suffix}")
+    return folder
+
+
+def write_divided(folder, depth):
+    """The same divided into train/ and test/: which side an image is on depends on its bytes, and so on its depth."""
+    write(folder / "train", depth, range(5))
+    write(folder / "test", depth, [5])
     return folder
 
 
@@ -64,14 +71,15 @@ def eight_bits(tmp_path_factory):
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_training_and_evaluation_see_the_same_whatever_the_depth(tmp_path, eight_bits, depth):
+def test_training_and_evaluation_see_the_same_whatever_the_depth(tmp_path, depth):
     """And prediction sees it by the card alone."""
-    of_8, of_these = (read_splits(config(folder)) for folder in (eight_bits, write(tmp_path / "images", depth)))
+    of_8, of_these = (read_splits(config(write_divided(tmp_path / name, stored)))
+                      for name, stored in (("of 8", "8 bits"), ("of these", depth)))
     assert len(of_these.train) == len(of_8.train) == 10
     assert of_these.train.reading.white == of_these.test.reading.white == DEPTHS[depth][1]
     assert np.array_equal(*(batches(train_pipeline(splits.train, config("x"))) for splits in (of_8, of_these)))
     assert np.array_equal(*(batches(eval_pipeline(splits.test, config("x"))) for splits in (of_8, of_these)))
-    card = make_card(config("x"), of_these, "", "CPU")
+    card = make_card(config("x"), of_these, "", "CPU", {})
     assert card.get("white") == DEPTHS[depth][1]
     reading = Reading.of(card)
     for seen, path in zip(of_8.test.paths, of_these.test.paths):
@@ -204,7 +212,8 @@ def test_the_most_pixels_of_the_config_hold_wherever_images_are_read(eight_bits)
                                                                                               reading=Reading.of(few))):
         with pytest.raises(ValueError, match="has more than 1,999 pixels, which is not read: for a photo of your own raise the"):
             read()
-    assert len(read_splits(config(eight_bits, max_pixels=2000)).train) == 10
+    splits = read_splits(config(eight_bits, max_pixels=2000))
+    assert len(splits.train) + len(splits.test) == 12
 
 
 def test_the_most_pixels_can_be_given_to_commands_without_fields(eight_bits, capsys):
