@@ -55,7 +55,8 @@ def launch(count, command):
 
 def _check(count, command):
     """Raises ValueError for a number of workers or a command that cannot be."""
-    if not 1 <= count <= (cores := usable_cores()):
+    cores = usable_cores()
+    if not 1 <= count <= cores:
         raise ValueError(f"--workers {count} must lie between 1 and {cores}, the processor cores that may be used here")
     example = f"as in mindclf launch --workers {count} recipes/garbage_mobilenet_v2.py train"
     if not command:
