@@ -30,11 +30,11 @@ def main():
     use_device("CPU")
     found = find_garbage26()
     require_photos(found.origin)
-    pictures = read_folder(found.path / "train", index_en)
+    images = read_folder(found.path / "train", index_en)
     config = merge({}, dict(dataset="garbage26", pretrained="imagenet", batch_size=64, layers="head"))
     net, config, start = start_net(config, len(index_en))
     freeze(net.backbone)
-    features, labels = stored_features(net, pictures, config)
+    features, labels = stored_features(net, images, config)
     folds = np.random.default_rng(0).permutation(len(labels)) % FOLDS
     rows = []
     for rate, decay, smoothing in itertools.product(RATES, DECAYS, SMOOTHINGS):
@@ -43,12 +43,12 @@ def main():
         rows.append({"lr_max": rate, "weight_decay": decay, "label_smoothing": smoothing, "top1": round(float(np.mean(top1)), 4),
                      "folds": [round(value, 4) for value in top1]})
         print(rows[-1], flush=True)
-    write_result(__file__, {**provenance(describe_device("CPU")), "data": found.origin, "start": start, "pictures": len(labels),
+    write_result(__file__, {**provenance(describe_device("CPU")), "data": found.origin, "start": start, "images": len(labels),
                             "epochs": EPOCHS, "rows": sorted(rows, key=lambda row: -row["top1"])})
 
 
 def fold_accuracy(features, labels, held_out, config):
-    """Accuracy on the pictures held out, of a head trained on the others."""
+    """Accuracy on the images held out, of a head trained on the others."""
     set_seeds(1)
     head = MobileNetV2Head(features.shape[1], len(index_en))
     batches = ds.NumpySlicesDataset((features[~held_out], labels[~held_out]), ["feature", "label"]).batch(config.batch_size, True)

@@ -1,4 +1,4 @@
-"""The head-only garbage recipe with three seeds, nothing cached: accuracy and wall time, from pictures to checkpoint.
+"""The head-only garbage recipe with three seeds, nothing cached: accuracy and wall time, from images to checkpoint.
 
     python benchmarks/garbage_head.py                  # about 4 minutes on two cores; writes benchmarks/garbage_head.json
 """
@@ -32,7 +32,7 @@ def main():
         print(runs[-1], flush=True)
     write_result(__file__, {
         **provenance(card["device"]), "recipe": RECIPE, "data": card["data"]["origin"], "start": card["start"],
-        "test_pictures": card["data"]["test"], "versions": card["versions"], "runs": runs,
+        "test_images": card["data"]["test"], "versions": card["versions"], "runs": runs,
         "mean_top1": round(statistics.mean(run["top1"] for run in runs), 6),
         "median_seconds": statistics.median(run["seconds"] for run in runs)})
 

@@ -2,8 +2,8 @@
 
     python benchmarks/garbage_traps.py                 # about 20 minutes on two cores; writes benchmarks/garbage_traps.json
 
-Budget of the tutorial in all rows: 2 epochs of batches of 16, each picture once an epoch as a random crop, frozen ImageNet
-backbone, head trained by Momentum 0.9, weight decay 1e-4, cosine from 0.05. Accuracy on the 130 test pictures, 3 seeds. The
+Budget of the tutorial in all rows: 2 epochs of batches of 16, each image once an epoch as a random crop, frozen ImageNet
+backbone, head trained by Momentum 0.9, weight decay 1e-4, cosine from 0.05. Accuracy on the 130 test images, 3 seeds. The
 backbone runs once for each view and its features are shared by the rows, which therefore see the same crops.
 """
 
@@ -18,7 +18,7 @@ from mindspore import dataset as ds
 from mindspore.dataset import vision
 
 from mindclf.config import IMAGENET_MEAN, IMAGENET_STD, merge
-from mindclf.dataset import augmented_pipeline, encoded_picture, eval_pipeline, read_folder, train_pipeline
+from mindclf.dataset import augmented_pipeline, encoded_image, eval_pipeline, read_folder, train_pipeline
 from mindclf.dataset.draws import STORED_VIEWS, Draws
 from mindclf.dataset.locate import find_garbage26
 from mindclf.device import describe_device, set_seeds, use_device
@@ -68,7 +68,7 @@ def main():
         whole = len(test) // 8 * 8
         score("reported: evaluation drops the last batch", accuracy(heads["corrected"], centre[:whole], labels[:whole]))
         [(crops, crop_labels)] = random_views(backbone, train, settled, seed + 100, count=1)
-        score("reported: 'test' set is augmented training pictures", accuracy(heads["corrected"], crops, crop_labels))
+        score("reported: 'test' set is augmented training images", accuracy(heads["corrected"], crops, crop_labels))
 
         moving, moving_views = batch_norm_in_training_mode(config, train)
         moved_centre, _ = predict_logits(moving, eval_pipeline(test, settled))
@@ -86,7 +86,7 @@ def main():
         score("other pixel statistics, padding and epsilon than the weights'",
               accuracy(train_head(views, CORRECTED, seed), predict_logits(backbone, eval_pipeline(test, other))[0], labels))
 
-    write_result(__file__, {**provenance(describe_device("CPU")), "data": found.origin, "test_pictures": len(test),
+    write_result(__file__, {**provenance(describe_device("CPU")), "data": found.origin, "test_images": len(test),
                             "seeds": SEEDS, "seconds": round(time.perf_counter() - started), "top1": scores})
 
 
@@ -123,17 +123,17 @@ def batch_norm_in_training_mode(config, train):
     return backbone.set_train(False), views
 
 
-def random_views(backbone, pictures, config, seed, count=EPOCHS):
-    """`count` times the features and labels of all pictures, each time of other random crops."""
-    return [predict_logits(backbone, augmented_pipeline(pictures, config, Draws(seed, STORED_VIEWS, view)))
+def random_views(backbone, images, config, seed, count=EPOCHS):
+    """`count` times the features and labels of all images, each time of other random crops."""
+    return [predict_logits(backbone, augmented_pipeline(images, config, Draws(seed, STORED_VIEWS, view)))
             for view in range(count)]
 
 
-def squashed_batches(pictures, config):
+def squashed_batches(images, config):
     """The tutorial's prediction: both sides to 224 at once, nothing cropped."""
     operations = [vision.Decode(), vision.Resize((224, 224)), vision.Normalize(list(config.mean), list(config.std)),
                   vision.HWC2CHW()]
-    pairs = [(encoded_picture(path), np.int32(label)) for path, label in zip(pictures.paths, pictures.labels)]
+    pairs = [(encoded_image(path), np.int32(label)) for path, label in zip(images.paths, images.labels)]
     source = ds.GeneratorDataset(pairs, ["image", "label"], shuffle=False)
     return source.map(operations, "image", num_parallel_workers=os.cpu_count()).batch(BATCH_SIZE)
 

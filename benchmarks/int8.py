@@ -28,8 +28,8 @@ def main():
                          "bytes": made.bytes_after})
             print(rows[-1], flush=True)
     write_result(__file__, {
-        **provenance(device), "checkpoint": GARBAGE_SORTER.name, "data": made.origin, "test_pictures": made.before.images,
-        "calibration_pictures": quantize.CALIBRATION_PICTURES,
+        **provenance(device), "checkpoint": GARBAGE_SORTER.name, "data": made.origin, "test_images": made.before.images,
+        "calibration_pictures": quantize.CALIBRATION_IMAGES,
         "float32": {"top1": round(made.before.top1, 6), "loss": round(made.before.loss, 6), "bytes": made.bytes_before},
         "int8": rows})
 

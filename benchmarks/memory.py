@@ -1,11 +1,11 @@
 """Whether memory grows in a long training and in a long series of predictions.
 
     python benchmarks/memory.py               # some minutes on two cores; writes benchmarks/results/memory.json
-    python benchmarks/memory.py --share 0.1   # a tenth as many steps and pictures; writes outputs/memory.json
+    python benchmarks/memory.py --share 0.1   # a tenth as many steps and images; writes outputs/memory.json
 
-Training: the garbage recipe's net at half width on drawn pictures of 64 pixels, all layers, with held-out pictures evaluated and
+Training: the garbage recipe's net at half width on drawn images of 64 pixels, all layers, with held-out images evaluated and
 checkpoints written after each epoch of 58 steps. Prediction: `Predictor.predict` with the sorter that comes with mindclf, a drawn
-picture at a time, encoded, as a service gets them. Each is a process of its own. The figure is the resident memory of the process
+image at a time, encoded, as a service gets them. Each is a process of its own. The figure is the resident memory of the process
 after each part; the first quarter is warm-up, and growth is the slope of a line through the rest.
 """
 
@@ -21,15 +21,15 @@ import numpy as np
 from common import ROOT, provenance, write_result
 
 STEPS = 2000     # of training
-PICTURES = 5000  # to predict
-EVERY = 100      # pictures between two looks at the memory
+IMAGES = 5000  # to predict
+EVERY = 100      # images between two looks at the memory
 WARM_UP = 0.25   # of the looks
 MEBIBYTE = 2**20
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--share", type=float, default=1.0, help="of the steps and pictures, to try it out (1.0)")
+    parser.add_argument("--share", type=float, default=1.0, help="of the steps and images, to try it out (1.0)")
     parser.add_argument("--task", choices=TASKS, help=argparse.SUPPRESS)  # of the processes that this one starts
     arguments = parser.parse_args(argv)
     if arguments.task:
@@ -73,7 +73,7 @@ def train(share):
 
 
 def predict(share):
-    """Predicts PICTURES pictures, one at a time."""
+    """Predicts IMAGES images, one at a time."""
     from mindclf.dataset.drawn import draw_garbage26
     from mindclf.device import use_device
     from mindclf.predict import Predictor
@@ -82,14 +82,14 @@ def predict(share):
     looks, counts = [], []
     with tempfile.TemporaryDirectory() as folder:
         drawn = draw_garbage26(Path(folder) / "drawn", 1, 1)
-        pictures = [path.read_bytes() for path in sorted(drawn.rglob("*.jpg"))]
+        images = [path.read_bytes() for path in sorted(drawn.rglob("*.jpg"))]
     predictor = Predictor()
-    for number in range(1, max(8 * EVERY, round(share * PICTURES)) + 1):
-        predictor.predict([pictures[number % len(pictures)]])
+    for number in range(1, max(8 * EVERY, round(share * IMAGES)) + 1):
+        predictor.predict([images[number % len(images)]])
         if number % EVERY == 0:
             looks.append(resident())
             counts.append(number)
-    return {"unit": "picture", "counts": counts, "looks": looks}
+    return {"unit": "image", "counts": counts, "looks": looks}
 
 
 TASKS = {"train": train, "predict": predict}

@@ -1,4 +1,4 @@
-"""What it gains to look at mirror images too (`--mirror`): the checkpoints that come with mindclf, on their test pictures.
+"""What it gains to look at mirror images too (`--mirror`): the checkpoints that come with mindclf, on their test images.
 
     python benchmarks/mirror.py                # five minutes on two cores; writes benchmarks/mirror.json
 """
@@ -6,7 +6,7 @@
 from common import provenance, require_photos, write_result
 
 from mindclf.config import merge
-from mindclf.dataset.splits import find_folder, pictures_to_measure
+from mindclf.dataset.splits import find_folder, images_to_measure
 from mindclf.device import describe_device, use_device
 from mindclf.evaluate import report
 from mindclf.pretrained import GARBAGE_SORTER
@@ -26,8 +26,8 @@ def main():
         result[name] = {"data": origin}
         for key, mirror in (("plain", False), ("mirror", True)):
             runner = Runner(GARBAGE_SORTER.with_name(f"{name}.ckpt"), mirror=mirror)
-            pictures, _ = pictures_to_measure(runner.card, folder, config)
-            logits, labels = runner.logits(pictures, BATCH_SIZE)
+            images, _ = images_to_measure(runner.card, folder, config)
+            logits, labels = runner.logits(images, BATCH_SIZE)
             result[name][key] = report(logits, labels, len(runner.card["classes"])).metrics()
             print(name, key, result[name][key], flush=True)
     write_result(__file__, {**provenance(device), **result})

@@ -10,7 +10,7 @@ import numpy as np
 from common import provenance, require_photos, write_result
 from PIL import Image
 
-from mindclf.dataset import decode_picture, read_folder
+from mindclf.dataset import decode_image, read_folder
 from mindclf.dataset.locate import find_garbage26
 from mindclf.device import describe_device, use_device
 from mindclf.labels import index_en
@@ -28,7 +28,7 @@ def main():
     nearest = np.array([(known != difference_hash(path)).sum(1).min() for path in test.paths])
     right = Predictor().logits(test.paths).argmax(1) == np.array(test.labels)
     fresh = nearest > MOST_BITS
-    result = {**provenance(describe_device("CPU")), "data": found.origin, "test_pictures": len(test),
+    result = {**provenance(describe_device("CPU")), "data": found.origin, "test_images": len(test),
               "near_duplicates": int((~fresh).sum()), "top1": round(float(right.mean()), 6),
               "top1_without_near_duplicates": round(float(right[fresh].mean()), 6)}
     print(result)
@@ -37,7 +37,7 @@ def main():
 
 def difference_hash(path):
     """64 bits: whether each of 8 x 8 grey pixels is darker than its right neighbour."""
-    grey = np.asarray(decode_picture(path).convert("L").resize((9, 8), Image.Resampling.BILINEAR), int)
+    grey = np.asarray(decode_image(path).convert("L").resize((9, 8), Image.Resampling.BILINEAR), int)
     return (grey[:, 1:] > grey[:, :-1]).ravel()
 
 

@@ -124,18 +124,18 @@ def worker(name, data):
     sys.path.remove(str(HERE))  # the benchmarks of this checkout are none of the other's modules
 
     from mindclf.config import merge, phases_of
-    from mindclf.dataset import Pictures, train_pipeline
+    from mindclf.dataset import ImageSet, train_pipeline
     from mindclf.dataset.cifar10 import read_cifar10
 
     case = CASES[name]
     config = merge(importlib.import_module(case.recipe).config, case.fields)
     config = merge(phases_of(config)[case.phase], {"mean": (120.0, 120.0, 120.0), "std": (60.0, 60.0, 60.0)})
     if case.size is None:
-        pictures = read_cifar10(data, "train").take(range(case.images))
+        image_set = read_cifar10(data, "train").take(range(case.images))
     else:
         files = sorted(map(str, Path(data).iterdir()))
-        pictures = Pictures(tuple(files[number % len(files)] for number in range(case.images)), (0,) * case.images, ("a",))
-    dataset = train_pipeline(pictures, config)
+        image_set = ImageSet(tuple(files[number % len(files)] for number in range(case.images)), (0,) * case.images, ("a",))
+    dataset = train_pipeline(image_set, config)
     for _ in range(2):
         started, used, count = time.perf_counter(), time.process_time(), 0
         for images, _labels in dataset.create_tuple_iterator(num_epochs=1, do_copy=False):

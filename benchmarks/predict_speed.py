@@ -1,7 +1,7 @@
-"""How many pictures a second mindclf sorts, reading and decoding included, in MindSpore and in ONNX Runtime.
+"""How many images a second mindclf sorts, reading and decoding included, in MindSpore and in ONNX Runtime.
 
     python benchmarks/predict_speed.py               # some minutes on two cores; writes benchmarks/results/predict_speed.json
-    python benchmarks/predict_speed.py --count 128   # of fewer pictures; writes outputs/predict_speed.json
+    python benchmarks/predict_speed.py --count 128   # of fewer images; writes outputs/predict_speed.json
 
 What `mindclf predict` does between its start and its last answer, but for printing: `gather`, then `Predictor.sort`, on training
 photos of the garbage set, taken evenly from all classes, with the sorter that comes with mindclf (MobileNetV2 at 224 pixels), and
@@ -20,14 +20,14 @@ from common import ROOT, provenance, require_photos, write_result
 from speed import spread
 from speed_case import busy_seconds, cores
 
-COUNT = 512   # pictures
+COUNT = 512   # images
 ROUNDS = 5
-WARM_UP = 48  # pictures: three batches
+WARM_UP = 48  # images: three batches
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=COUNT, help=f"pictures ({COUNT})")
+    parser.add_argument("--count", type=int, default=COUNT, help=f"images ({COUNT})")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default: {ROUNDS}")
     arguments = parser.parse_args(argv)
 
@@ -51,7 +51,7 @@ def main(argv=None):
                 **{name: importlib.metadata.version(name) for name in ("mindspore", "onnxruntime", "pillow")}}
     write_result(destination, {
         **provenance(describe_device("CPU")), "usable_cores": cores(), "system": f"{platform.system()} {platform.machine()}",
-        "versions": versions, "data": found.origin, "pictures": len(files), "net": "mobilenet_v2", "size": 224,
+        "versions": versions, "data": found.origin, "images": len(files), "net": "mobilenet_v2", "size": 224,
         "mean_kib": round(sum(map(size_of, files)) / len(files) / 2**10, 1), "rounds": arguments.rounds, **measured})
 
 
@@ -63,7 +63,7 @@ def some_files(folder, count):
 
 
 def measure(predictors, files, rounds):
-    """{"pictures_per_second": {runtime: spread over the rounds}, "cores_taken_by_others": {runtime: the most in a round}}."""
+    """{"images_per_second": {runtime: spread over the rounds}, "cores_taken_by_others": {runtime: the most in a round}}."""
     for predictor in predictors.values():
         sort(predictor, files[:WARM_UP])
     rates, others = ({runtime: [] for runtime in predictors} for _ in range(2))
@@ -75,14 +75,14 @@ def measure(predictors, files, rounds):
             seconds = time.perf_counter() - started
             rates[runtime].append(len(files) / seconds)
             others[runtime].append((busy_seconds() - time.process_time() - idle) / seconds)
-            print(f"round {number + 1} {runtime}: {rates[runtime][-1]:.1f} pictures/s; others took "
+            print(f"round {number + 1} {runtime}: {rates[runtime][-1]:.1f} images/s; others took "
                   f"{others[runtime][-1]:.2f} cores", flush=True)
-    return {"pictures_per_second": {runtime: spread(values) for runtime, values in rates.items()},
+    return {"images_per_second": {runtime: spread(values) for runtime, values in rates.items()},
             "cores_taken_by_others": {runtime: round(max(values), 3) for runtime, values in others.items()}}
 
 
 def sort(predictor, files):
-    """Sorts the files as `mindclf predict` does. Raises ValueError for a picture that cannot be read: it would count as fast."""
+    """Sorts the files as `mindclf predict` does. Raises ValueError for an image that cannot be read: it would count as fast."""
     from mindclf.predict import gather
 
     for _, guesses in predictor.sort(gather(files)):

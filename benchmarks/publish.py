@@ -4,7 +4,7 @@
     python benchmarks/publish.py outputs/cifar10_mobilenet_v1_as_written cifar10_mobilenet_v1_as_written --log
     python benchmarks/publish.py outputs/caltech16_compare-compared caltech16_compare
 
-Kernels become float16, which halves the file; if that costs a single test picture, they stay float32. With --log the weights stay
+Kernels become float16, which halves the file; if that costs a single test image, they stay float32. With --log the weights stay
 where they are, and the card goes beside the log. Of a comparison there is the log only: table and plot,
 and in runs/ each run's history and card.
 """
@@ -18,7 +18,7 @@ from common import ROOT
 from mindclf.checkpoint import load_net, read_card, save_checkpoint
 from mindclf.config import merge
 from mindclf.dataset import eval_pipeline
-from mindclf.dataset.splits import read_pictures
+from mindclf.dataset.splits import read_images
 from mindclf.device import use_device
 from mindclf.evaluate import evaluate
 from mindclf.files import write_json
@@ -58,12 +58,12 @@ def publish_weights(run, name):
     use_device("CPU")
     net, card = load_net(run / "best.ckpt")
     config = merge(card["config"], {"class_index": card.get("class_folders") or card["classes"]})
-    pictures = read_pictures(Path(card["data"]["path"]), "test", config)
+    images = read_images(Path(card["data"]["path"]), "test", config)
     full = {parameter.name: parameter.value() for parameter in net.get_parameters()}
     for parameter in net.get_parameters():
         if parameter.ndim > 1:
             parameter.set_data(parameter.astype("float16").astype("float32"))
-    report = evaluate(net, eval_pipeline(pictures, card), len(card["classes"]))
+    report = evaluate(net, eval_pipeline(images, card), len(card["classes"]))
     before = card["metrics"]["test"]["top1"]
     half = report.top1 > before - 1e-6
     print(f"top-1 {before:.4f} in float32, {report.top1:.4f} in float16: stored as {'float16' if half else 'float32'}")

@@ -207,14 +207,14 @@ def start_times(runs=5):
 
 
 def pipeline(folder, train_per_class=20):
-    """What the training pipeline reads and augments a second, from drawn pictures."""
+    """What the training pipeline reads and augments a second, from drawn images."""
     from mindclf.dataset.drawn import draw_garbage26
 
     drawn = draw_garbage26(folder / "drawn", train_per_class, test_per_class=1)
     output = subprocess.run(list(map(str, [sys.executable, HERE / "speed_mindspore.py", "pipeline", drawn])), check=True,
                             stdout=subprocess.PIPE, env=environment_with({}), encoding="utf-8").stdout
     answer = json.loads(output)
-    return {**answer, "pictures_per_second": spread(answer["pictures_per_second"])}
+    return {**answer, "images_per_second": spread(answer["pictures_per_second"])}
 
 
 def environment_with(variables):

@@ -22,7 +22,7 @@ TASKS = ("train", "infer")
 
 @dataclass(frozen=True)
 class Case:
-    """A net and its input: `batch_size` pictures of size x size pixels, of `num_classes` classes."""
+    """A net and its input: `batch_size` images of size x size pixels, of `num_classes` classes."""
 
     title: str
     net: str

@@ -3,7 +3,7 @@
     python benchmarks/speed_mindspore.py NET train|infer WARM_UPS mindspore    # a net of mindclf; the environment says how
     python benchmarks/speed_mindspore.py NET infer WARM_UPS onnx FILE          # ONNX Runtime on a file that `export` wrote
     python benchmarks/speed_mindspore.py NET export FILE                       # writes it, by way of mindclf.export
-    python benchmarks/speed_mindspore.py pipeline FOLDER                       # pictures a second of the training pipeline
+    python benchmarks/speed_mindspore.py pipeline FOLDER                       # images a second of the training pipeline
 """
 
 import json
@@ -107,19 +107,19 @@ def export(case, file):
 
 
 def pipeline(folder, epochs=3):
-    """Pictures a second of each of `epochs` passes, after a first one, of the training pipeline at 224 pixels."""
+    """Images a second of each of `epochs` passes, after a first one, of the training pipeline at 224 pixels."""
     from mindclf.config import CLASS_INDEX, DEFAULTS
     from mindclf.dataset import read_folder, train_pipeline
 
-    pictures = read_folder(folder / "train", CLASS_INDEX["garbage26"], "stop")
-    batches = train_pipeline(pictures, DEFAULTS)
+    image_set = read_folder(folder / "train", CLASS_INDEX["garbage26"], "stop")
+    batches = train_pipeline(image_set, DEFAULTS)
     rates = []
     for _ in range(epochs + 1):
         started, count = time.perf_counter(), 0
         for images, _labels in batches.create_tuple_iterator(num_epochs=1, output_numpy=True):
             count += len(images)
         rates.append(count / (time.perf_counter() - started))
-    return {"pictures": len(pictures), "size": DEFAULTS.image_height, "pictures_per_second": rates[1:]}
+    return {"images": len(image_set), "size": DEFAULTS.image_height, "images_per_second": rates[1:]}
 
 
 if __name__ == "__main__":

@@ -17,20 +17,20 @@ ROOT = Path(__file__).resolve().parent.parent
 WORDS = {
     "README.md": {
         "results": "| garbage sorting, 26 classes, {images} test photos | top-1 | 95 % interval | wall time | made by |",
-        "tutorial": "| tutorial, as published | 2 of the 9 'Cardboard' pictures it shows | | | |",
+        "tutorial": "| tutorial, as published | 2 of the 9 'Cardboard' images it shows | | | |",
         "head": "| head on a frozen backbone, mean of {runs} seeds (range) | **{mean:.1%}** ({low:.1%} to {high:.1%}) "
                 "| {interval} | {seconds:.0f} s (median) | `{recipe}` |",
         "all": "| then all layers, 1 seed | **{top1:.1%}** (top-5 {top5:.1%}) | {interval} | {minutes:.0f} min | `{recipe}` |",
         "duplicates": "| the same without {count} test photos that resemble a training photo | {top1:.1%} | {interval} | | "
                       "`benchmarks/near_duplicates.py` |",
-        "cifar10": "| CIFAR-10, {images:,} test pictures | epochs | top-1 | top-5 | wall time | training pictures/s | made by |",
-        "flowers102": "| 102 flowers, {images} test pictures | epochs | top-1 | top-5 | wall time | training pictures/s "
+        "cifar10": "| CIFAR-10, {images:,} test images | epochs | top-1 | top-5 | wall time | training images/s | made by |",
+        "flowers102": "| 102 flowers, {images} test images | epochs | top-1 | top-5 | wall time | training images/s "
                       "| made by |",
-        "published": {"cifar10": "{net}, tutorial as published, original pictures",
-                      "flowers102": "{net}, tutorial as published, of the validation pictures"},
+        "published": {"cifar10": "{net}, tutorial as published, original images",
+                      "flowers102": "{net}, tutorial as published, of the validation images"},
         "minutes": "{minutes:.0f} min", "hours": "{hours} h",
-        "compared": {"caltech16_compare": "16 Caltech classes, {images} test pictures",
-                     "flower_photos_shufflenet": "photos of 5 flowers, {images} test pictures"},
+        "compared": {"caltech16_compare": "16 Caltech classes, {images} test images",
+                     "flower_photos_shufflenet": "photos of 5 flowers, {images} test images"},
         "of_each": "starts from | parameters | MACs | top-1, mean of the seeds (range) | seeds | wall time a run",
         "fresh": "fresh weights",
         "traps": "| run | top-1, mean of {runs} seeds (range) | against corrected |",
@@ -69,7 +69,7 @@ CHINESE_TRAPS = {
     "nn.Dropout(0.2) read as 'keep 20 %' (p=0.8)": "nn.Dropout(0.2) 被理解成“保留 20 %”（p=0.8）",
     "prediction squashes to 224 x 224": "预测时直接压缩到 224 x 224",
     "reported: evaluation drops the last batch": "报告值：评估丢掉最后一批",
-    "reported: 'test' set is augmented training pictures": "报告值：“测试集”其实是增强后的训练图片",
+    "reported: 'test' set is augmented training images": "报告值：“测试集”其实是增强后的训练图片",
     "frozen backbone's batch norm in training mode": "冻结的骨干中，批归一化仍处于训练模式",
     "as written: all that apply": "照教程原样（适用的全部陷阱）",
     "other pixel statistics, padding and epsilon than the weights'": "像素统计量、填充和 epsilon 与权重训练时不一致",
@@ -119,16 +119,16 @@ def results(document):
     card = read("checkpoints/garbage26_mobilenet_v2.ckpt.json")
     duplicates = read("benchmarks/near_duplicates.json")
     all_layers, top1 = card["metrics"]["test"], [run["top1"] for run in head["runs"]]
-    fresh = duplicates["test_pictures"] - duplicates["near_duplicates"]
+    fresh = duplicates["test_images"] - duplicates["near_duplicates"]
 
     def interval(share, count):
         low, high = wilson(share, count)
         return f"{low:.1%} {words['to']} {high:.1%}"
 
     return "\n".join([
-        words["results"].format(images=head["test_pictures"]), "|---|---|---|---|---|", words["tutorial"],
+        words["results"].format(images=head["test_images"]), "|---|---|---|---|---|", words["tutorial"],
         words["head"].format(runs=len(top1), mean=head["mean_top1"], low=min(top1), high=max(top1), recipe=head["recipe"],
-                             seconds=head["median_seconds"], interval=interval(head["mean_top1"], head["test_pictures"])),
+                             seconds=head["median_seconds"], interval=interval(head["mean_top1"], head["test_images"])),
         words["all"].format(top1=all_layers["top1"], top5=all_layers["top5"], minutes=card["seconds"] / 60,
                             interval=interval(all_layers["top1"], all_layers["images"]),
                             recipe="recipes/garbage_mobilenet_v2_all_layers.py"),

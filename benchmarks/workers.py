@@ -16,7 +16,7 @@ from common import provenance, require_photos, write_result
 from mindclf.checkpoint import read_card
 
 RECIPE = "recipes/garbage_mobilenet_v2_all_layers.py"
-RUNS = (  # workers, what starts them, and fields: 64 pictures a step in the first phase and 32 in the second, with both
+RUNS = (  # workers, what starts them, and fields: 64 images a step in the first phase and 32 in the second, with both
     (1, [RECIPE, "train"]),
     (2, ["-m", "mindclf", "launch", "--workers", "2", RECIPE, "train", "batch_size=32", "phases.1.batch_size=16"]),
 )

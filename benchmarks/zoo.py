@@ -2,7 +2,7 @@
 
     python benchmarks/zoo.py          # about a minute; writes benchmarks/zoo.json and the tables of mindclf/nets/README.md
 
-Parameters and MACs come from tracing each net for 1000 classes (mindclf.summary). Differences come from the weights, pictures and
+Parameters and MACs come from tracing each net for 1000 classes (mindclf.summary). Differences come from the weights, images and
 PyTorch logits of tests/reference, in units of the largest logit where that is more than 1.
 """
 
@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 from tests.reference import REFERENCE_FILE
 from tests.reference.cases import CASES, NUM_CLASSES
 from tests.reference.published import PUBLISHED
-from tests.reference.rule import pictures, weight
+from tests.reference.rule import images, weight
 
 SIZES = {"inception_v3": 299}  # pixels; the others were made for 224
 
@@ -45,11 +45,11 @@ def main():
 
 
 def difference(case, expected):
-    """The largest difference of a logit, with the weights and pictures of the rule."""
+    """The largest difference of a logit, with the weights and images of the rule."""
     net = empty_net(case.net, NUM_CLASSES, **case.options)
     fill_net(net, {p.name: weight(p.name, p.shape) for p in net.get_parameters()}, "the rule")
     with pynative():
-        logits = net.set_train(False)(Tensor(pictures(2, case.height, case.width))).asnumpy()
+        logits = net.set_train(False)(Tensor(images(2, case.height, case.width))).asnumpy()
     return float(np.abs(logits - expected).max() / max(1, np.abs(expected).max()))
 
 

@@ -1,6 +1,6 @@
 """Weights on disk with their card: NAME.ckpt or NAME.safetensors, and its name with .json added beside it.
 
-The card says what the weights are: net, classes, picture size, pixel statistics, metrics, data, seed, versions, command. With
+The card says what the weights are: net, classes, image size, pixel statistics, metrics, data, seed, versions, command. With
 it, evaluation and prediction need only the path, and cannot preprocess otherwise than training did.
 """
 
@@ -27,7 +27,7 @@ CARD_FORMAT = 1
 FORMATS = {".ckpt": "ckpt", ".safetensors": "safetensors"}
 ITEM_BYTES = {"Bool": 1, "Int8": 1, "UInt8": 1, "Int16": 2, "UInt16": 2, "Float16": 2, "BFloat16": 2, "Int32": 4, "UInt32": 4,
               "Float32": 4, "Int64": 8, "UInt64": 8, "Float64": 8, "str": 4}  # of the types in a .ckpt, by MindSpore's names
-# What each card must have, and its type: enough to build the net and to preprocess a picture.
+# What each card must have, and its type: enough to build the net and to preprocess an image.
 CARD_FIELDS = {"format": int, "net": str, "net_options": dict, "classes": list, "image_height": int, "image_width": int,
                "mean": list, "std": list, "weights_sha256": str}
 # What a card may have besides that is used, and its type.
@@ -39,7 +39,7 @@ SPEED_FIELDS = ("phase", "images_per_second", "data_share")  # of each phase of 
 OPTIONAL_WITHIN = {("data", "path"): str, ("data", "train"): int, ("data", "held_out"): int, ("data", "test"): int,
                    ("config", "dataset"): str}
 MAX_CARD_BYTES = 2**24
-MAX_BATCH = 65_536  # pictures that an exported file takes at a time
+MAX_BATCH = 65_536  # images that an exported file takes at a time
 # Names of what the optimizers and Model of MindSpore write next to the weights: momenta, rates, counters.
 OPTIMIZER_STATE = re.compile(r"(moments?[12]?|adam_[mv]|accum|vhat|stat|velocity)\.|"
                              r"(learning_rate|global_step|momentum|weight_decay|loss_scale|scale_sense|beta[12]_power|"

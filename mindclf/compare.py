@@ -24,13 +24,13 @@ log = logging.getLogger(__name__)
 def compare(config, variants, seeds):
     """Trains every one of `variants`, {name: the fields in which it differs}, with each of `seeds`; returns a row for each.
 
-    A row has the variant's name, trainable parameters, MACs of one picture, and by seed: top-1 and top-5 on the test pictures,
+    A row has the variant's name, trainable parameters, MACs of one image, and by seed: top-1 and top-5 on the test images,
     and seconds. Writes compare.json with the rows and compare.png into `compared_folder`, anew after each run, beside rows of
     other variants that an earlier call with the same config left there. The run of a variant with a seed has the folder
     <variant>-seed<seed>; it goes on if it was interrupted, and is only reported again if it is finished.
 
     A run that fails with ValueError, as one does whose loss is no number, goes to "failed" of its row, and the others go on.
-    Raises ValueError before the first is trained for a variant whose fields, pictures, net or first weights are wrong, and while
+    Raises ValueError before the first is trained for a variant whose fields, images, net or first weights are wrong, and while
     another comparison writes into that folder.
     """
     output = compared_folder(config)
@@ -75,15 +75,15 @@ def compared_folder(config):
 
 
 def _check(configs):
-    """{variant: its `_size`} of {variant: config}, all pictures having been read. Raises ValueError that names the variant."""
+    """{variant: its `_size`} of {variant: config}, all images having been read. Raises ValueError that names the variant."""
     sizes, read = {}, set()
     for name, config in configs.items():
         try:
             sizes[name] = _size(config)
-            pictures = repr([config[field] for field in ("dataset", "dataset_path", "class_index", "on_bad_image")])
-            if pictures not in read:
+            images = repr([config[field] for field in ("dataset", "dataset_path", "class_index", "on_bad_image")])
+            if images not in read:
                 read_splits(config)
-            read.add(pictures)
+            read.add(images)
         except ValueError as error:
             raise ValueError(f"{name}: {first_line(error)}; --only compares the others") from None
     return sizes

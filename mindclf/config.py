@@ -30,10 +30,10 @@ DEFAULTS = EasyDict(
     image_height=224,                  # pixels
     image_width=224,                   # pixels
     mean=(),                           # RGB, on the 0 to 255 scale; () is what the pretrained weights want; for fresh weights
-    std=(),                            # and "cifar10" that of the training pictures, computed; else ImageNet's
+    std=(),                            # and "cifar10" that of the training images, computed; else ImageNet's
     crop_share=0.875,                  # part of height and width that evaluation sees: the centre; 1.0 is all of it
-    augment="resized_crop",            # of training pictures: "resized_crop" or, for small pictures, "padded_crop"
-    crop_padding=4,                    # "padded_crop": largest shift, in pixels, of cifar10's pictures at their own size
+    augment="resized_crop",            # of training images: "resized_crop" or, for small images, "padded_crop"
+    crop_padding=4,                    # "padded_crop": largest shift, in pixels, of cifar10's images at their own size
     cutout=0,                          # "padded_crop": side of a square of the mean colour, in pixels, partly outside where its
                                        # centre is near an edge; 0 is none
     scale=(0.08, 1.0),                 # part of the area that a training crop may have
@@ -53,7 +53,7 @@ DEFAULTS = EasyDict(
                                        # publish files with the same keys of a net that computes something else
     # Training; each entry of `phases` may set its own value of the fields down to cached_views
     layers="all",                      # "all", or "head" with the backbone frozen
-    size_share=1.0,                    # height and width of training pictures, as a part of image_height and image_width: a
+    size_share=1.0,                    # height and width of training images, as a part of image_height and image_width: a
                                        # first phase on smaller ones takes less time; shifts and cut-out squares shrink with them
     epochs=10,
     batch_size=16,
@@ -63,23 +63,23 @@ DEFAULTS = EasyDict(
     lr_max=0.05,
     lr_end=0.0,                        # where "cosine" and "one_cycle" lead, and the least rate of "plateau"
     warmup_epochs=0,                   # in which the rate rises to lr_max in a straight line
-    plateau_figure="loss",             # "plateau" lowers the rate when this, or "top1", of the watched pictures stops improving:
+    plateau_figure="loss",             # "plateau" lowers the rate when this, or "top1", of the watched images stops improving:
     plateau_factor=0.5,                # to so much of it,
     plateau_patience=5,                # after more than so many epochs without improvement
     momentum=0.9,                      # of "momentum" and "sgd"
     nesterov=False,                    # optimizer="sgd": Nesterov's momentum
     weight_decay=1e-4,                 # of kernels and matrices; biases and batch norm have none
     label_smoothing=0.0,
-    mixup_alpha=0.0,                   # of the Beta distribution by which pictures and labels are mixed in pairs; 0 is none
+    mixup_alpha=0.0,                   # of the Beta distribution by which images and labels are mixed in pairs; 0 is none
     sam_rho=0.0,                       # how far sharpness-aware minimisation moves the weights before it looks; 0 is none
     ema_decay=0.0,                     # keep the moving average of the weights, with this decay a step; 0 keeps the weights
-    cached_views=0,                    # layers="head": train on so many stored views of each picture; 0 computes each anew
+    cached_views=0,                    # layers="head": train on so many stored views of each image; 0 computes each anew
     phases=(),                         # a dict of such fields for each phase; () is one phase
     loss_scale=1024,                   # exact in float32; keeps float16 gradients from vanishing
     # Run
     device_target="auto",
     seed=1,
-    grid_rows=4,                       # of pictures in predictions.png, spread evenly over the test pictures
+    grid_rows=4,                       # of images in predictions.png, spread evenly over the test images
     grid_columns=6,
     output="outputs/run",              # folder for checkpoints, cards, history and plots, of one run at a time; an earlier run
                                        # there is moved aside after the first step of the new one
@@ -95,7 +95,7 @@ CLASS_INDEX = {  # of known data sets
     "flowers102": number_classes(FOLDER_NAMES["flowers102"]), "caltech16": number_classes(CALTECH16),
     "flower_photos": number_classes(FLOWER_PHOTOS),
 }
-RAW_SIZE = {"cifar10": (32, 32)}  # of data sets whose pictures are pixels of one size: (height, width)
+RAW_SIZE = {"cifar10": (32, 32)}  # of data sets whose images are pixels of one size: (height, width)
 PHASE_FIELDS = ("layers", "size_share", "epochs", "batch_size", "optimizer", "schedule", "lr_max", "lr_end", "warmup_epochs",
                 "plateau_figure", "plateau_factor", "plateau_patience", "momentum", "nesterov", "weight_decay", "label_smoothing",
                 "mixup_alpha", "sam_rho", "ema_decay", "cached_views")
@@ -135,7 +135,7 @@ NUMBERS = {  # field that is a tuple: (how many numbers, smallest, largest); of 
 }
 
 
-def own_pictures(folder):
+def own_images(folder):
     """What `mindclf train FOLDER` starts from: a head on the features of a backbone that knows ImageNet."""
     return dict(
         dataset_path=folder,
@@ -233,13 +233,13 @@ def _check(config):
         if not 0 < low <= high:
             raise ValueError(f"{name}={config[name]} must be two positive numbers, the smaller first")
     if config.scale[1] > 1:
-        raise ValueError(f"scale={config.scale} is a part of the picture's area: at most 1")
+        raise ValueError(f"scale={config.scale} is a part of the image's area: at most 1")
     side = min(config.image_height, config.image_width)
     if config.cutout > side:
-        raise ValueError(f"cutout={config.cutout} must be at most the pictures' {side} pixels")
+        raise ValueError(f"cutout={config.cutout} must be at most the images' {side} pixels")
     side = min((side, *RAW_SIZE.get(config.dataset, ())))
     if config.crop_padding >= side:
-        raise ValueError(f"crop_padding={config.crop_padding} must be less than the pictures' {side} pixels")
+        raise ValueError(f"crop_padding={config.crop_padding} must be less than the images' {side} pixels")
 
 
 def _check_meaning(config):

@@ -1,4 +1,4 @@
-"""A page on this machine to try a net with one's own pictures: `mindclf demo`. It is made with Gradio, the extra `demo`."""
+"""A page on this machine to try a net with one's own images: `mindclf demo`. It is made with Gradio, the extra `demo`."""
 
 import contextlib
 import logging
@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from mindclf.dataset import Pictures, Reading, whole_picture
-from mindclf.dataset.drawn import draw_picture
+from mindclf.dataset import ImageSet, Reading, whole_image
+from mindclf.dataset.drawn import draw_image
 from mindclf.explain import explanations, net_with_gradients
 from mindclf.extras import require
 from mindclf.labels import CATEGORIES
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 UPLOAD_BYTES = URL_BYTES  # as much as is read from an address
 KEPT_SECONDS = 600        # what was uploaded is removed so much later, and at the end
-HEAT_PIXELS = 640         # the longer side of the answer's picture
+HEAT_PIXELS = 640         # the longer side of the answer's image
 EXAMPLES = 12             # shown at most
 DRAWN_PIXELS = 480
 DRAWN = {  # class: seed. Two of each bin that the published sorter, which has seen photos only, takes for what they are
@@ -80,8 +80,8 @@ STYLE = """
 def serve(checkpoint, examples=None, port=0, card=None):
     """Shows the page on this machine, at no other address than HOST, until it is interrupted.
 
-    `examples` is a folder of pictures to offer; without one the page offers drawings of those of the net's classes that mindclf
-    can draw. `port` 0 stands for any free one. `card` stands in for the card of a checkpoint that has none. Pictures that are
+    `examples` is a folder of images to offer; without one the page offers drawings of those of the net's classes that mindclf
+    can draw. `port` 0 stands for any free one. `card` stands in for the card of a checkpoint that has none. Images that are
     uploaded lie in a temporary folder, which is gone at the end. Raises ValueError for what cannot be used.
     """
     with _listen(port) as listener, tempfile.TemporaryDirectory(prefix="mindclf-demo-") as folder:
@@ -89,7 +89,7 @@ def serve(checkpoint, examples=None, port=0, card=None):
         require("gradio", "the page is made with Gradio", "pip install gradio")
         uvicorn = require("uvicorn", "the page is served by uvicorn", "pip install gradio, which brings it")
         net, card = net_with_gradients(checkpoint, card)
-        app = page(net, card, Path(checkpoint).stem, example_pictures(examples, card["classes"], folder), folder)
+        app = page(net, card, Path(checkpoint).stem, example_images(examples, card["classes"], folder), folder)
         config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1,  # a browser holds its connection for ever
                                 headers=[("Content-Security-Policy", POLICY), ("Referrer-Policy", "no-referrer")])
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # whichever way it ends, the temporary folder goes
@@ -101,7 +101,7 @@ def serve(checkpoint, examples=None, port=0, card=None):
 def page(net, card, name, examples, folder):
     """The page as a web application (FastAPI) that answers to this machine's names only.
 
-    The net is called `name`; `examples` are paths of pictures; `folder` is where Gradio puts what it is given.
+    The net is called `name`; `examples` are paths of images; `folder` is where Gradio puts what it is given.
     """
     import gradio as gr
     from fastapi import FastAPI
@@ -114,13 +114,13 @@ def page(net, card, name, examples, folder):
         gr.HTML(_intro(name, card))
         with gr.Row(elem_classes="both"):
             with gr.Column(scale=5, min_width=300, elem_classes="given"):
-                picture = gr.Image(label="Picture 图片", sources=["upload", "clipboard"], height=360, buttons=[])
+                image = gr.Image(label="Image 图片", sources=["upload", "clipboard"], height=360, buttons=[])
                 if examples:
-                    gr.Examples(examples, picture, label="Examples 示例", elem_id="examples", examples_per_page=EXAMPLES,
+                    gr.Examples(examples, image, label="Examples 示例", elem_id="examples", examples_per_page=EXAMPLES,
                                 cache_examples=False)
             with gr.Column(scale=6, min_width=300):
                 shown = gr.HTML(answer(net, card, None))
-        picture.change(look, picture, shown, preprocess=False,  # mindclf opens the file, not Gradio
+        image.change(look, image, shown, preprocess=False,  # mindclf opens the file, not Gradio
                        show_progress="minimal", api_visibility="private", concurrency_limit=1)
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -149,16 +149,16 @@ class _OwnPageOnly:
 
 
 def answer(net, card, path):
-    """HTML: what the net sees on the picture at `path` and where, why the picture is refused, or, for None, what to do."""
+    """HTML: what the net sees on the image at `path` and where, why the image is refused, or, for None, what to do."""
     if path is None:
-        return ('<div class="answer empty quiet"><p>Drop a picture, or choose an example.</p>'
+        return ('<div class="answer empty quiet"><p>Drop an image, or choose an example.</p>'
                 '<p lang="zh-CN">放入一张图片，或选一个示例。</p></div>')
     try:
-        picture = whole_picture(Path(path).read_bytes(), Path(path).name, Reading.of(card))
+        image = whole_image(Path(path).read_bytes(), Path(path).name, Reading.of(card))
     except (ValueError, OSError) as error:
-        return ('<div class="answer refused" role="alert"><p class="bin">This picture is not used '
+        return ('<div class="answer refused" role="alert"><p class="bin">This image is not used '
                 f'<span lang="zh-CN">这张图片不能用</span></p><p>{escape(str(error))}</p></div>')
-    [explanation] = explanations(net, card, Pictures((picture,), (0,), tuple(card["classes"])))
+    [explanation] = explanations(net, card, ImageSet((image,), (0,), tuple(card["classes"])))
     guess = explanation.guess
     heat = jpeg(explanation.shrunk(HEAT_PIXELS).overlay, f"heat of {guess.name}")
     return (f'<div class="answer" role="status" style="--bin: {_colour(guess)}">{_bin(guess)}'
@@ -176,16 +176,16 @@ def uploaded(path, folder):
     return path
 
 
-def example_pictures(folder, classes, to):
-    """Paths of up to EXAMPLES pictures: from all over `folder`, or, without one, drawings of `classes` made in the folder `to`.
+def example_images(folder, classes, to):
+    """Paths of up to EXAMPLES images: from all over `folder`, or, without one, drawings of `classes` made in the folder `to`.
 
-    Files that cannot be used are left out with a warning each. Raises ValueError for a folder without a picture.
+    Files that cannot be used are left out with a warning each. Raises ValueError for a folder without an image.
     """
     if folder is None:
         paths = []
         for name in (name for name in DRAWN if name in classes):
             paths.append(str(Path(to) / f"{name}.png"))
-            draw_picture(name, np.random.default_rng(DRAWN[name]), DRAWN_PIXELS).save(paths[-1])
+            draw_image(name, np.random.default_rng(DRAWN[name]), DRAWN_PIXELS).save(paths[-1])
         return paths
     if not Path(folder).is_dir():
         raise ValueError(f"--examples {folder} is not a folder")
@@ -199,7 +199,7 @@ def example_pictures(folder, classes, to):
         except ValueError as error:
             log.warning("left out of the examples: %s", error)
     if not paths:
-        raise ValueError(f"--examples {folder} has no picture that can be used")
+        raise ValueError(f"--examples {folder} has no image that can be used")
     return paths
 
 
@@ -220,8 +220,8 @@ def _listen(port):
 def _intro(name, card):
     count = len(card["classes"])
     name = escape(name)
-    return ('<div class="intro"><h1>What is on the picture? <span lang="zh-CN">图片上是什么？</span></h1>'
-            f"<p>{name} answers with one of its {count} classes, whatever it is shown. Pictures stay on this computer.<br>"
+    return ('<div class="intro"><h1>What is on the image? <span lang="zh-CN">图片上是什么？</span></h1>'
+            f"<p>{name} answers with one of its {count} classes, whatever it is shown. Images stay on this computer.<br>"
             f'<span lang="zh-CN">无论看到什么，{name} 都会从 {count} 个类别中选一个。图片不会离开这台电脑。</span></p></div>')
 
 

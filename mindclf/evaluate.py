@@ -1,4 +1,4 @@
-"""How good a net is, over every picture of a data set."""
+"""How good a net is, over every image of a data set."""
 
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,7 +15,7 @@ MUCH_OF_A_CLASS = 0.25  # between top-1 and the accuracy of a class
 
 @dataclass(frozen=True)
 class Report:
-    """Figures over a data set. `confusion[t][p]` counts pictures of class t that were taken for class p."""
+    """Figures over a data set. `confusion[t][p]` counts images of class t that were taken for class p."""
 
     loss: float            # mean cross-entropy, without label smoothing
     top1: float            # 0 to 1
@@ -25,7 +25,7 @@ class Report:
 
     @property
     def per_class(self):
-        """Accuracy of each class, NaN for a class without pictures."""
+        """Accuracy of each class, NaN for a class without images."""
         counts = self.confusion.sum(1)
         return np.divide(self.confusion.diagonal(), counts, out=np.full(len(counts), np.nan), where=counts > 0)
 
@@ -64,7 +64,7 @@ class Report:
 def evaluate(net, dataset, num_classes, whole=lambda rows: rows):
     """The `Report` of `net` over `dataset`, batches of (images, labels). Leaves the net in inference mode.
 
-    If `dataset` is a part of the pictures, `whole` makes the rows of all from those of the part.
+    If `dataset` is a part of the images, `whole` makes the rows of all from those of the part.
     """
     logits, labels = map(whole, predict_logits(net, dataset))
     return report(logits, labels, num_classes)

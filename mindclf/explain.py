@@ -1,4 +1,4 @@
-"""Where on a picture a net sees a class: explain(checkpoint, picture), by Grad-CAM (arXiv:1610.02391)."""
+"""Where on an image a net sees a class: explain(checkpoint, image), by Grad-CAM (arXiv:1610.02391)."""
 
 import difflib
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from mindspore import Tensor
 from PIL import Image, ImageEnhance
 
 from mindclf.checkpoint import load_net
-from mindclf.dataset import Pictures, Reading, decode_picture, eval_pipeline, seen_box, whole_picture
+from mindclf.dataset import ImageSet, Reading, decode_image, eval_pipeline, seen_box, whole_image
 from mindclf.device import exclusive, pynative
 from mindclf.evaluate import softmax
 from mindclf.labels import composed, describe
@@ -25,58 +25,58 @@ UNSEEN_LIGHT = 0.35   # brightness of what the net did not see
 
 @dataclass(frozen=True)
 class Explanation:
-    """Where on a picture a net sees a class."""
+    """Where on an image a net sees a class."""
 
-    picture: Image.Image    # upright, RGB
+    image: Image.Image    # upright, RGB
     guess: Guess            # the class that was looked for, and its probability
     guesses: list           # the TOP_K likeliest classes
     activation: np.ndarray  # (h, w) float32, 0 to 1: on the grid of the backbone's maps
-    box: tuple              # (top, left, bottom, right) of what the net saw, as parts of the picture's height and width, 0 to 1
+    box: tuple              # (top, left, bottom, right) of what the net saw, as parts of the image's height and width, 0 to 1
 
     @property
     def heat(self):
-        """The activation at the picture's size, float32 (height, width), 0 to 1; 0 where the net did not see the picture."""
+        """The activation at the image's size, float32 (height, width), 0 to 1; 0 where the net did not see the image."""
         rows, columns = self._places()
         height, width = self.activation.shape
         return np.clip(_shares(rows, height) @ self.activation @ _shares(columns, width).T, 0, 1)
 
     @property
     def overlay(self):
-        """The picture in grey, so that all colours are heat, from blue to red: a PIL image. What the net did not see is dark."""
+        """The image in grey, so that all colours are heat, from blue to red: a PIL image. What the net did not see is dark."""
         heat = self.heat
         colours = Image.fromarray(np.ascontiguousarray(colormaps["turbo"](heat, bytes=True)[..., :3]))
-        grey = self.picture.convert("L").convert("RGB")
+        grey = self.image.convert("L").convert("RGB")
         heated = Image.composite(colours, grey, Image.fromarray((255 * OPACITY * heat).astype(np.uint8)))
         seen = np.outer(*map(_inside, self._places()))
         return Image.composite(heated, ImageEnhance.Brightness(heated).enhance(UNSEEN_LIGHT),
                                Image.fromarray(np.where(seen, 255, 0).astype(np.uint8)))
 
     def shrunk(self, longest):
-        """The same on the picture brought down to `longest` pixels a side at most."""
-        picture = self.picture.copy()
-        picture.thumbnail((longest, longest))
-        return replace(self, picture=picture)
+        """The same on the image brought down to `longest` pixels a side at most."""
+        image = self.image.copy()
+        image.thumbnail((longest, longest))
+        return replace(self, image=image)
 
     def _places(self):
-        """Where the picture's rows and columns lie in what the net saw: 0 to 1 from edge to edge, other numbers outside."""
-        width, height = self.picture.size
+        """Where the image's rows and columns lie in what the net saw: 0 to 1 from edge to edge, other numbers outside."""
+        width, height = self.image.size
         top, left, bottom, right = self.box
         return [((np.arange(count) + 0.5) / count - first) / (last - first)
                 for count, first, last in ((height, top, bottom), (width, left, right))]
 
 
-def explain(checkpoint, picture, class_name=None, card=None):
-    """The `Explanation` of how the net in `checkpoint` comes to a class on `picture`: to `class_name`, or to the likeliest.
+def explain(checkpoint, image, class_name=None, card=None):
+    """The `Explanation` of how the net in `checkpoint` comes to a class on `image`: to `class_name`, or to the likeliest.
 
-    A picture is a path, encoded bytes, a PIL image, or an RGB uint8 array (H, W, 3), as Predictor takes it. `class_name` may be
-    the Chinese one. `card` stands in for the card of a checkpoint that has none. Raises ValueError if the picture cannot be
+    An image is a path, encoded bytes, a PIL image, or an RGB uint8 array (H, W, 3), as Predictor takes it. `class_name` may be
+    the Chinese one. `card` stands in for the card of a checkpoint that has none. Raises ValueError if the image cannot be
     read, for a class that the net does not know, with those that may be meant, and for an exported file: it has no gradients.
     """
     net, card = net_with_gradients(checkpoint, card)
-    picture = whole_picture(picture, reading=Reading.of(card))
+    image = whole_image(image, reading=Reading.of(card))
     classes = tuple(card["classes"])
     labels = None if class_name is None else [find_class(class_name, classes)]
-    [explanation] = explanations(net, card, Pictures((picture,), (0,), classes), labels)
+    [explanation] = explanations(net, card, ImageSet((image,), (0,), classes), labels)
     return explanation
 
 
@@ -87,21 +87,21 @@ def net_with_gradients(checkpoint, card=None):
     return load_net(checkpoint, card)
 
 
-def explanations(net, card, pictures, labels=None):
-    """Yields an `Explanation` of each of `pictures`, one `Pictures` that is not empty; all go through the net as one batch.
+def explanations(net, card, image_set, labels=None):
+    """Yields an `Explanation` of each of `image_set`, one `ImageSet` that is not empty; all go through the net as one batch.
 
     `card` is that of the checkpoint which `net` comes from; `labels` are those of `class_activation`.
     """
-    batches = eval_pipeline(pictures, {**card, "eval_batch_size": len(pictures)})
+    batches = eval_pipeline(image_set, {**card, "eval_batch_size": len(image_set)})
     [(images, _)] = batches.create_tuple_iterator(num_epochs=1, output_numpy=True)
     activations, logits = class_activation(net, Tensor(images), labels)
-    check_finite(logits, pictures.paths, "the checkpoint")
+    check_finite(logits, image_set.paths, "the checkpoint")
     labels = logits.argmax(1) if labels is None else labels
-    for source, activation, probabilities, label in zip(pictures.paths, activations, softmax(logits), labels):
-        picture = decode_picture(source, pictures.reading)
-        yield Explanation(picture, Guess.of(pictures.classes[label], probabilities[label]),
-                          likeliest(probabilities, pictures.classes, TOP_K), activation,
-                          seen_box(pictures, card, (picture.height, picture.width)))
+    for source, activation, probabilities, label in zip(image_set.paths, activations, softmax(logits), labels):
+        image = decode_image(source, image_set.reading)
+        yield Explanation(image, Guess.of(image_set.classes[label], probabilities[label]),
+                          likeliest(probabilities, image_set.classes, TOP_K), activation,
+                          seen_box(image_set, card, (image.height, image.width)))
 
 
 @exclusive()
@@ -115,7 +115,7 @@ def class_activation(net, images, labels=None):
     (N, classes). Leaves the net in inference mode. Raises ValueError for labels that are not a class of the net for each image.
     """
     net.set_train(False)
-    with pynative():  # no graph to compile for a few pictures
+    with pynative():  # no graph to compile for a few images
         maps = net.backbone(images)  # (N, C, h, w)
         logits = net.head(maps).asnumpy()
         count, num_classes = logits.shape
@@ -125,7 +125,7 @@ def class_activation(net, images, labels=None):
         chosen = Tensor(np.eye(num_classes, dtype=np.float32)[labels])
 
         def score(maps):
-            return (net.head(maps) * chosen).sum()  # a picture's logit depends on its own maps only
+            return (net.head(maps) * chosen).sum()  # an image's logit depends on its own maps only
 
         gradients = ms.grad(score)(maps).asnumpy()
     weights = gradients.mean((2, 3), keepdims=True)                   # equation 1

@@ -14,7 +14,7 @@ from mindclf.checkpoint import CARD_FORMAT, MAX_BATCH, load_net, replacing_with_
 from mindclf.claim import claimed
 from mindclf.config import pixel_statistics
 from mindclf.dataset import eval_pipeline, pixel_pipeline, preprocessing_of
-from mindclf.dataset.samples import sample_pictures
+from mindclf.dataset.samples import sample_images
 from mindclf.device import exclusive
 from mindclf.nets import fold_batch_norm
 from mindclf.onnx_file import open_session, put_normalisation_in_front, require, write_card
@@ -30,11 +30,11 @@ def export(checkpoint, file_format, destination=None, card=None, with_preprocess
 
     A .mindir or .onnx takes normalised float32 images (N, 3, height, width) and gives logits (N, classes). With
     `with_preprocessing` it takes pixels, uint8 RGB (N, height, width, 3), and normalises them itself; resizing and cropping stay
-    outside, for they begin with pictures of any size. N is any number, or `batch_size` if that is given. Batch norm is folded.
+    outside, for they begin with images of any size. N is any number, or `batch_size` if that is given. Batch norm is folded.
     A .safetensors has the weights as they are.
 
-    Its card says in "exported" what the file takes, how pictures are to be preprocessed and how it was checked; an .onnx has the
-    card in its metadata too. Before it gets its name, the file is run on pictures (see `sample_pictures`) and compared with the
+    Its card says in "exported" what the file takes, how images are to be preprocessed and how it was checked; an .onnx has the
+    card in its metadata too. Before it gets its name, the file is run on images (see `sample_images`) and compared with the
     net: ValueError if a logit differs by more than TOLERANCE, or than that part of the largest logit where it is more than 1.
     ONNX needs the extra `onnx`. `card` stands in for the card of a checkpoint that has none.
     """
@@ -101,9 +101,9 @@ def _destination(checkpoint, file_format, destination):
 
 
 def _samples(card):
-    """(images, pixels, origin): pictures as the net takes them, float32 and normalised, and as uint8; what they are, in words."""
-    pictures, origin = sample_pictures(card, max(CHECKED))
-    batches = (pipeline(pictures, {**card, "eval_batch_size": len(pictures)}) for pipeline in (eval_pipeline, pixel_pipeline))
+    """(images, pixels, origin): images as the net takes them, float32 and normalised, and as uint8; what they are, in words."""
+    image_set, origin = sample_images(card, max(CHECKED))
+    batches = (pipeline(image_set, {**card, "eval_batch_size": len(image_set)}) for pipeline in (eval_pipeline, pixel_pipeline))
     images, pixels = (next(batch.create_tuple_iterator(num_epochs=1, output_numpy=True))[0] for batch in batches)
     return images, pixels, origin
 

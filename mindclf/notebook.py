@@ -13,13 +13,13 @@ from pathlib import Path
 from PIL import Image
 
 from mindclf.config import pixel_statistics
-from mindclf.dataset import Pictures, train_pipeline, unnormalize
+from mindclf.dataset import ImageSet, train_pipeline, unnormalize
 from mindclf.dataset.splits import with_statistics
 
 TOP = Path(__file__).resolve().parent.parent  # of the clone: the notebooks belong to one
 RESULTS = ("checkpoints/*.json", "benchmarks/*.json", "benchmarks/*/*.json")
 COMMANDS_TODAY = "benchmarks/commands_today.json"  # {name of a run: what does the same now}, where its recipe has changed since
-COLUMNS = ("| 运行 run | 测试图片 test pictures | top-1 | 分钟 minutes | 数据 data | 记录 log |", "|---|---|---|---|---|---|")
+COLUMNS = ("| 运行 run | 测试图片 test images | top-1 | 分钟 minutes | 数据 data | 记录 log |", "|---|---|---|---|---|---|")
 
 
 def begin(quick):
@@ -47,18 +47,18 @@ def recipe(name):
     return importlib.import_module(name)
 
 
-def training_views(pictures, config):
-    """The first batch of training as the net sees it, as `Pictures` of pixels: augmented, the normalisation undone."""
-    config = with_statistics(config, pictures)
-    images, labels = next(train_pipeline(pictures, config).create_tuple_iterator(num_epochs=1, output_numpy=True))
-    return Pictures(tuple(unnormalize(images, *pixel_statistics(config))), tuple(labels.tolist()), pictures.classes)
+def training_views(image_set, config):
+    """The first batch of training as the net sees it, as `ImageSet` of pixels: augmented, the normalisation undone."""
+    config = with_statistics(config, image_set)
+    images, labels = next(train_pipeline(image_set, config).create_tuple_iterator(num_epochs=1, output_numpy=True))
+    return ImageSet(tuple(unnormalize(images, *pixel_statistics(config))), tuple(labels.tolist()), image_set.classes)
 
 
-def show(picture, pixels=None):
-    """Shows a picture, a PIL image or the path of a file, `pixels` wide and as JPEG: as PNG, drawings make a notebook large."""
+def show(image, pixels=None):
+    """Shows an image, a PIL image or the path of a file, `pixels` wide and as JPEG: as PNG, drawings make a notebook large."""
     from IPython import display
 
-    image = (picture if isinstance(picture, Image.Image) else Image.open(picture)).convert("RGB")
+    image = (image if isinstance(image, Image.Image) else Image.open(image)).convert("RGB")
     if pixels:
         image = image.resize((pixels, round(pixels * image.height / image.width)))
     buffer = io.BytesIO()
@@ -107,14 +107,14 @@ def _rows(file, command):
     elif "rows" in content:
         for row in content["rows"]:
             yield _row(row["variant"], data.get("test", 0), row["top1"], row["seconds"], data.get("origin", ""), log)
-    elif "runs" in content and "test_pictures" in content:  # not those of benchmarks/workers.py, which change the recipe
-        yield _row(f"`python {content['recipe']} train`", content["test_pictures"], [run["top1"] for run in content["runs"]],
+    elif "runs" in content and "test_images" in content:  # not those of benchmarks/workers.py, which change the recipe
+        yield _row(f"`python {content['recipe']} train`", content["test_images"], [run["top1"] for run in content["runs"]],
                    [run["seconds"] for run in content["runs"]], data, log)
 
 
-def _row(run, pictures, top1, seconds, data, log):
+def _row(run, images, top1, seconds, data, log):
     if not top1:
-        return f"| {run} | {pictures:,} | **失败 failed** | | {data} | `{log}` |"
+        return f"| {run} | {images:,} | **失败 failed** | | {data} | `{log}` |"
     seeds = f"，{len(top1)} 个种子的平均 mean of {len(top1)} seeds" if len(top1) > 1 else ""
-    return (f"| {run}{seeds} | {pictures:,} | {statistics.mean(top1):.2%} | {statistics.mean(seconds) / 60:.1f} | {data} "
+    return (f"| {run}{seeds} | {images:,} | {statistics.mean(top1):.2%} | {statistics.mean(seconds) / 60:.1f} | {data} "
             f"| `{log}` |")

@@ -48,7 +48,7 @@ def open_session(path):
     onnxruntime = require("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = usable_cores()
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the cores have pictures to decode meanwhile
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the cores have images to decode meanwhile
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -67,7 +67,7 @@ def check_input(session, card, path):
     expected = {"tensor(float)": [3, height, width], "tensor(uint8)": [height, width, 3]}
     if len(inputs) != 1 or list(inputs[0].shape[1:]) != expected.get(inputs[0].type):
         taken = ", ".join(f"{entry.type} {entry.shape}" for entry in inputs)
-        raise ValueError(f"{path} does not fit its card: it takes {taken}, the card says pictures of {height} x {width} pixels")
+        raise ValueError(f"{path} does not fit its card: it takes {taken}, the card says images of {height} x {width} pixels")
     [first], last = inputs, outputs[0].shape[-1:]
     if last and isinstance(last[0], int) and last[0] != classes:
         raise ValueError(f"{path} does not fit its card: it gives {last[0]} logits, the card has {classes} classes")

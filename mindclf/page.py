@@ -10,7 +10,7 @@ import numpy as np
 from mindspore import nn
 
 from mindclf import __version__
-from mindclf.dataset import Pictures, decode_picture
+from mindclf.dataset import ImageSet, decode_image
 from mindclf.evaluate import Report, softmax
 from mindclf.explain import explanations
 from mindclf.files import one_line
@@ -50,14 +50,14 @@ figure img { width: calc(50% - .25rem); height: 160px; object-fit: contain; back
 
 @dataclass(frozen=True)
 class Measured:
-    """A checkpoint, or what was exported of one, and how it did on pictures: what a report tells of."""
+    """A checkpoint, or what was exported of one, and how it did on images: what a report tells of."""
 
     file: Path
     net: nn.Cell        # None for an exported file, which has no gradients for Grad-CAM
     card: dict
-    origin: str         # of the pictures, in words
-    pictures: Pictures
-    logits: np.ndarray  # (pictures, classes)
+    origin: str         # of the images, in words
+    images: ImageSet
+    logits: np.ndarray  # (images, classes)
     report: Report
     history: list       # of the training, a row an epoch; empty if it is not known
 
@@ -70,8 +70,8 @@ class Measured:
 def page(measured, folder):
     """The page, a text in HTML, for the plots that `folder` has: confusion.png and, if there is a history, curves.png.
 
-    It shows the figures, what the card tells, the plots, each class, and up to MISTAKES pictures that the net is most confidently
-    wrong about, with the heat that Grad-CAM finds for what the net took them for. Pictures are small JPEGs inside the page. All
+    It shows the figures, what the card tells, the plots, each class, and up to MISTAKES images that the net is most confidently
+    wrong about, with the heat that Grad-CAM finds for what the net took them for. Images are small JPEGs inside the page. All
     texts that come from outside, such as names of classes and files, are escaped; the page forbids the browser to load anything.
     """
     report, card = measured.report, measured.card
@@ -86,7 +86,7 @@ def page(measured, folder):
     ]
     figures = [("top-1", f"{report.top1:.1%}"), ("top-5", f"{report.top5:.1%}"),
                ("balanced accuracy", f"{report.balanced_accuracy:.1%}"), ("loss", f"{report.loss:.3f}"),
-               ("test pictures", f"{report.images:,}")]
+               ("test images", f"{report.images:,}")]
     tiles = "".join(f"<div><b>{value}</b>{name}</div>" for name, value in figures)
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -109,7 +109,7 @@ def page(measured, folder):
 
 
 def confident_mistakes(logits, labels):
-    """The indices of the pictures whose likeliest class is not that of `labels`, the most confident of them first."""
+    """The indices of the images whose likeliest class is not that of `labels`, the most confident of them first."""
     wrong = np.flatnonzero(logits.argmax(1) != np.asarray(labels))
     return wrong[np.argsort(-softmax(logits[wrong]).max(1), kind="stable")] if len(wrong) else wrong
 
@@ -127,14 +127,14 @@ def _facts(measured):
         "net": card["net"] + (f" ({options})" if options else ""),
         "parameters": f"{count_parameters(measured.net.get_parameters())[0]:,}" if measured.has_gradients else None,
         "input": f"{card['image_height']} x {card['image_width']} pixels, {len(card['classes'])} classes",
-        "trained on": (f"{data['origin']}: {data['train']:,} training and {data['held_out']:,} held-out pictures"
+        "trained on": (f"{data['origin']}: {data['train']:,} training and {data['held_out']:,} held-out images"
                        if {"origin", "train", "held_out"} <= data.keys() else data.get("name")),
         "started from": card.get("start"),
         "weights": card.get("chosen"),
         "seed": card.get("seed"),
         "command": card.get("command"),
         "trained for": f"{card['seconds']:,.0f} s" if "seconds" in card else None,
-        "speed": "; ".join(f"phase {phase['phase']}: {phase['images_per_second']:,} pictures/s, {phase['data_share']:.1%} of the "
+        "speed": "; ".join(f"phase {phase['phase']}: {phase['images_per_second']:,} images/s, {phase['data_share']:.1%} of the "
                            f"time waiting for them" for phase in card.get("speed", ())),
         "device": (f"{device['target']}, {device['processor']}, {device['cores']} cores"
                    if {"target", "processor", "cores"} <= device.keys() else None),
@@ -146,63 +146,63 @@ def _facts(measured):
 
 
 def _classes(measured):
-    """A row for each class: its pictures, how many of them are right, and what the others are mostly taken for."""
-    confusion, classes = measured.report.confusion, measured.pictures.classes
+    """A row for each class: its images, how many of them are right, and what the others are mostly taken for."""
+    confusion, classes = measured.report.confusion, measured.images.classes
     chinese = [describe(name).get("chinese", "") for name in classes]
     rows = []
     for label, (name, accuracy) in enumerate(zip(classes, measured.report.per_class)):
         count, right = confusion[label].sum(), confusion[label, label]
         others = np.where(np.arange(len(classes)) == label, 0, confusion[label])
         taken_for = f"{classes[others.argmax()]} ({others.max()})" if others.any() else ""
-        bar = f'<meter value="{accuracy:.4f}"></meter> {accuracy:.1%}' if count else "no pictures"
+        bar = f'<meter value="{accuracy:.4f}"></meter> {accuracy:.1%}' if count else "no images"
         rows.append(f"<tr><th>{escape(name)}</th>" + (f"<td>{escape(chinese[label])}</td>" if any(chinese) else "")
                     + f'<td class="number">{count:,}</td><td class="number">{right:,}</td><td>{bar}</td>'
                       f"<td>{escape(taken_for)}</td></tr>")
-    head = ["class", *(["in Chinese"] if any(chinese) else []), "pictures", "right", "accuracy", "mostly taken for"]
-    cells = "".join(f'<th class="number">{name}</th>' if name in ("pictures", "right") else f"<th>{name}</th>" for name in head)
+    head = ["class", *(["in Chinese"] if any(chinese) else []), "images", "right", "accuracy", "mostly taken for"]
+    cells = "".join(f'<th class="number">{name}</th>' if name in ("images", "right") else f"<th>{name}</th>" for name in head)
     body = "\n".join(rows)
     return f'<div class="wide"><table>\n<thead><tr>{cells}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
 
 
 def _mistakes(measured):
-    pictures = measured.pictures
-    wrong = confident_mistakes(measured.logits, pictures.labels)
+    image_set = measured.images
+    wrong = confident_mistakes(measured.logits, image_set.labels)
     if not len(wrong):
-        return "<p>There are none: every picture is right.</p>"
+        return "<p>There are none: every image is right.</p>"
     shown = wrong[:MISTAKES]
     predicted = measured.logits[shown].argmax(1)
     figures = "\n".join(
-        _mistake(images, pictures, index, label, probabilities) for images, index, label, probabilities
+        _mistake(images, image_set, index, label, probabilities) for images, index, label, probabilities
         in zip(_thumbnails(measured, shown, predicted), shown, predicted, softmax(measured.logits[shown])))
     count = f"All {len(wrong)}" if len(wrong) == len(shown) else f"{len(shown)} of {len(wrong)}"
-    heat = ("To the right of each picture is its heat by Grad-CAM (arXiv:1610.02391): what is red spoke most for the wrong "
+    heat = ("To the right of each image is its heat by Grad-CAM (arXiv:1610.02391): what is red spoke most for the wrong "
             "class; what is dark the net did not see." if measured.has_gradients else
             "Their heat by Grad-CAM is in the report of the checkpoint only: an exported file has no gradients.")
     return f'<p>{count}. {heat}</p>\n<div class="mistakes">\n{figures}\n</div>'
 
 
 def _thumbnails(measured, indices, predicted):
-    """Yields the images to show of each of the pictures: itself and, where the net has gradients, its heat."""
-    pictures = measured.pictures.take(indices)
+    """Yields the images to show of each of the images: itself and, where the net has gradients, its heat."""
+    images = measured.images.take(indices)
     if measured.has_gradients:
-        for explanation in explanations(measured.net, measured.card, pictures, predicted):
+        for explanation in explanations(measured.net, measured.card, images, predicted):
             small = explanation.shrunk(THUMBNAIL)
-            yield small.picture, small.overlay
+            yield small.image, small.overlay
         return
-    for source in pictures.paths:
-        picture = decode_picture(source, pictures.reading)
-        picture.thumbnail((THUMBNAIL, THUMBNAIL))
-        yield picture,
+    for source in images.paths:
+        image = decode_image(source, images.reading)
+        image.thumbnail((THUMBNAIL, THUMBNAIL))
+        yield image,
 
 
-def _mistake(images, pictures, index, predicted, probabilities):
-    taken_for, truth = (_named(pictures.classes[label]) for label in (predicted, pictures.labels[index]))
-    source = pictures.paths[index]
-    name = one_line(Path(source).name) if isinstance(source, str) else f"picture {index}"
+def _mistake(images, image_set, index, predicted, probabilities):
+    taken_for, truth = (_named(image_set.classes[label]) for label in (predicted, image_set.labels[index]))
+    source = image_set.paths[index]
+    name = one_line(Path(source).name) if isinstance(source, str) else f"image {index}"
     shown = "".join(jpeg(image, text) for image, text in zip(images, (name, f"heat of {taken_for}")))
     return (f"<figure>\n<div>{shown}</div>\n"
             f'<figcaption><b class="wrong">{escape(taken_for)}</b> {probabilities[predicted]:.1%}<br>\n'
-            f"is {escape(truth)}, {probabilities[pictures.labels[index]]:.1%}<br>\n"
+            f"is {escape(truth)}, {probabilities[image_set.labels[index]]:.1%}<br>\n"
             f'<span class="quiet">{escape(name)}</span></figcaption>\n</figure>')
 
 

@@ -1,4 +1,4 @@
-"""Pictures of what happened. Each function writes one PNG; none of them needs a display."""
+"""Images of what happened. Each function writes one PNG; none of them needs a display."""
 
 import functools
 import logging
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from mindclf.dataset import decode_picture
+from mindclf.dataset import decode_image
 from mindclf.evaluate import softmax
 from mindclf.files import replacing
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 MOST_NAMED = 120  # classes that a plot has names of
 INCHES_PER_LETTER = 0.075  # of the titles in a grid
-EXPLAINED_PIXELS = 1024    # the longer side of an explained picture
+EXPLAINED_PIXELS = 1024    # the longer side of an explained image
 FONTS = (  # for what Matplotlib's own font lacks: Chinese, Japanese and Korean on Linux, Windows and macOS
     "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "Noto Sans CJK JP", "WenQuanYi Micro Hei",
     "WenQuanYi Zen Hei", "Droid Sans Fallback", "Microsoft YaHei", "SimHei", "PingFang SC", "Hiragino Sans GB", "Heiti TC",
@@ -92,9 +92,9 @@ def comparison(rows, histories, path):
             side, offset = ("right", -6) if value > middle else ("left", 6)  # inwards, or the name might reach out of the axes
             axis.annotate(row["variant"], (value, mean), xytext=(offset, 4), ha=side, textcoords="offset points", fontsize=8)
     watched = next(iter(histories.values()))[0][0]["watched"].replace(" ", "-")
-    curves.set(title=f"Accuracy on {watched} pictures, mean and range over seeds", xlabel="epoch", ylabel="top-1, %")
+    curves.set(title=f"Accuracy on {watched} images, mean and range over seeds", xlabel="epoch", ylabel="top-1, %")
     curves.legend()
-    labels = ("parameters, millions", "multiply-accumulates of a picture, millions", "seconds of training")
+    labels = ("parameters, millions", "multiply-accumulates of an image, millions", "seconds of training")
     for axis, label in zip(scatters, labels):
         axis.set(title="Test accuracy, mean and range over seeds", xlabel=label, ylabel="top-1, %", xscale="log")
         axis.margins(x=0.25, y=0.15)
@@ -111,7 +111,7 @@ def comparison(rows, histories, path):
 def confusion_matrix(confusion, classes, path):
     """Counts of predicted (columns) against true (rows) classes; what lies off the diagonal is red.
 
-    Of more than MOST_NAMED classes only the colours: the names of a thousand would take a picture of gigabytes.
+    Of more than MOST_NAMED classes only the colours: the names of a thousand would take an image of gigabytes.
     """
     named = len(classes) <= MOST_NAMED
     size = max(5, 0.36 * len(classes) + 2.5) if named else 12
@@ -129,13 +129,13 @@ def confusion_matrix(confusion, classes, path):
         axis.set_xticks(range(len(classes)), classes, rotation=90, fontsize=8)
         axis.set_yticks(range(len(classes)), classes, fontsize=8)
     axis.set(xlabel="predicted", ylabel="true",
-             title=f"{confusion.diagonal().sum()} of {confusion.sum()} pictures right")
+             title=f"{confusion.diagonal().sum()} of {confusion.sum()} images right")
     _save(figure, path)
 
 
 @any_name
 def class_accuracy(per_class, classes, path):
-    """A bar for each class: the share of its pictures that are right, 0 to 1 or NaN for a class without pictures.
+    """A bar for each class: the share of its images that are right, 0 to 1 or NaN for a class without images.
 
     Of more than MOST_NAMED classes the worst.
     """
@@ -149,37 +149,37 @@ def class_accuracy(per_class, classes, path):
     axis = figure.subplots()
     axis.barh(range(len(classes)), np.nan_to_num(percent), color="tab:green")
     for place, value in enumerate(percent):
-        axis.text(110, place, "no pictures" if np.isnan(value) else f"{value:.1f}", ha="right", va="center", fontsize=8)
+        axis.text(110, place, "no images" if np.isnan(value) else f"{value:.1f}", ha="right", va="center", fontsize=8)
     axis.axvline(mean, color="grey", linestyle=":")
     axis.set_yticks(range(len(classes)), classes, fontsize=8)
     axis.set_ylim(len(classes) - 0.4, -0.6)  # the first class on top
-    axis.set(xlim=(0, 112), xticks=range(0, 101, 20), xlabel="% of the class's pictures that are right",
+    axis.set(xlim=(0, 112), xticks=range(0, 101, 20), xlabel="% of the class's images that are right",
              title=shown)
     _save(figure, path)
 
 
 @any_name
-def picture_grid(pictures, path, rows=2, columns=6):
-    """Up to rows x columns of `pictures`, spread evenly, titled with their classes."""
-    chosen = _spread(pictures, rows * columns)
-    titles = [pictures.classes[pictures.labels[index]] for index in chosen]
-    _grid(pictures, chosen, titles, ["black"] * len(titles), path, columns)
+def image_grid(images, path, rows=2, columns=6):
+    """Up to rows x columns of `images`, spread evenly, titled with their classes."""
+    chosen = _spread(images, rows * columns)
+    titles = [images.classes[images.labels[index]] for index in chosen]
+    _grid(images, chosen, titles, ["black"] * len(titles), path, columns)
 
 
 @any_name
-def prediction_grid(pictures, logits, path, rows=4, columns=6):
-    """Up to rows x columns of `pictures`, spread evenly, titled with the prediction: green if right, red with the truth if wrong.
+def prediction_grid(images, logits, path, rows=4, columns=6):
+    """Up to rows x columns of `images`, spread evenly, titled with the prediction: green if right, red with the truth if wrong.
 
-    `logits` are (n, classes), one row for each of `pictures`.
+    `logits` are (n, classes), one row for each of `images`.
     """
-    chosen = _spread(pictures, rows * columns)
-    titles, right = zip(*(_title(pictures, row, index) for row, index in zip(softmax(logits[chosen]), chosen)))
-    _grid(pictures, chosen, titles, ["green" if is_right else "red" for is_right in right], path, columns)
+    chosen = _spread(images, rows * columns)
+    titles, right = zip(*(_title(images, row, index) for row, index in zip(softmax(logits[chosen]), chosen)))
+    _grid(images, chosen, titles, ["green" if is_right else "red" for is_right in right], path, columns)
 
 
 @any_name
 def explanation(explained, path):
-    """A picture, and beside it the same under the heat of `explained`, an Explanation; titled with the class and its probability.
+    """An image, and beside it the same under the heat of `explained`, an Explanation; titled with the class and its probability.
 
     The title has the class's Chinese name too, where a font is installed that can write it.
     """
@@ -188,10 +188,10 @@ def explanation(explained, path):
     if chinese != guess.chinese:
         log.warning("no font here has Chinese letters: the title is without %s. Install one, such as %s", guess.chinese, FONTS[0])
     title = " ".join(filter(None, (guess.name, chinese, f"{guess.probability:.1%}")))
-    panel = 4 * min(max(small.picture.width / small.picture.height, 0.6), 2.5)  # inches
+    panel = 4 * min(max(small.image.width / small.image.height, 0.6), 2.5)  # inches
     figure = Figure(figsize=(max(2 * panel + 0.4, 2 * INCHES_PER_LETTER * len(title)), 4.7), layout="constrained")
     figure.suptitle(title)
-    panels = {"the picture": small.picture, "red speaks most for that,\ndark was not seen": small.overlay}
+    panels = {"the image": small.image, "red speaks most for that,\ndark was not seen": small.overlay}
     for axis, (label, image) in zip(figure.subplots(1, 2), panels.items()):
         axis.imshow(image)
         axis.set_title(label, fontsize=9)
@@ -205,12 +205,12 @@ def _installed_fonts():
     return [name for name in FONTS if name in there]
 
 
-def _spread(pictures, most):
-    """The indices of `most` of the pictures, or of all if there are fewer, spread evenly."""
-    return np.linspace(0, len(pictures) - 1, min(len(pictures), most)).round().astype(int)
+def _spread(images, most):
+    """The indices of `most` of the images, or of all if there are fewer, spread evenly."""
+    return np.linspace(0, len(images) - 1, min(len(images), most)).round().astype(int)
 
 
-def _grid(pictures, chosen, titles, colours, path, columns):
+def _grid(images, chosen, titles, colours, path, columns):
     longest = max(len(line) for title in titles for line in title.splitlines())
     cell = max(1.5, INCHES_PER_LETTER * longest)
     rows = math.ceil(len(chosen) / columns)
@@ -219,16 +219,16 @@ def _grid(pictures, chosen, titles, colours, path, columns):
     for axis in axes:
         axis.axis("off")
     for axis, index, title, colour in zip(axes, chosen, titles, colours):
-        axis.imshow(decode_picture(pictures.paths[index], pictures.reading))
+        axis.imshow(decode_image(images.paths[index], images.reading))
         axis.set_title(title, fontsize=9, color=colour)
     _save(figure, path, dpi=80)
 
 
-def _title(pictures, probabilities, index):
-    """(title, whether the prediction is right) of one picture."""
-    predicted, true = probabilities.argmax(), pictures.labels[index]
-    title = f"{pictures.classes[predicted]} {probabilities[predicted]:.0%}"
-    return title if predicted == true else f"{title}\n(is {pictures.classes[true]})", predicted == true
+def _title(images, probabilities, index):
+    """(title, whether the prediction is right) of one image."""
+    predicted, true = probabilities.argmax(), images.labels[index]
+    title = f"{images.classes[predicted]} {probabilities[predicted]:.0%}"
+    return title if predicted == true else f"{title}\n(is {images.classes[true]})", predicted == true
 
 
 def _save(figure, path, dpi=100):

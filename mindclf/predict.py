@@ -1,4 +1,4 @@
-"""What is on a picture: Predictor(path).predict(pictures)."""
+"""What is on an image: Predictor(path).predict(images)."""
 
 import http.client
 import os
@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from mindclf.cores import usable_cores
-from mindclf.dataset import Pictures, Reading, whole_picture
+from mindclf.dataset import ImageSet, Reading, whole_image
+from mindclf.dataset.images import DEFAULT_READING
 from mindclf.dataset.layout import files_below
-from mindclf.dataset.pictures import DEFAULT_READING
 from mindclf.evaluate import softmax
 from mindclf.files import one_line
 from mindclf.labels import describe
@@ -22,9 +22,9 @@ from mindclf.pretrained import GARBAGE_SORTER
 from mindclf.runtimes import Runner, check_finite
 from mindclf.web import read_bytes
 
-TOP_K = 3                 # classes that are told of each picture, where there are so many
+TOP_K = 3                 # classes that are told of each image, where there are so many
 BATCH_SIZE = 16
-CHUNK = 64                # pictures that are read while the net looks at as many others, or fewer:
+CHUNK = 64                # images that are read while the net looks at as many others, or fewer:
 CHUNK_BYTES = 256 * 2**20  # a large photo may take 36 MB
 URL_SECONDS = 20
 URL_BYTES = 32 * 2**20
@@ -47,12 +47,12 @@ class Guess:
 
 
 class Predictor:
-    """The net in a checkpoint (.ckpt, .safetensors) or an exported file (.mindir, .onnx), ready to look at pictures.
+    """The net in a checkpoint (.ckpt, .safetensors) or an exported file (.mindir, .onnx), ready to look at images.
 
     `runtime` is "mindspore" or, for .onnx, "onnxruntime"; "auto" goes by the file's name. `card` stands in for the card of a
-    checkpoint that has none; an .onnx has one inside. With `mirror` the logits of a picture are the means of its own and of those
+    checkpoint that has none; an .onnx has one inside. With `mirror` the logits of an image are the means of its own and of those
     of its mirror image, for twice the time. `net` is the Cell, with its batch norm folded (see `fold_batch_norm`): it
-    has no gradients and cannot be trained on. It is None where ONNX Runtime computes. `reading` is how pictures are
+    has no gradients and cannot be trained on. It is None where ONNX Runtime computes. `reading` is how images are
     read for this net, of up to `max_pixels` pixels.
     """
 
@@ -62,16 +62,16 @@ class Predictor:
         self.classes = tuple(self.card["classes"])
         self.reading = Reading.of({**self.card, "max_pixels": max_pixels})
 
-    def predict(self, pictures, top_k=None):
-        """For each of `pictures` its `top_k` likeliest classes, by default 3 or all: lists of `Guess`.
+    def predict(self, images, top_k=None):
+        """For each of `images` its `top_k` likeliest classes, by default 3 or all: lists of `Guess`.
 
-        A picture is a path, encoded bytes, a PIL image, or an RGB uint8 array (H, W, 3). It is preprocessed as evaluation
-        does, by the same pipeline. Raises ValueError that names the picture which cannot be read.
+        An image is a path, encoded bytes, a PIL image, or an RGB uint8 array (H, W, 3). It is preprocessed as evaluation
+        does, by the same pipeline. Raises ValueError that names the image which cannot be read.
         """
-        if isinstance(pictures, (str, Path, bytes)):
-            raise ValueError("predict takes a list of pictures; put the one picture into a list")
+        if isinstance(images, (str, Path, bytes)):
+            raise ValueError("predict takes a list of images; put the one image into a list")
         answers = []
-        for _, guesses in self.sort((("", partial(whole_picture, picture, reading=self.reading)) for picture in pictures), top_k):
+        for _, guesses in self.sort((("", partial(whole_image, image, reading=self.reading)) for image in images), top_k):
             if isinstance(guesses, ValueError):
                 raise guesses
             answers.append(guesses)
@@ -80,7 +80,7 @@ class Predictor:
     def sort(self, sources, top_k=None):
         """Yields (name, its `top_k` likeliest classes) for each (name, read) of `sources`, as `gather` has them, in their order.
 
-        The classes are a list of `Guess`. What cannot be read gives (name, the ValueError that says why). Pictures are read and
+        The classes are a list of `Guess`. What cannot be read gives (name, the ValueError that says why). Images are read and
         decoded, on all cores, while the net looks at those before them.
         """
         if top_k is None:
@@ -88,20 +88,20 @@ class Predictor:
         if not 1 <= top_k <= len(self.classes):
             raise ValueError(f"top_k={top_k} must lie between 1 and the number of classes, {len(self.classes)}")
         for chunk in _read_ahead(sources):
-            pictures = [picture for _, picture in chunk if not isinstance(picture, ValueError)]
-            rows = iter(self.logits(pictures) if pictures else ())
-            for name, picture in chunk:
-                yield name, picture if isinstance(picture, ValueError) else self._guesses(name, next(rows), top_k)
+            images = [image for _, image in chunk if not isinstance(image, ValueError)]
+            rows = iter(self.logits(images) if images else ())
+            for name, image in chunk:
+                yield name, image if isinstance(image, ValueError) else self._guesses(name, next(rows), top_k)
 
-    def logits(self, pictures):
-        """Logits (n, classes) of a sequence of n pictures, as the net gives them: perhaps NaN, or infinite."""
-        unlabelled = Pictures(tuple(pictures), (0,) * len(pictures), self.classes)
-        return self.runner.logits(unlabelled, BATCH_SIZE if len(pictures) > 1 else 1, checked=False)[0]
+    def logits(self, images):
+        """Logits (n, classes) of a sequence of n images, as the net gives them: perhaps NaN, or infinite."""
+        unlabelled = ImageSet(tuple(images), (0,) * len(images), self.classes)
+        return self.runner.logits(unlabelled, BATCH_SIZE if len(images) > 1 else 1, checked=False)[0]
 
     def _guesses(self, name, logits, top_k):
-        """The `top_k` likeliest classes of a picture, or the ValueError that its `logits` (classes,) are no numbers."""
+        """The `top_k` likeliest classes of an image, or the ValueError that its `logits` (classes,) are no numbers."""
         try:
-            check_finite(logits[None], (name or "the picture",), self.runner.path)
+            check_finite(logits[None], (name or "the image",), self.runner.path)
         except ValueError as error:
             return error
         return likeliest(softmax(logits[None])[0], self.classes, top_k)
@@ -113,9 +113,9 @@ def likeliest(probabilities, classes, top_k):
 
 
 def _read_ahead(sources):
-    """Yields lists of (name, encoded picture, or the ValueError that it cannot be read with) for the (name, read) of `sources`.
+    """Yields lists of (name, encoded image, or the ValueError that it cannot be read with) for the (name, read) of `sources`.
 
-    A list has up to CHUNK pictures, or fewer that take CHUNK_BYTES. While the caller works on one, threads read the next.
+    A list has up to CHUNK images, or fewer that take CHUNK_BYTES. While the caller works on one, threads read the next.
     """
     pool = ThreadPoolExecutor(1 + usable_cores())  # one that puts lists together, the others read
     chunks = _chunks(sources, pool)
@@ -131,7 +131,7 @@ def _read_ahead(sources):
 def _chunks(sources, pool):
     """The lists of `_read_ahead`.
 
-    One picture a core is read ahead, or fewer if so many of the largest one yet would not fit; as long as few are known, few.
+    One image a core is read ahead, or fewer if so many of the largest one yet would not fit; as long as few are known, few.
     """
     waiting, chunk, size, largest, known = deque(), [], 0, 0, 0
     sources, cores = iter(sources), usable_cores()
@@ -160,26 +160,26 @@ def _outcome(read):
 
 
 def gather(sources, allow_private=False, reading=DEFAULT_READING):
-    """Yields (name, read) for each picture that `sources` name: paths, folders (all files below), URLs, "-" for standard input.
+    """Yields (name, read) for each image that `sources` name: paths, folders (all files below), URLs, "-" for standard input.
 
-    read() gives the encoded picture, or raises ValueError that names it. A source that is not there is yielded too, so that its
+    read() gives the encoded image, or raises ValueError that names it. A source that is not there is yielded too, so that its
     error comes in its turn and costs the others nothing. So is what a folder has besides files: links to folders, which are not
     followed, links that lead nowhere, pipes, folders that may not be read. `allow_private` is for URLs, see `read_url`;
     `reading` is that of a Predictor.
     """
     for source in sources:
         if source == "-":
-            yield "-", lambda: whole_picture(_read_stdin(), "standard input", reading)
+            yield "-", lambda: whole_image(_read_stdin(), "standard input", reading)
         elif re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", source):
-            yield source, lambda url=source: whole_picture(read_url(url, allow_private), one_line(url), reading)
+            yield source, lambda url=source: whole_image(read_url(url, allow_private), one_line(url), reading)
         elif os.path.isdir(source):
             files = files_below(source)
             for file in files:
-                yield str(file), partial(whole_picture, file, reading=reading)
+                yield str(file), partial(whole_image, file, reading=reading)
             if not files:
                 yield source, lambda folder=source: _fail(f"{one_line(folder)} is a folder without files")
         else:
-            yield source, partial(whole_picture, source, reading=reading)
+            yield source, partial(whole_image, source, reading=reading)
 
 
 def read_url(url, allow_private=False):
@@ -197,7 +197,7 @@ def read_url(url, allow_private=False):
         hint = f"; no proxy is used: curl -s '{name}' | mindclf predict -" if has_proxy else ""
         raise ValueError(f"{name} cannot be read: {reason}{hint}") from None
     if kind.startswith("text/"):
-        raise ValueError(f"{name} answers with {one_line(kind.partition(';')[0])}, not with a picture")
+        raise ValueError(f"{name} answers with {one_line(kind.partition(';')[0])}, not with an image")
     return _bounded(data, name)
 
 

@@ -24,7 +24,7 @@ GARBAGE_SORTER = CHECKPOINTS / "garbage26_mobilenet_v2.ckpt"
 
 
 def check_start(config):
-    """Raises ValueError for a net or a checkpoint that is not there: a look before many pictures are read."""
+    """Raises ValueError for a net or a checkpoint that is not there: a look before many images are read."""
     check_name(config.net)
     if config.pretrained not in ("", "imagenet") and not named_checkpoint(config.pretrained).is_file():
         raise ValueError(f"pretrained={config.pretrained}: there is no such checkpoint")

@@ -9,13 +9,13 @@ import numpy as np
 from mindclf.checkpoint import replacing_with_card
 from mindclf.claim import claimed
 from mindclf.dataset import preprocessing_of
-from mindclf.dataset.splits import find_folder, labelled_for, pictures_to_measure
+from mindclf.dataset.splits import find_folder, images_to_measure, labelled_for
 from mindclf.evaluate import Report, filled_up, report
 from mindclf.files import command_line, first_line, sha256
 from mindclf.onnx_file import require, write_card
 from mindclf.runtimes import Runner
 
-CALIBRATION_PICTURES = 128
+CALIBRATION_IMAGES = 128
 ALLOWED_LOSS = 0.01  # of top-1, which goes from 0 to 1
 FLOAT_CONVOLUTIONS = 3  # the first of a net: in 8 bits they cost the sorter 1.5 points of top-1 (benchmarks/int8.json)
 BATCH_SIZE = 16
@@ -25,7 +25,7 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Quantized:
-    """What `quantize` made, and from what: reports on the test pictures, sizes in bytes, where the pictures come from."""
+    """What `quantize` made, and from what: reports on the test images, sizes in bytes, where the images come from."""
 
     path: Path
     before: Report
@@ -35,31 +35,31 @@ class Quantized:
     origin: str
 
 
-def quantize(model, config, destination=None, calibration_pictures=None, allowed_loss=ALLOWED_LOSS):
+def quantize(model, config, destination=None, calibration_images=None, allowed_loss=ALLOWED_LOSS):
     """Writes the .onnx file `model` with 8-bit integers to `destination`, and its card; returns a `Quantized`.
 
     `config`, a full one, names the data as for training. Static quantisation by ONNX Runtime's own tool: activations get the
-    ranges that so many training pictures show (CALIBRATION_PICTURES by default, or all if there are fewer), spread over all of
+    ranges that so many training images show (CALIBRATION_IMAGES by default, or all if there are fewer), spread over all of
     them and preprocessed as evaluation does; each channel of a
-    weight gets a scale of its own. The first FLOAT_CONVOLUTIONS stay in float32. Top-1 is measured on all test pictures before
+    weight gets a scale of its own. The first FLOAT_CONVOLUTIONS stay in float32. Top-1 is measured on all test images before
     and after. If it falls by more than `allowed_loss`, a part of 1, ValueError says so and nothing is written. `destination` is
     by default `model` with _int8 in its name.
     """
     model = Path(model)
     destination = Path(destination) if destination else model.with_name(f"{model.stem}_int8.onnx")
-    _check(model, destination, calibration_pictures, allowed_loss)
+    _check(model, destination, calibration_images, allowed_loss)
     runner = Runner(model, runtime="onnxruntime")
     card = dict(runner.card)
     if "quantized" in card:
         raise ValueError(f"{model} has 8-bit integers already: give the .onnx that it was made from")
     folder, origin = find_folder(config)
-    test, _ = pictures_to_measure(card, folder, config)
+    test, _ = images_to_measure(card, folder, config)
     train = labelled_for(card, folder, "train", config)
-    if calibration_pictures is None:
-        calibration_pictures = min(CALIBRATION_PICTURES, len(train))
-    if calibration_pictures > len(train):
-        raise ValueError(f"calibration_pictures={calibration_pictures} is more than the {len(train)} training pictures")
-    chosen = train.take(np.linspace(0, len(train) - 1, calibration_pictures).round().astype(int).tolist())
+    if calibration_images is None:
+        calibration_images = min(CALIBRATION_IMAGES, len(train))
+    if calibration_images > len(train):
+        raise ValueError(f"calibration_images={calibration_images} is more than the {len(train)} training images")
+    chosen = train.take(np.linspace(0, len(train) - 1, calibration_images).round().astype(int).tolist())
     before = _measure(runner, test, card)
     destination.parent.mkdir(parents=True, exist_ok=True)
     with claimed(destination, is_file=True), replacing_with_card(destination, card) as file:
@@ -68,8 +68,8 @@ def quantize(model, config, destination=None, calibration_pictures=None, allowed
         loss = before.top1 - after.top1
         if loss > allowed_loss + ROUNDING:
             raise ValueError(f"{destination} was not written: top-1 falls from {before.top1:.2%} to {after.top1:.2%} of "
-                             f"{after.images} test pictures, and the allowed loss is {allowed_loss:.2%}; more calibration "
-                             f"pictures may help, --allow-loss {loss + 1e-4:.4f} would let it pass")
+                             f"{after.images} test images, and the allowed loss is {allowed_loss:.2%}; more calibration "
+                             f"images may help, --allow-loss {loss + 1e-4:.4f} would let it pass")
         card["metrics"] = {"test": after.metrics()}
         card["quantized"] = {
             "method": "static, by ONNX Runtime: 8-bit activations, 7-bit weights stored in 8, a scale for each channel",
@@ -87,11 +87,11 @@ def quantize(model, config, destination=None, calibration_pictures=None, allowed
 class _Calibration:
     """What ONNX Runtime's tool reads: get_next() gives {name of the input: images}, and None after the last."""
 
-    def __init__(self, runner, pictures):
+    def __init__(self, runner, images):
         self.name = runner.input_name
         self.size = runner.batch_size or BATCH_SIZE
         self.fills = runner.batch_size is not None
-        self.batches = runner.images(pictures, self.size)
+        self.batches = runner.images(images, self.size)
 
     def get_next(self):
         images = next(self.batches, None)
@@ -100,15 +100,15 @@ class _Calibration:
         return {self.name: filled_up(images, self.size) if self.fills else images}  # repeating one changes no range
 
 
-def _check(model, destination, calibration_pictures, allowed_loss):
+def _check(model, destination, calibration_images, allowed_loss):
     if model.suffix != ".onnx":
         raise ValueError(f"{model} is no .onnx: export the checkpoint first, with mindclf export {model} --format onnx")
     if destination.suffix != ".onnx":
         raise ValueError(f"{destination}: the name of an onnx file ends in .onnx")
     if destination.exists() and model.exists() and destination.samefile(model):
         raise ValueError(f"{model} cannot be written over: name another file")
-    if calibration_pictures is not None and calibration_pictures < 1:
-        raise ValueError(f"calibration_pictures={calibration_pictures} must be at least 1")
+    if calibration_images is not None and calibration_images < 1:
+        raise ValueError(f"calibration_images={calibration_images} must be at least 1")
     if not 0 <= allowed_loss <= 1:
         raise ValueError(f"allowed_loss={allowed_loss} must lie between 0 and 1, as in 0.01 for a hundredth")
 
@@ -117,7 +117,7 @@ def _measure(runner, test, card):
     return report(*runner.logits(test, BATCH_SIZE), len(card["classes"]))
 
 
-def _write_quantized(model, file, runner, pictures):
+def _write_quantized(model, file, runner, images):
     onnx, quantization = require("onnx"), require("onnxruntime.quantization")
     prepare = require("onnxruntime.quantization.shape_inference").quant_pre_process
     convert_version = require("onnx.version_converter").convert_version
@@ -130,7 +130,7 @@ def _write_quantized(model, file, runner, pictures):
             onnx.save(loaded, converted)
             prepare(converted, prepared, skip_symbolic_shape=True)
             quantization.quantize_static(
-                prepared, str(file), _Calibration(runner, pictures), quant_format=quantization.QuantFormat.QDQ, per_channel=True,
+                prepared, str(file), _Calibration(runner, images), quant_format=quantization.QuantFormat.QDQ, per_channel=True,
                 activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QInt8,
                 nodes_to_exclude=_beginning(onnx.load(prepared).graph),
                 reduce_range=True,  # 7 bits: processors without VNNI add up pairs of products in 16 bits, and 8 would overflow

@@ -23,13 +23,13 @@ class Runner:
     """The net in the file at `path`: a checkpoint (.ckpt, .safetensors), or what `export` made of one (.mindir, .onnx).
 
     `runtime` is "mindspore" or, for .onnx, "onnxruntime"; "auto" goes by the file's name. `card` stands in for the card of a file
-    that has none. With `mirror` the net looks at each picture and at its mirror image, left for right, for twice the time; logits
+    that has none. With `mirror` the net looks at each image and at its mirror image, left for right, for twice the time; logits
     are then the means of both. Raises ValueError for a runtime that does not run the file, and for a file that is damaged or not
     its card's.
 
     `run` gives the logits of a batch, both NumPy arrays. `net` is the Cell that computes them, its batch norm folded, so that it
     cannot be trained; it is None where ONNX Runtime does. `takes_pixels` says that the file normalises, `batch_size` that
-    it takes so many pictures at a time and no others; None is any number. `input_name` is that of an ONNX file.
+    it takes so many images at a time and no others; None is any number. `input_name` is that of an ONNX file.
     """
 
     def __init__(self, path, card=None, runtime="auto", mirror=False):
@@ -53,31 +53,31 @@ class Runner:
         self.takes_pixels, self.batch_size = exported.get("with_preprocessing", False), exported.get("batch_size")
         self.run = partial(run_net, self.net)
 
-    def logits(self, pictures, batch_size, checked=True):
-        """(logits (n, classes), labels (n,)) of n `Pictures`, `batch_size` at a time, preprocessed as evaluation does.
+    def logits(self, images, batch_size, checked=True):
+        """(logits (n, classes), labels (n,)) of n `ImageSet`, `batch_size` at a time, preprocessed as evaluation does.
 
-        Raises ValueError that names a picture whose logits are NaN or infinite, unless `checked` is False.
+        Raises ValueError that names an image whose logits are NaN or infinite, unless `checked` is False.
         """
         # MindSpore compiles the graph for each number of images; ONNX Runtime need not compute what fills up a batch.
         fill = self.runtime == "mindspore" or self.batch_size is not None
         run = self._run_with_mirror_image if self.mirror else self.run
-        logits, labels = run_batches(run, self._batches(pictures, batch_size), fill)
+        logits, labels = run_batches(run, self._batches(images, batch_size), fill)
         if checked:
-            check_finite(logits, pictures.paths, self.path)
+            check_finite(logits, images.paths, self.path)
         return logits, labels
 
-    def images(self, pictures, batch_size):
-        """Yields what `run` takes, NumPy arrays of up to `batch_size` of the `Pictures`, preprocessed as evaluation does."""
-        for images, _ in self._batches(pictures, batch_size).create_tuple_iterator(num_epochs=1, output_numpy=True):
+    def images(self, image_set, batch_size):
+        """Yields what `run` takes, NumPy arrays of up to `batch_size` of the `ImageSet`, preprocessed as evaluation does."""
+        for images, _ in self._batches(image_set, batch_size).create_tuple_iterator(num_epochs=1, output_numpy=True):
             yield images
 
     def _run_with_mirror_image(self, images):
         across = 2 if self.takes_pixels else 3  # the axis of the width
         return (self.run(images) + self.run(np.ascontiguousarray(np.flip(images, across)))) / 2
 
-    def _batches(self, pictures, batch_size):
+    def _batches(self, images, batch_size):
         pipeline = pixel_pipeline if self.takes_pixels else eval_pipeline
-        return pipeline(pictures, {**self.card, "eval_batch_size": self.batch_size or batch_size})
+        return pipeline(images, {**self.card, "eval_batch_size": self.batch_size or batch_size})
 
 
 def check_finite(logits, images, file):

@@ -1,4 +1,4 @@
-"""What a net is made of: its layers, their output shapes, weights and work, found by running the net on one picture."""
+"""What a net is made of: its layers, their output shapes, weights and work, found by running the net on one image."""
 
 import inspect
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ FLOAT32_MIB = 4 / 2**20
 
 @dataclass(frozen=True)
 class Layer:
-    """One call of a layer, for one picture. A layer that is called again has its weights in the first call's row only."""
+    """One call of a layer, for one image. A layer that is called again has its weights in the first call's row only."""
 
     name: str        # where it is in the net, as in the keys of a checkpoint: "features.0.features.0"
     kind: str        # its class
@@ -62,7 +62,7 @@ class Summary:
 
     @property
     def activations_mib(self):
-        """Of the outputs of all layers in float32, for one picture. Sums and products between layers are not among them."""
+        """Of the outputs of all layers in float32, for one image. Sums and products between layers are not among them."""
         return self.activations * FLOAT32_MIB
 
     def training_mib(self, batch_size):
@@ -83,9 +83,9 @@ class Summary:
 
 
 def summarise(net, height, width):
-    """The `Summary` of `net` for pictures of height x width pixels. Leaves the net in inference mode.
+    """The `Summary` of `net` for images of height x width pixels. Leaves the net in inference mode.
 
-    Runs the net on one black picture, outside graph mode, where cells can be watched. A layer is a cell that calls no other and
+    Runs the net on one black image, outside graph mode, where cells can be watched. A layer is a cell that calls no other and
     owns the weights of those within it; so a grouped convolution of joined weights is one. Cells between layers are layers
     only if they have weights of their own. What hands on its input as it came, such as dropout, is left out.
     """

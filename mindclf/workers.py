@@ -55,21 +55,21 @@ def own_seed(seed):
     return int(np.random.SeedSequence([seed, _rank]).generate_state(1)[0]) if _rank else seed
 
 
-def part_of(pictures):
-    """The part of `pictures` that this worker looks at where each is to be looked at once: see `whole`."""
-    return pictures if _size == 1 else pictures.take(part_of_places(len(pictures)))
+def part_of(images):
+    """The part of `images` that this worker looks at where each is to be looked at once: see `whole`."""
+    return images if _size == 1 else images.take(part_of_places(len(images)))
 
 
 def part_of_places(count):
-    """The places, below `count`, of `part_of` so many pictures.
+    """The places, below `count`, of `part_of` so many images.
 
-    Where there are more workers than pictures, some look at the first one, which then counts for nothing.
+    Where there are more workers than images, some look at the first one, which then counts for nothing.
     """
     return list(range(_rank, count, _size)) or [0]
 
 
 def whole(rows, count):
-    """The rows (count, ...) of all pictures in their order, from each worker's rows of its `part_of` them."""
+    """The rows (count, ...) of all images in their order, from each worker's rows of its `part_of` them."""
     if _size == 1:
         return rows
     values = np.zeros((count, *rows.shape[1:]), np.float32)
@@ -119,7 +119,7 @@ def in_turn():
 
 
 def check_same(**texts):
-    """Raises ValueError, in all workers, if one has another text of some name, as pictures=..., than the first."""
+    """Raises ValueError, in all workers, if one has another text of some name, as images=..., than the first."""
     for name, text in texts.items():
         words = gather(np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint16))
         others = np.flatnonzero((words != words[0]).any(1))

@@ -8,9 +8,9 @@
 
 The last one has the tutorial's size, length and rate, for accelerators, and was not run. Augmentation is the tutorial's rotation,
 and crops and mirror images besides. "mobilenet_v2_imagenet" is no part of that contest: it starts from ImageNet weights, with
-their pixel statistics, larger pictures, fewer epochs and a smaller rate; where these are not at hand, --only takes the others.
+their pixel statistics, larger images, fewer epochs and a smaller rate; where these are not at hand, --only takes the others.
 
-Two Xeon cores, of 357 test pictures, means of three seeds: mobilenet_v2 81.4 %, asymmnet_large 83.2 %, mobilenet_v2_imagenet
+Two Xeon cores, of 357 test images, means of three seeds: mobilenet_v2 81.4 %, asymmnet_large 83.2 %, mobilenet_v2_imagenet
 99.1 %; five to ten minutes a run (benchmarks/caltech16_compare/). The other nets were not run. The tutorial publishes curves
 only, and claims that AsymmNet converges faster than MobileNetV2; here it did not.
 """
@@ -23,7 +23,7 @@ config = dict(
     dataset="caltech16",
     image_height=128,
     image_width=128,
-    mean=(133.88, 130.47, 123.94),  # of the training pictures: `mindclf split`, then `mindclf stats`
+    mean=(133.88, 130.47, 123.94),  # of the training images: `mindclf split`, then `mindclf stats`
     std=(81.45, 79.70, 82.30),
     scale=(0.35, 1.0),
     rotation=10.0,

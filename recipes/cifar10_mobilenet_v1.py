@@ -1,9 +1,9 @@
-"""CIFAR-10, 10 classes: MobileNetV1 from fresh weights, on the pictures of 32 x 32 pixels enlarged to 48 x 48.
+"""CIFAR-10, 10 classes: MobileNetV1 from fresh weights, on the images of 32 x 32 pixels enlarged to 48 x 48.
 
     python recipes/cifar10_mobilenet_v1.py train
     python recipes/cifar10_mobilenet_v1.py predict photo.jpg https://example.com/cat.jpg
 
-Two Xeon cores with MINDCLF_KERNELS=amx, seed 1, JPEG copy: 89.76 % of the 10,000 test pictures, 204 min in four parts
+Two Xeon cores with MINDCLF_KERNELS=amx, seed 1, JPEG copy: 89.76 % of the 10,000 test images, 204 min in four parts
 (checkpoints/cifar10_mobilenet_v1.ckpt.json, benchmarks/cifar10_mobilenet_v1/). The tutorial publishes 69.23 % after 20
 epochs; its own run is cifar10_mobilenet_v1_as_written.py.
 """
@@ -14,7 +14,7 @@ from mindclf.cli import main
 
 config = dict(
     dataset="cifar10",
-    valid_fraction=0.02,   # 1,000 pictures choose the best epoch
+    valid_fraction=0.02,   # 1,000 images choose the best epoch
     image_height=48,
     image_width=48,
     crop_share=1.0,
@@ -31,7 +31,7 @@ config = dict(
     sam_rho=0.1,           # sharpness-aware steps, by a fourth of each batch
     weight_decay=5e-4,
     label_smoothing=0.1,
-    phases=(               # two epochs on pictures of 40 pixels, then the rate falls in a line
+    phases=(               # two epochs on images of 40 pixels, then the rate falls in a line
         dict(size_share=5 / 6, epochs=2, lr_max=0.1, lr_end=0.07, warmup_epochs=1),
         dict(epochs=18, lr_max=0.07),
     ),

@@ -1,10 +1,10 @@
-"""CIFAR-10, 10 classes: ShuffleNetV1 1.5x with 3 groups from fresh weights, at the pictures' own 32 x 32 pixels.
+"""CIFAR-10, 10 classes: ShuffleNetV1 1.5x with 3 groups from fresh weights, at the images' own 32 x 32 pixels.
 
     python recipes/cifar10_shufflenet_v1.py train
     python recipes/cifar10_shufflenet_v1.py predict photo.jpg https://example.com/cat.jpg
 
-A stem for small pictures costs 93.0 M multiply-accumulates a picture, where the tutorial resizes to 224 and takes 2.0x: 522.1 M.
-Two Xeon cores with MINDCLF_KERNELS=amx, seed 1, JPEG copy: 88.52 % of the 10,000 test pictures (top-5 99.51 %), 106 min
+A stem for small images costs 93.0 M multiply-accumulates an image, where the tutorial resizes to 224 and takes 2.0x: 522.1 M.
+Two Xeon cores with MINDCLF_KERNELS=amx, seed 1, JPEG copy: 88.52 % of the 10,000 test images (top-5 99.51 %), 106 min
 (checkpoints/cifar10_shufflenet_v1.ckpt.json, benchmarks/cifar10_shufflenet_v1/). The tutorial publishes 81.52 % (top-5
 97.5 %) after 250 epochs, and 94.34 % (99.33 %) in an earlier version; its own run is cifar10_shufflenet_v1_as_written.py.
 """
@@ -15,7 +15,7 @@ from mindclf.cli import main
 
 config = dict(
     dataset="cifar10",
-    valid_fraction=0.02,   # 1,000 pictures choose the best epoch
+    valid_fraction=0.02,   # 1,000 images choose the best epoch
     image_height=32,
     image_width=32,
     crop_share=1.0,
@@ -31,7 +31,7 @@ config = dict(
     schedule="one_cycle",
     weight_decay=5e-4,
     label_smoothing=0.1,
-    phases=(               # one line of rates, first on pictures of 24 pixels, which take 0.6 of the time
+    phases=(               # one line of rates, first on images of 24 pixels, which take 0.6 of the time
         dict(size_share=0.75, epochs=10, lr_max=0.15, lr_end=0.09, warmup_epochs=2),
         dict(epochs=12, lr_max=0.09),
     ),

@@ -2,10 +2,10 @@
 
     python recipes/cifar10_shufflenet_v1_as_written.py train device_target=Ascend
 
-Written for accelerators, not run: a picture costs 522.1 M multiply-accumulates, and the tutorial speaks of 21 hours.
+Written for accelerators, not run: an image costs 522.1 M multiply-accumulates, and the tutorial speaks of 21 hours.
 The rate rises and falls as the tutorial's text says; its code trains with the last rate of its schedule throughout. Unlike in
 the tutorial, biases and batch norm do not decay.
-The tutorial publishes 81.52 % of the test pictures (top-5 97.5 %), and in an earlier version 94.34 % (99.33 %).
+The tutorial publishes 81.52 % of the test images (top-5 97.5 %), and in an earlier version 94.34 % (99.33 %).
 """
 
 import sys
@@ -15,7 +15,7 @@ from mindclf.cli import main
 config = dict(
     dataset="cifar10",
     valid_fraction=0.0,
-    image_height=224,      # pictures are shifted and mirrored at 32 pixels and resized afterwards
+    image_height=224,      # images are shifted and mirrored at 32 pixels and resized afterwards
     image_width=224,
     mean=(0.4914 * 255, 0.4822 * 255, 0.4465 * 255),
     std=(0.2023 * 255, 0.1994 * 255, 0.2010 * 255),

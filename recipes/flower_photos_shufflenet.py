@@ -4,7 +4,7 @@
     python recipes/flower_photos_shufflenet.py train                        # the first one only
     python recipes/flower_photos_shufflenet.py predict flower.jpg
 
-MindSpore's ShuffleNet tutorial announces this and does not show it. Two Xeon cores, seed 1, of 860 test pictures: 76.0 % from
+MindSpore's ShuffleNet tutorial announces this and does not show it. Two Xeon cores, seed 1, of 860 test images: 76.0 % from
 CIFAR-10's weights, those before today's, 61.7 % from fresh ones, 14 minutes a run if left alone
 (benchmarks/flower_photos_shufflenet/).
 """
@@ -26,7 +26,7 @@ config = dict(
     batch_size=64,
     schedule="one_cycle",
     label_smoothing=0.1,
-    phases=(                             # one line of rates, first on pictures of 48 pixels, which take half the time
+    phases=(                             # one line of rates, first on images of 48 pixels, which take half the time
         dict(size_share=0.75, epochs=8, lr_max=0.05, lr_end=0.02, warmup_epochs=1),
         dict(epochs=4, lr_max=0.02),
     ),

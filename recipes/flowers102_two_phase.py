@@ -4,8 +4,8 @@
     python recipes/flowers102_two_phase.py train net=resnet18 pretrained=resnet18.ckpt      # any net, see `mindclf convert`
     python recipes/flowers102_two_phase.py predict flower.jpg
 
-Two Xeon cores, seed 1: 95.8 % of the 819 test pictures, 33 min, some of them stopped for other work
-(benchmarks/flowers102_two_phase/). The tutorial shows 30.2 % of the validation pictures; its own net and size are
+Two Xeon cores, seed 1: 95.8 % of the 819 test images, 33 min, some of them stopped for other work
+(benchmarks/flowers102_two_phase/). The tutorial shows 30.2 % of the validation images; its own net and size are
 flowers102_resnet18_64px.py.
 """
 

@@ -91,8 +91,8 @@ class Browser:
         self.call("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
 
     def screenshot(self, path, whole=False):
-        picture = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(picture["data"]))
+        image = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(image["data"]))
 
     def close(self):
         """Ends the browser."""

@@ -52,7 +52,7 @@ def mirrored(nets):
 def quantized(measured):
     [some, none] = measured["int8"]
     assert (some["float_convolutions"], none["float_convolutions"]) == (3, 0)
-    return {"images": measured["test_pictures"], "before": measured["float32"]["top1"], "after": some["top1"],
+    return {"images": measured["test_images"], "before": measured["float32"]["top1"], "after": some["top1"],
             "none": none["top1"], "mib": [part["bytes"] / 2**20 for part in (measured["float32"], some)]}
 
 
@@ -90,7 +90,7 @@ CLAIMS = (
                         "{top1:.1%} of {images} test",
            "README_CN.md": "两个核上训练用时 {seconds:.0f} 秒（不含启动和读取图片），{images} 张测试图片认对 {top1:.1%}"}),
     Claim("benchmarks/results/predict_speed.json",
-          lambda measured: {name: found["median"] for name, found in measured["pictures_per_second"].items()},
+          lambda measured: {name: found["median"] for name, found in measured["images_per_second"].items()},
           {"README.md": "{onnxruntime:.0f} photos a second in ONNX Runtime, and {mindspore:.0f} in MindSpore",
            "README_CN.md": "ONNX Runtime 每秒分类 {onnxruntime:.0f} 张照片，MindSpore {mindspore:.0f} 张"}),
     Claim("benchmarks/int8.json", quantized,
@@ -112,5 +112,5 @@ CLAIMS = (
     Claim("benchmarks/results/memory.json", lambda measured: measured["train"],
           {"docs/reliability.md": "{count:,} steps, 35 epochs | {first_mib:,.1f} MiB, {last_mib:,.1f} MiB"}),
     Claim("benchmarks/results/memory.json", lambda measured: measured["predict"],
-          {"docs/reliability.md": "{count:,} pictures | {first_mib:.1f} MiB, {last_mib:.1f} MiB: {growth_kib:.1f} KiB more"}),
+          {"docs/reliability.md": "{count:,} images | {first_mib:.1f} MiB, {last_mib:.1f} MiB: {growth_kib:.1f} KiB more"}),
 )

@@ -1,4 +1,4 @@
-"""What several test files need: the device, small nets, small folders of pictures, and ../shared where it is present."""
+"""What several test files need: the device, small nets, small folders of images, and ../shared where it is present."""
 
 import functools
 import gc
@@ -98,7 +98,7 @@ def at_position(image, tenth, salts):
 
 @pytest.fixture(scope="session")
 def colour_folder(tmp_path_factory):
-    """A folder with train/ (10 pictures a class) and test/ (3 a class) of noisy red, green and blue, 40 x 40 pixels.
+    """A folder with train/ (10 images a class) and test/ (3 a class) of noisy red, green and blue, 40 x 40 pixels.
 
     Of each class in train/ the n first are for validation where valid_fraction is n / 10, with the seeds 1 and 3, and the two
     first are for testing where train/ is taken for an undivided folder.
@@ -121,7 +121,7 @@ def colour_folder(tmp_path_factory):
 def cifar10_folder(tmp_path_factory):
     """The six files of CIFAR-10, full size, for MindSpore reads no others: noise with labels.
 
-    The first pixel of a picture says which record it is: (file, place // 256, place % 256); its label is (file + place) % 10.
+    The first pixel of an image says which record it is: (file, place // 256, place % 256); its label is (file + place) % 10.
     """
     from mindclf.dataset.cifar10 import MD5
 
@@ -144,7 +144,7 @@ ONLY_HEAD = {"layers": "head", "cached_views": 1}
 
 
 def make_config(folder, output):
-    """A config that trains a tiny net on the pictures in `folder` in seconds."""
+    """A config that trains a tiny net on the images in `folder` in seconds."""
     return dict(dataset_path=str(folder), class_index=CLASS_INDEX, image_height=32, image_width=32, batch_size=6,
                 eval_batch_size=4, net_options=TINY_NET, epochs=2, lr_max=0.05, valid_fraction=0.2, output=str(output / "run"),
                 feature_cache=str(output / "features"), device_target="CPU")
@@ -152,7 +152,7 @@ def make_config(folder, output):
 
 @pytest.fixture
 def few_of_cifar10(cifar10_folder, tmp_path, monkeypatch):
-    """A config that trains a tiny net on CIFAR-10 as it is in `cifar10_folder`, of which only 60 and 40 pictures are read."""
+    """A config that trains a tiny net on CIFAR-10 as it is in `cifar10_folder`, of which only 60 and 40 images are read."""
     from mindclf.dataset import splits
     from mindclf.dataset.cifar10 import read_cifar10
 

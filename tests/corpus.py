@@ -1,4 +1,4 @@
-"""Pictures as the world has them: how each file is made, and what becomes of it. Training and prediction try all of them."""
+"""Images as the world has them: how each file is made, and what becomes of it. Training and prediction try all of them."""
 
 import base64
 import os
@@ -15,7 +15,7 @@ from PIL import Image, features
 class Entry:
     """A file called `name`, which `make` writes at a path.
 
-    `refused` is what follows its name in the message that refuses it, "" for a picture that is used. The used ones are red, and a
+    `refused` is what follows its name in the message that refuses it, "" for an image that is used. The used ones are red, and a
     net that tells colours apart has to see that, unless `is_red` is False.
     """
 
@@ -82,20 +82,20 @@ AAAAIGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZk1BMUIAAADrbWV0YQAAAAAAAAAhaGRscgAAAAAAAAAA
 AAAAEAAAABAAAAAQcGl4aQAAAAADCAgIAAAADGF2MUOBAAwAAAAAE2NvbHJuY2x4AAEADQAGgAAAABdpcG1hAAAAAAAAAAEAAQQBAoMEAAAAMm1kYXQSAAoJGAz/2i
 AhoNCAMhsXh4eGIYSSSSZQAAAAOtb10MSW4LVLTnBsa0A=
 """)
-NO_PICTURE = "is not a picture but "
+NO_IMAGE = "is not an image but "
 
 CORPUS = (
     Entry("plain.jpg", saved("JPEG")),
     Entry("animated.gif", saved("GIF", save_all=True, append_images=[Image.new("RGB", (40, 40), "blue")])),
-    Entry("picture.webp", saved("WEBP")),
-    Entry("picture.avif", written(AVIF), "" if features.check("avif") else NO_PICTURE + "AVIF"),
+    Entry("image.webp", saved("WEBP")),
+    Entry("image.avif", written(AVIF), "" if features.check("avif") else NO_IMAGE + "AVIF"),
     Entry("press.jpg", saved("JPEG", "CMYK")),
     Entry("16 bits a colour.png", written(png(40, 40, 16, 2, struct.pack(">3H", 51400, 10280, 10280) * 40))),
     Entry("16 bits of grey.png", deep, is_red=False),
     Entry("1x1.png", saved("PNG", size=(1, 1))),
     Entry("a PNG.jpg", saved("PNG")),
     Entry("a JPEG.png", saved("JPEG")),
-    Entry("a picture.txt", saved("PNG")),
+    Entry("an image.txt", saved("PNG")),
     Entry("no extension", saved("PNG")),
     Entry("it's \"quoted\" $(twice) `thrice`.png", saved("PNG")),
     Entry("two\nlines.png", saved("PNG")),
@@ -107,9 +107,9 @@ CORPUS = (
     Entry("a link.png", linked("no extension")),
     Entry("truncated.jpg", cut("JPEG"), "is damaged: "),
     Entry("truncated.png", cut("PNG"), "is damaged: "),
-    Entry("zero bytes.jpg", written(b""), NO_PICTURE + "an empty file"),
-    Entry("text.jpg", written(b"no picture\n" * 100), NO_PICTURE + "text: 'no picture'"),
-    Entry("bad\nname.jpg", written(b"no picture"), NO_PICTURE + "text: 'no picture'"),
+    Entry("zero bytes.jpg", written(b""), NO_IMAGE + "an empty file"),
+    Entry("text.jpg", written(b"no image\n" * 100), NO_IMAGE + "text: 'no image'"),
+    Entry("bad\nname.jpg", written(b"no image"), NO_IMAGE + "text: 'no image'"),
     Entry("bomb.png", written(png(20_000, 20_000, 1, 0, bytes(2500))), "has more than 89,478,485 pixels, which is not read"),
     Entry("thin.png", written(png(5000, 1, 8, 0, bytes(5000))), "is 5000 x 1 pixels: too thin"),
     Entry("program.eps", saved("EPS"), "is EPS, which is a program and not run"),

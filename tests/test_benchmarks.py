@@ -104,7 +104,7 @@ def test_files_come_from_all_over_the_folder(predict_speed, tmp_path):
     assert len(predict_speed.some_files(tmp_path, 100)) == 20
 
 
-def test_each_runtime_sorts_all_files_once_a_round_and_bad_pictures_do_not_count_as_fast(predict_speed, tmp_path):
+def test_each_runtime_sorts_all_files_once_a_round_and_bad_images_do_not_count_as_fast(predict_speed, tmp_path):
     class Fake:
         def __init__(self):
             self.sorted = []
@@ -117,6 +117,6 @@ def test_each_runtime_sorts_all_files_once_a_round_and_bad_pictures_do_not_count
     runtimes = {"one": Fake(), "other": Fake()}
     measured = predict_speed.measure(runtimes, [f"{number}.jpg" for number in range(60)], rounds=3)
     assert all(runtime.sorted == [48, 60, 60, 60] for runtime in runtimes.values())  # 48 to warm up
-    assert {name: figures["count"] for name, figures in measured["pictures_per_second"].items()} == {"one": 3, "other": 3}
+    assert {name: figures["count"] for name, figures in measured["images_per_second"].items()} == {"one": 3, "other": 3}
     with pytest.raises(ValueError, match="bad"):
         predict_speed.sort(Fake(), ["bad.jpg"])

@@ -143,7 +143,7 @@ def test_one_field_moves_all_that_a_run_keeps_out_of_its_output(tiny_config, tmp
     """The working folder stays empty, and so does the cache that the system has."""
     config = {**tiny_config, **ONLY_HEAD, "epochs": 1, "feature_cache": "auto", "cache_dir": str(tmp_path / "moved")}
     fit(config)
-    assert len(list((tmp_path / "moved" / "features").glob("*.npz"))) == 2  # of the training and the held-out pictures
+    assert len(list((tmp_path / "moved" / "features").glob("*.npz"))) == 2  # of the training and the held-out images
     assert list(Path().iterdir()) == [] and not (tmp_path / "cache").exists()
 
 

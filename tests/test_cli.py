@@ -77,8 +77,8 @@ def test_predict_prints_json_lines_for_folders_and_standard_input(photo, colour_
         result = run(*arguments, stdin=stdin)
     assert result.returncode == 0, result.stderr
     rows = [json.loads(line) for line in result.stdout.splitlines()]
-    assert len(rows) == 10 and rows[-1]["picture"] == "-"
-    same = next(row for row in rows if row["picture"] == str(photo))
+    assert len(rows) == 10 and rows[-1]["image"] == "-"
+    same = next(row for row in rows if row["image"] == str(photo))
     assert same["guesses"] == rows[-1]["guesses"]
 
 
@@ -93,10 +93,10 @@ def test_json_says_the_same_in_every_encoding_of_the_output(monkeypatch, encodin
     assert ("玻" in written.getvalue().decode(encoding)) == (encoding in ("utf-8", "UTF8"))
 
 
-def test_predict_says_which_picture_is_bad_and_does_the_others(photo, fitted, tmp_path):
+def test_predict_says_which_image_is_bad_and_does_the_others(photo, fitted, tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"")
     result = run("predict", tmp_path / "bad.jpg", photo, "--checkpoint", fitted.checkpoint)
-    assert "bad.jpg is not a picture" in fails(result)
+    assert "bad.jpg is not an image" in fails(result)
     assert str(photo) in result.stdout
 
 
@@ -107,7 +107,7 @@ def test_predict_works_straight_after_installation(photo, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_explain_writes_the_heat_beside_the_picture_and_never_over_a_file(photo, fitted, tmp_path, monkeypatch, capsys):
+def test_explain_writes_the_heat_beside_the_image_and_never_over_a_file(photo, fitted, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     command = ["explain", str(photo), "--checkpoint", str(fitted.checkpoint)]
     assert main(command) == 0
@@ -127,15 +127,15 @@ def test_explain_reads_standard_input(photo, fitted, tmp_path, monkeypatch, caps
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(photo.read_bytes())))
     assert main(["explain", "-", "--checkpoint", str(fitted.checkpoint)]) == 0
-    assert capsys.readouterr().out == "picture_explained.png\n"
-    assert [file.name for file in tmp_path.iterdir()] == ["picture_explained.png"]
+    assert capsys.readouterr().out == "image_explained.png\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["image_explained.png"]
 
 
-@pytest.mark.parametrize(("picture", "name"), [
-    ("photos/can.of.tin.jpg", "can.of.tin"), ("-", "picture"), ("https://example.com/a/can.jpg?size=2#x", "can"),
-    ("https://example.com/%E7%93%B6%E5%AD%90.png", "瓶子"), ("https://example.com/", "picture")])
-def test_an_explanation_is_named_after_its_picture(picture, name):
-    assert stem(picture) == name
+@pytest.mark.parametrize(("image", "name"), [
+    ("photos/can.of.tin.jpg", "can.of.tin"), ("-", "image"), ("https://example.com/a/can.jpg?size=2#x", "can"),
+    ("https://example.com/%E7%93%B6%E5%AD%90.png", "瓶子"), ("https://example.com/", "image")])
+def test_an_explanation_is_named_after_its_image(image, name):
+    assert stem(image) == name
 
 
 def test_eval_measures_a_checkpoint(fitted, colour_folder, tmp_path):
@@ -150,10 +150,10 @@ def test_eval_measures_a_checkpoint(fitted, colour_folder, tmp_path):
 
 def test_eval_and_predict_look_at_mirror_images_if_asked(fitted, colour_folder, tmp_path, capsys):
     assert main(["eval", "--mirror", "--checkpoint", str(fitted.checkpoint), f"dataset_path={colour_folder}"]) == 0
-    assert capsys.readouterr().out.startswith(f"9 test pictures: your folder, with mirror images ({colour_folder.as_posix()})\n")
-    picture = np.zeros((40, 40, 3), np.uint8)
-    picture[:, :9, 0], picture[:, 9:, 2] = 250, 90
-    Image.fromarray(picture).save(tmp_path / "sides.png")
+    assert capsys.readouterr().out.startswith(f"9 test images: your folder, with mirror images ({colour_folder.as_posix()})\n")
+    image = np.zeros((40, 40, 3), np.uint8)
+    image[:, :9, 0], image[:, 9:, 2] = 250, 90
+    Image.fromarray(image).save(tmp_path / "sides.png")
     likeliest = []
     for options, mirror in (([], False), (["--mirror"], True)):
         assert main(["predict", "--json", *options, "--checkpoint", str(fitted.checkpoint), str(tmp_path / "sides.png")]) == 0
@@ -175,7 +175,7 @@ def test_a_checkpoint_is_exported_quantized_measured_and_used(fitted, colour_fol
     assert read_card(file)["exported"]["with_preprocessing"]
     assert main(["quantize", str(file), data, "--calibration-pictures", "8", "--allow-loss", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "9 test pictures: your folder" and lines[1].split() == ["before", "after"] and lines[-1] == str(small)
+    assert lines[0] == "9 test images: your folder" and lines[1].split() == ["before", "after"] and lines[-1] == str(small)
     quantized = read_card(small)["quantized"]
     assert lines[2].split() == ["top-1", f"{quantized['top1_before']:.2%}", f"{quantized['top1_after']:.2%}"]
     assert quantized["calibration_pictures"] == 8
@@ -211,7 +211,7 @@ def test_one_batch_size_and_any_exclude_each_other(capsys):
 
 
 def test_a_folder_is_split_and_what_is_printed_trains_on_it(colour_folder, tmp_path):
-    source = shutil.copytree(colour_folder / "train", tmp_path / "my pictures")
+    source = shutil.copytree(colour_folder / "train", tmp_path / "my images")
     shutil.copy(source / "red" / "0.png", source / "red" / "copy.png")
     shutil.copy(source / "red" / "0.png", source / "blue" / "it's red.png")
     result = run("split", source, tmp_path / "new set", "--fraction", "0.3", "--seed", "4")
@@ -220,7 +220,7 @@ def test_a_folder_is_split_and_what_is_printed_trains_on_it(colour_folder, tmp_p
     lines = result.stdout.splitlines()
     assert lines[0].split() == ["class", "train", "test"] and lines[4].split()[:2] == ["3", "classes"]
     assert sum(map(int, lines[4].split()[2:])) == 32
-    assert "duplicates   2, each on the same side as the picture that it repeats" in lines
+    assert "duplicates   2, each on the same side as the image that it repeats" in lines
     manifest = json.loads((tmp_path / "new set" / "split.json").read_text(encoding="utf-8"))
     assert manifest["command"] == f"python -m mindclf split '{source}' '{tmp_path / 'new set'}' --fraction 0.3 --seed 4"
     words = shlex.split(lines[-1].removeprefix("train on it"))
@@ -233,7 +233,7 @@ def test_a_folder_is_split_and_what_is_printed_trains_on_it(colour_folder, tmp_p
 
 
 def test_stats_name_copies_on_two_sides_and_in_two_classes(colour_folder, tmp_path, capsys):
-    folder = shutil.copytree(colour_folder, tmp_path / "pictures")
+    folder = shutil.copytree(colour_folder, tmp_path / "images")
     shutil.copy(folder / "train" / "red" / "3.png", folder / "test" / "red" / "again.png")
     shutil.copy(folder / "train" / "red" / "4.png", folder / "train" / "blue" / "4 red.png")
     assert main(["stats", str(folder)]) == 0
@@ -246,19 +246,19 @@ def test_stats_name_copies_on_two_sides_and_in_two_classes(colour_folder, tmp_pa
 
 
 def test_eval_warns_of_test_images_that_were_trained_on_or_are_in_two_classes(fitted, colour_folder, tmp_path, capsys, caplog):
-    folder = shutil.copytree(colour_folder, tmp_path / "pictures")
+    folder = shutil.copytree(colour_folder, tmp_path / "images")
     trained_on = read_splits(merge({**make_config(colour_folder, tmp_path), "seed": 3}, {})).train.paths[0]
     shutil.copy(trained_on, folder / "test" / "red" / "again.png")
     shutil.copy(folder / "test" / "red" / "1.png", folder / "test" / "blue" / "also.png")
     assert main(["eval", "--checkpoint", str(fitted.checkpoint), f"dataset_path={folder}"]) == 0
-    assert capsys.readouterr().out.startswith("11 test pictures: your folder")
+    assert capsys.readouterr().out.startswith("11 test images: your folder")
     assert caplog.messages == [
         "the same image is in more than one class, 1 time: blue/also.png = red/1.png",
         f"the net was trained on 1 of the 11 test images, so accuracy on them looks too good: {folder}/test/red/again.png"]
 
 
 def test_stats_say_what_is_in_a_folder(colour_folder, tmp_path):
-    folder = shutil.copytree(colour_folder, tmp_path / "pictures")
+    folder = shutil.copytree(colour_folder, tmp_path / "images")
     (folder / "train" / "red" / "bad.jpg").write_text("text")
     result = run("stats", folder)
     assert result.returncode == 0, result.stderr
@@ -266,7 +266,7 @@ def test_stats_say_what_is_in_a_folder(colour_folder, tmp_path):
     for row in (["class", "train", "test"], ["red", "10", "3"], ["3", "classes", "30", "9"], ["width", "40", "40", "40"],
                 ["formats", "PNG", "39"], ["modes", "RGB", "39"], ["problems", "1"]):
         assert row in rows
-    assert f"train: {folder}/train/red/bad.jpg is not a picture" in result.stdout
+    assert f"train: {folder}/train/red/bad.jpg is not an image" in result.stdout
     measured = json.loads(run("stats", folder, "--json").stdout)
     assert measured["counts"]["train"] == {"blue": 10, "green": 10, "red": 10} and len(measured["problems"]["train"]) == 1
     pixels = np.concatenate([np.asarray(Image.open(file)).reshape(-1, 3) for file in (folder / "train").rglob("*.png")])
@@ -275,16 +275,16 @@ def test_stats_say_what_is_in_a_folder(colour_folder, tmp_path):
 
 
 def test_a_checkpoint_of_cifar10_is_trained_measured_and_used(few_of_cifar10, tmp_path, capsys, cifar10_folder):
-    """In this process, so that few pictures are read; the net is tiny and its pictures noise, so only the ways count."""
+    """In this process, so that few images are read; the net is tiny and its images noise, so only the ways count."""
     assert main(["train"], config=few_of_cifar10) == 0
     printed = capsys.readouterr().out
-    assert "of 40 test pictures (top-5 " in printed and "classes.png" in printed
+    assert "of 40 test images (top-5 " in printed and "classes.png" in printed
     checkpoint = str(Path(few_of_cifar10["output"]) / "best.ckpt")
     where = ["--checkpoint", checkpoint, "dataset=cifar10", f"dataset_path={cifar10_folder}"]
     assert main(["eval", "--report", str(tmp_path / "report"), *where, "grid_rows=2", "grid_columns=8"]) == 0
     lines = capsys.readouterr().out.splitlines()
     card = read_card(checkpoint)
-    assert lines[0].startswith("40 test pictures: files laid out as CIFAR-10") and len(lines) == 12
+    assert lines[0].startswith("40 test images: files laid out as CIFAR-10") and len(lines) == 12
     assert lines[1].startswith(f"top-1 {card['metrics']['test']['top1']:.2%}  top-5 ")
     assert [line.split()[0] for line in lines[2:]] == card["classes"]
     with Image.open(tmp_path / "report" / "predictions.png") as grid:
@@ -395,7 +395,7 @@ def test_training_from_the_command_line(colour_folder, tmp_path, photo):
      "cifar10_mobilenet_v1, cifar10_shufflenet_v1, garbage26_mobilenet_v2"),
     (["predict", "{photo}", "--checkpoint", "{wrong}"], "head.1.weight has shape (3, 32), the net wants (4, 32)"),
     (["predict", "{photo}", "--top-k", "27"], "top_k=27 must lie between 1 and the number of classes, 26"),
-    (["predict", "--allow-private", "{url}/page"], "/page answers with text/html, not with a picture"),
+    (["predict", "--allow-private", "{url}/page"], "/page answers with text/html, not with an image"),
     (["predict", "--allow-private", "{url}/missing"], "/missing cannot be read: Not Found"),
     (["predict", "--allow-private", "http://127.0.0.1:9/x.jpg"], "http://127.0.0.1:9/x.jpg cannot be read: [Errno "),
     (["predict", "{url}/page"], "/page cannot be read: 127.0.0.1 is no public address; --allow-private reads it"),
@@ -403,11 +403,11 @@ def test_training_from_the_command_line(colour_folder, tmp_path, photo):
     (["explain", "{photo}", "--class", "batery"], "class 'batery' is not known; did you mean 'Battery'"),
     (["explain", "{photo}", "--class", "zebra", "--checkpoint", "{checkpoint}"], "the classes are: green, blue, red"),
     (["explain", "{photo}", "--to", "{photo}"], ".png exists and is not overwritten: name another with --to"),
-    (["explain", "{photo}", "--to", "heat.jpg"], "heat.jpg: the name of the picture that is written ends in .png"),
-    (["explain", "{colours}/test"], "{colours}/test has 9 files: explain takes one picture"),
+    (["explain", "{photo}", "--to", "heat.jpg"], "heat.jpg: the name of the image that is written ends in .png"),
+    (["explain", "{colours}/test"], "{colours}/test has 9 files: explain takes one image"),
     (["explain", "nowhere.jpg"], "nowhere.jpg cannot be read: No such file or directory"),
     (["explain", "{bad}/test/cat/broken.jpg"], "{bad}/test/cat/broken.jpg is "),
-    (["explain", "--allow-private", "{url}/page"], "/page answers with text/html, not with a picture"),
+    (["explain", "--allow-private", "{url}/page"], "/page answers with text/html, not with an image"),
     (["explain", "{photo}", "--checkpoint", "{photo}"], "has no card"),
     (["explain", "{url}/page"], "/page cannot be read: 127.0.0.1 is no public address; --allow-private reads it"),
     (["export", "--format", "tflite"], "format 'tflite' is not known"),
@@ -420,11 +420,11 @@ def test_training_from_the_command_line(colour_folder, tmp_path, photo):
     (["quantize", "nowhere.onnx", "dataset_path={colours}", "--allow-loss", "7"], "allowed_loss=7.0 must lie between 0 and 1"),
     (["split", "{colours}/train", "{colours}"], "exists and is not an empty folder: nothing is overwritten, name another"),
     (["split", "{colours}/train", "new", "--fraction", "2"], "fraction=2.0 must lie between 0 and 1, as in 0.2 for a fifth"),
-    (["split", "{colours}/train", "new", "--every", "11"], "class 'blue' has too few pictures for both sides: with every=11, "),
+    (["split", "{colours}/train", "new", "--every", "11"], "class 'blue' has too few images for both sides: with every=11, "),
     (["split", "{bad}/train", "{bad}-new"], "(mend them, or skip them with --on-bad-image skip)"),
     (["split", "nowhere", "new"], "folder nowhere does not exist"),
     (["stats", "nowhere"], "folder nowhere does not exist"),
-    (["stats", "{bad}"], "{bad}/train holds no picture that can be used: class 'dog' is empty; {bad}/train/cat/broken.jpg is "),
+    (["stats", "{bad}"], "{bad}/train holds no image that can be used: class 'dog' is empty; {bad}/train/cat/broken.jpg is "),
     (["convert", "nowhere.npz", "{bad}/x.ckpt"], "nowhere.npz cannot be read as an .npz archive"),
 ])
 def test_a_users_mistake_is_one_line_and_status_2(arguments, message, colour_folder, cifar10_folder, fitted, photo, bad_things,
@@ -447,7 +447,7 @@ def test_a_users_mistake_is_one_line_and_status_2(arguments, message, colour_fol
 
 @pytest.fixture(scope="module")
 def bad_things(tmp_path_factory, fitted):
-    """A folder with a damaged picture and an empty class, and a checkpoint whose card speaks of another class."""
+    """A folder with a damaged image and an empty class, and a checkpoint whose card speaks of another class."""
     bad = tmp_path_factory.mktemp("bad")
     for split in ("train", "test"):
         (bad / split / "cat").mkdir(parents=True)
@@ -470,9 +470,9 @@ def url():
 
 
 @pytest.fixture
-def my_pictures(colour_folder, tmp_path):
-    """Class folders with names as people have them, undivided, with a grey picture, one with transparency and one on its side."""
-    folder = tmp_path / "my pictures"
+def my_images(colour_folder, tmp_path):
+    """Class folders with names as people have them, undivided, with a grey image, one with transparency and one on its side."""
+    folder = tmp_path / "my images"
     for colour, name in (("red", "红 色"), ("green", "items"), ("blue", "Bläu's")):
         shutil.copytree(colour_folder / "train" / colour, folder / name)
     Image.new("L", (40, 30), 90).save(folder / "items" / "grey.png")
@@ -485,39 +485,39 @@ def my_pictures(colour_folder, tmp_path):
     return folder
 
 
-def test_a_folder_of_class_folders_becomes_a_sorter_with_two_commands(my_pictures, tmp_path, capsys):
+def test_a_folder_of_class_folders_becomes_a_sorter_with_two_commands(my_images, tmp_path, capsys):
     weights = ROOT / "checkpoints" / "garbage26_mobilenet_v2.ckpt"
     small = ("image_height=64", "image_width=64", "epochs=20", "batch_size=8", f"pretrained={weights}")
-    result = run("train", my_pictures, *small, cwd=tmp_path)
+    result = run("train", my_images, *small, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    output = tmp_path / "outputs" / "my pictures"
+    output = tmp_path / "outputs" / "my images"
     card = read_card(output / "best.ckpt")
     assert card["classes"] == sorted(["红 色", "items", "Bläu's"])
-    assert card["data"]["test"] == 6 and card["metrics"]["test"]["top1"] > 0.5  # of 10, 12 and 11 pictures
+    assert card["data"]["test"] == 6 and card["metrics"]["test"]["top1"] > 0.5  # of 10, 12 and 11 images
     for name in ("history.csv", "curves.png", "confusion.png", "classes.png", "predictions.png", "report.json", "report.html"):
         assert (output / name).is_file()
     printed = next(line for line in result.stdout.splitlines() if line.startswith("your photo"))
     words = shlex.split(printed.removeprefix("your photo"))
     assert words[1:4] == ["-m", "mindclf", "predict"] and words[-1] == "photo.jpg"
-    result = run("predict", "--json", *words[4:-1], my_pictures / "红 色" / "side.jpg", cwd=tmp_path)
+    result = run("predict", "--json", *words[4:-1], my_images / "红 色" / "side.jpg", cwd=tmp_path)
     assert json.loads(result.stdout)["guesses"][0]["name"] == "红 色"
     measure = ["eval", "--checkpoint", str(output / "best.ckpt")]
-    assert main([*measure, "--json", f"dataset_path={my_pictures}"]) == 0
+    assert main([*measure, "--json", f"dataset_path={my_images}"]) == 0
     assert json.loads(capsys.readouterr().out)["top1"] == card["metrics"]["test"]["top1"]
 
-    moved = my_pictures.rename(tmp_path / "moved")
+    moved = my_images.rename(tmp_path / "moved")
     Image.new("RGB", (40, 30), (240, 20, 20)).save(moved / "红 色" / "0 new.jpg")
     left_out = f"left out: {card['data']['train']} trained on, {card['data']['held_out']} for validation"
     assert main([*measure, f"dataset_path={moved}"]) == 0
     assert capsys.readouterr().out.startswith(
-        f"7 pictures that training has not seen, of your folder ({moved}); {left_out}\n")
+        f"7 images that training has not seen, of your folder ({moved}); {left_out}\n")
     others = tmp_path / "others"
     for number, file in enumerate(sorted(moved.rglob("*.*"))):
         target = others / file.parent.name / f"{number}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
         Image.open(file).convert("RGB").transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(target)
     assert main([*measure, f"dataset_path={others}"]) == 0
-    assert capsys.readouterr().out.startswith(f"34 pictures, all of your folder ({others})\n")
+    assert capsys.readouterr().out.startswith(f"34 images, all of your folder ({others})\n")
     for file in moved.rglob("[01]*.*"):
         file.unlink()
     assert main([*measure, f"dataset_path={moved}"]) == 2
@@ -554,7 +554,7 @@ def refused(*arguments):
 @pytest.mark.parametrize(("fields", "recipe", "shrinks"), [
     ([], None, True), (["epochs=2"], None, True), (["batch_size=16"], None, False),
     (["phases=({'batch_size': 8},)"], None, False), ([], {}, False)])
-def test_batches_shrink_where_nobody_asked_for_their_size(my_pictures, monkeypatch, capsys, fields, recipe, shrinks):
+def test_batches_shrink_where_nobody_asked_for_their_size(my_images, monkeypatch, capsys, fields, recipe, shrinks):
     """A person's own command without a batch_size; a recipe says its size itself."""
     asked = []
 
@@ -563,7 +563,7 @@ def test_batches_shrink_where_nobody_asked_for_their_size(my_pictures, monkeypat
         raise ValueError("that will do")
 
     monkeypatch.setattr("mindclf.train.fit", fit)
-    folder = [f"dataset_path={my_pictures}"] if recipe is not None else [str(my_pictures)]
+    folder = [f"dataset_path={my_images}"] if recipe is not None else [str(my_images)]
     assert main(["train", *folder, *fields], config=recipe) == 2
     assert asked == [shrinks] and "that will do" in capsys.readouterr().err
 
@@ -577,34 +577,34 @@ def split_refused(source, folder):
     return said.getvalue()
 
 
-def test_a_folder_that_no_sorter_can_come_of_is_refused_with_what_would_do(my_pictures, tmp_path, monkeypatch):
+def test_a_folder_that_no_sorter_can_come_of_is_refused_with_what_would_do(my_images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert refused("nowhere") == "folder nowhere does not exist"
-    assert refused().startswith("dataset and dataset_path are empty: name a folder of pictures, as in dataset_path=my")
-    assert refused(my_pictures, "dataset=cifar10") == f"{my_pictures} and dataset exclude each other: give one"
-    assert refused(my_pictures, f"output={my_pictures / 'out'}").endswith("run this elsewhere, or set output")
-    assert refused(my_pictures, "pretrained=").startswith("pretrained= is empty, and a head on a backbone of random weights")
-    assert refused(tmp_path).startswith(f"{tmp_path} has my pictures/, with folders in it instead of images: give the one that "
-                                        f"has the class folders, such as {my_pictures}; ")
-    shutil.copytree(my_pictures / "items", tmp_path / "one" / "items")
+    assert refused().startswith("dataset and dataset_path are empty: name a folder of images, as in dataset_path=my")
+    assert refused(my_images, "dataset=cifar10") == f"{my_images} and dataset exclude each other: give one"
+    assert refused(my_images, f"output={my_images / 'out'}").endswith("run this elsewhere, or set output")
+    assert refused(my_images, "pretrained=").startswith("pretrained= is empty, and a head on a backbone of random weights")
+    assert refused(tmp_path).startswith(f"{tmp_path} has my images/, with folders in it instead of images: give the one that "
+                                        f"has the class folders, such as {my_images}; ")
+    shutil.copytree(my_images / "items", tmp_path / "one" / "items")
     assert refused("one") == "one has one class folder, 'items': a net needs two to tell apart"
 
-    shutil.copytree(my_pictures / "items", my_pictures / "Items ")
-    assert refused(my_pictures).startswith(f"{my_pictures} has class folders that look alike, Items\\x20 and items: put their")
-    shutil.rmtree(my_pictures / "Items ")
-    (my_pictures / "items" / "more").mkdir()
-    assert f"{my_pictures / 'items' / 'more'} is a folder inside a class folder" in refused(my_pictures)
-    (my_pictures / "items" / "more").rmdir()
-    (my_pictures / "nothing").mkdir()
-    assert "class 'nothing' is empty" in refused(my_pictures)
-    shutil.copy(my_pictures / "items" / "grey.png", my_pictures / "nothing" / "again.png")
-    assert "class 'nothing' has too few pictures for both sides: by content, 1 would go" in split_refused(my_pictures, tmp_path)
-    shutil.rmtree(my_pictures / "nothing")
+    shutil.copytree(my_images / "items", my_images / "Items ")
+    assert refused(my_images).startswith(f"{my_images} has class folders that look alike, Items\\x20 and items: put their")
+    shutil.rmtree(my_images / "Items ")
+    (my_images / "items" / "more").mkdir()
+    assert f"{my_images / 'items' / 'more'} is a folder inside a class folder" in refused(my_images)
+    (my_images / "items" / "more").rmdir()
+    (my_images / "nothing").mkdir()
+    assert "class 'nothing' is empty" in refused(my_images)
+    shutil.copy(my_images / "items" / "grey.png", my_images / "nothing" / "again.png")
+    assert "class 'nothing' has too few images for both sides: by content, 1 would go" in split_refused(my_images, tmp_path)
+    shutil.rmtree(my_images / "nothing")
 
     divided = tmp_path / "a=b"
-    shutil.copytree(my_pictures, divided / "train")
+    shutil.copytree(my_images, divided / "train")
     assert refused("a=b") == f"a=b has train/ and neither test/ nor val/: add one, or give {Path('a=b/train')}, to be divided"
     for name in ("train", "test"):
         (tmp_path / "flat" / name).mkdir(parents=True)
-        shutil.copy(my_pictures / "items" / "grey.png", tmp_path / "flat" / name)
+        shutil.copy(my_images / "items" / "grey.png", tmp_path / "flat" / name)
     assert refused("flat") == "flat has test, train, but no class folders in them"

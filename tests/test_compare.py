@@ -86,9 +86,9 @@ def test_a_variant_that_is_wrong_stops_before_the_first_is_trained(config, field
 
 
 @pytest.mark.usefixtures("never_trains")
-def test_a_damaged_picture_stops_before_the_first_is_trained(config, tmp_path):
+def test_a_damaged_image_stops_before_the_first_is_trained(config, tmp_path):
     folder = shutil.copytree(config.dataset_path, tmp_path / "damaged")
-    (folder / "train" / "red" / "0.png").write_bytes(b"no picture")
+    (folder / "train" / "red" / "0.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match="^tiny: 1 problem in .*0.png.* --only compares the others"):
         compare(merge(config, {"dataset_path": str(folder)}), VARIANTS, (1, 2))
 

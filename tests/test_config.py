@@ -116,7 +116,7 @@ ONE_PHASE = "expected phases.N.FIELD with N from 0 to 0 and a field of a phase, 
     ("scale=(0.5,)", "scale=(0.5,) must have 2 numbers"),
     ("scale=(1.0, 0.5)", "scale=(1.0, 0.5) must be two positive numbers, the smaller first"),
     ("ratio=(0, 1)", "ratio=(0, 1) must be two positive numbers, the smaller first"),
-    ("scale=(0.5, 5)", "scale=(0.5, 5) is a part of the picture's area: at most 1"),
+    ("scale=(0.5, 5)", "scale=(0.5, 5) is a part of the image's area: at most 1"),
     ("mean=(1, 2, 3)", "mean and std belong together: set both or neither"),
     ("phases.1.epochs=2", f"phases.1.epochs: {ONE_PHASE}"),
     ("phases.0.net=x", f"phases.0.net: {ONE_PHASE}"),
@@ -299,12 +299,12 @@ def test_a_field_of_all_phases_may_mean_something_to_one():
 
 
 @pytest.mark.parametrize(("overrides", "message"), [
-    (["cutout=225"], "cutout=225 must be at most the pictures' 224 pixels"),
-    (["image_width=32", "cutout=33"], "cutout=33 must be at most the pictures' 32 pixels"),
-    (["crop_padding=224"], "crop_padding=224 must be less than the pictures' 224 pixels"),
-    (["dataset=cifar10", "crop_padding=32"], "crop_padding=32 must be less than the pictures' 32 pixels"),
+    (["cutout=225"], "cutout=225 must be at most the images' 224 pixels"),
+    (["image_width=32", "cutout=33"], "cutout=33 must be at most the images' 32 pixels"),
+    (["crop_padding=224"], "crop_padding=224 must be less than the images' 224 pixels"),
+    (["dataset=cifar10", "crop_padding=32"], "crop_padding=32 must be less than the images' 32 pixels"),
 ])
-def test_something_of_a_picture_is_left(overrides, message):
+def test_something_of_an_image_is_left(overrides, message):
     with pytest.raises(ValueError) as raised:
         merge({"augment": "padded_crop"}, overrides)
     assert str(raised.value) == message

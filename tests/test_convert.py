@@ -133,7 +133,7 @@ def test_the_command_writes_one_checkpoint(capsys):
 
 
 def test_converted_imagenet_weights_compute_what_tensorflow_computes(shared, tmp_path):
-    """Features and logits of four pictures against an independent float32 implementation, to 1e-4."""
+    """Features and logits of four images against an independent float32 implementation, to 1e-4."""
     path = convert_tf_mobilenet_v2(shared / "weights" / "mobilenet_v2_1.0_224_imagenet_tf.npz", tmp_path / "net.ckpt")
     net, card = load_net(path)
     with np.load(shared / "spec" / "golden" / "mobilenet_v2_imagenet_tf.npz") as golden:

@@ -21,7 +21,7 @@ from PIL import Image
 
 from mindclf import demo
 from mindclf.cli import main
-from mindclf.dataset.drawn import draw_picture
+from mindclf.dataset.drawn import draw_image
 from mindclf.explain import explain
 from mindclf.nets import create_net
 from mindclf.pretrained import GARBAGE_SORTER
@@ -107,17 +107,17 @@ def opened(served, browser):
 
 @pytest.fixture(scope="module")
 def tablets(tmp_path_factory):
-    path = tmp_path_factory.mktemp("pictures") / "tablets.jpg"
-    draw_picture("Tablet capsules", np.random.default_rng(14), 480).save(path)
+    path = tmp_path_factory.mktemp("images") / "tablets.jpg"
+    draw_image("Tablet capsules", np.random.default_rng(14), 480).save(path)
     return path
 
 
 def test_the_page_says_what_it_sees_and_where(opened, tablets, tmp_path):
-    """MINDCLF_SCREENSHOT names where the picture of the page goes: that is how docs/demo.png is made."""
+    """MINDCLF_SCREENSHOT names where the image of the page goes: that is how docs/demo.png is made."""
     expected = explain(GARBAGE_SORTER, tablets)
     opened.choose_file(INPUT, tablets)
     opened.wait_for(ANSWERED)
-    assert expected.guess.name == "Tablet capsules"  # or the picture proves little
+    assert expected.guess.name == "Tablet capsules"  # or the image proves little
     assert opened.text(".answer .bin") == "Hazardous waste, red bin 有害垃圾，红色桶"
     assert opened.script("getComputedStyle(document.querySelector('.answer .bin')).backgroundColor") == "rgb(184, 38, 28)"
     assert opened.text(".answer .name").split("\n") == ["Tablet capsules", "药片胶囊"]
@@ -129,10 +129,10 @@ def test_the_page_says_what_it_sees_and_where(opened, tablets, tmp_path):
     opened.wait_for("[...document.querySelectorAll(':has(.answer)')].every(part => getComputedStyle(part).opacity == 1)")
     screenshot = Path(os.environ.get("MINDCLF_SCREENSHOT") or tmp_path / "page.png")
     opened.screenshot(screenshot)
-    picture = Image.open(screenshot).convert("RGB")
+    image = Image.open(screenshot).convert("RGB")
     box = opened.script("(box => [box.right - 9, box.top + 9])(document.querySelector('.answer .bin').getBoundingClientRect())")
-    assert len(picture.getcolors(2**24)) > 1000 and picture.getpixel(tuple(map(round, box))) == (184, 38, 28)
-    picture.quantize(palette=picture.quantize(256, Image.Quantize.MAXCOVERAGE)).save(screenshot, optimize=True)
+    assert len(image.getcolors(2**24)) > 1000 and image.getpixel(tuple(map(round, box))) == (184, 38, 28)
+    image.quantize(palette=image.quantize(256, Image.Quantize.MAXCOVERAGE)).save(screenshot, optimize=True)
 
     opened.resize(390, 844, mobile=True)
     try:
@@ -153,14 +153,14 @@ def test_an_example_is_answered_by_a_click(opened):
 
 
 @pytest.mark.parametrize(("name", "content", "message"), [
-    ("text.jpg", b"no picture\n" * 100, "text.jpg is not a picture"),
+    ("text.jpg", b"no image\n" * 100, "text.jpg is not an image"),
     ("bomb.png", BOMB, "bomb.png has more than 89,478,485 pixels, which is not read"),
 ])
-def test_what_is_no_picture_to_read_is_refused_in_the_page(opened, tmp_path, name, content, message):
+def test_what_is_no_image_to_read_is_refused_in_the_page(opened, tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     opened.choose_file(INPUT, tmp_path / name)
     opened.wait_for(ANSWERED)
-    assert "This picture is not used 这张图片不能用" in opened.text(".answer.refused")
+    assert "This image is not used 这张图片不能用" in opened.text(".answer.refused")
     assert message in opened.text(".answer.refused")
 
 
@@ -259,7 +259,7 @@ def test_classes_without_bins_are_answered_too_and_names_are_escaped(tmp_path):
     assert "&lt;b&gt;cat" in html and "<b>cat" not in html
     assert "狗" in html and "船" in html and 'class="bin"' not in html
     (tmp_path / "<i>.png").write_bytes(b"")
-    assert "&lt;i&gt;.png is not a picture" in demo.answer(net, CARD, tmp_path / "<i>.png")
+    assert "&lt;i&gt;.png is not an image" in demo.answer(net, CARD, tmp_path / "<i>.png")
 
 
 def test_only_what_was_uploaded_is_opened(tmp_path):
@@ -273,9 +273,9 @@ def test_only_what_was_uploaded_is_opened(tmp_path):
 
 
 def test_examples_are_drawn_where_the_classes_are_garbage(tmp_path):
-    drawn = demo.example_pictures(None, ["Battery", "cat", "Broom"], tmp_path)
+    drawn = demo.example_images(None, ["Battery", "cat", "Broom"], tmp_path)
     assert [Path(path).stem for path in drawn] == ["Broom", "Battery"]
-    assert demo.example_pictures(None, ["cat", "dog"], tmp_path) == []
+    assert demo.example_images(None, ["cat", "dog"], tmp_path) == []
 
 
 def test_examples_come_from_all_over_a_folder(tmp_path, caplog):
@@ -284,11 +284,11 @@ def test_examples_come_from_all_over_a_folder(tmp_path, caplog):
             (tmp_path / name).mkdir(exist_ok=True)
             Image.new("RGB", (20, 20), "red").save(tmp_path / name / f"{index:02d}.png")
     (tmp_path / "a" / "00.png").write_bytes(b"broken")
-    found = demo.example_pictures(tmp_path, ["cat"], tmp_path)
+    found = demo.example_images(tmp_path, ["cat"], tmp_path)
     assert len(found) == demo.EXAMPLES - 1 and {Path(path).parent.name for path in found} == set("abc")
-    assert "00.png is not a picture" in caplog.text
+    assert "00.png is not an image" in caplog.text
     with pytest.raises(ValueError, match="missing is not a folder"):
-        demo.example_pictures(tmp_path / "missing", ["cat"], tmp_path)
+        demo.example_images(tmp_path / "missing", ["cat"], tmp_path)
     (tmp_path / "none").mkdir()
-    with pytest.raises(ValueError, match="has no picture that can be used"):
-        demo.example_pictures(tmp_path / "none", ["cat"], tmp_path)
+    with pytest.raises(ValueError, match="has no image that can be used"):
+        demo.example_images(tmp_path / "none", ["cat"], tmp_path)

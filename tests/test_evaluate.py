@@ -7,7 +7,7 @@ from mindspore import nn
 
 from mindclf.evaluate import predict_logits, report, softmax
 
-# Six classes, four pictures. The label of the first is likeliest, of the second third, of the third last, of the fourth second.
+# Six classes, four images. The label of the first is likeliest, of the second third, of the third last, of the fourth second.
 LOGITS = np.array([[9, 1, 2, 3, 4, 5], [7, 5, 6, 1, 2, 3], [6, 0, 5, 4, 3, 2], [1, 9, 2, 3, 4, 8]], np.float32)
 LABELS = np.array([0, 1, 1, 5])
 
@@ -21,7 +21,7 @@ def test_figures_are_those_of_counting():
     assert [result.confusion[pair] for pair in ((0, 0), (1, 0), (5, 1))] == [1, 2, 1]
 
 
-def test_per_class_leaves_out_classes_without_pictures():
+def test_per_class_leaves_out_classes_without_images():
     result = report(LOGITS, LABELS, 6)
     assert result.per_class[[0, 1, 5]].tolist() == [1, 0, 0]
     assert np.isnan(result.per_class[[2, 3, 4]]).all()
@@ -85,7 +85,7 @@ def test_probabilities_of_large_logits_are_finite():
 
 
 @pytest.mark.parametrize("count", [1, 4, 6, 7])
-def test_every_picture_is_counted_in_its_order(count):
+def test_every_image_is_counted_in_its_order(count):
     """Whatever is left for the last batch, and also when a batch is more than there is."""
     class Double(nn.Cell):
         def construct(self, x):

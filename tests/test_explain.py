@@ -1,4 +1,4 @@
-"""Grad-CAM: the heat is what the paper's equations say, and it lies where the class is, on the picture as it came."""
+"""Grad-CAM: the heat is what the paper's equations say, and it lies where the class is, on the image as it came."""
 
 import itertools
 import unicodedata
@@ -11,7 +11,7 @@ from mindspore import Tensor, nn
 from PIL import Image
 
 from mindclf.checkpoint import load_net
-from mindclf.dataset import Pictures
+from mindclf.dataset import ImageSet
 from mindclf.explain import OPACITY, UNSEEN_LIGHT, class_activation, explain, explanations, find_class
 from mindclf.labels import class_en
 from mindclf.nets.layers import DenseHead, ImageClassifier, conv2d
@@ -24,7 +24,7 @@ RED, BLUE, GREY = (255, 0, 0), (0, 0, 255), (128, 128, 128)
 
 
 def pointwise(weights):
-    """The ReLU of a 1x1 convolution with `weights` (channels, 3): maps of the pictures' own size."""
+    """The ReLU of a 1x1 convolution with `weights` (channels, 3): maps of the images' own size."""
     convolution = conv2d(3, len(weights), kernel_size=1)
     convolution.weight.set_data(Tensor(np.array(weights, np.float32)[:, :, None, None]))
     return nn.SequentialCell(convolution, nn.ReLU())
@@ -68,7 +68,7 @@ def test_labels_must_be_a_class_for_each_image(labels):
 
 @pytest.fixture(scope="module")
 def colour_net():
-    """A net whose class 0 is how much of a picture is red, and class 1 how much is blue."""
+    """A net whose class 0 is how much of an image is red, and class 1 how much is blue."""
     head = DenseHead(2, 2)
     head.classifier.weight.set_data(Tensor(np.eye(2, dtype=np.float32)))
     return ImageClassifier(pointwise([[1, -1, -1], [-1, -1, 1]]), head)
@@ -80,7 +80,7 @@ def colour_card(**fields):
 
 
 def painted(size, *rectangles):
-    """A grey picture (height, width, 3) with rectangles of (top, bottom, left, right, colour)."""
+    """A grey image (height, width, 3) with rectangles of (top, bottom, left, right, colour)."""
     pixels = np.full((*size, 3), GREY, np.uint8)
     for top, bottom, left, right, colour in rectangles:
         pixels[top:bottom, left:right] = colour
@@ -93,11 +93,11 @@ def in_grey(pixels):
 
 
 def looked_at(net, card, pixels, label):
-    [found] = explanations(net, card, Pictures((pixels,), (0,), tuple(card["classes"])), [label])
+    [found] = explanations(net, card, ImageSet((pixels,), (0,), tuple(card["classes"])), [label])
     return found
 
 
-CUTS = [  # height and width of the picture, height and width of what the net sees, crop_share, raw_size
+CUTS = [  # height and width of the image, height and width of what the net sees, crop_share, raw_size
     ((120, 200), (64, 64), 1.0, ()),
     ((200, 120), (64, 64), 0.875, ()),
     ((120, 200), (64, 48), 0.875, ()),
@@ -109,7 +109,7 @@ CUTS = [  # height and width of the picture, height and width of what the net se
 
 @pytest.mark.parametrize("label", [0, 1], ids=["red", "blue"])
 @pytest.mark.parametrize(("size", "seen", "crop_share", "raw_size"), CUTS)
-def test_heat_lies_on_the_class_looked_for_however_the_picture_is_cut(colour_net, size, seen, crop_share, raw_size, label):
+def test_heat_lies_on_the_class_looked_for_however_the_image_is_cut(colour_net, size, seen, crop_share, raw_size, label):
     middle, centre = size[0] // 2, size[1] // 2
     red = (middle - 7, middle + 23, centre - 25, centre + 5)
     blue = (middle - 28, middle - 8, centre + 15, centre + 35)
@@ -118,7 +118,7 @@ def test_heat_lies_on_the_class_looked_for_however_the_picture_is_cut(colour_net
     assert found.heat.shape == size and found.heat.dtype == np.float32
     assert found.guess.name == ("red", "blue")[label] and [guess.name for guess in found.guesses] == ["red", "blue"]
     top, bottom, left, right = (red, blue)[label]
-    blur = 8 if raw_size else 4  # pixels of the picture: two of what the net sees
+    blur = 8 if raw_size else 4  # pixels of the image: two of what the net sees
     inside = found.heat[top + blur:bottom - blur, left + blur:right - blur]
     around = found.heat[top - blur:bottom + blur, left - blur:right + blur]
     assert inside.min() > 0.8
@@ -138,7 +138,7 @@ def test_what_the_net_did_not_see_has_no_heat_and_is_dark(colour_net):
         np.testing.assert_allclose(overlay[unseen], UNSEEN_LIGHT * in_grey(pixels[unseen]), atol=1)
 
 
-def test_the_overlay_is_the_picture_in_grey_under_the_colours_of_its_heat(colour_net):
+def test_the_overlay_is_the_image_in_grey_under_the_colours_of_its_heat(colour_net):
     pixels = painted((80, 80), (20, 60, 0, 40, RED))
     found = looked_at(colour_net, colour_card(), pixels, label=0)
     assert found.overlay.size == (80, 80) and found.overlay.mode == "RGB"
@@ -151,13 +151,13 @@ def test_the_overlay_is_the_picture_in_grey_under_the_colours_of_its_heat(colour
 def test_a_smaller_copy_has_its_heat_in_the_same_place(colour_net):
     found = looked_at(colour_net, colour_card(), painted((120, 200), (20, 60, 60, 100, RED)), label=0)
     small = found.shrunk(50)
-    assert small.picture.size == (50, 30) and small.heat.shape == (30, 50) and found.picture.size == (200, 120)
+    assert small.image.size == (50, 30) and small.heat.shape == (30, 50) and found.image.size == (200, 120)
     assert np.abs(small.heat - found.heat.reshape(30, 4, 50, 4).mean((1, 3))).mean() < 0.02
 
 
 @pytest.fixture(scope="module")
 def finder(tmp_path_factory):
-    """(what fit made, test pictures, boxes): a square of the class's colour at a random place on grey noise, 64 x 64 pixels."""
+    """(what fit made, test images, boxes): a square of the class's colour at a random place on grey noise, 64 x 64 pixels."""
     root, rng = tmp_path_factory.mktemp("squares"), np.random.default_rng(0)
     boxes = {}
     for split, count in (("train", 32), ("test", 8)):
@@ -184,7 +184,7 @@ def test_a_trained_net_points_at_what_it_was_trained_to_tell(finder):
     paths = [path for path in boxes if "/test/" in path]
     labels = [next(label for label, name in enumerate(card["classes"]) if f"/{name}/" in path) for path in paths]
     hits = 0
-    for path, found in zip(paths, explanations(net, card, Pictures(tuple(paths), tuple(labels), tuple(card["classes"])), labels)):
+    for path, found in zip(paths, explanations(net, card, ImageSet(tuple(paths), tuple(labels), tuple(card["classes"])), labels)):
         row, column = np.unravel_index(found.heat.argmax(), found.heat.shape)
         top, left = boxes[path]
         hits += top - 4 <= row < top + 24 and left - 4 <= column < left + 24
@@ -211,7 +211,7 @@ def test_a_photo_on_its_side_is_explained_upright(finder, tmp_path):
     on_its_side[274] = 6
     Image.new("RGB", (90, 60), "red").save(tmp_path / "side.jpg", exif=on_its_side)
     found = explain(fitted.checkpoint, tmp_path / "side.jpg")
-    assert found.picture.size == (60, 90) and found.heat.shape == (90, 60)
+    assert found.image.size == (60, 90) and found.heat.shape == (90, 60)
 
 
 def test_a_class_is_found_by_its_name_in_either_language():
@@ -224,7 +224,7 @@ def test_a_class_is_found_by_its_name_in_either_language():
         find_class("zebra", ("cat", "dog"))
 
 
-def test_a_picture_that_cannot_be_read_is_named(finder, tmp_path):
-    (tmp_path / "note.jpg").write_text("not a picture")
-    with pytest.raises(ValueError, match="note.jpg is not a picture"):
+def test_an_image_that_cannot_be_read_is_named(finder, tmp_path):
+    (tmp_path / "note.jpg").write_text("not an image")
+    with pytest.raises(ValueError, match="note.jpg is not an image"):
         explain(finder[0].checkpoint, tmp_path / "note.jpg")

@@ -56,20 +56,20 @@ def test_folders_may_have_any_name(fitted, tmp_path, file_format):
 def test_with_preprocessing_is_without_it_after_numpys(exported, colour_folder, file_format):
     plain, inside = Runner(exported(file_format)), Runner(exported(file_format, with_preprocessing=True))
     assert (plain.takes_pixels, inside.takes_pixels) == (False, True)
-    pictures = read_folder(colour_folder / "test", CLASS_INDEX)
-    [pixels] = inside.images(pictures, 9)
+    image_set = read_folder(colour_folder / "test", CLASS_INDEX)
+    [pixels] = inside.images(image_set, 9)
     assert (pixels.shape, pixels.dtype) == ((9, 32, 32, 3), np.uint8)
     images = (pixels - np.array(plain.card["mean"])) / np.array(plain.card["std"])
     images = images.transpose(0, 3, 1, 2).astype(np.float32)
     np.testing.assert_allclose(inside.run(pixels), plain.run(images), atol=1e-4)
-    np.testing.assert_allclose(inside.logits(pictures, 9)[0], plain.logits(pictures, 9)[0], atol=1e-4)
+    np.testing.assert_allclose(inside.logits(image_set, 9)[0], plain.logits(image_set, 9)[0], atol=1e-4)
 
 
 def test_pixels_are_what_evaluation_normalises(fitted, colour_folder):
-    pictures = read_folder(colour_folder / "test", CLASS_INDEX)
+    image_set = read_folder(colour_folder / "test", CLASS_INDEX)
     runner = Runner(fitted.checkpoint)
-    [images] = runner.images(pictures, 9)
-    [pixels] = (batch for batch, _ in pixel_pipeline(pictures, {**runner.card, "eval_batch_size": 9}).create_tuple_iterator(
+    [images] = runner.images(image_set, 9)
+    [pixels] = (batch for batch, _ in pixel_pipeline(image_set, {**runner.card, "eval_batch_size": 9}).create_tuple_iterator(
         num_epochs=1, output_numpy=True))
     expected = (pixels - np.array(runner.card["mean"])) / np.array(runner.card["std"])
     np.testing.assert_allclose(images, expected.transpose(0, 3, 1, 2), atol=1e-5)
@@ -83,8 +83,8 @@ def test_a_batch_size_is_the_files_and_no_others(exported, colour_folder, onnx):
     assert session.get_inputs()[0].shape == [4, 3, 32, 32]
     with pytest.raises(Exception, match="(?i)invalid dimensions"):
         session.run(None, {"images": IMAGES[:3]})
-    pictures = read_folder(colour_folder / "test", CLASS_INDEX)  # 9, so that a batch is filled up
-    np.testing.assert_allclose(Runner(file).logits(pictures, 16)[0], Runner(exported("onnx")).logits(pictures, 16)[0], atol=1e-4)
+    images = read_folder(colour_folder / "test", CLASS_INDEX)  # 9, so that a batch is filled up
+    np.testing.assert_allclose(Runner(file).logits(images, 16)[0], Runner(exported("onnx")).logits(images, 16)[0], atol=1e-4)
 
 
 def test_the_metadata_of_an_onnx_are_its_card_classes_and_preprocessing(exported, onnx):
@@ -135,7 +135,7 @@ def test_a_file_that_computes_something_else_is_not_written(fitted, tmp_path, mo
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_picture_of_a_batch_that_differs_is_enough(fitted, tmp_path, monkeypatch):
+def test_one_image_of_a_batch_that_differs_is_enough(fitted, tmp_path, monkeypatch):
     honest = exporting._run_mindir
 
     def last_of_four_is_off(file, images):

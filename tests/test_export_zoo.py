@@ -11,7 +11,7 @@ from mindclf import export as exporting
 from mindclf import kernels
 from mindclf.nets import fold_batch_norm
 from tests.nets.test_contract import REFERENCE, ROWS, assert_logits, build
-from tests.reference.rule import pictures
+from tests.reference.rule import images
 
 # Their smaller kin have the same operators, and export sooner; a VGG with batch norm is one without when that is folded.
 LARGER = ("asymmnet_large", "resnet34", "resnet50", "resnet101", "resnet152", "densenet161", "densenet169", "densenet201",
@@ -28,9 +28,9 @@ def exportable(case):
 
 
 def assert_the_files_logits(case, file, run):
-    """Of two pictures, together and alone."""
+    """Of two images, together and alone."""
     expected = np.array(REFERENCE[case.name]["logits"])
-    batch = pictures(2, case.height, case.width)
+    batch = images(2, case.height, case.width)
     assert_logits(run(file, batch), expected)
     assert_logits(run(file, batch[1:]), expected[1:])
 

@@ -53,7 +53,7 @@ def test_a_flower_belongs_to_the_number_of_its_folder():
         labels.class_names("flowers102", ("1", "rose"))
 
 
-def test_flowers_are_called_as_in_the_file_that_comes_with_the_pictures(shared):
+def test_flowers_are_called_as_in_the_file_that_comes_with_the_images(shared):
     file = shared / "data" / "flowers102" / "cat_to_name.json"
     if not file.is_file():
         pytest.skip("needs ../shared/data/flowers102, which is not beside this clone")

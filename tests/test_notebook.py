@@ -1,4 +1,4 @@
-"""What the notebooks share: the mode, the folder, the figures that they quote and the pictures that they show."""
+"""What the notebooks share: the mode, the folder, the figures that they quote and the images that they show."""
 
 import io
 import json
@@ -74,7 +74,7 @@ def test_figures_come_from_cards_comparisons_and_seeds(clone):
           metrics={"test": {"images": 40, "top1": 0.75}})
     write(clone / "benchmarks" / "run" / "compare.json", command="python recipes/b.py compare", data=data,
           rows=[{"variant": "one", "top1": [0.5, 0.7], "seconds": [60, 120]}, {"variant": "two", "top1": [], "seconds": []}])
-    write(clone / "benchmarks" / "c.json", command="python benchmarks/c.py", recipe="recipes/c.py", test_pictures=40,
+    write(clone / "benchmarks" / "c.json", command="python benchmarks/c.py", recipe="recipes/c.py", test_images=40,
           data="photos", runs=[{"top1": 0.8, "seconds": 30}, {"top1": 0.9, "seconds": 30}])
     write(clone / "benchmarks" / "speed.json", command="python benchmarks/speed.py")
     write(clone / "benchmarks" / "old" / "card.json", command="python recipes/d.py train", seconds=60, data=data,
@@ -114,9 +114,9 @@ def test_training_views_are_colours_again(colour_folder):
         assert pixels.mean((0, 1)).argmax() == {"red": 0, "green": 1, "blue": 2}[views.classes[label]]
 
 
-def test_pictures_are_shown_as_jpeg_of_the_width_asked_for(tmp_path):
+def test_images_are_shown_as_jpeg_of_the_width_asked_for(tmp_path):
     pytest.importorskip("IPython", reason="needs IPython, of the extra 'notebooks'")
     Image.new("RGBA", (40, 20), (10, 200, 30, 255)).save(tmp_path / "green.png")
-    for picture, pixels, size in ((tmp_path / "green.png", None, (40, 20)), (Image.new("L", (40, 20)), 80, (80, 40))):
-        shown = Image.open(io.BytesIO(notebook.show(picture, pixels).data))
+    for image, pixels, size in ((tmp_path / "green.png", None, (40, 20)), (Image.new("L", (40, 20)), 80, (80, 40))):
+        shown = Image.open(io.BytesIO(notebook.show(image, pixels).data))
         assert (shown.format, shown.size) == ("JPEG", size)

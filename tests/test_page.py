@@ -12,7 +12,7 @@ from PIL import Image
 
 from mindclf import page as paging
 from mindclf.config import merge
-from mindclf.dataset import Pictures
+from mindclf.dataset import ImageSet
 from mindclf.evaluate import report
 from mindclf.nets import create_net
 from mindclf.page import MISTAKES, THUMBNAIL, Measured, confident_mistakes
@@ -75,7 +75,7 @@ class Reader(HTMLParser):
 
 
 def measured(folder, margins, card=CARD, history=()):
-    """A tiny net's results on a picture for each of `margins`, of the classes in turn.
+    """A tiny net's results on an image for each of `margins`, of the classes in turn.
 
     So much is the logit of the right class above another's, if it is positive; else so much is another's above the right one.
     """
@@ -83,11 +83,11 @@ def measured(folder, margins, card=CARD, history=()):
     labels = np.arange(len(margins)) % 3
     for index in range(len(margins)):
         Image.fromarray(rng.integers(0, 256, (400, 600, 3)).astype(np.uint8)).save(folder / f"<i>{index}&.png")
-    pictures = Pictures(tuple(str(folder / f"<i>{index}&.png") for index in range(len(margins))), tuple(labels.tolist()), CLASSES)
+    images = ImageSet(tuple(str(folder / f"<i>{index}&.png") for index in range(len(margins))), tuple(labels.tolist()), CLASSES)
     logits = np.zeros((len(margins), 3), np.float32)
     logits[np.arange(len(margins)), np.where(np.array(margins) > 0, labels, (labels + 1) % 3)] = np.abs(margins)
     net = create_net("mobilenet_v2", 3, **TINY_NET)
-    return Measured(Path("outputs/<u>/best.ckpt"), net, card, "drawings & photos", pictures, logits, report(logits, labels, 3),
+    return Measured(Path("outputs/<u>/best.ckpt"), net, card, "drawings & photos", images, logits, report(logits, labels, 3),
                     list(history))
 
 
@@ -144,9 +144,9 @@ def test_confidence_orders_mistakes_and_right_answers_are_none():
 def test_each_mistake_is_a_thumbnail_with_another_under_heat(read_page):
     images = read_page.images()
     assert len(images) == 2 * MISTAKES
-    for picture, overlay in zip(images[::2], images[1::2]):
-        assert picture.size == overlay.size == (THUMBNAIL, THUMBNAIL * 400 // 600)
-        difference = np.abs(np.asarray(picture).astype(int) - np.asarray(overlay))
+    for image, overlay in zip(images[::2], images[1::2]):
+        assert image.size == overlay.size == (THUMBNAIL, THUMBNAIL * 400 // 600)
+        difference = np.abs(np.asarray(image).astype(int) - np.asarray(overlay))
         assert difference[:, :20].mean() > 30  # the net saw a square in the middle: what lies beside it is dark
 
 
@@ -165,19 +165,19 @@ def test_a_class_has_its_counts_and_what_it_is_mostly_taken_for(read_page):
 def test_the_figures_and_the_card_are_told(read_page):
     facts = {row[0]: row[1] for row in read_page.rows if len(row) == 2}
     assert facts["net"].startswith("mobilenet_v2 (last_channel=32, ")
-    assert facts["trained on"] == "your folder: 1,234 training and 5 held-out pictures"
+    assert facts["trained on"] == "your folder: 1,234 training and 5 held-out images"
     assert (facts["seed"], facts["command"], facts["trained for"]) == ("0", HOSTILE, "61 s")
-    assert facts["speed"] == ("phase 1: 1,234.5 pictures/s, 2.1% of the time waiting for them; "
-                              "phase 2: 50 pictures/s, 0.0% of the time waiting for them")
+    assert facts["speed"] == ("phase 1: 1,234.5 images/s, 2.1% of the time waiting for them; "
+                              "phase 2: 50 images/s, 0.0% of the time waiting for them")
     assert facts["versions"] == "mindclf 0.1.0, mindspore 2.10.0" and facts["device"] == "CPU, a processor, 2 cores"
-    assert f"{5 / 19:.1%}top-1" in read_page.text and "19test pictures" in read_page.text
+    assert f"{5 / 19:.1%}top-1" in read_page.text and "19test images" in read_page.text
     recalls = [np.mean([margin > 0 for margin in MARGINS[label::3]]) for label in range(3)]
     assert f"{np.mean(recalls):.1%}balanced accuracy" in read_page.text
 
 
 def test_a_card_that_tells_little_makes_a_page_without_mistakes_or_training(tmp_path):
     found = read(tmp_path, measured(tmp_path, [1, 2, 3, 4], card=SPARSE))
-    assert "There are none: every picture is right." in found.text
+    assert "There are none: every image is right." in found.text
     assert found.images() == [] and "Training" not in found.text
     assert [row[0] for row in found.rows if len(row) == 2] == ["net", "parameters", "input"]
 
@@ -196,10 +196,10 @@ def test_an_exported_files_mistakes_are_shown_without_heat(tmp_path):
     assert "Exported file" in found.text and "parameters" not in [row[0] for row in found.rows]
 
 
-def test_a_class_without_pictures_is_said_to_have_none(tmp_path):
+def test_a_class_without_images_is_said_to_have_none(tmp_path):
     found = read(tmp_path, measured(tmp_path, [1, 2]))
     [row] = [row for row in found.rows if row[0] == "dog & cat"]
-    assert row[2:] == ["0", "0", "no pictures", ""]
+    assert row[2:] == ["0", "0", "no images", ""]
 
 
 def test_the_page_stays_small(tmp_path):

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mindclf import plots
-from mindclf.dataset import Pictures
+from mindclf.dataset import ImageSet
 from mindclf.explain import Explanation
 from mindclf.predict import Guess
 
@@ -27,9 +27,9 @@ def saved(monkeypatch):
     return figures
 
 
-def pictures(count):
+def images(count):
     """Arrays, each of one grey, in turn a cat and a dog."""
-    return Pictures(tuple(np.full((32, 32, 3), index, np.uint8) for index in range(count)), (0, 1) * (count // 2), CLASSES)
+    return ImageSet(tuple(np.full((32, 32, 3), index, np.uint8) for index in range(count)), (0, 1) * (count // 2), CLASSES)
 
 
 def test_class_names_are_shown_as_they_are_and_missing_letters_are_said(saved, tmp_path, caplog, recwarn):
@@ -67,19 +67,19 @@ def test_rows_of_the_confusion_matrix_are_true_classes_and_mistakes_are_red(save
     assert {(text.get_position(), text.get_text(), text.get_color()) for text in axis.texts} == {
         ((0, 0), "3", "black"), ((1, 0), "2", "red"), ((1, 1), "7", "white")}
     assert axis.images[0].get_array().tolist() == [[3, 2], [0, 7]]
-    assert (axis.get_xlabel(), axis.get_ylabel(), axis.get_title()) == ("predicted", "true", "10 of 12 pictures right")
+    assert (axis.get_xlabel(), axis.get_ylabel(), axis.get_title()) == ("predicted", "true", "10 of 12 images right")
     assert [label.get_text() for label in axis.get_yticklabels()] == list(CLASSES)
 
 
-def test_a_grid_of_pictures_has_their_classes_as_titles(saved, tmp_path):
-    plots.picture_grid(pictures(10), tmp_path / "grid.png", rows=1, columns=4)
+def test_a_grid_of_images_has_their_classes_as_titles(saved, tmp_path):
+    plots.image_grid(images(10), tmp_path / "grid.png", rows=1, columns=4)
     shown = [(axis.images[0].get_array()[0, 0, 0], axis.title.get_text()) for axis in saved[0].axes]
     assert shown == [(0, "cat"), (3, "dog"), (6, "cat"), (9, "dog")]
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(8, 8), (2, 8), (4, 6)])
 def test_a_grid_has_the_rows_and_columns_asked_for(saved, tmp_path, rows, columns):
-    plots.prediction_grid(pictures(100), np.zeros((100, 2)), tmp_path / "grid.png", rows, columns)
+    plots.prediction_grid(images(100), np.zeros((100, 2)), tmp_path / "grid.png", rows, columns)
     [figure] = saved
     shown = [axis.images[0].get_array()[0, 0, 0] for axis in figure.axes]
     assert len(shown) == rows * columns and shown == sorted(set(shown)) and (shown[0], shown[-1]) == (0, 99)
@@ -88,14 +88,14 @@ def test_a_grid_has_the_rows_and_columns_asked_for(saved, tmp_path, rows, column
 
 
 def test_titles_are_green_if_right_and_red_with_the_truth_if_wrong(saved, tmp_path):
-    plots.prediction_grid(pictures(4), np.log([[0.8, 0.2], [0.3, 0.7], [0.1, 0.9], [0.6, 0.4]]), tmp_path / "grid.png", 2, 2)
+    plots.prediction_grid(images(4), np.log([[0.8, 0.2], [0.3, 0.7], [0.1, 0.9], [0.6, 0.4]]), tmp_path / "grid.png", 2, 2)
     titles = [(axis.title.get_text(), axis.title.get_color()) for axis in saved[0].axes]
     assert titles == [("cat 80%", "green"), ("dog 70%", "green"), ("dog 90%\n(is cat)", "red"), ("cat 60%\n(is dog)", "red")]
 
 
 def test_titles_do_not_run_into_each_other(saved, tmp_path):
     names = ("Disposable Chopsticks", "Tablet capsules")
-    few = Pictures(pictures(8).paths, (1,) * 8, names)
+    few = ImageSet(images(8).paths, (1,) * 8, names)
     plots.prediction_grid(few, np.tile([1.0, 0.0], (8, 1)), tmp_path / "grid.png", 2, 4)
     boxes = [axis.title.get_window_extent() for axis in saved[0].axes]
     for left, right in zip(boxes[:3], boxes[1:4]):
@@ -103,8 +103,8 @@ def test_titles_do_not_run_into_each_other(saved, tmp_path):
     assert boxes[0].x0 >= 0
 
 
-def test_fewer_pictures_than_the_grid_has_places(saved, tmp_path):
-    plots.prediction_grid(pictures(4), np.zeros((4, 2)), tmp_path / "grid.png", 8, 3)
+def test_fewer_images_than_the_grid_has_places(saved, tmp_path):
+    plots.prediction_grid(images(4), np.zeros((4, 2)), tmp_path / "grid.png", 8, 3)
     assert len([axis for axis in saved[0].axes if axis.images]) == 4 and len(saved[0].axes) == 6
 
 
@@ -120,10 +120,10 @@ def test_a_bar_for_each_class(saved, tmp_path, count):
         assert image.width == 700
 
 
-def test_a_class_without_pictures_is_said_to_have_none(saved, tmp_path):
+def test_a_class_without_images_is_said_to_have_none(saved, tmp_path):
     plots.class_accuracy([np.nan, 0.5], CLASSES, tmp_path / "classes.png")
     axis = saved[0].axes[0]
-    assert [text.get_text() for text in axis.texts] == ["no pictures", "50.0"]
+    assert [text.get_text() for text in axis.texts] == ["no images", "50.0"]
     assert "their mean, 50.0 %" in axis.get_title()
 
 
@@ -136,8 +136,8 @@ def test_an_explanation_has_the_chinese_name_if_a_font_can_write_it(saved, tmp_p
     [figure] = saved
     assert figure.get_suptitle() == title
     assert ("the title is without 电池" in caplog.text) == (font is None)
-    picture, overlay = (axis.images[0].get_array() for axis in figure.axes)
-    np.testing.assert_array_equal(picture, np.asarray(explained.picture))
+    image, overlay = (axis.images[0].get_array() for axis in figure.axes)
+    np.testing.assert_array_equal(image, np.asarray(explained.image))
     np.testing.assert_array_equal(overlay, np.asarray(explained.overlay))
 
 

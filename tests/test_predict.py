@@ -1,4 +1,4 @@
-"""Prediction sees each picture as evaluation does, whatever kind of file or object it comes as."""
+"""Prediction sees each image as evaluation does, whatever kind of file or object it comes as."""
 
 import io
 import os
@@ -26,26 +26,26 @@ def predictor(fitted):
 
 
 def test_prediction_and_evaluation_preprocess_identically(predictor, fitted, colour_folder):
-    """Picture by picture: the logits of evaluation, in batches, are those of prediction, one at a time."""
+    """Image by image: the logits of evaluation, in batches, are those of prediction, one at a time."""
     net, card = load_net(fitted.checkpoint)
-    pictures = read_folder(colour_folder / "test", CLASS_INDEX)
-    evaluated, _ = predict_logits(net, eval_pipeline(pictures, card))
-    for path, logits in zip(pictures.paths, evaluated):
+    images = read_folder(colour_folder / "test", CLASS_INDEX)
+    evaluated, _ = predict_logits(net, eval_pipeline(images, card))
+    for path, logits in zip(images.paths, evaluated):
         np.testing.assert_allclose(predictor.logits([path])[0], logits, atol=1e-5)
 
 
 def test_with_mirror_the_logits_are_the_means_of_two_looks(exported, fitted, colour_folder, tmp_path):
-    """Whatever the file takes: normalised pictures or pixels, any number of them or four."""
-    pictures = [np.asarray(Image.open(path).convert("RGB")) for path in sorted((colour_folder / "test").glob("*/*"))]
-    pictures[0] = np.concatenate([pictures[0][:, :9] // 2, pictures[0][:, 9:]], axis=1)  # of which left and right differ
+    """Whatever the file takes: normalised images or pixels, any number of them or four."""
+    images = [np.asarray(Image.open(path).convert("RGB")) for path in sorted((colour_folder / "test").glob("*/*"))]
+    images[0] = np.concatenate([images[0][:, :9] // 2, images[0][:, 9:]], axis=1)  # of which left and right differ
     plain = Predictor(fitted.checkpoint)
-    looks = [plain.logits(side) for side in (pictures, [picture[:, ::-1].copy() for picture in pictures])]
+    looks = [plain.logits(side) for side in (images, [image[:, ::-1].copy() for image in images])]
     assert np.abs(looks[0][0] - looks[1][0]).max() > 1e-3
     for file in (fitted.checkpoint, exported("mindir", with_preprocessing=True), exported("mindir", batch_size=4)):
-        np.testing.assert_allclose(Predictor(file, mirror=True).logits(pictures), (looks[0] + looks[1]) / 2, atol=1e-4)
+        np.testing.assert_allclose(Predictor(file, mirror=True).logits(images), (looks[0] + looks[1]) / 2, atol=1e-4)
 
 
-def test_a_picture_is_the_same_as_path_bytes_image_and_array(predictor, colour_folder):
+def test_an_image_is_the_same_as_path_bytes_image_and_array(predictor, colour_folder):
     path = next((colour_folder / "test" / "red").iterdir())
     image = Image.open(path)
     ways = predictor.predict([str(path), path, path.read_bytes(), image, np.asarray(image)])
@@ -111,46 +111,46 @@ def test_a_card_whose_white_is_no_value_is_refused(tmp_path, white):
 def test_what_is_asked_wrongly_is_said(predictor, tmp_path):
     with pytest.raises(ValueError, match="top_k=4 must lie between 1 and the number of classes, 3"):
         predictor.predict([], top_k=4)
-    with pytest.raises(ValueError, match="takes a list of pictures"):
+    with pytest.raises(ValueError, match="takes a list of images"):
         predictor.predict("photo.jpg")
-    (tmp_path / "note.jpg").write_text("not a picture")
-    with pytest.raises(ValueError, match="note.jpg is not a picture"):
+    (tmp_path / "note.jpg").write_text("not an image")
+    with pytest.raises(ValueError, match="note.jpg is not an image"):
         predictor.predict([tmp_path / "note.jpg"])
     assert predictor.predict([]) == []
 
 
 def numbered(count, bad=()):
-    """(name, read) of `count` grey pictures, each of a shade of its own; those of the numbers in `bad` cannot be read."""
+    """(name, read) of `count` grey images, each of a shade of its own; those of the numbers in `bad` cannot be read."""
     def read(number):
         if number in bad:
-            raise ValueError(f"picture {number} is bad")
-        return predict.whole_picture(np.full((40, 40, 3), 5 * number, np.uint8))
+            raise ValueError(f"image {number} is bad")
+        return predict.whole_image(np.full((40, 40, 3), 5 * number, np.uint8))
 
     return [(str(number), lambda number=number: read(number)) for number in range(count)]
 
 
 @pytest.mark.parametrize("chunk", [1, 4, 64])
-def test_each_picture_gets_its_own_answer_in_its_turn(predictor, monkeypatch, chunk):
+def test_each_image_gets_its_own_answer_in_its_turn(predictor, monkeypatch, chunk):
     monkeypatch.setattr(predict, "CHUNK", chunk)
     answers = list(predictor.sort(numbered(11, bad=(0, 5, 10))))
     assert [name for name, _ in answers] == [str(number) for number in range(11)]
     for number, (_, guesses) in enumerate(answers):
         if number in (0, 5, 10):
-            assert str(guesses) == f"picture {number} is bad"
+            assert str(guesses) == f"image {number} is bad"
         else:
             [alone] = predictor.predict([np.full((40, 40, 3), 5 * number, np.uint8)])
             assert [guess.name for guess in guesses] == [guess.name for guess in alone]
             assert guesses[0].probability == pytest.approx(alone[0].probability, abs=1e-5)
 
 
-def test_pictures_are_read_while_the_net_looks_at_those_before(predictor, monkeypatch):
-    """The net waits for a picture of the next chunk: without threads it would wait in vain."""
+def test_images_are_read_while_the_net_looks_at_those_before(predictor, monkeypatch):
+    """The net waits for an image of the next chunk: without threads it would wait in vain."""
     monkeypatch.setattr(predict, "CHUNK", 2)
     third_is_read = threading.Event()
 
-    def look(pictures):
+    def look(images):
         assert third_is_read.wait(timeout=20)
-        return np.zeros((len(pictures), 3))
+        return np.zeros((len(images), 3))
 
     def read_third():
         third_is_read.set()
@@ -162,7 +162,7 @@ def test_pictures_are_read_while_the_net_looks_at_those_before(predictor, monkey
 
 
 def test_only_the_next_chunk_is_read_ahead(predictor, monkeypatch):
-    """However many pictures there are: memory holds two chunks, and what each core is reading."""
+    """However many images there are: memory holds two chunks, and what each core is reading."""
     monkeypatch.setattr(predict, "CHUNK", 2)
     read = []
     sources = [(name, lambda name=name, read_it=read_it: (read.append(name), read_it())[1]) for name, read_it in numbered(40)]
@@ -184,14 +184,14 @@ def test_the_garbage_sorter_comes_along_and_knows_chinese():
 def test_the_garbage_sorter_sorts_the_tutorials_photos(shared):
     """The figure of its card, from the photos."""
     predictor = Predictor()
-    pictures = read_folder(shared / "data" / "garbage26" / "test", {name: i for i, name in enumerate(predictor.classes)})
-    right = (predictor.logits(pictures.paths).argmax(1) == np.array(pictures.labels)).mean()
+    images = read_folder(shared / "data" / "garbage26" / "test", {name: i for i, name in enumerate(predictor.classes)})
+    right = (predictor.logits(images.paths).argmax(1) == np.array(images.labels)).mean()
     assert right == pytest.approx(predictor.card["metrics"]["test"]["top1"], abs=1.5 / 130)  # one photo, on another processor
 
 
 @pytest.fixture(scope="module", params=[32, 64], ids=["at 32 pixels", "resized to 64"])
 def cifar_predictor(request, tmp_path_factory):
-    """Fresh weights whose card says that they were trained on pictures of 32 x 32 pixels."""
+    """Fresh weights whose card says that they were trained on images of 32 x 32 pixels."""
     card = {"net": "mobilenet_v2", "net_options": TINY_NET, "classes": list(CIFAR10), "image_height": request.param,
             "image_width": request.param, "mean": [125.0, 123.0, 114.0], "std": [63.0, 62.0, 67.0], "crop_share": 1.0,
             "raw_size": [32, 32]}
@@ -205,7 +205,7 @@ def images_of(dataset):
 
 @pytest.fixture
 def seen(cifar_predictor, monkeypatch):
-    """A function from pictures to what the net of `cifar_predictor` would see of them, normalised (n, 3, height, width)."""
+    """A function from images to what the net of `cifar_predictor` would see of them, normalised (n, 3, height, width)."""
     monkeypatch.setattr(runtimes, "run_batches", lambda run, dataset, fill: (images_of(dataset), None))
     return cifar_predictor.logits
 
@@ -216,15 +216,15 @@ def encoded(pixels, kind):
     return buffer.getvalue()
 
 
-def test_a_file_with_a_picture_of_cifar10_is_seen_as_evaluation_sees_it(seen, cifar_predictor, cifar10_folder, tmp_path):
-    pictures = read_cifar10(cifar10_folder, "test").take(range(3))
-    expected = images_of(eval_pipeline(pictures, cifar_predictor.card))
+def test_a_file_with_an_image_of_cifar10_is_seen_as_evaluation_sees_it(seen, cifar_predictor, cifar10_folder, tmp_path):
+    images = read_cifar10(cifar10_folder, "test").take(range(3))
+    expected = images_of(eval_pipeline(images, cifar_predictor.card))
     files = [tmp_path / f"{index}.png" for index in range(3)]
-    for file, pixels in zip(files, pictures.paths):
+    for file, pixels in zip(files, images.paths):
         file.write_bytes(encoded(pixels, "PNG"))
     np.testing.assert_array_equal(seen(files), expected)
     if cifar_predictor.card["image_height"] == 32:
-        pixels = np.stack(pictures.paths).transpose(0, 3, 1, 2)
+        pixels = np.stack(images.paths).transpose(0, 3, 1, 2)
         normalised = (pixels - np.reshape([125, 123, 114], (3, 1, 1))) / np.reshape([63, 62, 67], (3, 1, 1))
         np.testing.assert_allclose(expected, normalised, atol=1e-5)
 

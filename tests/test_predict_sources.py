@@ -1,4 +1,4 @@
-"""gather: pictures from paths, folders, URLs and standard input; one that cannot be read costs the others nothing."""
+"""gather: images from paths, folders, URLs and standard input; one that cannot be read costs the others nothing."""
 
 import io
 import os
@@ -36,9 +36,9 @@ def noisy_jpeg():
     return buffer.getvalue()
 
 
-def colour(picture):
-    """The one colour of an encoded picture."""
-    [colour] = np.unique(vision.Decode()(picture).reshape(-1, 3), axis=0).tolist()
+def colour(image):
+    """The one colour of an encoded image."""
+    [colour] = np.unique(vision.Decode()(image).reshape(-1, 3), axis=0).tolist()
     return tuple(colour)
 
 
@@ -48,7 +48,7 @@ def url(server):
     jpeg, elsewhere = noisy_jpeg(), f"http://127.0.0.2:{server.server_port}"
     chunk = b"400\r\n" + bytes(1024) + b"\r\n"
     for name, kind, body in (("good.png", "image/png", encode()), ("binary", "application/octet-stream", encode()),
-                             ("html", "text/html; charset=utf-8", b"<html>no</html>"), ("text", "image/png", b"no picture"),
+                             ("html", "text/html; charset=utf-8", b"<html>no</html>"), ("text", "image/png", b"no image"),
                              ("kilobyte", "image/png", bytes(1024))):
         server.files[f"/{name}"], server.kinds[f"/{name}"] = body, kind
     server.ways = {
@@ -105,7 +105,7 @@ def test_a_folder_is_every_file_below_it_in_order(tmp_path):
     assert found == [str(tmp_path / name) for name in ("a/10.png", "a/2.png", "b.png", "c/d/e.gif")]
 
 
-def test_each_picture_of_a_folder_is_read_for_itself(tmp_path):
+def test_each_image_of_a_folder_is_read_for_itself(tmp_path):
     colours = [(10, 0, 0), (0, 20, 0), (0, 0, 30)]
     for index, rgb in enumerate(colours):
         (tmp_path / f"{index}.png").write_bytes(encode(rgb))
@@ -125,7 +125,7 @@ def test_a_missing_file_costs_the_others_nothing(tmp_path):
     found = list(gather(paths))
     assert [name for name, _ in found] == paths
     assert "No such file" in refusal(found[0][1], paths[0])
-    assert "is not a picture" in refusal(found[2][1], paths[2])
+    assert "is not an image" in refusal(found[2][1], paths[2])
     assert colour(found[1][1]()) == colour(found[3][1]()) == (200, 30, 30)
 
 
@@ -137,7 +137,7 @@ def test_a_name_that_is_too_long_costs_the_others_nothing(tmp_path):
 
 
 def test_a_truncated_jpeg_is_refused(tmp_path):
-    """Here and not first in the pipeline, whose error would name no picture and end the whole run."""
+    """Here and not first in the pipeline, whose error would name no image and end the whole run."""
     (tmp_path / "half.jpg").write_bytes(noisy_jpeg()[:1500])
     [(name, read)] = gather([str(tmp_path / "half.jpg")])
     refusal(read, name)
@@ -150,13 +150,13 @@ def standard_input(monkeypatch, data):
     return read
 
 
-def test_standard_input_is_a_picture(monkeypatch):
+def test_standard_input_is_an_image(monkeypatch):
     assert colour(standard_input(monkeypatch, encode())()) == (200, 30, 30)
 
 
 @pytest.mark.parametrize("data", [b"", b"text"])
-def test_standard_input_without_a_picture_is_refused(monkeypatch, data):
-    assert "is not a picture" in refusal(standard_input(monkeypatch, data), "standard input")
+def test_standard_input_without_an_image_is_refused(monkeypatch, data):
+    assert "is not an image" in refusal(standard_input(monkeypatch, data), "standard input")
 
 
 def test_standard_input_that_is_too_large_is_refused(monkeypatch):
@@ -166,7 +166,7 @@ def test_standard_input_that_is_too_large_is_refused(monkeypatch):
 
 
 @pytest.mark.parametrize("page", ["good.png", "binary", "untyped", "moved", "moved at length", "good.png?size=2"])
-def test_a_picture_from_a_url(url, page):
+def test_an_image_from_a_url(url, page):
     [(name, read)] = gather([f"{url}/{page}"], allow_private=True)
     assert name == f"{url}/{page}"
     assert colour(read()) == (200, 30, 30)
@@ -177,8 +177,8 @@ def test_the_client_says_who_it_is(url):
 
 
 @pytest.mark.parametrize(("page", "reason"), [
-    ("html", "answers with text/html, not with a picture"),
-    ("text", "is not a picture"),
+    ("html", "answers with text/html, not with an image"),
+    ("text", "is not an image"),
     ("missing", "cannot be read: Not Found"),
     ("short", "cannot be read: IncompleteRead(1500 bytes read, "),
     ("long", "cannot be read: IncompleteRead(5000 bytes read, "),
@@ -188,7 +188,7 @@ def test_the_client_says_who_it_is(url):
     ("endless head", "cannot be read: got more than 100 headers"),
     ("endless line", "cannot be read: "),
 ])
-def test_a_url_without_a_picture_is_refused(url, page, reason):
+def test_a_url_without_an_image_is_refused(url, page, reason):
     [(name, read)] = gather([f"{url}/{page}"], allow_private=True)
     assert reason in refusal(read, name)
 
@@ -322,8 +322,8 @@ def answering(*lists):
 def test_the_connection_goes_to_the_address_that_was_checked(url, server, public_here, monkeypatch):
     """A name server that changes its mind between the check and the connection is asked once only."""
     monkeypatch.setattr(socket, "getaddrinfo", answering(["127.0.0.1"], ["127.0.0.2"]))
-    picture = read_url(f"http://rebound.example:{server.server_port}/good.png")
-    assert picture == encode()
+    image = read_url(f"http://rebound.example:{server.server_port}/good.png")
+    assert image == encode()
     page = f"http://rebound.example:{server.server_port}/good.png"
     assert "rebound.example, 127.0.0.2, is no public address" in refusal(lambda: read_url(page), page)
 

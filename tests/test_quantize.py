@@ -1,4 +1,4 @@
-"""A quantised file has 8-bit weights, says what it costs on the test pictures, and is not written if that is too much."""
+"""A quantised file has 8-bit weights, says what it costs on the test images, and is not written if that is too much."""
 
 import shutil
 
@@ -27,16 +27,16 @@ def config(colour_folder):
 
 
 def right_share(file, folder):
-    """The part of the test pictures that the file gets right, counted by hand."""
-    pictures = read_folder(folder / "test", CLASS_INDEX)
-    guesses = Predictor(file).predict(pictures.paths, top_k=1)
-    return np.mean([CLASS_INDEX[guess.name] == label for [guess], label in zip(guesses, pictures.labels)])
+    """The part of the test images that the file gets right, counted by hand."""
+    images = read_folder(folder / "test", CLASS_INDEX)
+    guesses = Predictor(file).predict(images.paths, top_k=1)
+    return np.mean([CLASS_INDEX[guess.name] == label for [guess], label in zip(guesses, images.labels)])
 
 
 @pytest.mark.parametrize("options", [{}, {"with_preprocessing": True}, {"batch_size": 4}], ids=str)
 def test_a_quantized_file_has_8_bit_weights_and_says_its_accuracy(exported, config, colour_folder, tmp_path, options):
     model = exported("onnx", **options)
-    made = quantize(model, config, tmp_path / "small.onnx", calibration_pictures=10, allowed_loss=1)
+    made = quantize(model, config, tmp_path / "small.onnx", calibration_images=10, allowed_loss=1)
     weights = {entry.name: entry for entry in onnx.load(str(made.path)).graph.initializer}
     kernels = [entry.data_type for entry in weights.values() if len(entry.dims) == 4]
     assert kernels.count(INT8) == CONVOLUTIONS - 3 and kernels.count(onnx.TensorProto.FLOAT) == 3  # the first stay in float
@@ -52,7 +52,7 @@ def test_a_quantized_file_has_8_bit_weights_and_says_its_accuracy(exported, conf
 
 
 def test_each_channel_has_a_scale_of_its_own(exported, config, tmp_path):
-    made = quantize(exported("onnx"), config, tmp_path / "small.onnx", calibration_pictures=4, allowed_loss=1)
+    made = quantize(exported("onnx"), config, tmp_path / "small.onnx", calibration_images=4, allowed_loss=1)
     graph = onnx.load(str(made.path)).graph
     values = {entry.name: entry for entry in graph.initializer}
     scales = [(values[node.input[0]], values[node.input[1]]) for node in graph.node
@@ -62,7 +62,7 @@ def test_each_channel_has_a_scale_of_its_own(exported, config, tmp_path):
         assert np.abs(onnx.numpy_helper.to_array(weight).astype(int)).max() <= 64
 
 
-def negated(model, file, runner, pictures):
+def negated(model, file, runner, images):
     """Writes a file that gives the logits of `model` with the other sign: the worst class first."""
     loaded = onnx.load(str(model))
     for node in loaded.graph.node:
@@ -78,27 +78,27 @@ def test_a_file_that_loses_more_than_allowed_is_not_written(exported, fitted, co
     before = fitted.report.top1
     assert before > 0.5, "the fitted net must know more than chance, or there is nothing to lose"
     with pytest.raises(ValueError, match=f"was not written: top-1 falls from {before:.2%} to .* and the allowed loss is 1.00%"):
-        quantize(exported("onnx"), config, tmp_path / "small.onnx", calibration_pictures=4)
+        quantize(exported("onnx"), config, tmp_path / "small.onnx", calibration_images=4)
     assert list(tmp_path.iterdir()) == []
-    made = quantize(exported("onnx"), config, tmp_path / "small.onnx", calibration_pictures=4, allowed_loss=1)
+    made = quantize(exported("onnx"), config, tmp_path / "small.onnx", calibration_images=4, allowed_loss=1)
     assert made.before.top1 == before > made.after.top1 and made.path.is_file()
 
 
 def test_a_quantized_file_is_not_quantized_again(exported, config, tmp_path):
-    made = quantize(exported("onnx"), config, tmp_path / "small.onnx", calibration_pictures=4, allowed_loss=1)
+    made = quantize(exported("onnx"), config, tmp_path / "small.onnx", calibration_images=4, allowed_loss=1)
     with pytest.raises(ValueError, match="has 8-bit integers already"):
         quantize(made.path, config, tmp_path / "smaller.onnx")
     assert not (tmp_path / "smaller.onnx").exists()
 
 
-def test_all_training_pictures_calibrate_where_there_are_fewer_than_by_default(exported, config, tmp_path):
+def test_all_training_images_calibrate_where_there_are_fewer_than_by_default(exported, config, tmp_path):
     made = quantize(exported("onnx"), config, tmp_path / "small.onnx", allowed_loss=1)
     assert read_card(made.path)["quantized"]["calibration_pictures"] == 30
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    ({"calibration_pictures": 31}, "calibration_pictures=31 is more than the 30 training pictures"),
-    ({"calibration_pictures": 0}, "calibration_pictures=0 must be at least 1"),
+    ({"calibration_images": 31}, "calibration_images=31 is more than the 30 training images"),
+    ({"calibration_images": 0}, "calibration_images=0 must be at least 1"),
     ({"allowed_loss": 2}, "allowed_loss=2 must lie between 0 and 1"),
     ({"destination": "small.mindir"}, "the name of an onnx file ends in .onnx"),
     ({"model": "net.ckpt"}, "net.ckpt is no .onnx: export the checkpoint first"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mindclf.config import DEFAULTS, merge, own_pictures
+from mindclf.config import DEFAULTS, merge, own_images
 from mindclf.notebook import command_today
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -17,7 +17,7 @@ CARDS = sorted(
     for file in ROOT.glob(pattern))
 GIVEN_UP = "_rate"  # in the name of a card: a run at a rate that the recipe no longer has
 OF_THE_RUN = (
-    "mean", "std", "net_options",  # which it completes from its pictures and first weights
+    "mean", "std", "net_options",  # which it completes from its images and first weights
     "class_index", "output", "seed",  # which a card has elsewhere, and a comparison gives to each of its runs
 )
 
@@ -44,7 +44,7 @@ def test_the_command_of_a_recorded_run_still_asks_for_that_run(file, monkeypatch
     words = words[words.index("python"):]  # without variables of the environment
     overrides = [word for word in words if "=" in word]
     if words[1:4] == ["-m", "mindclf", "train"]:
-        config = own_pictures(words[4])
+        config = own_images(words[4])
     else:
         recipe = load_recipe(ROOT / words[1], monkeypatch)
         config = {**recipe["config"], **recipe.get("variants", {}).get(file.stem.partition("-")[0], {})}

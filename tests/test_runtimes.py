@@ -14,7 +14,7 @@ from PIL import Image
 from mindclf import kernels
 from mindclf.checkpoint import card_path, load_net, read_card, save_checkpoint
 from mindclf.cli import main
-from mindclf.dataset import Pictures, read_folder
+from mindclf.dataset import ImageSet, read_folder
 from mindclf.explain import explain
 from mindclf.nets.layers import GlobalAvgPooling
 from mindclf.onnx_file import CARD_KEY, write_card
@@ -44,8 +44,8 @@ def refusal(path, **arguments):
 def test_guesses_are_the_same_from_the_checkpoint_and_from_exported_files(exported, fitted, colour_folder, file_format, options):
     paths = read_folder(colour_folder / "test", CLASS_INDEX).paths
     predictor = Predictor(exported(file_format, **options))
-    for pictures in (paths, paths[:1]):  # 9, which no batch size divides, and one alone
-        for expected, guesses in zip(Predictor(fitted.checkpoint).predict(pictures), predictor.predict(pictures), strict=True):
+    for images in (paths, paths[:1]):  # 9, which no batch size divides, and one alone
+        for expected, guesses in zip(Predictor(fitted.checkpoint).predict(images), predictor.predict(images), strict=True):
             assert [guess.name for guess in guesses] == [guess.name for guess in expected]
             np.testing.assert_allclose([guess.probability for guess in guesses], [guess.probability for guess in expected],
                                        atol=1e-4)
@@ -114,7 +114,7 @@ def test_an_onnx_without_a_card_is_refused(foreign):
 
 @pytest.mark.parametrize(("change", "message"), [
     ({}, None),
-    ({"image_height": 64}, "it takes tensor(float) ['batch', 3, 32, 32], the card says pictures of 64 x 32 pixels"),
+    ({"image_height": 64}, "it takes tensor(float) ['batch', 3, 32, 32], the card says images of 64 x 32 pixels"),
     ({"classes": list("abcd"), "class_folders": list("abcd")}, "it gives 3 logits, the card has 4 classes"),
     ({"mean": "grey"}, "field 'mean' must be of type list, received 'grey'"),
     ({"format": 2}, "has format 2, this mindclf reads up to 1: update mindclf"),
@@ -174,10 +174,10 @@ def test_logits_that_are_no_numbers_are_no_figures(logarithm, dark_and_bright):
     predictor = Predictor(logarithm)
 
     def measure(*images):
-        return predictor.runner.logits(Pictures(images, (0,) * len(images), predictor.classes), 2)
+        return predictor.runner.logits(ImageSet(images, (0,) * len(images), predictor.classes), 2)
 
     assert np.isfinite(measure(bright)[0]).all()
-    for ask, named in ((lambda: predictor.predict([dark]), "the picture"), (lambda: measure(bright, dark), dark),
+    for ask, named in ((lambda: predictor.predict([dark]), "the image"), (lambda: measure(bright, dark), dark),
                        (lambda: measure(bright, np.zeros((40, 40, 3), np.uint8)), "image 2 of 2")):
         with pytest.raises(ValueError, match=f"^{re.escape(named)}: the net in .* gives NaN or infinity for it"):
             ask()

@@ -63,4 +63,4 @@ def test_the_server_of_the_document_answers_side_by_side_as_a_predictor_does_alo
         answers = list(pool.map(lambda path: ask(url, Path(path).read_bytes()), paths))
     assert [status for status, _ in answers] == [200] * len(paths)
     assert [re.match(r'\[\{"name":"(\w+)"', text)[1] for _, text in answers] == expected
-    assert ask(url, b"no image") == (400, '{"detail":"the picture is not a picture but text: \'no image\'"}')
+    assert ask(url, b"no image") == (400, '{"detail":"the image is not an image but text: \'no image\'"}')

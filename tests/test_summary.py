@@ -77,7 +77,7 @@ def row(layers, name):
 
 
 def test_every_kind_of_layer_against_arithmetic():
-    """Pictures of 12 x 20, which no layer may take for 20 x 12."""
+    """Images of 12 x 20, which no layer may take for 20 x 12."""
     net = nn.SequentialCell(conv2d(3, 8, 3, stride=2), BatchNorm(8, "hswish"),
                             conv2d(8, 16, (1, 5), groups=4, pad_mode="same", has_bias=True),
                             conv2d(16, 16, 3, groups=16), nn.MaxPool2d(2, 2), Flat(), nn.Dense(16, 7))
@@ -176,7 +176,7 @@ def hooked(net):
 class Picky(nn.Cell):
     def construct(self, x):
         assert ms.get_context("mode") == ms.PYNATIVE_MODE
-        raise ValueError("pictures of this size are too small for this net")
+        raise ValueError("images of this size are too small for this net")
 
 
 def test_the_mode_is_what_it_was_also_after_an_error():
@@ -211,7 +211,7 @@ def test_the_command_prints_a_table_with_totals(capsys):
     macs = mobilenet_v2_macs(0) * 64**2 // 224**2 + 1280 * 26
     assert table[-1].split() == ["total", f"{3_504_872 - (1000 - 26) * 1281:,}", "34,112", f"{macs:,}"]
     assert len({len(line) for line in table}) == 1  # the last column is flush right
-    assert "one picture of 64 x 64 pixels, 26 classes" in shown and "8 pictures" in lines[-1]
+    assert "one image of 64 x 64 pixels, 26 classes" in shown and "8 images" in lines[-1]
 
 
 @pytest.mark.parametrize("arguments", [(*TINY, "--size", "32", "--json"), ("--json", TINY[0], "--size", "32", TINY[1])])
@@ -235,7 +235,7 @@ def test_json_holds_layers_and_totals_wherever_the_fields_stand(capsys, argument
     (["mobilenet_v2", "--batch-size", "0"], "--batch-size 0 must lie between 1 and 65536"),
     (["mobilenet_v2", "epochs=3"], "'epochs=3': a summary takes no field but net_options"),
     (["mobilenet_v2", "--json", "net_options.depth=3"], "net mobilenet_v2 cannot be built with net_options={'depth': 3}"),
-    (["vgg11", "--size", "31"], "pictures of 31 x 31 pixels are too small for this net: it takes 32 x 32 and up"),
+    (["vgg11", "--size", "31"], "images of 31 x 31 pixels are too small for this net: it takes 32 x 32 and up"),
 ])
 def test_a_mistake_is_one_line_and_status_2(capsys, arguments, message):
     status, shown, errors = command(capsys, "summary", *arguments)

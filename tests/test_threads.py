@@ -66,7 +66,7 @@ def test_a_predictor_for_each_thread_gives_the_answers_of_one(fitted, images):
 
 
 def test_explanations_evaluations_and_exports_side_by_side_are_those_of_one_thread(fitted, images, tmp_path):
-    pictures = read_folder(images[0].rsplit("/", 2)[0], CLASS_INDEX)
+    image_set = read_folder(images[0].rsplit("/", 2)[0], CLASS_INDEX)
     predictor = Predictor(fitted.checkpoint)
     names = iter(range(1000))
 
@@ -74,14 +74,14 @@ def test_explanations_evaluations_and_exports_side_by_side_are_those_of_one_thre
         return explain(fitted.checkpoint, image).activation
 
     def logits(image):
-        return predict_logits(predictor.net, eval_pipeline(pictures, predictor.card))[0]
+        return predict_logits(predictor.net, eval_pipeline(image_set, predictor.card))[0]
 
     def predicted(image):
         return predictor.logits([np.asarray(ms.dataset.vision.Decode()(np.fromfile(image, np.uint8)))])
 
     def exported(image):
         file = export(fitted.checkpoint, "mindir", tmp_path / f"{next(names)}.mindir")
-        return Predictor(file).logits(pictures.paths[:4])
+        return Predictor(file).logits(image_set.paths[:4])
 
     works = [heat, logits, predicted, exported]
     calls = [partial(work, image) for image in images[:2] for work in works]

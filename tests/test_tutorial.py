@@ -25,6 +25,6 @@ def test_the_tutorials_script_runs(tmp_path):
     result = subprocess.run([sys.executable, str(ROOT / "tests" / "tutorial_script.py")], cwd=tmp_path, env=environment,
                             capture_output=True, encoding="utf-8", timeout=300)
     assert result.returncode == 0, result.stderr[-2000:]
-    # 26 pictures make one step of 16; evaluation counts all 26
-    pattern = r"1 steps, 26 test pictures, loss \d\.\d{3}, Cardboard taken for [\w ]+, [\u4e00-\u9fff]+, 4 categories"
+    # 26 images make one step of 16; evaluation counts all 26
+    pattern = r"1 steps, 26 test images, loss \d\.\d{3}, Cardboard taken for [\w ]+, [\u4e00-\u9fff]+, 4 categories"
     assert re.search(pattern, result.stdout), result.stdout

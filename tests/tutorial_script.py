@@ -57,5 +57,5 @@ mean, std = np.array([0.485, 0.456, 0.406]) * 255, np.array([0.229, 0.224, 0.225
 image = Image.open("data_en/test/Cardboard/000.jpg").resize((config.image_height, config.image_width))
 pixels = ((np.array(image) - mean) / std).transpose(2, 0, 1)[None].astype(np.float32)
 prediction = int(network(Tensor(pixels)).asnumpy().argmax())
-print(f"{len(losses)} steps, {counted} test pictures, loss {losses[-1]:.3f}, Cardboard taken for {class_en[prediction]}, "
+print(f"{len(losses)} steps, {counted} test images, loss {losses[-1]:.3f}, Cardboard taken for {class_en[prediction]}, "
       f"{class_cn[prediction]}, {len(garbage_classes)} categories")

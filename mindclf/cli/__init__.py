@@ -8,7 +8,7 @@ from mindclf.cache import use_cache
 from mindclf.cli import training
 from mindclf.cli.parser import make_parser, parse
 from mindclf.cli.text import USER_ERROR
-from mindclf.config import merge, own_pictures
+from mindclf.config import merge, own_images
 from mindclf.files import first_line
 
 
@@ -30,7 +30,7 @@ def main(argv=None, config=None, variants=None):
         logging.getLogger("mindclf").setLevel(logging.INFO)
     try:
         own_folder = getattr(arguments, "own_folder", None)
-        start = own_pictures(own_folder) if own_folder else config or {}
+        start = own_images(own_folder) if own_folder else config or {}
         fields = list(getattr(arguments, "fields", []))
         if getattr(arguments, "max_pixels", None) is not None:
             fields.append(f"max_pixels={arguments.max_pixels}")

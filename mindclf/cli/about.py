@@ -53,10 +53,10 @@ def summary(arguments, config, is_recipe):
               f"{layer.trainable:,}", f"{layer.statistics:,}", f"{layer.macs:,}") for layer in summary.layers]
     rows.append(("total", "", "", f"{summary.trainable:,}", f"{summary.statistics:,}", f"{summary.macs:,}"))
     print_table(rows, right=(3, 4, 5))
-    print(f"\none picture of {size} x {size} pixels, {arguments.classes} classes; everything in float32\n"
+    print(f"\none image of {size} x {size} pixels, {arguments.classes} classes; everything in float32\n"
           f"MACs         {summary.macs / 1e6:,.1f} million multiply-accumulates, of convolutions and dense layers\n"
           f"weights      {summary.weights_mib:,.1f} MiB with the statistics\n"
           f"activations  {summary.activations_mib:,.1f} MiB: the outputs of all layers above\n"
           f"training     {summary.training_mib(batch_size):,.1f} MiB for the weights, a gradient and a momentum for each, and "
-          f"the activations of {batch_size} pictures; room to work in comes on top")
+          f"the activations of {batch_size} images; room to work in comes on top")
     return 0

@@ -1,4 +1,4 @@
-"""The commands for folders of pictures: split, stats."""
+"""The commands for folders of images: split, stats."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from mindclf.cli.text import print_counts, print_json, print_table, quoted, tall
 
 
 def split(arguments, config, is_recipe):
-    from mindclf.dataset.pictures import Reading
+    from mindclf.dataset.images import Reading
     from mindclf.dataset.split_folder import MANIFEST, split_folder
 
     made = split_folder(arguments.source, arguments.destination, arguments.every, arguments.fraction, arguments.seed,
@@ -15,19 +15,19 @@ def split(arguments, config, is_recipe):
     print_counts(classes, {"train": [made.train.labels.count(label) for label in range(len(classes))],
                            "test": [made.test.labels.count(label) for label in range(len(classes))]})
     copies = sum(len(group) - 1 for group in made.duplicates)
-    links = {count: "hard links: a picture that is changed in one place changes in both", 0: "copies"}
+    links = {count: "hard links: an image that is changed in one place changes in both", 0: "copies"}
     print()
     print_table([
-        ("pictures", links.get(made.linked, f"{made.linked:,} hard links, {count - made.linked:,} copies")),
-        ("duplicates", f"{copies:,}, each on the same side as the picture that it repeats" if copies else "none"),
+        ("images", links.get(made.linked, f"{made.linked:,} hard links, {count - made.linked:,} copies")),
+        ("duplicates", f"{copies:,}, each on the same side as the image that it repeats" if copies else "none"),
         ("manifest", (Path(arguments.destination) / MANIFEST).as_posix()),
         ("train on it", f"{this_python()} -m mindclf train {quoted(arguments.destination)}")])
     return 0
 
 
 def stats(arguments, config, is_recipe):
+    from mindclf.dataset.images import Reading
     from mindclf.dataset.layout import NAMES_SHOWN
-    from mindclf.dataset.pictures import Reading
     from mindclf.dataset.statistics import folder_statistics
 
     found = folder_statistics(arguments.folder, Reading.of(config))
@@ -36,7 +36,7 @@ def stats(arguments, config, is_recipe):
         return 0
     whole = found.pixels_of == "all"
     print_counts(list(found.counts[found.pixels_of]),
-                  {"pictures" if whole else split: list(counts.values()) for split, counts in found.counts.items()})
+                  {"images" if whole else split: list(counts.values()) for split, counts in found.counts.items()})
     print()
     print_table([("pixels", "smallest", "median", "largest"),
                   *((side, *(f"{number:,g}" for number in numbers))
@@ -45,7 +45,7 @@ def stats(arguments, config, is_recipe):
     problems, remarks = ([line if whole else f"{split}: {line}" for split, lines in group.items() for line in lines]
                          for group in (found.problems, found.remarks))
     problems += found.copies
-    of = "all pictures" if whole else f"the pictures in {found.pixels_of}/"
+    of = "all images" if whole else f"the images in {found.pixels_of}/"
     print_table([
         ("formats", tally(found.formats)),
         ("modes", tally(found.modes)),

@@ -20,9 +20,9 @@ def make_parser(is_recipe, variants):
     parser.add_argument("--version", action="version", version=f"mindclf {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     private = "read URLs of this machine and of private networks too"
-    mirror = "look at each picture's mirror image too and take the mean of the logits, for twice the time"
+    mirror = "look at each image's mirror image too and take the mean of the logits, for twice the time"
     max_pixels = {"type": int, "metavar": "N",
-                  "help": f"the most pixels of a picture that is read, as the field max_pixels ({DEFAULTS.max_pixels:,})"}
+                  "help": f"the most pixels of an image that is read, as the field max_pixels ({DEFAULTS.max_pixels:,})"}
     which = "the recipe's output/best.ckpt" if is_recipe else "the garbage sorter that comes with mindclf"
 
     def add(name, command, description, fields=False, checkpoint=False):
@@ -36,10 +36,10 @@ def make_parser(is_recipe, variants):
             sub.add_argument("fields", nargs="*", metavar="field=value", help="sets a field of the config")
         return sub
 
-    sub = add("train", training.train, "train a net and report its accuracy on the test pictures", fields=True)
+    sub = add("train", training.train, "train a net and report its accuracy on the test images", fields=True)
     if not is_recipe:
         sub.usage = "%(prog)s [-h] [FOLDER] [field=value ...]"
-        sub.epilog = ("FOLDER has your own pictures: a folder for each class, of which about a fifth is for testing, or "
+        sub.epilog = ("FOLDER has your own images: a folder for each class, of which about a fifth is for testing, or "
                       "train/ and test/ (or val/) with such folders. A head is trained on ImageNet features, unless fields say "
                       "otherwise.")
     if not is_recipe:
@@ -54,32 +54,32 @@ def make_parser(is_recipe, variants):
         sub.add_argument("--only", action="append", choices=variants, metavar="VARIANT", help="this one; may be repeated")
         sub.add_argument("--seeds", type=int, default=3, metavar="N", help="train with the seeds 1 to N (3)")
         sub.set_defaults(variants=variants)
-    sub = add("eval", trained.evaluate, "measure a checkpoint on the test pictures", fields=True, checkpoint=True)
+    sub = add("eval", trained.evaluate, "measure a checkpoint on the test images", fields=True, checkpoint=True)
     sub.add_argument("--report", metavar="FOLDER",
                      help="write report.html, report.json, classes.png, confusion.png, predictions.png there, and, where "
                           "history.csv lies beside the checkpoint, curves.png")
     sub.add_argument("--mirror", action="store_true", help=mirror)
     sub.add_argument("--json", action="store_true", help="print the report as JSON")
-    sub = add("predict", trained.predict, "say what is on pictures: files, folders, URLs, - for standard input", checkpoint=True)
-    sub.add_argument("pictures", nargs="+", metavar="PICTURE")
-    sub.add_argument("--top-k", type=int, metavar="K", help="classes to show for each picture (3, or all if there are fewer)")
+    sub = add("predict", trained.predict, "say what is on images: files, folders, URLs, - for standard input", checkpoint=True)
+    sub.add_argument("images", nargs="+", metavar="IMAGE")
+    sub.add_argument("--top-k", type=int, metavar="K", help="classes to show for each image (3, or all if there are fewer)")
     sub.add_argument("--device", default="auto", help="auto (default), CPU, GPU or Ascend")
     sub.add_argument("--runtime", default="auto", metavar="NAME",
                      help="mindspore, or onnxruntime for an .onnx; default: auto, by the file's name")
     sub.add_argument("--mirror", action="store_true", help=mirror)
-    sub.add_argument("--json", action="store_true", help="one JSON object a picture and line")
+    sub.add_argument("--json", action="store_true", help="one JSON object an image and line")
     sub.add_argument("--allow-private", action="store_true", help=private)
     sub.add_argument("--max-pixels", **max_pixels)
-    sub = add("explain", trained.explain, "show where on a picture a class is seen, by Grad-CAM: file, URL, - for standard input",
+    sub = add("explain", trained.explain, "show where on an image a class is seen, by Grad-CAM: file, URL, - for standard input",
               checkpoint=True)
-    sub.add_argument("picture", metavar="PICTURE")
+    sub.add_argument("image", metavar="IMAGE")
     sub.add_argument("--class", dest="class_name", metavar="NAME", help="the class to look for (default: the likeliest)")
-    sub.add_argument("--to", metavar="FILE", help="what to write (default: PICTURE_explained.png in the working folder)")
+    sub.add_argument("--to", metavar="FILE", help="what to write (default: IMAGE_explained.png in the working folder)")
     sub.add_argument("--allow-private", action="store_true", help=private)
     sub.add_argument("--max-pixels", **max_pixels)
-    sub = add("demo", trained.demo, "show a page in your browser to try a checkpoint with pictures; only this machine sees it")
+    sub = add("demo", trained.demo, "show a page in your browser to try a checkpoint with images; only this machine sees it")
     sub.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help=f"default: {which}")
-    sub.add_argument("--examples", metavar="FOLDER", help="pictures to offer (default: drawings, where the classes are garbage)")
+    sub.add_argument("--examples", metavar="FOLDER", help="images to offer (default: drawings, where the classes are garbage)")
     sub.add_argument("--port", type=int, default=7860, metavar="N", help="where the page is (7860); 0 for any free one")
     sub = add("export", weights.export, "write a checkpoint for other runtimes, and check that it computes the same",
               checkpoint=True)
@@ -89,16 +89,16 @@ def make_parser(is_recipe, variants):
     sub.add_argument("--with-preprocessing", action="store_true",
                      help="have the file take uint8 pixels (N, height, width, 3) in RGB and normalise them itself")
     batch = sub.add_mutually_exclusive_group()
-    batch.add_argument("--dynamic-batch", action="store_true", help="any number of pictures at a time, which is the default")
-    batch.add_argument("--batch-size", type=int, metavar="N", help="or N pictures at a time, for devices that want to know")
+    batch.add_argument("--dynamic-batch", action="store_true", help="any number of images at a time, which is the default")
+    batch.add_argument("--batch-size", type=int, metavar="N", help="or N images at a time, for devices that want to know")
     if not is_recipe:
         sub = add("quantize", weights.quantize, "write an .onnx with 8-bit integers, and measure what that costs in accuracy")
         sub.add_argument("model", metavar="MODEL.onnx", help="what mindclf export --format onnx wrote")
         sub.add_argument("fields", nargs="*", metavar="field=value",
                          help="which data to calibrate and measure with: dataset=NAME or dataset_path=FOLDER")
         sub.add_argument("--to", metavar="FILE", help="default: beside MODEL.onnx, as MODEL_int8.onnx")
-        sub.add_argument("--calibration-pictures", type=int, metavar="N",
-                         help="training pictures that show the ranges of activations (128)")
+        sub.add_argument("--calibration-images", "--calibration-pictures", type=int, metavar="N",
+                         help="training images that show the ranges of activations (128)")
         sub.add_argument("--allow-loss", type=float, metavar="PART",
                          help="most of top-1 that may be lost, as a part of 1 (0.01); otherwise nothing is written")
         sub = add("convert", weights.convert,
@@ -111,10 +111,10 @@ def make_parser(is_recipe, variants):
         sub.set_defaults(destination=None)
         sub = add("split", folders.split,
                   "divide a folder of class folders into train/ and test/, by a rule that can be repeated")
-        sub.add_argument("source", metavar="SRC", help="folder with <class>/<picture>; it is only read")
+        sub.add_argument("source", metavar="SRC", help="folder with <class>/<image>; it is only read")
         sub.add_argument("destination", metavar="DST", help="new folder for train/<class>/, test/<class>/ and "
-                         "split.json, which says what went where; pictures become hard links where the disk has them")
-        sub.add_argument("--every", type=int, metavar="N", help="every Nth picture of a class, by name, goes to test/; "
+                         "split.json, which says what went where; images become hard links where the disk has them")
+        sub.add_argument("--every", type=int, metavar="N", help="every Nth image of a class, by name, goes to test/; "
                          "without it and --fraction about a fifth does, by content, as in training")
         sub.add_argument("--fraction", type=float, metavar="PART", help="or this part of each class, drawn")
         sub.add_argument("--seed", type=int, metavar="N", help="what --fraction draws by (1)")
@@ -122,7 +122,7 @@ def make_parser(is_recipe, variants):
                          help="stop (default) with the names of unusable files, or skip and count them")
         sub.add_argument("--max-pixels", **max_pixels)
         sub = add("stats", folders.stats,
-                  "say what is in a folder of pictures: classes, sizes, kinds, mean and deviation of the pixels")
+                  "say what is in a folder of images: classes, sizes, kinds, mean and deviation of the pixels")
         sub.add_argument("folder", metavar="DIR", help="has a folder for each class, or train/ and test/ with such folders")
         sub.add_argument("--max-pixels", **max_pixels)
         sub.add_argument("--json", action="store_true", help="one JSON object")
@@ -132,9 +132,9 @@ def make_parser(is_recipe, variants):
         sub = add("summary", about.summary, "show a net's layers: output shapes, parameters, multiply-accumulates (MACs), memory")
         sub.add_argument("net", metavar="NET", help="one of those that `mindclf nets` lists")
         sub.add_argument("fields", nargs="*", metavar="net_options.x=y", help="sets an option of the net")
-        sub.add_argument("--size", type=int, default=224, metavar="PIXELS", help="height and width of a picture (224)")
+        sub.add_argument("--size", type=int, default=224, metavar="PIXELS", help="height and width of an image (224)")
         sub.add_argument("--classes", type=int, default=1000, metavar="N", help="number of classes (1000)")
-        sub.add_argument("--batch-size", type=int, default=32, metavar="N", help="pictures in a training step (32)")
+        sub.add_argument("--batch-size", type=int, default=32, metavar="N", help="images in a training step (32)")
         sub.add_argument("--json", action="store_true", help="one JSON object with layers, totals and memory")
     return parser
 
@@ -149,7 +149,7 @@ def parse(parser, argv, is_recipe):
     if arguments.command is weights.convert:
         arguments.destination = _take_path(arguments, parser, "convert writes one checkpoint")
     elif arguments.command is training.train and not is_recipe:
-        arguments.own_folder = _take_path(arguments, parser, "train takes one folder of pictures")
+        arguments.own_folder = _take_path(arguments, parser, "train takes one folder of images")
     elif arguments.command is weights.export:
         named = [*arguments.fields, *filter(None, [arguments.checkpoint])]
         if len(named) > 1:

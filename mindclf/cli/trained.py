@@ -14,7 +14,7 @@ from mindclf.files import one_line
 def evaluate(arguments, config, is_recipe):
     from mindclf.checkpoint import load_net
     from mindclf.claim import claimed
-    from mindclf.dataset.splits import find_folder, pictures_to_measure
+    from mindclf.dataset.splits import find_folder, images_to_measure
     from mindclf.device import use_device
     from mindclf.evaluate import report
     from mindclf.page import Measured
@@ -30,12 +30,12 @@ def evaluate(arguments, config, is_recipe):
         folder, origin = find_folder(config)
         if arguments.mirror:
             origin += ", with mirror images"
-        pictures, chosen = pictures_to_measure(card, folder, config)
-        logits, labels = runner.logits(pictures, config.eval_batch_size)
+        images, chosen = images_to_measure(card, folder, config)
+        logits, labels = runner.logits(images, config.eval_batch_size)
         result = report(logits, labels, len(card["classes"]))
         if arguments.report:
             net = None if file.suffix in EXPORTED else load_net(file, card)[0]  # the runner's has no gradients for Grad-CAM
-            measured = Measured(file, net, card, origin, pictures, logits, result, history_beside(file))
+            measured = Measured(file, net, card, origin, images, logits, result, history_beside(file))
             write_report(Path(arguments.report), measured, config)
     if arguments.json:
         left_out = {"trained_on": chosen.trained_on, "validation": chosen.validation}
@@ -46,7 +46,7 @@ def evaluate(arguments, config, is_recipe):
     print(f"{_measured(chosen, figures['images'])} {origin} ({folder.as_posix()}){_left_out(chosen)}\n"
           f"top-1 {figures['top1']:.2%}  top-5 {figures['top5']:.2%}  loss {figures['loss']:.4f}"
           + (f"\nbalanced accuracy {imbalance}" if imbalance else ""))
-    print_table([(name, f"{value:.0%}" if value == value else "no pictures")
+    print_table([(name, f"{value:.0%}" if value == value else "no images")
                   for name, value in zip(card["classes"], result.per_class)])
     return 0
 
@@ -54,8 +54,8 @@ def evaluate(arguments, config, is_recipe):
 def _measured(chosen, count):
     """What is measured, in words."""
     if not chosen.whole:
-        return f"{count} test pictures:"
-    return f"{count} pictures that training has not seen, of" if _left_out(chosen) else f"{count} pictures, all of"
+        return f"{count} test images:"
+    return f"{count} images that training has not seen, of" if _left_out(chosen) else f"{count} images, all of"
 
 
 def _left_out(chosen):
@@ -75,7 +75,7 @@ def predict(arguments, config, is_recipe):
     if predictor.net is None and arguments.device not in ("auto", "CPU"):
         raise ValueError(f"--device {arguments.device}: ONNX Runtime computes on the CPU here; leave it out")
     failed = False
-    for name, guesses in predictor.sort(gather(arguments.pictures, arguments.allow_private, predictor.reading), arguments.top_k):
+    for name, guesses in predictor.sort(gather(arguments.images, arguments.allow_private, predictor.reading), arguments.top_k):
         if isinstance(guesses, ValueError):
             failed = True
             print(f"mindclf: {guesses}", file=sys.stderr)
@@ -94,18 +94,18 @@ def explain(arguments, config, is_recipe):
 
     checkpoint, card = checkpoint_and_card(arguments, config, is_recipe)
     known = card or (read_card(checkpoint) if has_card(checkpoint) else {})
-    found = list(gather([arguments.picture], arguments.allow_private, Reading.of({**known, "max_pixels": config.max_pixels})))
+    found = list(gather([arguments.image], arguments.allow_private, Reading.of({**known, "max_pixels": config.max_pixels})))
     if len(found) > 1:
-        raise ValueError(f"{one_line(arguments.picture)} has {len(found)} files: explain takes one picture")
+        raise ValueError(f"{one_line(arguments.image)} has {len(found)} files: explain takes one image")
     [(name, read)] = found
     destination = Path(arguments.to or f"{stem(name)}_explained.png")
     if destination.suffix != ".png":
-        raise ValueError(f"{one_line(destination)}: the name of the picture that is written ends in .png")
+        raise ValueError(f"{one_line(destination)}: the name of the image that is written ends in .png")
     if destination.exists():
         raise ValueError(f"{one_line(destination)} exists and is not overwritten: name another with --to")
-    picture = read()
+    image = read()
     use_device(config.device_target)
-    explained = explain(checkpoint, picture, arguments.class_name, card)
+    explained = explain(checkpoint, image, arguments.class_name, card)
     destination.parent.mkdir(parents=True, exist_ok=True)
     plots.explanation(explained, destination)
     print(one_line(destination))
@@ -124,15 +124,15 @@ def demo(arguments, config, is_recipe):
 
 def _show(name, guesses, as_json):
     if as_json:
-        print_json({"picture": name, "guesses": [asdict(guess) for guess in guesses]})
+        print_json({"image": name, "guesses": [asdict(guess) for guess in guesses]})
         return
     print(one_line(name))
     print_table([("  " + guess.name, guess.chinese, " ".join(filter(None, (guess.category, guess.category_chinese))),
                    f"{guess.probability:.1%}") for guess in guesses])
 
 
-def stem(picture):
-    """What a file about a picture, a path, a URL or "-", is named after: the name without folder and suffix."""
-    if picture.startswith(("http://", "https://")):
-        picture = unquote(urlsplit(picture).path)
-    return Path(picture).stem.lstrip("-") or "picture"
+def stem(image):
+    """What a file about an image, a path, a URL or "-", is named after: the name without folder and suffix."""
+    if image.startswith(("http://", "https://")):
+        image = unquote(urlsplit(image).path)
+    return Path(image).stem.lstrip("-") or "image"

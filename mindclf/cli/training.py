@@ -15,7 +15,7 @@ def train(arguments, config, is_recipe):
     from mindclf.train import fit
 
     if not is_recipe and arguments.own_folder:
-        _prepare_own_pictures(arguments, config)
+        _prepare_own_images(arguments, config)
     named = config.resume or any(text.startswith("output=") for text in arguments.fields)
     fitted = fit(config, shrink_batches=not is_recipe and not any(map(BATCH_SIZE_SET.match, arguments.fields)), or_next=not named)
     if not workers.is_first():
@@ -26,11 +26,11 @@ def train(arguments, config, is_recipe):
     python = this_python()
     print(f"\ndata        {fitted.data_origin}\n"
           f"started at  {fitted.weights_origin}\n"
-          f"accuracy    {figures['top1']:.2%} of {figures['images']} test pictures (top-5 {figures['top5']:.2%})\n{balanced}"
+          f"accuracy    {figures['top1']:.2%} of {figures['images']} test images (top-5 {figures['top5']:.2%})\n{balanced}"
           f"time        {fitted.seconds:.0f} s\n"
           f"checkpoint  {fitted.checkpoint}\n"
           f"report      {fitted.checkpoint.parent / 'report.html'}\n"
-          f"pictures    {fitted.checkpoint.parent / 'predictions.png'}, classes.png, confusion.png, curves.png\n"
+          f"images    {fitted.checkpoint.parent / 'predictions.png'}, classes.png, confusion.png, curves.png\n"
           f"your photo  {python} -m mindclf predict --checkpoint {quoted(str(fitted.checkpoint))} photo.jpg")
     if "no photos" in fitted.data_origin:
         print(f"            this net has seen drawings only; for photos use the one that comes with mindclf:\n"
@@ -38,7 +38,7 @@ def train(arguments, config, is_recipe):
     return 0
 
 
-def _prepare_own_pictures(arguments, config):
+def _prepare_own_images(arguments, config):
     """Numbers the classes of the folder on the command line by name, after a look at what people get wrong there."""
     from mindclf.dataset.layout import check_divided, check_names, index_of_folders, split_folders, unwrapped
     from mindclf.dataset.names import split_of

@@ -48,10 +48,10 @@ def quantize(arguments, config, is_recipe):
     from mindclf.quantize import quantize
 
     use_device("CPU")
-    given = {"calibration_pictures": arguments.calibration_pictures, "allowed_loss": arguments.allow_loss}
+    given = {"calibration_images": arguments.calibration_images, "allowed_loss": arguments.allow_loss}
     made = quantize(arguments.model, config, arguments.to,
                     **{name: value for name, value in given.items() if value is not None})
-    print(f"{made.before.images} test pictures: {made.origin}")
+    print(f"{made.before.images} test images: {made.origin}")
     print_table([("", "before", "after"), ("top-1", f"{made.before.top1:.2%}", f"{made.after.top1:.2%}"),
                   ("loss", f"{made.before.loss:.4f}", f"{made.after.loss:.4f}"),
                   ("MiB", f"{made.bytes_before / 2**20:.2f}", f"{made.bytes_after / 2**20:.2f}")], right=(1, 2))

@@ -23,7 +23,7 @@ def convert(source, destination=None, net="", **fields):
 
     source: TF-slim's MobileNetV2 (.npz), PyTorch's nets as torchvision and timm name them (.pth, .safetensors), or Keras's
     (.h5). destination: by default beside it, with the suffix .ckpt. net: one of NETS; not needed for .npz. fields: FIELDS of a
-    config, for what the file does not say and its usual preprocessing is not: the size of a picture, mean and std of the pixels,
+    config, for what the file does not say and its usual preprocessing is not: the size of an image, mean and std of the pixels,
     options of the net, names of the classes. Without a classifier the checkpoint holds a backbone, for `pretrained`.
 
     No code in the file is run. Raises ValueError for what cannot be read and for weights that are missing, left over or of

@@ -1,8 +1,8 @@
-"""Pictures on disk -> batches on the device."""
+"""Images on disk -> batches on the device."""
 
-from mindclf.dataset.folder import Pictures, Scan, read_folder, scan_folder
+from mindclf.dataset.folder import ImageSet, Scan, read_folder, scan_folder
+from mindclf.dataset.images import Reading, decode_image, encoded_image, whole_image
 from mindclf.dataset.independence import independent
-from mindclf.dataset.pictures import Reading, decode_picture, encoded_picture, whole_picture
 from mindclf.dataset.pipeline import (
     augmented_pipeline,
     create_dataset,
@@ -15,6 +15,6 @@ from mindclf.dataset.pipeline import (
 )
 from mindclf.dataset.transforms import eval_transforms, unnormalize
 
-__all__ = ["Pictures", "Reading", "Scan", "augmented_pipeline", "create_dataset", "decode_picture", "encoded_picture",
+__all__ = ["ImageSet", "Reading", "Scan", "augmented_pipeline", "create_dataset", "decode_image", "encoded_image",
            "epoch_pipeline", "eval_pipeline", "eval_transforms", "independent", "pixel_pipeline", "preprocessing_of",
-           "read_folder", "scan_folder", "seen_box", "train_pipeline", "unnormalize", "whole_picture"]
+           "read_folder", "scan_folder", "seen_box", "train_pipeline", "unnormalize", "whole_image"]

@@ -1,4 +1,4 @@
-"""CIFAR-10 in its official binary layout: 50,000 training and 10,000 test pictures of 32 x 32 pixels in 10 classes.
+"""CIFAR-10 in its official binary layout: 50,000 training and 10,000 test images of 32 x 32 pixels in 10 classes.
 
 Each file holds 10,000 records: a byte with the label, then 3,072 with the red, green and blue plane (Krizhevsky, Learning
 Multiple Layers of Features from Tiny Images, 2009).
@@ -17,7 +17,7 @@ from mindspore.dataset import transforms
 from PIL import Image
 
 from mindclf.dataset.download import check_new
-from mindclf.dataset.folder import Pictures
+from mindclf.dataset.folder import ImageSet
 from mindclf.dataset.statistics import histogram, mean_and_std
 from mindclf.files import first_line, md5, new_folder
 from mindclf.labels import CIFAR10
@@ -41,8 +41,8 @@ COPY_LABELS = "136f906f37e2b992738dfa63e94314d44a81cab3d2c8875be4223e9d86a67ef8"
 
 
 @dataclass(frozen=True)
-class Cifar10Pictures(Pictures):
-    """Pictures of CIFAR-10: `paths` are their pixels, uint8 (32, 32, 3), and `indices` their places in the files of `usage`."""
+class Cifar10ImageSet(ImageSet):
+    """Images of CIFAR-10: `paths` are their pixels, uint8 (32, 32, 3), and `indices` their places in the files of `usage`."""
 
     folder: str = ""
     usage: str = "train"
@@ -54,7 +54,7 @@ class Cifar10Pictures(Pictures):
         return replace(super().take(indices), indices=tuple(self.indices[i] for i in indices))
 
     def first_copies(self):
-        """Its own index for each picture: CIFAR-10 is taken as it is."""
+        """Its own index for each image: CIFAR-10 is taken as it is."""
         return range(len(self))
 
     def digests(self):
@@ -69,7 +69,7 @@ class Cifar10Pictures(Pictures):
 
 
 def read_cifar10(folder, usage):
-    """The `Cifar10Pictures` of `usage`, "train" or "test", in `folder`.
+    """The `Cifar10ImageSet` of `usage`, "train" or "test", in `folder`.
 
     Raises ValueError that names the file which is missing, of another length, one too many, or holds a label that is none.
     """
@@ -78,7 +78,7 @@ def read_cifar10(folder, usage):
         raise ValueError(f"{folder} has {strangers[0]} besides the files of CIFAR-10, and MindSpore would read it too: remove it")
     records = np.concatenate([_read(Path(folder) / name) for name in FILES[usage]])
     pixels = np.ascontiguousarray(records[:, 1:].reshape(-1, 3, SIZE, SIZE).transpose(0, 2, 3, 1))
-    return Cifar10Pictures(tuple(pixels), tuple(records[:, 0].tolist()), CIFAR10, str(folder), usage,
+    return Cifar10ImageSet(tuple(pixels), tuple(records[:, 0].tolist()), CIFAR10, str(folder), usage,
                            tuple(range(len(records))))
 
 
@@ -105,11 +105,11 @@ def origin_of(folder):
 
 
 def unpack_copy(archive, folder):
-    """Writes the pictures of the JPEG copy `archive`, an .npz, as the new folder `folder` of binary files. Returns the folder.
+    """Writes the images of the JPEG copy `archive`, an .npz, as the new folder `folder` of binary files. Returns the folder.
 
     For "train" and "test" the archive has the arrays `_bytes`, JPEG files one after another, `_offsets`, where each of them
     begins and the last one ends, and `_labels`. Raises ValueError that names the archive if it does not hold 50,000 and 10,000
-    pictures of 32 x 32 pixels with labels from 0 to 9, and if the folder exists.
+    images of 32 x 32 pixels with labels from 0 to 9, and if the folder exists.
     """
     archive, folder = Path(archive), Path(folder)
     check_new(folder, archive)
@@ -131,9 +131,9 @@ def unpack_copy(archive, folder):
 
 
 def _decode(data, offsets, labels, count):
-    """Records, uint8 (count, 3073), of the JPEG pictures in `data`."""
+    """Records, uint8 (count, 3073), of the JPEG images in `data`."""
     if (labels.shape, offsets.shape, data.ndim) != ((count,), (count + 1,), 1) or data.dtype != np.uint8:
-        raise ValueError(f"expected {count} labels with their pictures, received {len(labels)}")
+        raise ValueError(f"expected {count} labels with their images, received {len(labels)}")
     if not (np.isin(labels, range(len(CIFAR10))).all() and offsets[0] >= 0 and offsets[-1] <= len(data)):
         raise ValueError("labels or offsets are out of range")
     records = np.empty((count, RECORD_BYTES), np.uint8)
@@ -141,7 +141,7 @@ def _decode(data, offsets, labels, count):
     for record, start, end in zip(records, offsets, offsets[1:]):
         image = Image.open(io.BytesIO(data[start:end].tobytes()), formats=["JPEG"])
         if image.size != (SIZE, SIZE):
-            raise ValueError(f"a picture has {image.width} x {image.height} pixels")
+            raise ValueError(f"an image has {image.width} x {image.height} pixels")
         record[1:] = np.asarray(image.convert("RGB")).transpose(2, 0, 1).ravel()
     return records
 
@@ -165,7 +165,7 @@ def _read(path):
     return records
 
 
-def pixel_statistics_of(pictures):
-    """(mean, std) of each channel over all pixels of `pictures`, RGB, on the 0 to 255 scale."""
-    chunks = (pictures.paths[start:start + 1000] for start in range(0, len(pictures), 1000))  # not one copy of them all
+def pixel_statistics_of(images):
+    """(mean, std) of each channel over all pixels of `images`, RGB, on the 0 to 255 scale."""
+    chunks = (images.paths[start:start + 1000] for start in range(0, len(images), 1000))  # not one copy of them all
     return mean_and_std(sum(histogram(Image.fromarray(np.concatenate(chunk))) for chunk in chunks))

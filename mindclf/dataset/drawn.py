@@ -1,6 +1,6 @@
-"""Drawn pictures of the 26 garbage classes: a stand-in for the photographs where there is no network.
+"""Drawn images of the 26 garbage classes: a stand-in for the photographs where there is no network.
 
-A picture is an object, drawn on a transparent layer by the class's artist, put in some pose on some ground in some light.
+An image is an object, drawn on a transparent layer by the class's artist, put in some pose on some ground in some light.
 They teach a net to tell drawings apart and nothing about photographs: accuracy on them is no result for real garbage.
 """
 
@@ -15,16 +15,16 @@ from mindclf.dataset.surface import CANVAS, Surface, hsv, pick, shade
 from mindclf.files import new_folder
 from mindclf.labels import class_en
 
-DRAWING_VERSION = 1  # raise it with every change that alters a picture: folders drawn before are then refused, not mixed up
+DRAWING_VERSION = 1  # raise it with every change that alters an image: folders drawn before are then refused, not mixed up
 MANIFEST = "drawn.json"
 ORIGIN = "drawings made by mindclf, no photos"
-SPLIT_NUMBERS = {"train": 0, "test": 1, "valid": 2, "": 3}  # the name of a split seeds its pictures; "" is a set that has none
+SPLIT_NUMBERS = {"train": 0, "test": 1, "valid": 2, "": 3}  # the name of a split seeds its images; "" is a set that has none
 
 
 def draw_garbage26(folder, train_per_class=40, test_per_class=10, seed=0, size=224):
     """Path of `folder`, which then holds train/<class>/000.jpg ... and test/<class>/000.jpg ... for the classes of `class_en`.
 
-    A picture is size x size pixels and depends only on seed, split, class and number, so a set is the same bytes wherever
+    An image is size x size pixels and depends only on seed, split, class and number, so a set is the same bytes wherever
     NumPy and Pillow have the same versions. A folder that already holds this set is returned as it is. Raises ValueError if
     `folder` is anything else that exists; nothing in it is touched. The folder appears whole or not at all.
     """
@@ -37,9 +37,9 @@ def draw_garbage26(folder, train_per_class=40, test_per_class=10, seed=0, size=2
 def draw_classes(folder, classes, counts, seed=0, size=32):
     """Path of `folder`, which then holds <split>/<class>/000.jpg ... for those of `class_en` that `classes` names.
 
-    `counts` has the pictures of a class in each split: {"train": 8, "valid": 2, "test": 2}, {"train": 8, "test": 2}, or
+    `counts` has the images of a class in each split: {"train": 8, "valid": 2, "test": 2}, {"train": 8, "test": 2}, or
     {"": 10} for class folders that are not divided. For trying out what is made for other data sets, in notebooks and tests.
-    Otherwise as `draw_garbage26`, which gives the same picture for the same seed, split, class, number and size.
+    Otherwise as `draw_garbage26`, which gives the same image for the same seed, split, class, number and size.
     """
     for known, names in ((ARTISTS, classes), (SPLIT_NUMBERS, counts)):
         strangers = [name for name in names if name not in known]
@@ -56,7 +56,7 @@ def is_drawn(folder):
     return isinstance(manifest, dict) and "drawing_version" in manifest
 
 
-def draw_picture(name, rng, size=224):
+def draw_image(name, rng, size=224):
     """An RGB PIL image, size x size, of the class called `name`; everything about it is drawn from `rng`."""
     surface = Surface()
     ARTISTS[name](surface, rng)
@@ -82,7 +82,7 @@ def _draw_set(folder, manifest, classes, counts, seed, size):
                 (unfinished / split / name).mkdir(parents=True)
                 for index in range(count):
                     rng = np.random.default_rng([seed, SPLIT_NUMBERS[split], class_en.index(name), index])
-                    draw_picture(name, rng, size).save(unfinished / split / name / f"{index:03d}.jpg", quality=90)
+                    draw_image(name, rng, size).save(unfinished / split / name / f"{index:03d}.jpg", quality=90)
     return folder
 
 

@@ -20,19 +20,19 @@ class Copy:
 
 
 def equal_images(parts):
-    """Groups, tuples of two or more `Copy`, of images that are the same byte for byte; `parts` is {split: Pictures}.
+    """Groups, tuples of two or more `Copy`, of images that are the same byte for byte; `parts` is {split: Images}.
 
     Images are in the order of `parts`, and groups in that of their first images. Those of CIFAR-10, which are no files of their
     own, are left out.
     """
-    parts = {split: pictures for split, pictures in parts.items() if len(pictures) and not pictures.raw_size}
-    paths = [path for pictures in parts.values() for path in pictures.paths]
+    parts = {split: images for split, images in parts.items() if len(images) and not images.raw_size}
+    paths = [path for images in parts.values() for path in images.paths]
     root = os.path.commonpath([Path(path).parents[1] for path in paths]) if paths else ""  # above the class folders
     groups = {}
-    for split, pictures in parts.items():
-        for path, label, digest in zip(pictures.paths, pictures.labels, pictures.digests()):
+    for split, images in parts.items():
+        for path, label, digest in zip(images.paths, images.labels, images.digests()):
             name = os.path.relpath(path, root).replace(os.sep, "/")
-            groups.setdefault(digest, []).append(Copy(split, pictures.classes[label], name))
+            groups.setdefault(digest, []).append(Copy(split, images.classes[label], name))
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 

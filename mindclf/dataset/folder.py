@@ -1,4 +1,4 @@
-"""Pictures in class folders: what is there, what is wrong with it, and how to divide it."""
+"""Images in class folders: what is there, what is wrong with it, and how to divide it."""
 
 import functools
 import hashlib
@@ -14,24 +14,24 @@ from mindspore import dataset as ds
 
 from mindclf.config import CHOICES
 from mindclf.cores import usable_cores
+from mindclf.dataset.images import DEFAULT_READING, Facts, Reading, check_image, encoded_image
 from mindclf.dataset.layout import NAMES_SHOWN, class_folders, entries, listed
 from mindclf.dataset.names import say_ignored
-from mindclf.dataset.pictures import DEFAULT_READING, Facts, Reading, check_picture, encoded_picture
 from mindclf.dataset.ranges import problem_of, white_of
 from mindclf.files import one_line, sha256
 from mindclf.labels import alike, check_distinct, composed, escaped, number_classes
 
 log = logging.getLogger(__name__)
 
-ODDITIES = {  # by the kind of `Facts`: what to say of pictures
+ODDITIES = {  # by the kind of `Facts`: what to say of images
     "broken EXIF": "with broken EXIF, used as they lie in their files",
     "one colour": "of one colour, without anything to see",
     "constant channel": "with a channel of colour that has one value throughout",
 }
 
 @dataclass(frozen=True)
-class Pictures:
-    """Paths of pictures, the index of the class of each, the class names in the order of their indices, and how to read them."""
+class ImageSet:
+    """Paths of images, the index of the class of each, the class names in the order of their indices, and how to read them."""
 
     paths: tuple
     labels: tuple
@@ -49,7 +49,7 @@ class Pictures:
                                    python_multiprocessing=False)
 
     def take(self, indices):
-        """The pictures at `indices`."""
+        """The images at `indices`."""
         return replace(self, paths=tuple(self.paths[i] for i in indices), labels=tuple(self.labels[i] for i in indices))
 
     def digests(self):
@@ -72,7 +72,7 @@ class Pictures:
         return self.divided([first in held_out for first in firsts])
 
     def first_copies(self):
-        """For each picture the index of the first one whose file is the same byte for byte: mostly its own."""
+        """For each image the index of the first one whose file is the same byte for byte: mostly its own."""
         return first_places(self.digests())
 
 
@@ -114,48 +114,48 @@ def _sha256_of(path, size, modified):
 
 
 class _Reader:
-    """Random access to the encoded bytes and the label of each picture, as GeneratorDataset wants it."""
+    """Random access to the encoded bytes and the label of each image, as GeneratorDataset wants it."""
 
-    def __init__(self, pictures, prepared):
-        self.pictures, self.prepared = pictures, prepared
+    def __init__(self, images, prepared):
+        self.images, self.prepared = images, prepared
 
     def __len__(self):
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index):
-        encoded = encoded_picture(self.pictures.paths[index], reading=self.pictures.reading)
-        return self.prepared(encoded), np.int32(self.pictures.labels[index])
+        encoded = encoded_image(self.images.paths[index], reading=self.images.reading)
+        return self.prepared(encoded), np.int32(self.images.labels[index])
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What `scan_folder` found: usable pictures, their `Facts`, and a line for each file or class folder that is not usable."""
+    """What `scan_folder` found: usable images, their `Facts`, and a line for each file or class folder that is not usable."""
 
-    pictures: Pictures
+    images: ImageSet
     facts: tuple
     problems: tuple
 
     @property
     def remarks(self):
-        """A line for each thing that is odd about usable pictures, with their number and the first names."""
-        named = {name: [one_line(path) for path, facts in zip(self.pictures.paths, self.facts) if kind in facts.kinds]
+        """A line for each thing that is odd about usable images, with their number and the first names."""
+        named = {name: [one_line(path) for path, facts in zip(self.images.paths, self.facts) if kind in facts.kinds]
                  for kind, name in ODDITIES.items()}
-        white = self.pictures.reading.white
+        white = self.images.reading.white
         named[f"without a value of a quarter of white={white}"] = [
-            one_line(path) for path, facts in zip(self.pictures.paths, self.facts)
+            one_line(path) for path, facts in zip(self.images.paths, self.facts)
             if facts.range and white and facts.range.largest < white / 4]
-        return tuple(f"{len(paths):,} picture{'s' if len(paths) > 1 else ''} {name}: {listed(paths)}"
+        return tuple(f"{len(paths):,} image{'s' if len(paths) > 1 else ''} {name}: {listed(paths)}"
                      for name, paths in named.items() if paths)
 
 
 def read_folder(folder, class_index, on_bad_image="stop", part=None, skip_with="on_bad_image=skip", reading=DEFAULT_READING,
                 find_white=False):
-    """The `Pictures` below `folder`, one folder a class, after every one of them has been decoded once.
+    """The `ImageSet` below `folder`, one folder a class, after every one of them has been decoded once.
 
-    `part` is for pictures that are not divided into train/ and test/: called with all of them, as `Pictures` that nobody has
+    `part` is for images that are not divided into train/ and test/: called with all of them, as `ImageSet` that nobody has
     looked into, it says of each whether to read it.
-    What is not usable (damaged, not a picture, an empty class) stops with its names, or with on_bad_image="skip" is left out
-    and counted in the log. `skip_with` is how the user asks for that, for the message. What is odd about pictures that are used
+    What is not usable (damaged, not an image, an empty class) stops with its names, or with on_bad_image="skip" is left out
+    and counted in the log. `skip_with` is how the user asks for that, for the message. What is odd about images that are used
     (broken EXIF, one colour) is logged too. `reading` and `find_white` are those of `scan_folder`.
     """
     if on_bad_image not in CHOICES["on_bad_image"]:
@@ -167,24 +167,24 @@ def read_folder(folder, class_index, on_bad_image="stop", part=None, skip_with="
         if on_bad_image == "stop":
             raise ValueError(f"{count}: {names} (mend them, or skip them with {skip_with})")
         log.warning("skipped %s: %s", count, names)
-    if not scan.pictures.paths:
-        raise ValueError(f"{folder} holds no picture that can be used")
+    if not scan.images.paths:
+        raise ValueError(f"{folder} holds no image that can be used")
     for remark in scan.remarks:
         log.warning("%s", remark)
-    if scan.pictures.reading != reading:
-        log.info("%s: white=%g in images of more than 8 bits", folder, scan.pictures.reading.white)
-    without = [repr(name) for label, name in enumerate(scan.pictures.classes) if label not in scan.pictures.labels]
+    if scan.images.reading != reading:
+        log.info("%s: white=%g in images of more than 8 bits", folder, scan.images.reading.white)
+    without = [repr(name) for label, name in enumerate(scan.images.classes) if label not in scan.images.labels]
     if without:
-        log.warning("%s: no picture is left%s of class %s", folder, " for training or for testing" if part else "",
+        log.warning("%s: no image is left%s of class %s", folder, " for training or for testing" if part else "",
                     ", ".join(without))
-    return scan.pictures
+    return scan.images
 
 
 def scan_folder(folder, class_index, part=None, reading=DEFAULT_READING, find_white=False):
-    """A `Scan` of `folder`/<class>/<picture>, or of the `part` of the pictures that `read_folder` tells of.
+    """A `Scan` of `folder`/<class>/<image>, or of the `part` of the images that `read_folder` tells of.
 
     `class_index` maps each class folder's name to its label, 0 to n - 1, or lists the folders in the order of their labels. Names
-    are compared in their `composed` form. `reading` says how pictures are read; with `find_white` those found also say what is
+    are compared in their `composed` form. `reading` says how images are read; with `find_white` those found also say what is
     white among them, unless `reading` does. Raises ValueError if the folder is missing, or if its class folders are not those of
     class_index: that is a wrong folder or a wrong list, and skipping would train something else than was asked for.
     """
@@ -196,7 +196,7 @@ def scan_folder(folder, class_index, part=None, reading=DEFAULT_READING, find_wh
         told = ", ".join(_stranger(name, classes) for name in strangers[:NAMES_SHOWN])
         raise ValueError(f"{folder} has class folders that are not in class_index: {told}")
     if not found:
-        raise ValueError(f"{folder} has no class folders; expected {classes[0]!r} and so on, each with its pictures")
+        raise ValueError(f"{folder} has no class folders; expected {classes[0]!r} and so on, each with its images")
     say_ignored(folder, (entry.name for place in (folder, *found.values()) for entry in place.iterdir()))
 
     problems, candidates = [], []
@@ -207,7 +207,7 @@ def scan_folder(folder, class_index, part=None, reading=DEFAULT_READING, find_wh
             problems.append(f"class {name!r} is empty" if place else f"class {name!r} has no folder")
         candidates.extend((file, label) for file in files)
     if part and candidates:
-        chosen = part(Pictures(*zip(*candidates), classes))  # of a folder in a class folder too: it has its turn, and is reported
+        chosen = part(ImageSet(*zip(*candidates), classes))  # of a folder in a class folder too: it has its turn, and is reported
         candidates = [candidate for candidate, wanted in zip(candidates, chosen) if wanted]
 
     with ThreadPoolExecutor(usable_cores()) as pool:
@@ -219,7 +219,7 @@ def scan_folder(folder, class_index, part=None, reading=DEFAULT_READING, find_wh
     problems.extend(verdict for verdict in verdicts if isinstance(verdict, str))
     usable = [(str(file), label, facts) for (file, label), facts in zip(candidates, verdicts) if isinstance(facts, Facts)]
     paths, labels, facts = zip(*usable) if usable else ((), (), ())
-    return Scan(Pictures(paths, labels, classes, reading=reading), facts, tuple(problems))
+    return Scan(ImageSet(paths, labels, classes, reading=reading), facts, tuple(problems))
 
 
 def check_class_index(class_index):
@@ -243,11 +243,11 @@ def _stranger(name, classes):
 
 
 def _verdict(path, reading):
-    """The `Facts` of the picture at `path`, or a line that says why it is not usable."""
+    """The `Facts` of the image at `path`, or a line that says why it is not usable."""
     if path.is_dir():
         return f"{one_line(path)} is a folder inside a class folder"
     try:
-        return check_picture(path, reading)
+        return check_image(path, reading)
     except ValueError as error:
         return str(error)
 

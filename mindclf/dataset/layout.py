@@ -10,7 +10,7 @@ from mindclf.labels import alike, composed, escaped
 
 log = logging.getLogger(__name__)
 
-PICTURE_SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 NAMES_SHOWN = 10  # in a message; the count covers the rest
 
 
@@ -44,18 +44,18 @@ def class_folders(folder):
 def index_of_folders(*folders):
     """A class_index of the class folders that any of `folders` has, in the order of their names.
 
-    For looking at pictures and for moving them, where a label is only a number, and for a person's own pictures, whose card
+    For looking at images and for moving them, where a label is only a number, and for a person's own images, whose card
     keeps the order. Names that look alike are logged. Raises ValueError if a folder is missing, or if there are no class folders.
     """
     names = sorted({name for folder in folders for name in class_folders(folder)})
     loose = [file for folder in folders for file in _loose_images(folder)]
     if loose:
-        log.warning("%d picture%s in no class folder, passed over: %s", len(loose), "s" if len(loose) > 1 else "",
+        log.warning("%d image%s in no class folder, passed over: %s", len(loose), "s" if len(loose) > 1 else "",
                     listed([one_line(file) for file in loose]))
     for group in alike(names):
         log.warning("class folders that look alike: %s", " and ".join(map(escaped, group)))
     if not names:
-        raise ValueError(f"{folders[0]} has no class folders; expected one for each class, with its pictures")
+        raise ValueError(f"{folders[0]} has no class folders; expected one for each class, with its images")
     return {name: index for index, name in enumerate(names)}
 
 
@@ -164,7 +164,7 @@ def _folders(folder):
 
 def _loose_images(folder):
     """Images that lie in `folder` itself, by their names."""
-    return [file for file in entries(Path(folder)) if file.suffix.lower() in PICTURE_SUFFIXES and not file.is_dir()]
+    return [file for file in entries(Path(folder)) if file.suffix.lower() in IMAGE_SUFFIXES and not file.is_dir()]
 
 
 def _check_depth(folder, places):

@@ -97,8 +97,8 @@ def imagenet_on_disk():
 def find_cifar10():
     """The folder with the binary files of CIFAR-10, as `Found`.
 
-    Files on disk come first, then a copy whose pictures are JPEGs, which is unpacked once into the cache,
-    then the network. Raises ValueError that says what to do if there is none: nothing stands in for these pictures.
+    Files on disk come first, then a copy whose images are JPEGs, which is unpacked once into the cache,
+    then the network. Raises ValueError that says what to do if there is none: nothing stands in for these images.
     """
     place = cifar10_on_disk()
     if place is None:
@@ -125,7 +125,7 @@ def cifar10_on_disk():
 def find_flowers102():
     """The folder with train/, valid/ and test/ of Oxford's 102 flowers, as `Found`.
 
-    Raises ValueError that says what to do if it is not on disk: no address is known that has the pictures divided so.
+    Raises ValueError that says what to do if it is not on disk: no address is known that has the images divided so.
     """
     folder = flowers102_on_disk()
     if folder is None:

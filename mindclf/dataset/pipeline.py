@@ -13,8 +13,8 @@ from mindclf.config import DEFAULTS, VARIATION_FIELDS, pixel_statistics
 from mindclf.cores import usable_cores
 from mindclf.dataset.draws import Draws
 from mindclf.dataset.folder import read_folder
+from mindclf.dataset.images import Reading, opened_image, small_image
 from mindclf.dataset.layout import split_folders, unwrapped
-from mindclf.dataset.pictures import Reading, opened_picture, small_picture
 from mindclf.dataset.reduce import Reduced
 from mindclf.dataset.transforms import eval_box, eval_transforms, pixel_transforms, shorter_side
 from mindclf.dataset.views import RandomCrop, RandomCropDecodeResize, RandomViews
@@ -27,8 +27,8 @@ def create_dataset(dataset_path, config, training=True):
 
     `config` needs `class_index`; what else it does not set is taken from mindclf.config.DEFAULTS. Images are float32
     (batch, 3, image_height, image_width), normalised; labels int32 (batch,). Only training shuffles, augments and drops an
-    incomplete last batch; evaluation counts every picture. Of images of more than 8 bits only training finds out what is white:
-    give what it logs as config.white to both. Raises ValueError for a folder that is missing, or pictures that cannot be used
+    incomplete last batch; evaluation counts every image. Of images of more than 8 bits only training finds out what is white:
+    give what it logs as config.white to both. Raises ValueError for a folder that is missing, or images that cannot be used
     (see `read_folder`).
 
     Training images are shuffled and augmented as config.seed says, whatever the seed of MindSpore, and otherwise in each epoch
@@ -38,49 +38,49 @@ def create_dataset(dataset_path, config, training=True):
     config = {**DEFAULTS, **config}
     split = "train" if training else "test"
     folder = split_folders(unwrapped(dataset_path)).get(split, Path(dataset_path) / split)
-    pictures = read_folder(folder, config["class_index"], config["on_bad_image"], reading=Reading.of(config), find_white=training)
-    return train_pipeline(pictures, config) if training else eval_pipeline(pictures, config)
+    images = read_folder(folder, config["class_index"], config["on_bad_image"], reading=Reading.of(config), find_white=training)
+    return train_pipeline(images, config) if training else eval_pipeline(images, config)
 
 
-def train_pipeline(pictures, config):
-    """Augmented, whole batches of `pictures`, shuffled: in each epoch of an iterator, and in each iterator, otherwise."""
+def train_pipeline(images, config):
+    """Augmented, whole batches of `images`, shuffled: in each epoch of an iterator, and in each iterator, otherwise."""
     config = {**DEFAULTS, **config}
-    if len(pictures) < config["batch_size"]:
-        raise ValueError(f"batch_size={config['batch_size']} is more than the {len(pictures)} training images")
+    if len(images) < config["batch_size"]:
+        raise ValueError(f"batch_size={config['batch_size']} is more than the {len(images)} training images")
 
     def epochs(iterator):
         for epoch in itertools.count(1):
             draws = Draws(config["seed"], iterator, epoch)
-            yield draws, draws.order(len(pictures))
+            yield draws, draws.order(len(images))
 
-    return _augmented(pictures, config, epochs, len(pictures), config["batch_size"], drop_remainder=True)
+    return _augmented(images, config, epochs, len(images), config["batch_size"], drop_remainder=True)
 
 
-def epoch_pipeline(pictures, config, draws, indices):
-    """The augmented, whole batches of one epoch of training: `pictures` at `indices`, in that order, as `draws` has them."""
-    return _augmented(pictures, config, lambda _: itertools.repeat((draws, indices)), len(indices), config["batch_size"],
+def epoch_pipeline(images, config, draws, indices):
+    """The augmented, whole batches of one epoch of training: `images` at `indices`, in that order, as `draws` has them."""
+    return _augmented(images, config, lambda _: itertools.repeat((draws, indices)), len(indices), config["batch_size"],
                       drop_remainder=True)
 
 
-def augmented_pipeline(pictures, config, draws, indices=None):
-    """All of `pictures`, or those at `indices`, in their order, each as one random training view: what the feature cache stores.
+def augmented_pipeline(images, config, draws, indices=None):
+    """All of `images`, or those at `indices`, in their order, each as one random training view: what the feature cache stores.
 
     The last batch is as short as it comes.
     """
-    indices = range(len(pictures)) if indices is None else indices
-    return _augmented(pictures, {**DEFAULTS, **config}, lambda _: itertools.repeat((draws, indices)), len(indices),
+    indices = range(len(images)) if indices is None else indices
+    return _augmented(images, {**DEFAULTS, **config}, lambda _: itertools.repeat((draws, indices)), len(indices),
                       config["eval_batch_size"], drop_remainder=False)
 
 
-def _augmented(pictures, config, epochs, count, batch_size, drop_remainder):
+def _augmented(images, config, epochs, count, batch_size, drop_remainder):
     """Batches of training views; epochs(number) gives the (draws, indices) of each epoch of the iterator of that number.
 
     A row of the pipeline is a batch from the beginning: to hand rows on takes MindSpore as long as to make a small view.
     """
-    views = _random_views(pictures, config)
+    views = _random_views(images, config)
     steps = count // batch_size if drop_remainder else -(-count // batch_size)
-    rows = _RandomRows(_Batches(pictures.labels, views.names, batch_size, steps), epochs)
-    threads = 1 if pictures.raw_size else _threads()  # small images take Python's time, for which two threads would wait
+    rows = _RandomRows(_Batches(images.labels, views.names, batch_size, steps), epochs)
+    threads = 1 if images.raw_size else _threads()  # small images take Python's time, for which two threads would wait
     dataset = rows.map(views, ["image", "words"], ["image"], num_parallel_workers=threads)
     dataset.get_batch_size = lambda: batch_size  # MindSpore would say 1
     return dataset
@@ -138,25 +138,25 @@ class _Batches:
             yield indices[batch], self.labels[indices[batch]], words[batch]
 
 
-def eval_pipeline(pictures, config):
-    """All of `pictures` in their order, the last batch as short as it comes. A card will do for `config`.
+def eval_pipeline(images, config):
+    """All of `images` in their order, the last batch as short as it comes. A card will do for `config`.
 
-    If the card says that the net was trained on pictures of one `raw_size`, files are brought to that size first.
+    If the card says that the net was trained on images of one `raw_size`, files are brought to that size first.
     """
     config = {**DEFAULTS, **config}
-    raw_size = _raw_size(pictures, config)
-    return _eval_pipeline(pictures, eval_transforms(*_size_and_statistics(config), config["crop_share"], raw_size), config)
+    raw_size = _raw_size(images, config)
+    return _eval_pipeline(images, eval_transforms(*_size_and_statistics(config), config["crop_share"], raw_size), config)
 
 
-def pixel_pipeline(pictures, config):
+def pixel_pipeline(images, config):
     """The batches of `eval_pipeline` before they are normalised: uint8 (batch, height, width, 3), for nets that do so inside."""
     config = {**DEFAULTS, **config}
     size, *_ = _size_and_statistics(config)
-    return _eval_pipeline(pictures, pixel_transforms(size, config["crop_share"], _raw_size(pictures, config)), config)
+    return _eval_pipeline(images, pixel_transforms(size, config["crop_share"], _raw_size(images, config)), config)
 
 
 def preprocessing_of(card):
-    """What `eval_pipeline` does to a picture for the net that `card` describes, as JSON can hold it, for other programs to do.
+    """What `eval_pipeline` does to an image for the net that `card` describes, as JSON can hold it, for other programs to do.
 
     In this order: bring to raw_size by averaging the centre that has its shape, bring the shorter side to shorter_side by
     bilinear interpolation, take the central crop (each of them unless it is null), subtract mean, divide by std, both on the
@@ -170,36 +170,36 @@ def preprocessing_of(card):
             "mean": list(mean), "std": list(std), **({"white": card["white"]} if "white" in card else {})}
 
 
-def _eval_pipeline(pictures, operations, config):
-    raw_size = _raw_size(pictures, config)
-    if pictures.raw_size:
-        rows = pictures.source()
+def _eval_pipeline(images, operations, config):
+    raw_size = _raw_size(images, config)
+    if images.raw_size:
+        rows = images.source()
     else:
         size, *_ = _size_and_statistics(config)
-        rows = pictures.source(Reduced(size, config["crop_share"], raw_size))
-        operations = [partial(small_picture, size=raw_size), *operations] if raw_size else operations
+        rows = images.source(Reduced(size, config["crop_share"], raw_size))
+        operations = [partial(small_image, size=raw_size), *operations] if raw_size else operations
     if operations:
         rows = rows.map(operations, "image", num_parallel_workers=_threads())
     return rows.batch(config["eval_batch_size"])
 
 
-def seen_box(pictures, config, size):
-    """The part of one of `pictures`, of `size` (height, width), that `eval_pipeline` shows to a net: see `eval_box`."""
+def seen_box(images, config, size):
+    """The part of one of `images`, of `size` (height, width), that `eval_pipeline` shows to a net: see `eval_box`."""
     config = {**DEFAULTS, **config}
     image_size, *_ = _size_and_statistics(config)
-    return eval_box(size, image_size, config["crop_share"], _raw_size(pictures, config))
+    return eval_box(size, image_size, config["crop_share"], _raw_size(images, config))
 
 
-def _random_views(pictures, config):
-    """The RandomViews of training that a config asks for. With raw pictures crop_padding is in pixels of their own size."""
+def _random_views(images, config):
+    """The RandomViews of training that a config asks for. With raw images crop_padding is in pixels of their own size."""
     share = config["size_share"]
     size = tuple(round(side * share) for side in (config["image_height"], config["image_width"]))
     fields = {field: config[field] for field in VARIATION_FIELDS}
-    load = partial(_load, pictures)
+    load = partial(_load, images)
     if config["augment"] == "padded_crop":
-        crop = RandomCrop(config["crop_padding"] if pictures.raw_size else round(config["crop_padding"] * share))
-        if not pictures.raw_size:
-            load = partial(_load_centre, pictures, pixel_transforms(size, crop_share=1)[1:])  # Pillow decodes
+        crop = RandomCrop(config["crop_padding"] if images.raw_size else round(config["crop_padding"] * share))
+        if not images.raw_size:
+            load = partial(_load_centre, images, pixel_transforms(size, crop_share=1)[1:])  # Pillow decodes
         fields["cutout"] = round(config["cutout"] * share)
     else:
         crop = RandomCropDecodeResize(config["scale"], config["ratio"])
@@ -207,21 +207,21 @@ def _random_views(pictures, config):
 
 
 @contextlib.contextmanager
-def _load(pictures, index):
-    """Gives the picture at an index as RandomViews take it. Raises ValueError that names a file which cannot be read any more."""
-    source = pictures.paths[index]
+def _load(images, index):
+    """Gives the image at an index as RandomViews take it. Raises ValueError that names a file which cannot be read any more."""
+    source = images.paths[index]
     if isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.shape[2:] == (3,) and source.size:
         yield source
         return
-    with opened_picture(source, reading=pictures.reading) as picture:
-        yield picture.decoded()
+    with opened_image(source, reading=images.reading) as image:
+        yield image.decoded()
 
 
 @contextlib.contextmanager
-def _load_centre(pictures, transforms, index):
-    """Gives what evaluation sees of the picture at an index, with a crop_share of 1."""
-    with opened_picture(pictures.paths[index], reading=pictures.reading) as picture:
-        pixels = np.asarray(picture.decoded().convert("RGB"))
+def _load_centre(images, transforms, index):
+    """Gives what evaluation sees of the image at an index, with a crop_share of 1."""
+    with opened_image(images.paths[index], reading=images.reading) as image:
+        pixels = np.asarray(image.decoded().convert("RGB"))
         for transform in transforms:
             pixels = transform(pixels)
     yield pixels
@@ -232,8 +232,8 @@ def _threads():
     return min(usable_cores(), 8)  # MindSpore refuses more threads than cores
 
 
-def _raw_size(pictures, config):
-    return pictures.raw_size or tuple(config.get("raw_size", ()))
+def _raw_size(images, config):
+    return images.raw_size or tuple(config.get("raw_size", ()))
 
 
 def _size_and_statistics(config):

@@ -9,8 +9,8 @@ import io
 from mindspore.dataset import vision
 from PIL import Image
 
+from mindclf.dataset.images import as_bmp, small_image
 from mindclf.dataset.memory import BYTES_A_PIXEL, DECODING
-from mindclf.dataset.pictures import as_bmp, small_picture
 from mindclf.dataset.transforms import shorter_side
 
 WAITING_BYTES = 2**21    # an image whose encoded bytes are more is reduced
@@ -34,7 +34,7 @@ class Reduced:
         if len(encoded) <= WAITING_BYTES and pixels <= DECODED_PIXELS:
             return encoded
         if self.raw_size:
-            return as_bmp(Image.fromarray(small_picture(encoded, self.raw_size)))
+            return as_bmp(Image.fromarray(small_image(encoded, self.raw_size)))
         with DECODING.room(BYTES_A_PIXEL * pixels):
             resized = self._resize(self._decode(encoded))
         small = resized[tuple(_centre(*sides, self.side) for sides in zip(resized.shape, self.image_size))]

@@ -71,18 +71,18 @@ def seen_images(splits, parent, parent_name):
             **({UNKNOWN: list(before.unknown)} if before.unknown else {})}
 
 
-def warn_of_seen(pictures, seen, who, purpose="test"):
-    """Logs how many of `pictures` the net that `who` names has `seen`, a Seen or None, with examples.
+def warn_of_seen(images, seen, who, purpose="test"):
+    """Logs how many of `images` the net that `who` names has `seen`, a Seen or None, with examples.
 
-    `purpose` is what the pictures are for, "test" or "validation". Those for validation may have been so before.
+    `purpose` is what the images are for, "test" or "validation". Those for validation may have been so before.
     """
     harms = {"train": "was trained on", **({"validation": "chose its best epoch by"} if purpose == "test" else {})}
-    kinds = seen.of(pictures.digests()) if seen else []
+    kinds = seen.of(images.digests()) if seen else []
     for side, harm in harms.items():
-        found = [one_line(path) for path, kind in zip(pictures.paths, kinds) if kind == side]
+        found = [one_line(path) for path, kind in zip(images.paths, kinds) if kind == side]
         if found:
             log.warning("%s %s %d of the %d %s images, so accuracy on them looks too good: %s", who, harm, len(found),
-                        len(pictures), purpose, listed(found))
+                        len(images), purpose, listed(found))
 
 
 def _unpacked(text):

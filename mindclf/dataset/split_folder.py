@@ -10,9 +10,9 @@ from mindclf import __version__
 from mindclf.config import DEFAULTS, RANGES
 from mindclf.dataset.content import chosen_for_test
 from mindclf.dataset.duplicates import equal_images, warnings_of
-from mindclf.dataset.folder import Pictures, draw, first_places, read_folder
+from mindclf.dataset.folder import ImageSet, draw, first_places, read_folder
+from mindclf.dataset.images import DEFAULT_READING
 from mindclf.dataset.layout import index_of_folders, split_folders, unwrapped
-from mindclf.dataset.pictures import DEFAULT_READING
 from mindclf.files import command_line, new_folder, write_json
 
 log = logging.getLogger(__name__)
@@ -22,29 +22,29 @@ MANIFEST = "split.json"
 
 @dataclass(frozen=True)
 class Division:
-    """What `split_folder` made: the pictures in train/ and test/, how many are hard links, and groups of equal files.
+    """What `split_folder` made: the images in train/ and test/, how many are hard links, and groups of equal files.
 
-    A group has the paths, below the source, of two or more pictures that are the same byte for byte.
+    A group has the paths, below the source, of two or more images that are the same byte for byte.
     """
 
-    train: Pictures
-    test: Pictures
+    train: ImageSet
+    test: ImageSet
     linked: int
     duplicates: tuple
 
 
 def split_folder(source, destination, every=None, fraction=None, seed=None, on_bad_image="stop", reading=DEFAULT_READING):
-    """The `Division` of `source`/<class>/<picture> into the new folder `destination`, with train/ and test/ as training reads it.
+    """The `Division` of `source`/<class>/<image> into the new folder `destination`, with train/ and test/ as training reads it.
 
     By default the content of an image decides, as it does when `source` is trained on as it is (see mindclf.dataset.content):
     about a fifth of each class goes to test/, and images that are added later, renamed or moved move no other. With `every`=5 it
     is the 5th, 10th ... image of each class, in the order of the names; with `fraction` a fraction of each class, rounded, drawn
     by `seed` (1). Files that are the same byte for byte go to the same side: the first of them is counted or drawn, in its class,
-    and the others follow it; files that cannot be used count too, so that one of them moves no other. Pictures become hard links,
+    and the others follow it; files that cannot be used count too, so that one of them moves no other. Images become hard links,
     or copies where the disk has none, and are nowhere overwritten. split.json, written last, says what went where; the folder
     appears whole or not at all.
 
-    Raises ValueError for a `destination` that is not empty or lies in `source`, for a class that would have no picture in train/
+    Raises ValueError for a `destination` that is not empty or lies in `source`, for a class that would have no image in train/
     or in test/, and for what cannot be used in `source` (see `read_folder`).
     """
     source, destination = unwrapped(source), Path(destination)
@@ -56,21 +56,21 @@ def split_folder(source, destination, every=None, fraction=None, seed=None, on_b
         everything.append(files)
         return [True] * len(files)
 
-    pictures = read_folder(source, index_of_folders(source), on_bad_image, note, skip_with="--on-bad-image skip",
+    images = read_folder(source, index_of_folders(source), on_bad_image, note, skip_with="--on-bad-image skip",
                            reading=reading, find_white=True)
     [files] = everything
-    names = [_name_below(path, source) for path in pictures.paths]
-    digests = pictures.digests()
-    groups = equal_images({"": pictures})
+    names = [_name_below(path, source) for path in images.paths]
+    digests = images.digests()
+    groups = equal_images({"": images})
     for line in warnings_of(groups):
         log.warning(line)
     duplicates = tuple(tuple(copy.name for copy in group) for group in groups)
     if every is None and fraction is None:
-        in_test = chosen_for_test(digests, pictures.labels)
+        in_test = chosen_for_test(digests, images.labels)
     else:
         side_of = dict(zip(map(str, files.paths), divide_files(files, every, fraction, seed)))
-        in_test = [side_of[path] for path in pictures.paths]
-    _check_sides(pictures, digests, in_test, every, fraction)
+        in_test = [side_of[path] for path in images.paths]
+    _check_sides(images, digests, in_test, every, fraction)
 
     sides = {side: [index for index, chosen in enumerate(in_test) if chosen == (side == "test")] for side in ("train", "test")}
     linked, files = 0, []
@@ -78,54 +78,54 @@ def split_folder(source, destination, every=None, fraction=None, seed=None, on_b
         for side, indices in sides.items():
             for index in indices:
                 (unfinished / side / names[index]).parent.mkdir(parents=True, exist_ok=True)  # spelled as in the source
-                linked += _place(pictures.paths[index], unfinished / side / names[index])
-                files.append({"file": f"{side}/{names[index]}", "class": pictures.classes[pictures.labels[index]], "split": side,
+                linked += _place(images.paths[index], unfinished / side / names[index])
+                files.append({"file": f"{side}/{names[index]}", "class": images.classes[images.labels[index]], "split": side,
                               "sha256": digests[index]})
         write_json(unfinished / MANIFEST, {
             "mindclf": __version__, "command": command_line(), "source": source.as_posix(), "rule": _rule(every, fraction),
-            "every": every, "fraction": fraction, "seed": seed, "classes": list(pictures.classes),
+            "every": every, "fraction": fraction, "seed": seed, "classes": list(images.classes),
             **{side: len(indices) for side, indices in sides.items()}, "duplicates": duplicates, "files": files})
-    train, test = (Pictures(tuple(str(destination / side / names[i]) for i in indices), pictures.take(indices).labels,
-                            pictures.classes) for side, indices in sides.items())
+    train, test = (ImageSet(tuple(str(destination / side / names[i]) for i in indices), images.take(indices).labels,
+                            images.classes) for side, indices in sides.items())
     return Division(train, test, linked, duplicates)
 
 
-def divide_files(pictures, every=None, fraction=None, seed=None):
-    """What `divide` says of `pictures`, of which some classes may have none and some files may not be readable."""
-    present = sorted(set(pictures.labels))  # a class without pictures is reported elsewhere
-    labels = tuple(present.index(label) for label in pictures.labels)
-    some = replace(pictures, labels=labels, classes=tuple(pictures.classes[label] for label in present))
+def divide_files(images, every=None, fraction=None, seed=None):
+    """What `divide` says of `images`, of which some classes may have none and some files may not be readable."""
+    present = sorted(set(images.labels))  # a class without images is reported elsewhere
+    labels = tuple(present.index(label) for label in images.labels)
+    some = replace(images, labels=labels, classes=tuple(images.classes[label] for label in present))
     return divide(some, some.digests(), every, fraction, seed)
 
 
-def divide(pictures, digests, every=None, fraction=None, seed=None):
-    """For each of `pictures`, whose files have the SHA-256 `digests`, whether it goes to test/; see `split_folder`.
+def divide(images, digests, every=None, fraction=None, seed=None):
+    """For each of `images`, whose files have the SHA-256 `digests`, whether it goes to test/; see `split_folder`.
 
-    Raises ValueError that names the class which would have no picture on one side.
+    Raises ValueError that names the class which would have no image on one side.
     """
     first = {}
-    for digest, label in zip(digests, pictures.labels):
+    for digest, label in zip(digests, images.labels):
         first.setdefault(digest, label)
     if fraction is None:
-        of_class = [[digest for digest, label in first.items() if label == own] for own in range(len(pictures.classes))]
+        of_class = [[digest for digest, label in first.items() if label == own] for own in range(len(images.classes))]
         test = {digest for members in of_class for digest in members[every - 1::every]}
     else:
         distinct = list(first)
         test = {distinct[place] for place in draw(list(first.values()), fraction, seed)}
     in_test = [digest in test for digest in digests]
-    _check_sides(pictures, digests, in_test, every, fraction)
+    _check_sides(images, digests, in_test, every, fraction)
     return in_test
 
 
-def _check_sides(pictures, digests, in_test, every, fraction):
+def _check_sides(images, digests, in_test, every, fraction):
     copies_of = first_places(digests)
-    for label, name in enumerate(pictures.classes):
-        sides = [chosen for chosen, own in zip(in_test, pictures.labels) if own == label]
+    for label, name in enumerate(images.classes):
+        sides = [chosen for chosen, own in zip(in_test, images.labels) if own == label]
         if all(sides) or not any(sides):
-            copies = sum(pictures.labels[index] == label and index != original for index, original in enumerate(copies_of))
+            copies = sum(images.labels[index] == label and index != original for index, original in enumerate(copies_of))
             hint = f", for {copies} of its files are copies of another, whose side they take" if copies else ""
-            hint += "; add pictures, or divide with mindclf split by another rule"
-            raise ValueError(f"class {name!r} has too few pictures for both sides: {_rule(every, fraction)}, "
+            hint += "; add images, or divide with mindclf split by another rule"
+            raise ValueError(f"class {name!r} has too few images for both sides: {_rule(every, fraction)}, "
                              f"{len(sides) - sum(sides)} would go to train/ and {sum(sides)} to test/{hint}")
 
 
@@ -142,7 +142,7 @@ def _check_rule(every, fraction, seed):
         raise ValueError(f"every={every} and fraction={fraction} exclude each other: give one")
     if fraction is None:
         if every is not None and every < 2:
-            raise ValueError(f"every={every} must be at least 2: the pictures between go to train/")
+            raise ValueError(f"every={every} must be at least 2: the images between go to train/")
         if seed is not None:
             raise ValueError(f"seed={seed} means nothing without a fraction, which is drawn: give one")
         return None

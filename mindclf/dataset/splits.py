@@ -1,4 +1,4 @@
-"""The training, held-out and test pictures of one run."""
+"""The training, held-out and test images of one run."""
 
 import functools
 import hashlib
@@ -11,28 +11,28 @@ from mindclf.dataset.cifar10 import origin_of, pixel_statistics_of, read_cifar10
 from mindclf.dataset.content import chosen_for_test, chosen_for_validation
 from mindclf.dataset.drawn import ORIGIN, is_drawn
 from mindclf.dataset.duplicates import equal_images, warnings_of
-from mindclf.dataset.folder import Pictures, check_class_index, read_folder
+from mindclf.dataset.folder import ImageSet, check_class_index, read_folder
+from mindclf.dataset.images import Reading
 from mindclf.dataset.layout import check_divided, say_unused, split_folders, unwrapped
 from mindclf.dataset.locate import find_caltech16, find_cifar10, find_flower_photos, find_flowers102, find_garbage26
-from mindclf.dataset.pictures import Reading
 from mindclf.dataset.seen import seen_by, warn_of_seen
 from mindclf.dataset.split_folder import divide_files
 from mindclf.labels import class_names, number_classes
 
 log = logging.getLogger(__name__)
 
-EVERY = 5  # of a named data set that is not divided every 5th picture of a class is for testing, as recorded figures have it
+EVERY = 5  # of a named data set that is not divided every 5th image of a class is for testing, as recorded figures have it
 FIND = {"garbage26": find_garbage26, "cifar10": find_cifar10, "flowers102": find_flowers102, "caltech16": find_caltech16,
         "flower_photos": find_flower_photos}
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Pictures of one run; `origin` says in words where they come from, `path` is their folder."""
+    """Images of one run; `origin` says in words where they come from, `path` is their folder."""
 
-    train: Pictures
-    valid: Pictures
-    test: Pictures
+    train: ImageSet
+    valid: ImageSet
+    test: ImageSet
     origin: str
     path: str
 
@@ -42,9 +42,9 @@ class Splits:
 
     @property
     def watched(self):
-        """(pictures, "held out" or "test"): those that show the progress of training after each epoch.
+        """(images, "held out" or "test"): those that show the progress of training after each epoch.
 
-        Held-out pictures choose the best epoch. Test pictures, watched when none are held out, choose nothing, but that
+        Held-out images choose the best epoch. Test images, watched when none are held out, choose nothing, but that
         schedule="plateau" then follows them.
         """
         return (self.valid, "held out") if len(self.valid) else (self.test, "test")
@@ -57,32 +57,32 @@ class Splits:
     def digest(self):
         """A text that changes with the contents, the labels and the order of the images."""
         digest = hashlib.sha256()
-        for pictures, digests in zip((self.train, self.valid, self.test), self.digests.values()):
-            digest.update(repr(list(zip(pictures.labels, digests))).encode())
+        for images, digests in zip((self.train, self.valid, self.test), self.digests.values()):
+            digest.update(repr(list(zip(images.labels, digests))).encode())
         return digest.hexdigest()[:16]
 
 
 def read_splits(config):
-    """The `Splits` that a full config asks for, every picture checked.
+    """The `Splits` that a full config asks for, every image checked.
 
-    A folder that has valid/ besides train/ and test/ holds out the pictures in it, others the part config.valid_fraction of the
-    training pictures: of a person's own by content, of a data set with a name drawn by config.seed. The log warns of images that
-    are on two sides or in two classes. Raises ValueError if no data set is named, or for whatever is wrong with its pictures.
+    A folder that has valid/ besides train/ and test/ holds out the images in it, others the part config.valid_fraction of the
+    training images: of a person's own by content, of a data set with a name drawn by config.seed. The log warns of images that
+    are on two sides or in two classes. Raises ValueError if no data set is named, or for whatever is wrong with its images.
     """
     folder, origin = find_folder(config)
     check_divided(folder)
     say_unused(folder)
     if _is_own_and_undivided(folder, config):
-        train, test = _divided_by_content(folder, read_pictures(folder, "all", config, find_white=True))
+        train, test = _divided_by_content(folder, read_images(folder, "all", config, find_white=True))
     else:
-        train = read_pictures(folder, "train", config, find_white=True)
+        train = read_images(folder, "train", config, find_white=True)
         config = merge(config, {"white": train.reading.white or 0})
-        test = read_pictures(folder, "test", config)
+        test = read_images(folder, "test", config)
     if config.dataset != "cifar10" and "valid" in split_folders(folder):
         if config.valid_fraction != DEFAULTS.valid_fraction:
             raise ValueError(f"valid_fraction={config.valid_fraction} means nothing to {folder}: its folder "
-                             f"{split_folders(folder)['valid'].name}/ has the pictures that are held out")
-        valid = read_pictures(folder, "valid", config)
+                             f"{split_folders(folder)['valid'].name}/ has the images that are held out")
+        valid = read_images(folder, "valid", config)
     elif config.dataset:
         train, valid = train.hold_out(config.valid_fraction, config.seed)
     else:
@@ -91,8 +91,8 @@ def read_splits(config):
     return Splits(train, valid, test, origin, folder.as_posix())
 
 
-def read_pictures(folder, split, config, by_name=False, find_white=False):
-    """The `Pictures` of `split`, "train", "test", "valid" or "all", in the `folder` that `find_folder` gave.
+def read_images(folder, split, config, by_name=False, find_white=False):
+    """The `ImageSet` of `split`, "train", "test", "valid" or "all", in the `folder` that `find_folder` gave.
 
     With `find_white` they also say what is white in images of more than 8 bits, where config.white does not.
 
@@ -105,11 +105,11 @@ def read_pictures(folder, split, config, by_name=False, find_white=False):
     """
     classes = check_class_index(config.class_index)
     if config.dataset == "cifar10":
-        pictures = read_cifar10(folder, split)
-        if classes != pictures.classes:
-            raise ValueError(f"the classes of dataset=cifar10 are {', '.join(pictures.classes)}, in this order, not "
+        images = read_cifar10(folder, split)
+        if classes != images.classes:
+            raise ValueError(f"the classes of dataset=cifar10 are {', '.join(images.classes)}, in this order, not "
                              f"{', '.join(classes[:10])}{', ...' if len(classes) > 10 else ''}")
-        return pictures
+        return images
     check_divided(folder, [split])
     places = split_folders(folder)
     if places:
@@ -117,22 +117,22 @@ def read_pictures(folder, split, config, by_name=False, find_white=False):
         folder = places[split]
     else:
         part = functools.partial(_by_name, split) if by_name or config.dataset else None
-    pictures = read_folder(folder, config.class_index, config.on_bad_image, part, reading=Reading.of(config),
+    images = read_folder(folder, config.class_index, config.on_bad_image, part, reading=Reading.of(config),
                            find_white=find_white)
     if not places and not part and split != "all":
-        pictures = _divided_by_content(folder, pictures)[split == "test"]
-    return replace(pictures, classes=class_names(config.dataset, classes))
+        images = _divided_by_content(folder, images)[split == "test"]
+    return replace(images, classes=class_names(config.dataset, classes))
 
 
 def labelled_for(card, folder, split, config, by_name=False):
-    """The `Pictures` that `read_pictures` finds, labelled as the net that `card` describes has its classes.
+    """The `ImageSet` that `read_images` finds, labelled as the net that `card` describes has its classes.
 
     What is white in images of more than 8 bits is what its training found, unless the config says otherwise.
     """
     class_index = number_classes(card.get("class_folders") or card["classes"])
     white = config.white or card.get("white", 0)
-    pictures = read_pictures(folder, split, merge(config, {"class_index": class_index, "white": white}), by_name)
-    return replace(pictures, classes=tuple(card["classes"]))
+    images = read_images(folder, split, merge(config, {"class_index": class_index, "white": white}), by_name)
+    return replace(images, classes=tuple(card["classes"]))
 
 
 @dataclass(frozen=True)
@@ -147,43 +147,43 @@ class Chosen:
     validation: int = 0
 
 
-def pictures_to_measure(card, folder, config):
-    """(pictures, `Chosen`): what to measure the net that `card` describes with in `folder`, labelled for it.
+def images_to_measure(card, folder, config):
+    """(images, `Chosen`): what to measure the net that `card` describes with in `folder`, labelled for it.
 
-    Of a data set with a name, and of a folder that is divided, they are the test pictures; the log warns of those that the net
+    Of a data set with a name, and of a folder that is divided, they are the test images; the log warns of those that the net
     was trained on. Of a person's own folder that is not divided they are all but those that training had seen, by their
     contents, wherever the folder lies and whatever its files are called. Raises ValueError where no other is left.
 
     Where the card, of an older version, does not say what was seen, the log says so. Then they are every 5th of a folder that
-    has the path or the number of pictures of the one trained on, for so it was divided then, and of any other all.
+    has the path or the number of images of the one trained on, for so it was divided then, and of any other all.
     """
     seen = seen_by(card)
     if not _is_own_and_undivided(folder, config):
-        pictures, chosen = labelled_for(card, folder, "test", config), Chosen(False)
-        warn_of_copies({"test": pictures})
-        warn_of_seen(pictures, seen, "the net")
+        images, chosen = labelled_for(card, folder, "test", config), Chosen(False)
+        warn_of_copies({"test": images})
+        warn_of_seen(images, seen, "the net")
     elif seen:
-        pictures, chosen = _unseen(labelled_for(card, folder, "all", config), seen, folder)
+        images, chosen = _unseen(labelled_for(card, folder, "all", config), seen, folder)
     else:
-        pictures, chosen = labelled_for(card, folder, "all", config), Chosen(True)
-        warn_of_copies({"all": pictures})
-        if _may_be_the_folder_of(card, folder, len(pictures)):
-            pictures, chosen = labelled_for(card, folder, "test", config, by_name=True), Chosen(False)
+        images, chosen = labelled_for(card, folder, "all", config), Chosen(True)
+        warn_of_copies({"all": images})
+        if _may_be_the_folder_of(card, folder, len(images)):
+            images, chosen = labelled_for(card, folder, "test", config, by_name=True), Chosen(False)
     if not config.dataset:
         _tell_unknown(seen)
-    return pictures, chosen
+    return images, chosen
 
 
 def _unseen(everything, seen, folder):
-    """(pictures, `Chosen`) of `everything` without what the net has `seen`."""
+    """(images, `Chosen`) of `everything` without what the net has `seen`."""
     warn_of_copies({"all": everything})
     kinds = seen.of(everything.digests())
-    pictures, _ = everything.divided(kinds)
+    images, _ = everything.divided(kinds)
     chosen = Chosen(True, kinds.count("train"), kinds.count("validation"))
-    if not len(pictures):
+    if not len(images):
         raise ValueError(f"of the {len(everything)} images in {folder} the net was trained on {chosen.trained_on}, and "
                          f"{chosen.validation} chose its best epoch: none is left to measure it with, name others")
-    return pictures, chosen
+    return images, chosen
 
 
 def _may_be_the_folder_of(card, folder, count):
@@ -203,15 +203,15 @@ def _tell_unknown(seen):
 
 
 def warn_of_copies(parts):
-    """Logs which images of `parts`, {split: Pictures}, are the same byte for byte and should not be."""
+    """Logs which images of `parts`, {split: Images}, are the same byte for byte and should not be."""
     for line in warnings_of(equal_images(parts)):
         log.warning(line)
 
 
 def with_statistics(config, train):
-    """The config with mean and std of the training pictures `train`, if it leaves them open and asks for no pretrained weights.
+    """The config with mean and std of the training images `train`, if it leaves them open and asks for no pretrained weights.
 
-    For pictures that are pixels of one size, as those of CIFAR-10; of others the config is returned as it is.
+    For images that are pixels of one size, as those of CIFAR-10; of others the config is returned as it is.
     """
     if config.mean or config.pretrained or not train.raw_size:
         return config
@@ -230,7 +230,7 @@ def find_folder(config):
     if config.dataset:
         found = FIND[config.dataset]()
         return found.path, found.origin
-    raise ValueError("dataset and dataset_path are empty: name a folder of pictures, as in dataset_path=my_pictures, or a data "
+    raise ValueError("dataset and dataset_path are empty: name a folder of images, as in dataset_path=my_images, or a data "
                      f"set with dataset={', '.join(FIND)}")
 
 
@@ -238,18 +238,18 @@ def _is_own_and_undivided(folder, config):
     return not config.dataset and not split_folders(folder)
 
 
-def _divided_by_content(folder, pictures):
-    """(training, test images) of `pictures`, all that `folder` has. Raises ValueError if none are for testing."""
-    train, test = pictures.divided(chosen_for_test(pictures.digests(), pictures.labels))
+def _divided_by_content(folder, images):
+    """(training, test images) of `images`, all that `folder` has. Raises ValueError if none are for testing."""
+    train, test = images.divided(chosen_for_test(images.digests(), images.labels))
     if not len(test):
         raise ValueError(f"{folder} has no class of two different images or more: none is left for testing, add some")
     for part, purpose in ((train, "training"), (test, "testing")):
-        without = [repr(pictures.classes[label]) for label in sorted(set(pictures.labels) - set(part.labels))]
+        without = [repr(images.classes[label]) for label in sorted(set(images.labels) - set(part.labels))]
         if without:
             log.warning("%s: too few images, none is left for %s, of class %s", folder, purpose, ", ".join(without))
     return train, test
 
 
-def _by_name(split, pictures):
-    """For each of `pictures` whether it is in `split`, "train" or "test", where every 5th of a class is for testing."""
-    return [chosen == (split == "test") for chosen in divide_files(pictures, EVERY)]
+def _by_name(split, images):
+    """For each of `images` whether it is in `split`, "train" or "test", where every 5th of a class is for testing."""
+    return [chosen == (split == "test") for chosen in divide_files(images, EVERY)]

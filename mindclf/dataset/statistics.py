@@ -1,4 +1,4 @@
-"""What is in a folder of pictures: how many of each class, of which sizes and kinds, and the statistics of their pixels."""
+"""What is in a folder of images: how many of each class, of which sizes and kinds, and the statistics of their pixels."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +10,8 @@ import numpy as np
 from mindclf.cores import usable_cores
 from mindclf.dataset.duplicates import equal_images, warnings_of
 from mindclf.dataset.folder import scan_folder
+from mindclf.dataset.images import DEFAULT_READING, opened_image
 from mindclf.dataset.layout import index_of_folders, listed, say_unused, split_folders, unwrapped
-from mindclf.dataset.pictures import DEFAULT_READING, opened_picture
 
 VALUES = np.arange(256)
 
@@ -20,12 +20,12 @@ VALUES = np.arange(256)
 class FolderStatistics:
     """What `folder_statistics` found.
 
-    `counts` is {split: {class: pictures}}, the split of an undivided folder being "all". Widths and heights are (smallest,
-    median, largest), in pixels, of pictures turned upright. `formats` and `modes` count by Pillow's names, such as "JPEG" and
-    "RGB"; `grey`, `transparent` and `turned` count pictures with one channel of colour, with transparent parts, and those that
+    `counts` is {split: {class: images}}, the split of an undivided folder being "all". Widths and heights are (smallest,
+    median, largest), in pixels, of images turned upright. `formats` and `modes` count by Pillow's names, such as "JPEG" and
+    "RGB"; `grey`, `transparent` and `turned` count images with one channel of colour, with transparent parts, and those that
     EXIF says do not stand upright in their file; `broken_exif`, `one_colour` and `constant_channel` those whose EXIF does not say
     it, and those without contrast in all channels or in one. `deep` counts images of more than 8 bits, in which `white` is white
-    (None without them). `mean` and `std` are per channel, RGB, on the 0 to 255 scale, over all pixels of the pictures of the
+    (None without them). `mean` and `std` are per channel, RGB, on the 0 to 255 scale, over all pixels of the images of the
     split `pixels_of`. `problems` is {split: a line for each file or class that is not usable}, `remarks` is the same for what is
     odd, and `copies` a line for each kind of harm that files do which are the same byte for byte (mindclf.dataset.duplicates).
     """
@@ -58,9 +58,9 @@ class FolderStatistics:
 def folder_statistics(folder, reading=DEFAULT_READING):
     """The `FolderStatistics` of `folder`: of its class folders, or of those in train/, valid/ and test/ (`split_folders`).
 
-    Pixels are those that the nets see before resizing (see `encoded_picture`), of the training pictures in a divided folder, and
-    a large picture counts for more than a small one; `reading` says how they are read. Raises ValueError if the folder is
-    missing, has no class folders, or has no picture that can be used to take them from.
+    Pixels are those that the nets see before resizing (see `encoded_image`), of the training images in a divided folder, and
+    a large image counts for more than a small one; `reading` says how they are read. Raises ValueError if the folder is
+    missing, has no class folders, or has no image that can be used to take them from.
     """
     folder = unwrapped(folder)
     say_unused(folder)
@@ -69,25 +69,25 @@ def folder_statistics(folder, reading=DEFAULT_READING):
     scans = {}
     for split, place in places.items():  # the first one, of training, says what is white in all
         scans[split] = scan_folder(place, class_index, reading=reading, find_white=not scans)
-        reading = scans[split].pictures.reading
+        reading = scans[split].images.reading
     pixels_of = next(iter(places))
-    if not scans[pixels_of].pictures:
-        raise ValueError(f"{places[pixels_of]} holds no picture that can be used: {listed(scans[pixels_of].problems)}")
+    if not scans[pixels_of].images:
+        raise ValueError(f"{places[pixels_of]} holds no image that can be used: {listed(scans[pixels_of].problems)}")
 
     facts = [entry for scan in scans.values() for entry in scan.facts]
     widths, heights = (_range(side) for side in zip(*(entry.size for entry in facts)))
     formats, modes, kinds = (Counter(names) for names in (
         (entry.format for entry in facts), (entry.mode for entry in facts), (kind for entry in facts for kind in entry.kinds)))
     with ThreadPoolExecutor(usable_cores()) as pool:
-        mean, std = mean_and_std(sum(pool.map(partial(_histogram_of, reading=reading), scans[pixels_of].pictures.paths)))
-    counts = {split: dict(zip(class_index, np.bincount(scan.pictures.labels, minlength=len(class_index)).tolist()))
+        mean, std = mean_and_std(sum(pool.map(partial(_histogram_of, reading=reading), scans[pixels_of].images.paths)))
+    counts = {split: dict(zip(class_index, np.bincount(scan.images.labels, minlength=len(class_index)).tolist()))
               for split, scan in scans.items()}
     return FolderStatistics(counts, widths, heights, dict(formats.most_common()), dict(modes.most_common()), kinds["grey"],
                             kinds["transparent"], kinds["turned"], kinds["broken EXIF"], kinds["one colour"],
                             kinds["constant channel"], sum(entry.range is not None for entry in facts), reading.white,
                             pixels_of, mean, std, {split: scan.problems for split, scan in scans.items()},
                             {split: scan.remarks for split, scan in scans.items()},
-                            tuple(warnings_of(equal_images({split: scan.pictures for split, scan in scans.items()}))))
+                            tuple(warnings_of(equal_images({split: scan.images for split, scan in scans.items()}))))
 
 
 def histogram(image):
@@ -103,8 +103,8 @@ def mean_and_std(counts):
 
 
 def _histogram_of(path, reading):
-    with opened_picture(path, reading=reading) as picture:
-        return histogram(picture.decoded().convert("RGB"))
+    with opened_image(path, reading=reading) as image:
+        return histogram(image.decoded().convert("RGB"))
 
 
 def _range(side):

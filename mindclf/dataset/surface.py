@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
-CANVAS = 448  # pixels of an artist's layer; twice the usual picture, so that shrinking it smooths the edges
+CANVAS = 448  # pixels of an artist's layer; twice the usual image, so that shrinking it smooths the edges
 STRIPS = 14  # of a round body: enough that single strips do not show
 
 

@@ -29,7 +29,7 @@ VIEW = np.dtype([  # the View of view.c
 
 
 class RandomViews:
-    """Makes batches of training views of `pictures`: called with `indices` (N,) and `words` (N, len(names), WORDS).
+    """Makes batches of training views of `images`: called with `indices` (N,) and `words` (N, len(names), WORDS).
 
     `crop` draws the box that is shown, a RandomCropDecodeResize or a RandomCrop; `load(index)` is a context that gives the image,
     as a PIL image or as uint8 (H, W, 3). Then, in this order, and not drawn at all where the argument is 0:

@@ -225,7 +225,7 @@ def convolution(out_channels, kernel_size, stride, padding, depthwise=False):
 
         return _operator("depthwise_forward", values, output_shape, 1, bprop), settings
 
-    # Two operators: MindSpore then leaves out the gradient that nobody asks for, as that of the pictures.
+    # Two operators: MindSpore then leaves out the gradient that nobody asks for, as that of the images.
     input_gradient = _operator("convolution_input_gradient", values, shape_of_x, 1)
     weight_gradient = _operator("convolution_weight_gradient", values, shape_of_weight, 1)
 

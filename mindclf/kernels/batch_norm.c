@@ -1,8 +1,8 @@
 /* Batch norm and then an activation, in training and in inference, forward and backward.
  *
- * The work is shared by blocks of channels. One picture's part of a block lies together in memory and is read in runs of up to
+ * The work is shared by blocks of channels. One image's part of a block lies together in memory and is read in runs of up to
  * RUN values; what differs between channels (mean, scale, ...) is spread over arrays as long as a run, so that a vector may
- * hold values of several channels and small maps cost no more a value than large ones. A block's values of all pictures
+ * hold values of several channels and small maps cost no more a value than large ones. A block's values of all images
  * mostly stay in the second-level cache from the pass that sums to the pass that writes. */
 #include <math.h>
 
@@ -21,14 +21,14 @@ typedef struct {
     const float *settings;
     float *y, *new_mean, *new_variance, *kept_mean, *kept_inverse;
     float *dx, *dgamma, *dbeta;
-    long pictures, channels, plane, block;   /* block: channels a task */
+    long images, channels, plane, block;   /* block: channels a task */
     long lead;                               /* values before the first whole vector of a run, where memory is not aligned */
     int streams;                             /* whether y or dx goes past the caches */
 } Norm;
 
-/* One block: `channels` from `first`, `extent` values a picture. */
+/* One block: `channels` from `first`, `extent` values an image. */
 typedef struct {
-    long first, channels, extent, picture;
+    long first, channels, extent, image;
 } Block;
 
 static long channels_a_block(long plane)
@@ -75,9 +75,9 @@ static void gather_sums(const Norm *norm, const Block *block, const float *run, 
 /* Visits the values of a block: `offset` counts from x, y, dx or dy, `j` within a run; the first and the last visit of a run
  * may be of fewer than WIDTH values. The body is the last argument. */
 #define FOR_EACH_VECTOR(norm, block, offset, j, count, ...)                                                                 \
-    for (long picture_ = 0; picture_ < (norm)->pictures; picture_++)                                                         \
+    for (long image_ = 0; image_ < (norm)->images; image_++)                                                         \
         for (long run_ = 0; run_ < (block)->extent; run_ += RUN) {                                                          \
-            long start_ = picture_ * (block)->picture + (block)->first * (norm)->plane + run_;                              \
+            long start_ = image_ * (block)->image + (block)->first * (norm)->plane + run_;                              \
             long length_ = min_long(RUN, (block)->extent - run_), j = 0;                                                    \
             if ((norm)->lead) {                                                                                             \
                 const long offset = start_, count = min_long((norm)->lead, length_);                                        \
@@ -139,7 +139,7 @@ INLINE void write_outputs(const Norm *norm, const Block *block, const float *mea
     finish_streams();
 }
 
-/* The mean of each channel of the first picture: close enough to all to sum squares around it without losing digits. */
+/* The mean of each channel of the first image: close enough to all to sum squares around it without losing digits. */
 static void first_means(const Norm *norm, const Block *block, float *means)
 {
     for (long c = 0; c < block->channels; c++) {
@@ -168,7 +168,7 @@ static void batch_statistics(const Norm *norm, const Block *block, double *mean,
         put(sums + j, load(sums + j) + difference, count);
         put(squares + j, multiply_add(difference, difference, load(squares + j)), count);
     })
-    double values = (double)norm->pictures * (double)norm->plane;
+    double values = (double)norm->images * (double)norm->plane;
     gather_sums(norm, block, sums, mean);
     gather_sums(norm, block, squares, variance);
     for (long c = 0; c < block->channels; c++) {
@@ -186,7 +186,7 @@ static void train_block(const void *kernel, long index, float *scratch)
     double mean[MAX_CHANNELS], variance[MAX_CHANNELS];
     float scale[MAX_CHANNELS];
     batch_statistics(norm, &block, mean, variance);
-    double values = (double)norm->pictures * (double)norm->plane, unbiased = values > 1 ? values / (values - 1) : 1;
+    double values = (double)norm->images * (double)norm->plane, unbiased = values > 1 ? values / (values - 1) : 1;
     float momentum = norm->settings[MOMENTUM];
     for (long c = 0; c < block.channels; c++) {
         long channel = block.first + c;
@@ -269,7 +269,7 @@ INLINE void write_gradients(const Norm *norm, const Block *block, const float *m
 /* In training the mean and the variance depend on x too, which adds the slope and the shift; in inference they do not. */
 static void block_gradients(const Norm *norm, const Block *block, const float *mean, const float *inverse, int training)
 {
-    double sums[MAX_CHANNELS], products[MAX_CHANNELS], values = (double)norm->pictures * (double)norm->plane;
+    double sums[MAX_CHANNELS], products[MAX_CHANNELS], values = (double)norm->images * (double)norm->plane;
     float scale[MAX_CHANNELS], slope[MAX_CHANNELS] = {0}, shift[MAX_CHANNELS] = {0};
     for (long c = 0; c < block->channels; c++)
         scale[c] = norm->gamma[block->first + c] * inverse[c];
@@ -307,13 +307,13 @@ static void infer_block_backward(const void *kernel, long index, float *scratch)
 
 static int run_blocks(Task task, Norm *norm, const int64_t *shape)
 {
-    norm->pictures = shape[0];
+    norm->images = shape[0];
     norm->channels = shape[1];
     norm->plane = shape[2] * shape[3];
     norm->block = channels_a_block(norm->plane);
     int rows_are_alike = norm->plane % WIDTH == 0;
     norm->lead = rows_are_alike ? (WIDTH - misalignment(norm->y ? norm->y : norm->dx)) % WIDTH : 0;
-    norm->streams = rows_are_alike && norm->pictures * norm->channels * norm->plane > STREAMED_FLOATS;
+    norm->streams = rows_are_alike && norm->images * norm->channels * norm->plane > STREAMED_FLOATS;
     if (!begin_kernel(0, 0))
         return NO_MEMORY;
     run_tasks(task, norm, (norm->channels + norm->block - 1) / norm->block);

@@ -18,10 +18,10 @@
 enum { CACHED_FLOATS = 1 << 18, MAX_COLUMNS = 10 * TILE_COLUMNS };
 
 /* The maps that a product writes: row r of it is channel r, column (row, column) is value (row * step, column * step). With a
- * step of 1 the columns of a picture lie beside each other, as one row. */
+ * step of 1 the columns of an image lie beside each other, as one row. */
 typedef struct {
     float *maps;
-    long picture, plane, width, step, rows, columns;
+    long image, plane, width, step, rows, columns;
 } Target;
 
 typedef struct {
@@ -92,7 +92,7 @@ INLINE void write_tile(const float *weights, const float *seen, long pitch, long
 
 INLINE float *target_of(const Target *target, const Piece *piece, long column)
 {
-    return target->maps + piece->picture * target->picture + piece->row * target->step * target->width + column * target->step;
+    return target->maps + piece->image * target->image + piece->row * target->step * target->width + column * target->step;
 }
 
 /* Writes a tile whose columns are first ... first + TILE_COLUMNS - 1 of the task to where its pieces belong. */
@@ -135,7 +135,7 @@ static void multiply(const void *kernel, long index, float *scratch)
     Target target = product->target;
     view.maps += group * product->view_group;
     target.maps += group * product->target_group;
-    long count = min_long(product->columns - skipped, view.pictures * view.rows * view.columns - first);
+    long count = min_long(product->columns - skipped, view.images * view.rows * view.columns - first);
     long panels = round_up(product->rows, TILE_ROWS) / TILE_ROWS;
     long first_panel = panels * row_block / product->row_blocks, last_panel = panels * (row_block + 1) / product->row_blocks;
     const float *packed = product->packed + group * left_floats(product->rows, product->depth);
@@ -177,7 +177,7 @@ static void cut_into_tasks(Product *product)
     target->rows = joined ? 1 : view->rows;
     target->columns = joined ? view->rows * view->columns : view->columns;
     product->skipped = aligned ? misalignment(target->maps) : 0;
-    long all_columns = product->skipped + view->pictures * view->rows * view->columns;
+    long all_columns = product->skipped + view->images * view->rows * view->columns;
     product->columns = max_long(TILE_COLUMNS, min_long(fitting, MAX_COLUMNS));
     product->columns = min_long(product->columns, round_up(all_columns, TILE_COLUMNS));
     product->column_blocks = (all_columns + product->columns - 1) / product->columns;
@@ -227,7 +227,7 @@ static int convolve(const Convolution *conv, const float *x, const float *weight
     Product product = {.view = view_of_input(conv, x), .packed = packed, .bias = bias ? packed + weights : NULL,
                        .activation = activation, .groups = conv->groups, .rows = conv->group_out, .depth = depth,
                        .view_group = conv->group_in * conv->height * conv->width,
-                       .target = {.maps = y, .picture = conv->out_channels * plane, .plane = plane, .width = conv->out_width,
+                       .target = {.maps = y, .image = conv->out_channels * plane, .plane = plane, .width = conv->out_width,
                                   .step = 1},
                        .target_group = conv->group_out * plane};
     run_product(&product);
@@ -281,7 +281,7 @@ static void input_gradient_part(const Convolution *conv, const float *weight, co
     pack(&packing, conv->groups);
     Product product = {.view = view, .packed = packed, .groups = conv->groups, .rows = conv->group_in,
                        .depth = conv->group_out * view.taps, .view_group = conv->group_out * conv->out_height * conv->out_width,
-                       .target = {.maps = dx + row * conv->width + column, .picture = conv->channels * plane, .plane = plane,
+                       .target = {.maps = dx + row * conv->width + column, .image = conv->channels * plane, .plane = plane,
                                   .width = conv->width, .step = conv->stride},
                        .target_group = conv->group_in * plane};
     if (view.rows > 0 && view.columns > 0)

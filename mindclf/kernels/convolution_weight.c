@@ -1,4 +1,4 @@
-/* The gradient of a convolution's weights: dW = dy x seen(x)', a sum over every place of the window in every picture.
+/* The gradient of a convolution's weights: dW = dy x seen(x)', a sum over every place of the window in every image.
  *
  * A task owns some columns of dW and one of `splits` parts of the sum. What the windows see and what dy has there are gathered
  * LENGTH places at a time and made operands of tile.h, whose depth is the places. */
@@ -133,7 +133,7 @@ KERNEL(convolution_weight_gradient)
                        .depth = conv.group_in * conv.window_height * conv.window_width,
                        .seen_group = conv.group_in * conv.height * conv.width,
                        .gradient_group = conv.group_out * conv.out_height * conv.out_width,
-                       .places = conv.pictures * conv.out_height * conv.out_width};
+                       .places = conv.images * conv.out_height * conv.out_width};
     straighten(&meeting.gradient);
     meeting.blocks = (meeting.depth + BLOCK - 1) / BLOCK;
     long lengths = (meeting.places + LENGTH - 1) / LENGTH;

@@ -17,7 +17,7 @@ typedef struct {
     const float *x, *weight, *bias, *dy; /* bias: NULL where there is none */
     int activation;
     float *y, *dx, *dweight;
-    long pictures, channels, height, width, out_height, out_width;
+    long images, channels, height, width, out_height, out_width;
     long top, left, window;
     int stride;
 } Depthwise;
@@ -228,14 +228,14 @@ static Frame gradient_frame(const Depthwise *conv)
                     max_long(conv->out_width, round_up((conv->width + 1) / 2, WIDTH)) + 2 * margin, 1);
 }
 
-/* A task is as many planes as there are pictures, whichever they are: the frame's border need only be cleared once. */
+/* A task is as many planes as there are images, whichever they are: the frame's border need only be cleared once. */
 static void plane_forward(const void *kernel, long index, float *scratch)
 {
     const Depthwise *conv = kernel;
     Frame frame = input_frame(conv);
-    long first = index * conv->pictures, window = conv->window;
+    long first = index * conv->images, window = conv->window;
     clear(scratch, (long)frame_size(&frame));
-    for (long i = first; i < first + conv->pictures; i++) {
+    for (long i = first; i < first + conv->images; i++) {
         long channel = i % conv->channels;
         fill_frame(&frame, conv->x + i * conv->height * conv->width, scratch);
         slide_window(&frame, scratch, conv->weight + channel * window * window, conv->bias ? conv->bias[channel] : 0,
@@ -250,7 +250,7 @@ static size_t plane_backward_scratch(const Depthwise *conv)
     return frame_size(&input) + frame_size(&gradient) + 2 * (size_t)round_up(conv->width, WIDTH);
 }
 
-/* A task is a channel: its weight gradient is the sum over all pictures, in their order. */
+/* A task is a channel: its weight gradient is the sum over all images, in their order. */
 static void plane_backward(const void *kernel, long channel, float *scratch)
 {
     const Depthwise *conv = kernel;
@@ -266,7 +266,7 @@ static void plane_backward(const void *kernel, long channel, float *scratch)
         sums[t] = zeros();
     }
     clear(scratch, row - scratch);
-    for (long n = 0; n < conv->pictures; n++) {
+    for (long n = 0; n < conv->images; n++) {
         long plane = n * conv->channels + channel;
         const float *dy = conv->dy + plane * out_plane;
         float *dx = conv->dx + plane * in_plane;
@@ -443,7 +443,7 @@ static void lanes_backward(const void *kernel, long index, float *scratch)
         sums[t] = zeros();
     weights_to_lanes(conv, channel, lanes, weight);
     clear(framed_x, size);
-    for (long n = 0; n < conv->pictures; n++) {
+    for (long n = 0; n < conv->images; n++) {
         long plane = n * conv->channels + channel;
         planes_to_lanes(conv->x + plane * conv->height * conv->width, lanes, conv->height, conv->width, framed_x + frame.first,
                         frame.pitch);
@@ -470,7 +470,7 @@ static int is_narrow(const Depthwise *conv, long least) { return min_long(conv->
 
 static int describe(Depthwise *conv, const int64_t *x, const int64_t *weight, const int64_t *y, const int32_t *settings)
 {
-    conv->pictures = x[0];
+    conv->images = x[0];
     conv->channels = x[1];
     conv->height = x[2];
     conv->width = x[3];
@@ -490,7 +490,7 @@ static int forward(const Depthwise *conv)
     int narrow = is_narrow(conv, WIDTH * 3 / 4);
     if (!begin_kernel(narrow ? lanes_scratch(conv) : frame_size(&frame), 0))
         return NO_MEMORY;
-    run_tasks(narrow ? lanes_forward : plane_forward, conv, narrow ? conv->pictures * lane_blocks(conv) : conv->channels);
+    run_tasks(narrow ? lanes_forward : plane_forward, conv, narrow ? conv->images * lane_blocks(conv) : conv->channels);
     end_kernel();
     return DONE;
 }

@@ -1,5 +1,5 @@
 /* What the windows of a convolution see, as a matrix: one column for each place of the window, one row for each channel and tap.
- * It is never made as a whole: a task gathers the columns that it needs, of one picture or of several, into memory that the
+ * It is never made as a whole: a task gathers the columns that it needs, of one image or of several, into memory that the
  * second-level cache holds. */
 #ifndef MINDCLF_WINDOWS_H
 #define MINDCLF_WINDOWS_H
@@ -13,15 +13,15 @@ enum { MAX_TAPS = 128 };  /* 11 x 11 in AlexNet */
  * it. */
 typedef struct {
     const float *maps;
-    long picture, height, width; /* picture: how many values from one picture to the next */
-    long pictures, rows, columns;
+    long image, height, width; /* image: how many values from one image to the next */
+    long images, rows, columns;
     long step, taps;
     long down[MAX_TAPS], right[MAX_TAPS];
 } View;
 
-/* Neighbouring columns of the matrix whose windows are in one row of one picture. */
+/* Neighbouring columns of the matrix whose windows are in one row of one image. */
 typedef struct {
-    long picture, row, column, count, at; /* at: the first one's place among the columns of the task */
+    long image, row, column, count, at; /* at: the first one's place among the columns of the task */
 } Piece;
 
 /* A 1 x 1 window that visits every value may see each map as a single row. */
@@ -35,7 +35,7 @@ INLINE void straighten(View *view)
 }
 
 /* Cuts columns first ... first + count - 1, the first of which is column `at` of the task; returns how many pieces that gives.
- * A picture has `rows` rows of `columns` windows. */
+ * An image has `rows` rows of `columns` windows. */
 INLINE long cut_into_pieces(long rows, long columns, long first, long count, long at, Piece *pieces)
 {
     long made = 0;
@@ -81,7 +81,7 @@ INLINE void gather(const View *view, long first, long count, const Piece *pieces
             if (y < 0 || y >= view->height)
                 clear(to + piece->at, piece->count);
             else
-                gather_piece(channel + piece->picture * view->picture + y * view->width, view->width, x, view->step, piece->count,
+                gather_piece(channel + piece->image * view->image + y * view->width, view->width, x, view->step, piece->count,
                              to + piece->at);
         }
     }
@@ -95,7 +95,7 @@ INLINE size_t pieces_floats(long columns) { return ((size_t)columns * sizeof(Pie
 enum { STRIDE, PADDING, ACTIVATION }; /* places in `settings`, int32 */
 
 typedef struct {
-    long pictures, channels, height, width;
+    long images, channels, height, width;
     long out_channels, out_height, out_width;
     long window_height, window_width, stride, top, left;
     long groups, group_in, group_out; /* channels of a group */
@@ -117,8 +117,8 @@ INLINE int describe(Convolution *conv, const int64_t *x, const int64_t *weight, 
 /* What the windows of the convolution see of x. */
 INLINE View view_of_input(const Convolution *conv, const float *x)
 {
-    View view = {.maps = x, .picture = conv->channels * conv->height * conv->width, .height = conv->height, .width = conv->width,
-                 .pictures = conv->pictures, .rows = conv->out_height, .columns = conv->out_width, .step = conv->stride,
+    View view = {.maps = x, .image = conv->channels * conv->height * conv->width, .height = conv->height, .width = conv->width,
+                 .images = conv->images, .rows = conv->out_height, .columns = conv->out_width, .step = conv->stride,
                  .taps = conv->window_height * conv->window_width};
     for (long t = 0; t < view.taps; t++) {
         view.down[t] = t / conv->window_width - conv->top;
@@ -131,8 +131,8 @@ INLINE View view_of_input(const Convolution *conv, const float *x)
 /* dy, seen as by a 1 x 1 window. */
 INLINE View view_of_gradient(const Convolution *conv, const float *dy)
 {
-    return (View){.maps = dy, .picture = conv->out_channels * conv->out_height * conv->out_width, .height = conv->out_height,
-                  .width = conv->out_width, .pictures = conv->pictures, .rows = conv->out_height, .columns = conv->out_width,
+    return (View){.maps = dy, .image = conv->out_channels * conv->out_height * conv->out_width, .height = conv->out_height,
+                  .width = conv->out_width, .images = conv->images, .rows = conv->out_height, .columns = conv->out_width,
                   .step = 1, .taps = 1};
 }
 

@@ -17,7 +17,7 @@ CONVOLUTIONS = (  # channels, kernel, stride, padding, whether a pool follows
 
 
 class AlexNetBackbone(nn.Cell):
-    """The convolutional part: (N, 3, H, W) -> (N, 256, h, w), where h = w = 6 for pictures of 224 x 224."""
+    """The convolutional part: (N, 3, H, W) -> (N, 256, h, w), where h = w = 6 for images of 224 x 224."""
 
     out_channels = CONVOLUTIONS[-1][0]
     min_size = 63

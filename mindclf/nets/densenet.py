@@ -48,7 +48,7 @@ def transition(in_channels):
 
 
 class DenseNetBackbone(nn.Cell):
-    """The convolutional part: (N, 3, H, W) -> (N, out_channels, h, w), where h = w = 7 for pictures of 224 x 224."""
+    """The convolutional part: (N, 3, H, W) -> (N, out_channels, h, w), where h = w = 7 for images of 224 x 224."""
 
     min_size = 29
 

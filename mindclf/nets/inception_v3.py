@@ -148,7 +148,7 @@ def mixed_blocks(in_channels, table):
 
 
 class InceptionV3Backbone(nn.Cell):
-    """The convolutional part: (N, 3, H, W) -> (N, 2048, h, w), where h = w = 8 for pictures of 299 x 299.
+    """The convolutional part: (N, 3, H, W) -> (N, 2048, h, w), where h = w = 8 for images of 299 x 299.
 
     It has two parts, whose names are not in the keys: `upper` takes the maps that `lower` gives, (N, middle_channels, h', w').
     """
@@ -178,7 +178,7 @@ class InceptionV3Backbone(nn.Cell):
 class AuxiliaryHead(nn.Cell):
     """A second classifier, for training only: middle maps (N, in_channels, h', w') -> logits (N, num_classes) (Figure 8).
 
-    Its 5 x 5 convolution, without padding, wants pictures of `min_size` and up.
+    Its 5 x 5 convolution, without padding, wants images of `min_size` and up.
     """
 
     min_size = 299

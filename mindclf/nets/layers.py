@@ -31,7 +31,7 @@ def check_choice(name, value, choices):
 def check_size(images, min_size):
     """Raises ValueError if `images` (N, 3, H, W) are smaller than `min_size` pixels in height or width."""
     if min(images.shape[2:]) < min_size:
-        raise ValueError(f"pictures of {images.shape[2]} x {images.shape[3]} pixels are too small for this net: it takes "
+        raise ValueError(f"images of {images.shape[2]} x {images.shape[3]} pixels are too small for this net: it takes "
                          f"{min_size} x {min_size} and up")
 
 
@@ -153,7 +153,7 @@ class BatchNorm(HasKernel, nn.BatchNorm2d):
     def construct(self, x):
         learns = self.training if self.use_batch_statistics is None else self.use_batch_statistics
         if learns and x.size == x.shape[1]:
-            raise ValueError("batch norm cannot train on one value a channel: take a batch_size of 2 or more, or larger pictures")
+            raise ValueError("batch norm cannot train on one value a channel: take a batch_size of 2 or more, or larger images")
         if not self.takes(x):
             return self.activation(super().construct(x))
         if not learns:
@@ -334,7 +334,7 @@ class ImageClassifier(nn.Cell):
 
     @property
     def min_training_size(self):
-        """The smallest height and width, in pixels, of pictures that the net can be trained on."""
+        """The smallest height and width, in pixels, of images that the net can be trained on."""
         return getattr(self.backbone, "min_size", 1)
 
     def construct(self, x):

@@ -64,8 +64,8 @@ class MobileNetV1Backbone(nn.Cell):
 
     Args:
         width_mult: the paper's alpha; multiplies every channel count, rounded to multiples of 8.
-        resolution_mult: the paper's rho; height and width of the pictures are resized by it before the first layer.
-        stem: "imagenet", H / 32; for pictures of about 32 pixels "cifar", H / 16: the first layer has stride 1; or "cifar8",
+        resolution_mult: the paper's rho; height and width of the images are resized by it before the first layer.
+        stem: "imagenet", H / 32; for images of about 32 pixels "cifar", H / 16: the first layer has stride 1; or "cifar8",
             H / 8: the first block of 128 channels has stride 1 too, for four times the work. Weights fit all three.
         activation: "relu", or "relu6" as in weights that were trained by Keras or timm.
         pad_mode: "pad" (symmetric) or "same" (TensorFlow's, for weights that were trained there).

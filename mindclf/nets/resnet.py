@@ -69,7 +69,7 @@ class ResNetBackbone(nn.Cell):
 
     Args:
         depth: 18, 34, 50, 101 or 152.
-        stem: "imagenet" (7x7 with stride 2 and a pool) or "cifar" (3x3 with stride 1, for pictures of about 32 pixels).
+        stem: "imagenet" (7x7 with stride 2 and a pool) or "cifar" (3x3 with stride 1, for images of about 32 pixels).
         stride_on: "3x3" or "1x1", see Bottleneck.
         bn_epsilon: added to the variance; 1e-5 in MindSpore and PyTorch, 1.001e-5 in Keras.
     """

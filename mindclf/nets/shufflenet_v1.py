@@ -100,7 +100,7 @@ class ShuffleNetV1Backbone(nn.Cell):
     Args:
         model_size: "0.25x", "0.5x", "1.0x", "1.5x" or "2.0x", the paper's scale factor of all channels.
         group: 1, 2, 3, 4 or 8. Scaled channels are rounded to a multiple of 4 x group, which the paper's tables leave open.
-        stem: "imagenet" (stride 2 and a pool) or "cifar" (stride 1 and no pool, for pictures of about 32 pixels).
+        stem: "imagenet" (stride 2 and a pool) or "cifar" (stride 1 and no pool, for images of about 32 pixels).
     """
 
     def __init__(self, model_size="2.0x", group=3, stem="imagenet"):

@@ -48,7 +48,7 @@ class Fire(nn.Cell):
 
 
 class SqueezeNetBackbone(nn.Cell):
-    """The convolutional part: (N, 3, H, W) -> (N, 512, h, w), where h = w = 13 for pictures of 224 x 224."""
+    """The convolutional part: (N, 3, H, W) -> (N, 512, h, w), where h = w = 13 for images of 224 x 224."""
 
     def __init__(self, version="1_0"):
         super().__init__()

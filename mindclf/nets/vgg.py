@@ -54,7 +54,7 @@ class VGGBackbone(nn.Cell):
 class VGGHead(nn.Cell):
     """Three dense layers on 7 x 7 averages of the maps: (N, in_channels, h, w) -> logits (N, num_classes).
 
-    Pictures of 224 x 224 give maps of 7 x 7, which are taken as they are. `dropout` is the share of the two hidden layers, of
+    Images of 224 x 224 give maps of 7 x 7, which are taken as they are. `dropout` is the share of the two hidden layers, of
     hidden_channels each, that training sets to zero.
     """
 

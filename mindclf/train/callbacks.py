@@ -24,7 +24,7 @@ HISTORY_FIELDS = ("phase", "epoch", "steps", "learning_rate", "train_loss", "tra
 class StepFigures(Callback):
     """Reads what a step gave, once for all the callbacks after it: number, rate and loss, and what an epoch needs of them.
 
-    `loss` is that of this worker's batch of `batch_size` pictures. From an epoch's end on `losses` and `right_answers` are the
+    `loss` is that of this worker's batch of `batch_size` images. From an epoch's end on `losses` and `right_answers` are the
     means over the workers.
     """
 
@@ -67,17 +67,17 @@ class StepFigures(Callback):
 
     @property
     def images(self):
-        """Pictures that all workers have trained on so far in the epoch."""
+        """Images that all workers have trained on so far in the epoch."""
         return len(self.losses) * self.images_per_step
 
     @property
     def images_per_step(self):
-        """Pictures that all workers together train on in a step."""
+        """Images that all workers together train on in a step."""
         return self.batch_size * workers.size()
 
     @property
     def top1(self):
-        """The part of the epoch's pictures, so far, that were right; at its end of those of all workers."""
+        """The part of the epoch's images, so far, that were right; at its end of those of all workers."""
         return self.right_answers / (len(self.losses) * self.batch_size)
 
 
@@ -182,7 +182,7 @@ class ExclusiveSteps(Callback):
 
 
 class Progress(Callback):
-    """Shows loss, rate, pictures a second and the time left: a line that renews itself on a terminal, nothing in a log."""
+    """Shows loss, rate, images a second and the time left: a line that renews itself on a terminal, nothing in a log."""
 
     def __init__(self, title, figures, stream=None):
         super().__init__()
@@ -201,7 +201,7 @@ class Progress(Callback):
         steps_per_second = (done - figures.first_step) / (now - self.started)
         self.stream.write(f"\r{self.title} [{'#' * (30 * done // total):30}] {done}/{total}  "
                           f"loss {figures.loss:.4f}  rate {figures.rate:.2e}  "
-                          f"{steps_per_second * figures.images_per_step:.0f} pictures/s  "
+                          f"{steps_per_second * figures.images_per_step:.0f} images/s  "
                           f"{(total - done) / steps_per_second:.0f} s left \x1b[K")
         self.stream.flush()
 
@@ -213,7 +213,7 @@ class Progress(Callback):
 class History(Callback):
     """Evaluates after each epoch, writes a row of HISTORY_FIELDS to a CSV file, and passes it on: after_epoch(row, report).
 
-    `evaluate()` gives the Report on the pictures called `watched`. "train_loss" and "train_top1" are those of the training
+    `evaluate()` gives the Report on the images called `watched`. "train_loss" and "train_top1" are those of the training
     batches as the net saw them: augmented, perhaps mixed, and while it was changing. "seconds" are those of training, without
     evaluation; for "data_seconds" of them training had to wait for `batches`, an EpochBatches. The file grows by whole lines, so
     a run that is killed leaves the epochs that it finished.

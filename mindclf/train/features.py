@@ -33,17 +33,17 @@ class PooledFeatures(nn.Cell):
         return self.pool(self.backbone(images))
 
 
-def stored_features(net, pictures, config, views=1):
-    """(features, labels): what the frozen backbone of `net` makes of `pictures`, seen `views` times each, view after view.
+def stored_features(net, images, config, views=1):
+    """(features, labels): what the frozen backbone of `net` makes of `images`, seen `views` times each, view after view.
 
     View 0 is the centre crop that evaluation takes; the others are random training views. Features are float32, what
     net.head.pool makes of the maps. Where several workers train, each computes its part, and all get the whole.
     """
     pooled = PooledFeatures(net)
-    identity = _identity(net.backbone, pictures, config)
+    identity = _identity(net.backbone, images, config)
     features = labels = None
     for view in range(views):  # put in place one by one: maps that a head convolves take gigabytes
-        rows, own_labels = _stored_view(pooled, pictures, config, view, identity)
+        rows, own_labels = _stored_view(pooled, images, config, view, identity)
         if features is None:
             features, labels = np.empty((views, *rows.shape), rows.dtype), np.tile(own_labels, views)
         features[view] = rows
@@ -57,19 +57,19 @@ def feature_batches(features, labels, batch_size, indices):
     return rows.batch(batch_size)
 
 
-def _stored_view(net, pictures, config, view, identity):
+def _stored_view(net, images, config, view, identity):
     folder = feature_folder(config.feature_cache)
     file = folder and folder / f"{identity}-{view}{f'-seed{config.seed}' if view else ''}.npz"
     stored = _read(file) if file and file.is_file() else None
     if workers.total(stored is not None) == workers.size():
         return stored
-    log.info("computing features of %d pictures, view %d", len(pictures), view)
+    log.info("computing features of %d images, view %d", len(images), view)
     if view:
         draws = Draws(config.seed, STORED_VIEWS, view)
-        dataset = augmented_pipeline(pictures, config, draws, workers.part_of_places(len(pictures)))
+        dataset = augmented_pipeline(images, config, draws, workers.part_of_places(len(images)))
     else:
-        dataset = eval_pipeline(workers.part_of(pictures), config)
-    features, labels = (workers.whole(rows, len(pictures)) for rows in predict_logits(net, dataset))
+        dataset = eval_pipeline(workers.part_of(images), config)
+    features, labels = (workers.whole(rows, len(images)) for rows in predict_logits(net, dataset))
     if file and workers.is_first():
         _store(file, features, labels)
     return features, labels
@@ -95,15 +95,15 @@ def _read(file):
         return None
 
 
-def _identity(backbone, pictures, config):
-    """A name that changes with anything that the features depend on: weights, pictures, preprocessing, what computes them."""
+def _identity(backbone, images, config):
+    """A name that changes with anything that the features depend on: weights, images, preprocessing, what computes them."""
     digest = hashlib.sha256(f"draws {DRAWS_VERSION} {numerics()}".encode())
     for parameter in backbone.get_parameters():
         digest.update(parameter.asnumpy().tobytes())
-    for image, label in zip(pictures.digests(), pictures.labels):
+    for image, label in zip(images.digests(), images.labels):
         digest.update(f"{image} {label}\n".encode())
     fields = ("image_height", "image_width", "size_share", "mean", "std", "crop_share", "augment", "crop_padding", "cutout",
               "scale", "ratio", *VARIATION_FIELDS, "net", "net_options")
-    white = pictures.reading.white
+    white = images.reading.white
     digest.update(repr([config[field] for field in fields] + ([white] if white else [])).encode())
     return digest.hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""fit(config): from pictures to a checkpoint with its card, and to what shows how good it is."""
+"""fit(config): from images to a checkpoint with its card, and to what shows how good it is."""
 
 import logging
 import re
@@ -35,7 +35,7 @@ NOT_BEGUN = "nothing is trained yet, start it again"  # what a run that is stopp
 
 @dataclass(frozen=True)
 class Fitted:
-    """What `fit` made: the checkpoint to use, its report on the test pictures of `classes`, where data and weights came from."""
+    """What `fit` made: the checkpoint to use, its report on the test images of `classes`, where data and weights came from."""
 
     checkpoint: Path
     report: Report
@@ -51,9 +51,9 @@ def fit(config, shrink_batches=False, or_next=False, may_extend=True):
     With `shrink_batches` a batch_size that is more than the training images becomes as many as there are, and the log says so.
 
     Writes to config.output: best.ckpt and last.ckpt with their cards, epochs/ with the newest finished epoch, history.csv, and
-    what `write_report` writes. The report is that of the best weights (see `Keeper`) on the test pictures. With none held out
+    what `write_report` writes. The report is that of the best weights (see `Keeper`) on the test images. With none held out
     those are also watched after each epoch: they choose nothing, but a rate that follows what is watched, schedule="plateau",
-    follows them, and the log and the card say so. Raises ValueError for what a user can mend in the config, the pictures or the
+    follows them, and the log and the card say so. Raises ValueError for what a user can mend in the config, the images or the
     weights.
 
     The folder config.output belongs to this run until it ends. If another run that is alive has it, `or_next` has this one take
@@ -84,7 +84,7 @@ def fit(config, shrink_batches=False, or_next=False, may_extend=True):
                 raise
             saved = "what was saved before is whole, and " if signals.advice != NOT_BEGUN else ""
             raise CannotWrite(f"{said}; {saved}{signals.advice}") from error
-        except RuntimeError as error:  # what MindSpore makes of an error in the pipeline, as for a picture that is gone by now
+        except RuntimeError as error:  # what MindSpore makes of an error in the pipeline, as for an image that is gone by now
             cause = re.search(r"^\s*(?:ValueError|[\w.]+RefusedError): (?!Traceback)(.+)", str(error), re.MULTILINE)
             if not cause:
                 raise
@@ -122,7 +122,7 @@ def _fit_in(folder, config, signals, device, again, shrink_batches, may_extend):
     """As `fit`, once `folder` is claimed. `again` is what the same command needs to find it, besides resume=true."""
     with workers.in_turn():
         splits = read_splits(config)
-    log.info("%d training, %d held-out and %d test pictures of %d classes: %s (%s)", len(splits.train), len(splits.valid),
+    log.info("%d training, %d held-out and %d test images of %d classes: %s (%s)", len(splits.train), len(splits.valid),
              len(splits.test), len(splits.classes), splits.origin, splits.path)
     if len(splits.classes) < 2:
         raise ValueError(f"there is one class, {splits.classes[0]!r}: a net needs two to tell apart")
@@ -134,10 +134,10 @@ def _fit_in(folder, config, signals, device, again, shrink_batches, may_extend):
     with workers.in_turn():
         net, config, weights_origin = start_net(with_statistics(config, splits.train), len(splits.classes))
     parent = parent_card(config)
-    for purpose, pictures in (("validation", splits.valid), ("test", splits.test)):
-        warn_of_seen(pictures, seen_by(parent), f"pretrained={config.pretrained}", purpose)
+    for purpose, images in (("validation", splits.valid), ("test", splits.test)):
+        warn_of_seen(images, seen_by(parent), f"pretrained={config.pretrained}", purpose)
     card = make_card(config, splits, weights_origin, device, parent)
-    workers.check_same(pictures=splits.digest(), classes=repr(splits.classes), fields=repr(card["config"]),
+    workers.check_same(images=splits.digest(), classes=repr(splits.classes), fields=repr(card["config"]),
                        versions=repr(card["versions"]))
     workers.share_weights(net)
     with workers.in_turn():
@@ -164,7 +164,7 @@ def _fit_in(folder, config, signals, device, again, shrink_batches, may_extend):
     history = read_history(output / HISTORY)
     card = complete_card(best, result, history)
     write_report(output, Measured(best, net, card, splits.origin, splits.test, logits, result, history), config)
-    log.info("%s: top-1 %.2f%%, top-5 %.2f%%, loss %.4f on %d test pictures", best.name, 100 * result.top1, 100 * result.top5,
+    log.info("%s: top-1 %.2f%%, top-5 %.2f%%, loss %.4f on %d test images", best.name, 100 * result.top1, 100 * result.top5,
              result.loss, result.images)
     imbalance = result.imbalance(splits.classes)
     if imbalance:
@@ -230,15 +230,15 @@ def train(net, config, splits, card, signals, goes_on, folder, state=None):
 def write_report(output, measured, config):
     """Writes report.json, classes.png, confusion.png, predictions.png and report.html about `measured` into the folder `output`.
 
-    And curves.png, if it has a history. predictions.png has config.grid_rows x config.grid_columns of the pictures. report.html
+    And curves.png, if it has a history. predictions.png has config.grid_rows x config.grid_columns of the images. report.html
     (see `page`) has everything but that grid in one file, and the worst mistakes with their heat.
     """
-    pictures, result = measured.pictures, measured.report
+    images, result = measured.images, measured.report
     output.mkdir(parents=True, exist_ok=True)
-    write_json(output / "report.json", {"classes": list(pictures.classes), **result.as_dict()})
-    plots.confusion_matrix(result.confusion, pictures.classes, output / "confusion.png")
-    plots.class_accuracy(result.per_class, pictures.classes, output / "classes.png")
-    plots.prediction_grid(pictures, measured.logits, output / "predictions.png", config.grid_rows, config.grid_columns)
+    write_json(output / "report.json", {"classes": list(images.classes), **result.as_dict()})
+    plots.confusion_matrix(result.confusion, images.classes, output / "confusion.png")
+    plots.class_accuracy(result.per_class, images.classes, output / "classes.png")
+    plots.prediction_grid(images, measured.logits, output / "predictions.png", config.grid_rows, config.grid_columns)
     if measured.history:
         plots.training_curves(measured.history, output / "curves.png")
     write_text(output / "report.html", page(measured, output))

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 class Keeper:
     """Writes best.ckpt and last.ckpt into the folder `output`; of several workers the first one's does, the others only know.
 
-    "Best" is the epoch with the best accuracy on the held-out pictures, over all phases; of two equals, the one with the lower
+    "Best" is the epoch with the best accuracy on the held-out images, over all phases; of two equals, the one with the lower
     loss. With none held out it is the last epoch.
     """
 
@@ -47,8 +47,8 @@ class Keeper:
         return self.snapshot if self.snapshot.exists() else self.output / "last.ckpt"  # of a finished run that goes on
 
     def after_epoch(self, row, report):
-        """Logs an epoch, saves its weights in epochs/, and notes whether held-out pictures find them the best so far."""
-        log.info("phase %d epoch %d  loss %.4f top-1 %.2f%%  %s loss %.4f top-1 %.2f%%  rate %.2e  %.0f pictures/s  %.1f s",
+        """Logs an epoch, saves its weights in epochs/, and notes whether held-out images find them the best so far."""
+        log.info("phase %d epoch %d  loss %.4f top-1 %.2f%%  %s loss %.4f top-1 %.2f%%  rate %.2e  %.0f images/s  %.1f s",
                  row["phase"], row["epoch"], row["train_loss"], 100 * row["train_top1"], row["watched"], row["loss"],
                  100 * row["top1"], row["learning_rate"], row["images_per_second"], row["seconds"])
         self.epoch = {"phase": row["phase"], "epoch": row["epoch"], "metrics": {row["watched"]: report.metrics()}}
@@ -60,7 +60,7 @@ class Keeper:
     def save_best(self):
         """Saves the weights if the newest epoch, which they are of, is the best; then earlier epochs go."""
         if self.best_score is not None and self.best_epoch == self.epoch:
-            self._save(self.output / "best.ckpt", "best epoch on the held-out pictures")
+            self._save(self.output / "best.ckpt", "best epoch on the held-out images")
         if not workers.is_first():
             return
         for old in set(self.snapshot.parent.iterdir()) - {self.snapshot, card_path(self.snapshot), state_path(self.output)}:
@@ -72,8 +72,8 @@ class Keeper:
         if self.best_score is None:
             phases = [self.card["config"], *self.card["config"].get("phases", ())]
             followed = any(phase.get("schedule") == "plateau" for phase in phases)
-            self._save(self.output / "best.ckpt", "last epoch: no pictures were held out to choose by"
-                       + ("; the learning rate followed the test pictures" if followed else ""))
+            self._save(self.output / "best.ckpt", "last epoch: no images were held out to choose by"
+                       + ("; the learning rate followed the test images" if followed else ""))
         if workers.is_first():
             shutil.rmtree(self.output / "epochs")
         return self.output / "best.ckpt"
@@ -101,9 +101,9 @@ class Keeper:
 
 
 def complete_card(checkpoint, report, history):
-    """The card of `checkpoint` with what is known when all is done, written: the test pictures' figures, how fast it trained.
+    """The card of `checkpoint` with what is known when all is done, written: the test images' figures, how fast it trained.
 
-    "speed" has for each phase of `history` pictures a second over all its epochs, without evaluation, and the share of that time
+    "speed" has for each phase of `history` images a second over all its epochs, without evaluation, and the share of that time
     for which training waited for its data.
     """
     card = read_card(checkpoint)

@@ -14,7 +14,7 @@ class ClassifierLoss(nn.Cell):
     """Cross-entropy of logits (N, classes) and labels; of a net that gives (logits, auxiliary logits), of both.
 
     Labels are int32 (N,), or float32 (N, classes) with the share of each class, as `mix` makes them. After a step
-    `right_answers` counts the pictures of its batch whose highest logit is that of their label, or of its largest share.
+    `right_answers` counts the images of its batch whose highest logit is that of their label, or of its largest share.
     """
 
     def __init__(self, label_smoothing=0.0):

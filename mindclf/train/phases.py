@@ -68,7 +68,7 @@ def train_phase(net, number, config, splits, keeper, signals, begin=None, state=
     history_file = keeper.output / HISTORY
     events = cache(lambda: EventFiles(keeper.output / "tensorboard"))  # made after the first epoch
     has_events = config.tensorboard and workers.is_first()
-    looks = 2 if config.sam_rho else 1  # at pictures, in a step
+    looks = 2 if config.sam_rho else 1  # at images, in a step
     seed_dropout(trained, [workers.own_seed(config.seed), number], draws=looks * (epochs_done * steps + steps_done))
 
     def keep_rate_of_plateau(epoch):
@@ -89,13 +89,13 @@ def train_phase(net, number, config, splits, keeper, signals, begin=None, state=
     def watch():
         report = evaluate(trained, watched_batches, len(splits.classes), partial(workers.whole, count=len(watched)))
         trained.set_train(True)
-        stop_on_bad_loss.check(report.loss, f" on the {watched_name} pictures")  # the last step may have broken the weights
+        stop_on_bad_loss.check(report.loss, f" on the {watched_name} images")  # the last step may have broken the weights
         return report
 
     if config.schedule == "plateau" and watched_name == "test":
-        log.warning("no pictures are held out: the learning rate follows the test pictures, whose figures then look too good")
+        log.warning("no images are held out: the learning rate follows the test images, whose figures then look too good")
     title = f"phase {number} ({config.layers})"
-    log.info("%s: %d epochs of %d steps of %d pictures, %s, rate up to %g", title, config.epochs, steps, figures.images_per_step,
+    log.info("%s: %d epochs of %d steps of %d images, %s, rate up to %g", title, config.epochs, steps, figures.images_per_step,
              config.optimizer, config.lr_max)
 
     def save():

@@ -163,12 +163,12 @@ def _check_same(card, earlier, refusal, output):
                         {"versions": "versions of software", "device": "hardware or settings"}[name])
     for part in ("train", "held_out", "test"):
         if card["data"][part] != earlier["data"].get(part):
-            raise ValueError(f"{refusal}: it had {earlier['data'][part]} {part} pictures, and now there are "
+            raise ValueError(f"{refusal}: it had {earlier['data'][part]} {part} images, and now there are "
                              f"{card['data'][part]}: restore them, or take another output")
     if card["data"]["digest"] != earlier["data"].get("digest"):
         is_old = "seen_images" not in earlier and not card["raw_size"]
         hint = ", or an older mindclf began it, which knew them by their names" if is_old else ""
-        raise ValueError(f"{refusal}: it had other pictures or labels{hint}: restore them, or take another output")
+        raise ValueError(f"{refusal}: it had other images or labels{hint}: restore them, or take another output")
 
 
 def _check_epochs(then, now, position, refusal, may_extend):

@@ -2,14 +2,14 @@
 
 from mindspore import nn, ops
 
-SHARE, LEAST = 4, 16  # one of so many pictures of a batch finds the way up, but so many do: few find it as well (section 4.1)
+SHARE, LEAST = 4, 16  # one of so many images of a batch finds the way up, but so many do: few find it as well (section 4.1)
 
 
 class SharpnessAwareStep(nn.TrainOneStepCell):
     """Like nn.TrainOneStepCell(network, optimizer, loss_scale), but the gradient is not that at the weights themselves.
 
     First all weights move by `rho`, the Euclidean length of the step over all of them together, up the loss of the first fourth
-    of the batch, or of 16 pictures where that is more. The gradient of the whole batch there is what the optimizer gets, with the
+    of the batch, or of 16 images where that is more. The gradient of the whole batch there is what the optimizer gets, with the
     weights back where they were. What the network returns, and counts, is of the second look at the batch; moving statistics of
     batch norm see both.
     """
@@ -46,7 +46,7 @@ class SharpnessAwareStep(nn.TrainOneStepCell):
 
 
 class ScaledLoss(nn.Cell):
-    """What `network` returns, times `scale`: ops.value_and_grad, which looks at the pictures once for both, takes no scale."""
+    """What `network` returns, times `scale`: ops.value_and_grad, which looks at the images once for both, takes no scale."""
 
     def __init__(self, network, scale):
         super().__init__(auto_prefix=False)

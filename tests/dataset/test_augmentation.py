@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import stats
 
 from mindclf.config import DEFAULTS
-from mindclf.dataset import Pictures, train_pipeline
+from mindclf.dataset import ImageSet, train_pipeline
 from mindclf.dataset.cifar10 import read_cifar10
 
 VIEWS = 4000
@@ -160,7 +160,7 @@ def cropped(tmp_path_factory):
     Image.fromarray(pixels).save(path)
     config = {**DEFAULTS, "image_height": 32, "image_width": 32, "scale": (0.15, 0.5), "ratio": (0.75, 1.333), "batch_size": 500,
               "std": (1, 1, 1), "mean": (0, 0, 0), "color_adjust": 0.0, "vertical_flip_prob": 0.5}
-    views = columns_of(train_pipeline(Pictures((str(path),) * VIEWS, (0,) * VIEWS, ("a",)), config))
+    views = columns_of(train_pipeline(ImageSet((str(path),) * VIEWS, (0,) * VIEWS, ("a",)), config))
     choices = {}
     for name, flip, values, length in (("x", "mirrored", views[:, 16, :, 0], width),
                                        ("y", "upside down", views[:, :, 16, 1], height)):
@@ -197,5 +197,5 @@ def test_two_flips_give_four_orientations(tmp_path, augment):
     config = {**DEFAULTS, "image_height": 32, "image_width": 32, "scale": (1, 1), "ratio": (1, 1), "crop_padding": 0,
               "batch_size": 256, "std": (1, 1, 1), "mean": (0, 0, 0), "color_adjust": 0.0, "vertical_flip_prob": 0.5,
               "augment": augment}
-    views = columns_of(train_pipeline(Pictures((str(path),) * 1024, (0,) * 1024, ("a",)), config))
+    views = columns_of(train_pipeline(ImageSet((str(path),) * 1024, (0,) * 1024, ("a",)), config))
     assert_equally_likely(views[:, 0, 0, 0], range(4))

@@ -1,4 +1,4 @@
-"""CIFAR-10 from its binary files: every record once, labels that stay with their pictures, the customary transforms."""
+"""CIFAR-10 from its binary files: every record once, labels that stay with their images, the customary transforms."""
 
 import hashlib
 import io
@@ -28,9 +28,9 @@ def train(folder):
     return read_cifar10(folder, "train")
 
 
-def place(pictures):
-    """The number of the record, counted through all six files, that each of the pictures (N, 32, 32, 3) shows."""
-    red, green, blue = np.asarray(pictures)[:, 0, 0].astype(int).T
+def place(images):
+    """The number of the record, counted through all six files, that each of the images (N, 32, 32, 3) shows."""
+    red, green, blue = np.asarray(images)[:, 0, 0].astype(int).T
     return red * 10_000 + green * 256 + blue
 
 
@@ -52,14 +52,14 @@ def test_planes_become_pixels_in_the_order_of_the_files(folder, train):
     np.testing.assert_array_equal(train.paths[10_003], np.stack([red, green, blue], axis=-1))
 
 
-def test_evaluation_shows_every_picture_once_and_unchanged(folder):
+def test_evaluation_shows_every_image_once_and_unchanged(folder):
     test = read_cifar10(folder, "test")
     images, labels = joined(eval_pipeline(test, {**UNCHANGED, "eval_batch_size": 128}))
     np.testing.assert_array_equal(images.transpose(0, 2, 3, 1), np.stack(test.paths))
     assert labels.tolist() == list(test.labels) and labels.dtype == np.int32
 
 
-def test_training_shuffles_whole_batches_and_labels_stay_with_their_pictures(train):
+def test_training_shuffles_whole_batches_and_labels_stay_with_their_images(train):
     few = train.take(range(9_980, 10_035))
     batches = train_pipeline(few, UNCHANGED)
     orders = []
@@ -71,7 +71,7 @@ def test_training_shuffles_whole_batches_and_labels_stay_with_their_pictures(tra
     assert orders[0] != sorted(orders[0])
 
 
-def test_held_out_pictures_are_read_from_their_places(train):
+def test_held_out_images_are_read_from_their_places(train):
     kept, held_out = train.hold_out(0.1, seed=1)
     assert (len(kept), len(held_out)) == (45_000, 5_000)
     assert sorted([*place(kept.paths), *place(held_out.paths)]) == list(range(50_000))
@@ -80,8 +80,8 @@ def test_held_out_pictures_are_read_from_their_places(train):
     assert labels.tolist() == list(held_out.labels[4_000:4_050])
 
 
-def test_a_padded_crop_shifts_the_picture_over_black(train):
-    """Each training picture is the original, shifted by at most 4 pixels each way, with black where nothing is."""
+def test_a_padded_crop_shifts_the_image_over_black(train):
+    """Each training image is the original, shifted by at most 4 pixels each way, with black where nothing is."""
     train = train.take(range(10))  # of ten classes, in their order
     images, labels = joined(train_pipeline(train, {**UNCHANGED, "crop_padding": 4}))
     shifts = set()
@@ -105,7 +105,7 @@ def test_cutout_puts_the_mean_colour_into_a_square(train, fields):
         areas.append(len(rows) * len(columns))
         assert len(rows) <= 8 and len(columns) <= 8
         assert (image[changed] == 0).all() and changed.sum() == areas[-1]
-    assert max(areas) == 64 and np.mean(areas) > 20  # at the edge less of it is in the picture
+    assert max(areas) == 64 and np.mean(areas) > 20  # at the edge less of it is in the image
 
 
 def test_pixels_of_the_size_that_the_net_takes_are_those_of_the_files(train):
@@ -114,7 +114,7 @@ def test_pixels_of_the_size_that_the_net_takes_are_those_of_the_files(train):
     np.testing.assert_array_equal(pixels, np.stack(train.paths[:10]))
 
 
-def test_pictures_become_as_large_as_the_net_wants_them(train):
+def test_images_become_as_large_as_the_net_wants_them(train):
     config = {**UNCHANGED, "image_height": 224, "image_width": 224}
     for batches in (train_pipeline(train.take(range(10)), config), eval_pipeline(train.take(range(10)), config)):
         images, _ = joined(batches)
@@ -194,7 +194,7 @@ def jpeg(colour, size=(32, 32), kind="JPEG"):
 
 
 def make_copy(path, **changes):
-    """A copy of 12 pictures a file, each of the grey 2 * its number; `changes` replace its arrays."""
+    """A copy of 12 images a file, each of the grey 2 * its number; `changes` replace its arrays."""
     arrays = {}
     for usage, numbers in (("train", range(60)), ("test", range(60, 72))):
         files = [jpeg((2 * number,) * 3) for number in numbers]
@@ -250,7 +250,7 @@ def test_a_truncated_copy_is_refused(tmp_path, small_files, share):
 
 
 def test_the_real_copy(shared, tmp_path):
-    """All 60,000 pictures, with the customary statistics of CIFAR-10 (0.4914, 0.4822, 0.4465; 0.2470, 0.2435, 0.2616)."""
+    """All 60,000 images, with the customary statistics of CIFAR-10 (0.4914, 0.4822, 0.4465; 0.2470, 0.2435, 0.2616)."""
     if not (shared / "data" / "cifar10_jpeg.npz").is_file():
         pytest.skip("needs ../shared/data/cifar10_jpeg.npz, which is not beside this clone")
     folder = unpack_copy(shared / "data" / "cifar10_jpeg.npz", tmp_path / "new")
@@ -263,7 +263,7 @@ def test_the_real_copy(shared, tmp_path):
 
 
 def test_pixels_can_be_cropped_and_resized_too(cifar10_folder):
-    pictures = read_cifar10(cifar10_folder, "train").take(range(4))
-    batches = train_pipeline(pictures, {**DEFAULTS, "image_height": 48, "image_width": 40, "batch_size": 4})
+    image_set = read_cifar10(cifar10_folder, "train").take(range(4))
+    batches = train_pipeline(image_set, {**DEFAULTS, "image_height": 48, "image_width": 40, "batch_size": 4})
     images, labels = next(batches.create_tuple_iterator(num_epochs=1, output_numpy=True))
-    assert images.shape == (4, 3, 48, 40) and sorted(labels) == sorted(pictures.labels)
+    assert images.shape == (4, 3, 48, 40) and sorted(labels) == sorted(image_set.labels)

@@ -1,4 +1,4 @@
-"""The drawn garbage set: whole, repeatable, no picture twice, and its classes can be told apart."""
+"""The drawn garbage set: whole, repeatable, no image twice, and its classes can be told apart."""
 
 import json
 
@@ -11,7 +11,7 @@ from mindclf.dataset import drawn
 from mindclf.dataset.splits import find_folder
 from mindclf.labels import class_en
 
-PICTURES = 26 * (2 + 1)  # of `small_set`
+IMAGES = 26 * (2 + 1)  # of `small_set`
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +44,16 @@ def test_folders_and_counts(small_set):
             assert sorted(path.name for path in (small_set / split / name).iterdir()) == ["000.jpg", "001.jpg"][:count]
 
 
-def test_every_picture_is_rgb_224(small_set):
+def test_every_image_is_rgb_224(small_set):
     for path in small_set.rglob("*.jpg"):
         with Image.open(path) as image:
             image.load()
             assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (224, 224)), path
 
 
-def test_no_picture_twice_within_or_across_splits(small_set):
-    pictures = [data for name, data in contents(small_set).items() if name.endswith(".jpg")]
-    assert len(pictures) == len(set(pictures)) == PICTURES
+def test_no_image_twice_within_or_across_splits(small_set):
+    images = [data for name, data in contents(small_set).items() if name.endswith(".jpg")]
+    assert len(images) == len(set(images)) == IMAGES
 
 
 def test_same_seed_same_bytes(small_set, tmp_path):
@@ -61,13 +61,13 @@ def test_same_seed_same_bytes(small_set, tmp_path):
     assert contents(again) == contents(small_set)
 
 
-def test_another_seed_changes_every_picture(small_set, tmp_path):
+def test_another_seed_changes_every_image(small_set, tmp_path):
     other = contents(drawn.draw_garbage26(tmp_path / "other", train_per_class=1, test_per_class=1, seed=1))
     first = contents(small_set)
     assert all(other[name] != first[name] for name in other)
 
 
-def test_a_picture_does_not_depend_on_how_many_there_are(small_set, tmp_path):
+def test_an_image_does_not_depend_on_how_many_there_are(small_set, tmp_path):
     fewer = contents(drawn.draw_garbage26(tmp_path / "fewer", train_per_class=1, test_per_class=1))
     more = contents(small_set)
     assert all(data == more[name] for name, data in fewer.items() if name.endswith(".jpg"))
@@ -76,11 +76,11 @@ def test_a_picture_does_not_depend_on_how_many_there_are(small_set, tmp_path):
 def test_classes_differ(tmp_path):
     """The nearest class mean of a coarse descriptor is right far more often than by chance, which is 1 in 26."""
     folder = drawn.draw_garbage26(tmp_path / "set", train_per_class=8, test_per_class=2)
-    pictures = {split: [[describe(path) for path in sorted((folder / split / name).iterdir())] for name in class_en]
+    images = {split: [[describe(path) for path in sorted((folder / split / name).iterdir())] for name in class_en]
                 for split in ("train", "test")}
-    means = np.mean(pictures["train"], axis=1)  # (26, descriptor)
-    right = [label == np.argmin(np.linalg.norm(means - picture, axis=1))
-             for label, of_class in enumerate(pictures["test"]) for picture in of_class]
+    means = np.mean(images["train"], axis=1)  # (26, descriptor)
+    right = [label == np.argmin(np.linalg.norm(means - image, axis=1))
+             for label, of_class in enumerate(images["test"]) for image in of_class]
     assert len(right) == 26 * 2
     assert np.mean(right) > 3 / 26
 
@@ -110,11 +110,11 @@ def test_classes_of_any_data_set_s_layout(tmp_path):
     assert {Image.open(path).size for path in folder.rglob("*.jpg")} == {(32, 32)}
     undivided = drawn.draw_classes(tmp_path / "undivided", SOME, {"": 2}, size=32)
     assert {entry.name for entry in undivided.iterdir()} == {*SOME, "drawn.json"}
-    pictures = [data for folder in (folder, undivided) for name, data in contents(folder).items() if name.endswith(".jpg")]
-    assert len(pictures) == len(set(pictures)) == 2 * (3 + 1 + 2 + 2)  # no picture twice, in whatever split
+    images = [data for folder in (folder, undivided) for name, data in contents(folder).items() if name.endswith(".jpg")]
+    assert len(images) == len(set(images)) == 2 * (3 + 1 + 2 + 2)  # no image twice, in whatever split
 
 
-def test_the_same_picture_in_a_set_of_fewer_classes(small_set, tmp_path):
+def test_the_same_image_in_a_set_of_fewer_classes(small_set, tmp_path):
     few = contents(drawn.draw_classes(tmp_path / "few", SOME, {"test": 1, "train": 2}, size=224))
     whole = contents(small_set)
     assert all(whole[name] == data for name, data in few.items() if name.endswith(".jpg"))

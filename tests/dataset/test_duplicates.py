@@ -6,23 +6,23 @@ import pytest
 
 from mindclf.config import merge
 from mindclf.dataset.duplicates import equal_images, warnings_of
-from mindclf.dataset.folder import Pictures
+from mindclf.dataset.folder import ImageSet
 from mindclf.dataset.splits import read_splits
 from mindclf.dataset.statistics import folder_statistics
 
 from .test_split_folder import grow
 
 
-def pictures_of(root, classes=("a", "b")):
-    """`Pictures` of the files below `root`."""
+def images_of(root, classes=("a", "b")):
+    """`ImageSet` of the files below `root`."""
     files = [(str(file), label) for label, name in enumerate(classes) for file in sorted((root / name).iterdir())]
-    return Pictures(*zip(*files), classes)
+    return ImageSet(*zip(*files), classes)
 
 
 def test_groups_are_files_with_the_same_bytes_whatever_their_names(tmp_path):
     grow(tmp_path / "train", {"a": {"1.ppm": 1, "2.ppm": 2, "again.ppm": 1}, "b": {"1.ppm": 3}})
     grow(tmp_path / "test", {"a": {"1.ppm": 4}, "b": {"one.ppm": 1}})
-    groups = equal_images({split: pictures_of(tmp_path / split) for split in ("train", "test")})
+    groups = equal_images({split: images_of(tmp_path / split) for split in ("train", "test")})
     assert [[(copy.split, copy.class_name, copy.name) for copy in group] for group in groups] == [
         [("train", "a", "train/a/1.ppm"), ("train", "a", "train/a/again.ppm"), ("test", "b", "test/b/one.ppm")]]
 
@@ -30,7 +30,7 @@ def test_groups_are_files_with_the_same_bytes_whatever_their_names(tmp_path):
 def test_each_kind_of_harm_is_a_line_with_count_and_examples(tmp_path):
     grow(tmp_path / "train", {"a": {f"{n:02}.ppm": n for n in range(12)}, "b": {"1.ppm": 99, "2.ppm": 99, "3.ppm": 3}})
     grow(tmp_path / "test", {"a": {f"{n:02}.ppm": n for n in range(12)}, "b": {"4.ppm": 50}})
-    lines = warnings_of(equal_images({split: pictures_of(tmp_path / split) for split in ("train", "test")}))
+    lines = warnings_of(equal_images({split: images_of(tmp_path / split) for split in ("train", "test")}))
     assert lines[0].startswith("the same image is in train and in test, 12 times: train/a/00.ppm = test/a/00.ppm; train/a/01.ppm")
     assert lines[0].endswith("; ...") and lines[0].count(";") == 3
     assert lines[1:] == ["the same image is in more than one class, 1 time: train/a/03.ppm = train/b/3.ppm = test/a/03.ppm"]
@@ -38,13 +38,13 @@ def test_each_kind_of_harm_is_a_line_with_count_and_examples(tmp_path):
 
 def test_copies_on_one_side_in_one_class_do_no_harm(tmp_path):
     grow(tmp_path, {"a": {"1.ppm": 1, "2.ppm": 1}, "b": {"1.ppm": 2}})
-    groups = equal_images({"": pictures_of(tmp_path)})
+    groups = equal_images({"": images_of(tmp_path)})
     assert len(groups) == 1 and warnings_of(groups) == []
 
 
 def test_a_name_that_would_break_the_line_is_escaped(tmp_path):
     grow(tmp_path, {"a": {"x\ny.ppm": 1}, "b": {"1.ppm": 1}})
-    assert warnings_of(equal_images({"": pictures_of(tmp_path)})) == [
+    assert warnings_of(equal_images({"": images_of(tmp_path)})) == [
         "the same image is in more than one class, 1 time: a/x\\ny.ppm = b/1.ppm"]
 
 

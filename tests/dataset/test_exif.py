@@ -8,8 +8,8 @@ import pytest
 from mindspore.dataset import vision
 from PIL import Image, PngImagePlugin
 
-from mindclf.dataset import decode_picture, encoded_picture, read_folder, whole_picture
-from mindclf.dataset.pictures import check_picture, opened_picture
+from mindclf.dataset import decode_image, encoded_image, read_folder, whole_image
+from mindclf.dataset.images import check_image, opened_image
 from mindclf.dataset.statistics import folder_statistics
 
 ORIENTATION = 0x0112
@@ -84,13 +84,13 @@ def stored(pixels, kind, metadata):
 
 def seen(data):
     """(pixels, what is known): the pixels that evaluation, training and showing have, all the same."""
-    evaluated = vision.Decode()(whole_picture(data))
-    with opened_picture(data) as picture:
-        trained = np.asarray(picture.decoded().convert("RGB"))
-    assert np.array_equal(evaluated, vision.Decode()(encoded_picture(data)))
-    assert np.array_equal(trained, np.asarray(decode_picture(data)))
+    evaluated = vision.Decode()(whole_image(data))
+    with opened_image(data) as image:
+        trained = np.asarray(image.decoded().convert("RGB"))
+    assert np.array_equal(evaluated, vision.Decode()(encoded_image(data)))
+    assert np.array_equal(trained, np.asarray(decode_image(data)))
     assert evaluated.shape == trained.shape and np.abs(evaluated.astype(int) - trained).max() <= 3
-    return trained, check_picture(data).kinds
+    return trained, check_image(data).kinds
 
 
 def assert_shows(pixels, expected):
@@ -185,7 +185,7 @@ def test_statistics_and_training_count_images_with_broken_exif(quarters, tmp_pat
         (tmp_path / "cat" / name).write_bytes(stored(quarters, kind, metadata))
     found = folder_statistics(tmp_path)
     assert (found.broken_exif, found.turned) == (2, 1) and found.problems == {"all": ()}
-    said = f"2 pictures with broken EXIF, used as they lie in their files: {tmp_path}/cat/a.jpg; {tmp_path}/cat/b.png"
+    said = f"2 images with broken EXIF, used as they lie in their files: {tmp_path}/cat/a.jpg; {tmp_path}/cat/b.png"
     assert said in found.remarks["all"]
     with caplog.at_level("WARNING"):
         assert len(read_folder(tmp_path, {"cat": 0})) == 3

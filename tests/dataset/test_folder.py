@@ -1,4 +1,4 @@
-"""Class folders: order, what counts as a picture, what is wrong with the rest, and how a part is held out."""
+"""Class folders: order, what counts as an image, what is wrong with the rest, and how a part is held out."""
 
 import io
 import logging
@@ -8,7 +8,7 @@ import pytest
 from easydict import EasyDict
 from PIL import Image
 
-from mindclf.dataset import Pictures, read_folder, scan_folder
+from mindclf.dataset import ImageSet, read_folder, scan_folder
 from mindclf.dataset.folder import check_class_index
 from mindclf.dataset.layout import index_of_folders
 
@@ -32,9 +32,9 @@ def grow(root, files):
     return root
 
 
-def names(pictures, root):
-    """(path below root, label) of each picture."""
-    return [(path.removeprefix(f"{root}/"), label) for path, label in zip(pictures.paths, pictures.labels)]
+def names(images, root):
+    """(path below root, label) of each image."""
+    return [(path.removeprefix(f"{root}/"), label) for path, label in zip(images.paths, images.labels)]
 
 
 @pytest.fixture
@@ -47,12 +47,12 @@ PETS = {"dog": 0, "cat": 1}
 
 def test_labels_follow_class_index_and_not_the_alphabet(tmp_path):
     grow(tmp_path, {f"{name}/x.png": png() for name in ("1", "2", "10")})
-    pictures = read_folder(tmp_path, {"2": 1, "10": 2, "1": 0})
-    assert pictures.classes == ("1", "2", "10")
-    assert names(pictures, tmp_path) == [("1/x.png", 0), ("2/x.png", 1), ("10/x.png", 2)]
+    images = read_folder(tmp_path, {"2": 1, "10": 2, "1": 0})
+    assert images.classes == ("1", "2", "10")
+    assert names(images, tmp_path) == [("1/x.png", 0), ("2/x.png", 1), ("10/x.png", 2)]
 
 
-def test_pictures_of_a_class_are_in_the_order_of_their_names(pets):
+def test_images_of_a_class_are_in_the_order_of_their_names(pets):
     assert names(read_folder(pets, PETS), pets) == [("dog/a.png", 0), ("cat/a.png", 1), ("cat/b.png", 1)]
 
 
@@ -62,11 +62,11 @@ def test_any_name_of_a_folder_or_file_will_do(tmp_path, name):
     assert names(read_folder(tmp_path, {name: 0}), tmp_path) == [(f"{name}/{name}.png", 0)]
 
 
-def test_what_systems_leave_behind_is_no_picture(pets):
+def test_what_systems_leave_behind_is_no_image(pets):
     grow(pets, {"cat/.DS_Store": b"x", "cat/Thumbs.db": b"x", "dog/desktop.ini": b"x", "dog/._a.png": b"x", ".git/x": b"x",
                 "README.txt": b"x"})
     scan = scan_folder(pets, PETS)
-    assert (len(scan.pictures), scan.problems) == (3, ())
+    assert (len(scan.images), scan.problems) == (3, ())
 
 
 def test_the_name_of_a_file_does_not_matter(tmp_path):
@@ -86,8 +86,8 @@ TROUBLED = {"dog": 0, "cat": 1, "bird": 2, "fish": 3}
 def test_each_problem_is_named(troubled):
     problems = scan_folder(troubled, TROUBLED).problems
     for beginning in ("class 'bird' is empty", "class 'fish' has no folder", f"{troubled}/cat/cut.png is damaged",
-                      f"{troubled}/cat/more is a folder inside a class folder", f"{troubled}/cat/text.jpg is not a picture",
-                      f"{troubled}/cat/zero.jpg is not a picture"):
+                      f"{troubled}/cat/more is a folder inside a class folder", f"{troubled}/cat/text.jpg is not an image",
+                      f"{troubled}/cat/zero.jpg is not an image"):
         assert sum(problem.startswith(beginning) for problem in problems) == 1, beginning
     assert len(problems) == 6
 
@@ -103,12 +103,12 @@ def test_problems_stop(troubled):
 
 def test_problems_are_skipped_and_counted(troubled, caplog):
     with caplog.at_level(logging.WARNING):
-        pictures = read_folder(troubled, TROUBLED, on_bad_image="skip")
-    assert names(pictures, troubled) == [("dog/a.png", 0), ("cat/a.png", 1), ("cat/b.png", 1)]
-    assert pictures.classes == ("dog", "cat", "bird", "fish")
+        images = read_folder(troubled, TROUBLED, on_bad_image="skip")
+    assert names(images, troubled) == [("dog/a.png", 0), ("cat/a.png", 1), ("cat/b.png", 1)]
+    assert images.classes == ("dog", "cat", "bird", "fish")
     skipped, left = caplog.messages
     assert skipped.startswith(f"skipped 6 problems in {troubled}: ")
-    assert "cut.png" in skipped and left == f"{troubled}: no picture is left of class 'bird', 'fish'"
+    assert "cut.png" in skipped and left == f"{troubled}: no image is left of class 'bird', 'fish'"
 
 
 def test_without_problems_nothing_is_logged(pets, caplog):
@@ -129,7 +129,7 @@ def test_a_long_list_of_problems_is_cut_but_counted(tmp_path):
 
 def test_nothing_usable_is_an_error_even_when_skipping(tmp_path):
     grow(tmp_path, {"a/x.jpg": b"x"})
-    with pytest.raises(ValueError, match="holds no picture that can be used"):
+    with pytest.raises(ValueError, match="holds no image that can be used"):
         read_folder(tmp_path, {"a": 0}, on_bad_image="skip")
 
 
@@ -184,33 +184,33 @@ LABELS = (0,) * 10 + (1,) * 20 + (2,) * 3
 
 
 @pytest.fixture
-def pictures():
-    return Pictures(tuple(f"{label}/{index}" for index, label in enumerate(LABELS)), LABELS, ("a", "b", "c"))
+def images():
+    return ImageSet(tuple(f"{label}/{index}" for index, label in enumerate(LABELS)), LABELS, ("a", "b", "c"))
 
 
-def test_hold_out_takes_the_same_share_of_each_class(pictures):
-    _, held_out = pictures.hold_out(0.2, seed=1)
+def test_hold_out_takes_the_same_share_of_each_class(images):
+    _, held_out = images.hold_out(0.2, seed=1)
     assert np.bincount(held_out.labels).tolist() == [2, 4, 1]  # 10, 20 and 3 times 0.2, rounded
 
 
-def test_hold_out_loses_and_doubles_nothing(pictures):
-    kept, held_out = pictures.hold_out(0.2, seed=1)
-    assert sorted(kept.paths + held_out.paths) == sorted(pictures.paths)
+def test_hold_out_loses_and_doubles_nothing(images):
+    kept, held_out = images.hold_out(0.2, seed=1)
+    assert sorted(kept.paths + held_out.paths) == sorted(images.paths)
     for part in (kept, held_out):
         assert [f"{label}" for label in part.labels] == [path.split("/")[0] for path in part.paths]
-        assert part.classes == pictures.classes
+        assert part.classes == images.classes
 
 
-def test_hold_out_is_drawn_by_the_seed(pictures):
-    assert pictures.hold_out(0.2, seed=1) == pictures.hold_out(0.2, seed=1)
-    assert len({pictures.hold_out(0.2, seed)[1].paths for seed in range(5)}) == 5
+def test_hold_out_is_drawn_by_the_seed(images):
+    assert images.hold_out(0.2, seed=1) == images.hold_out(0.2, seed=1)
+    assert len({images.hold_out(0.2, seed)[1].paths for seed in range(5)}) == 5
 
 
 def test_hold_out_takes_copies_of_a_file_together(tmp_path):
     files = {f"{label}/{index:02}.png": f"{label} {index % 10}".encode() for label in "ab" for index in range(20)}
     grow(tmp_path, files)
-    pictures = Pictures(tuple(str(tmp_path / name) for name in files), (0,) * 20 + (1,) * 20, ("a", "b"))
-    kept, held_out = pictures.hold_out(0.3, seed=1)
+    images = ImageSet(tuple(str(tmp_path / name) for name in files), (0,) * 20 + (1,) * 20, ("a", "b"))
+    kept, held_out = images.hold_out(0.3, seed=1)
     contents = [{(tmp_path / path).read_bytes() for path in part.paths} for part in (kept, held_out)]
     assert (len(kept), len(held_out)) == (28, 12) and not contents[0] & contents[1]
 
@@ -219,7 +219,7 @@ def test_a_class_that_skipping_leaves_empty_is_named(tmp_path, caplog):
     grow(tmp_path, {"a/x.png": png(), "b/x.png": b"x", "c/x.png": b"x"})
     with caplog.at_level(logging.WARNING):
         assert len(read_folder(tmp_path, {"a": 0, "b": 1, "c": 2}, on_bad_image="skip")) == 1
-    assert caplog.messages[-1] == f"{tmp_path}: no picture is left of class 'b', 'c'"
+    assert caplog.messages[-1] == f"{tmp_path}: no image is left of class 'b', 'c'"
 
 
 def test_a_file_in_place_of_the_folder_is_called_one(tmp_path):
@@ -228,14 +228,14 @@ def test_a_file_in_place_of_the_folder_is_called_one(tmp_path):
         index_of_folders(tmp_path / "own.zip")
 
 
-def test_pictures_outside_of_class_folders_are_named(tmp_path, caplog):
-    grow(tmp_path, {"a/x.png": png(), "b/x.png": png(), "loose.PNG": png(), "README.txt": b"no picture", ".hidden.png": png()})
+def test_images_outside_of_class_folders_are_named(tmp_path, caplog):
+    grow(tmp_path, {"a/x.png": png(), "b/x.png": png(), "loose.PNG": png(), "README.txt": b"no image", ".hidden.png": png()})
     with caplog.at_level(logging.WARNING):
         assert list(index_of_folders(tmp_path)) == ["a", "b"]
-    assert caplog.messages == [f"1 picture in no class folder, passed over: {tmp_path / 'loose.PNG'}"]
+    assert caplog.messages == [f"1 image in no class folder, passed over: {tmp_path / 'loose.PNG'}"]
 
 
-def test_hold_out_of_nothing_keeps_everything(pictures):
-    kept, held_out = pictures.hold_out(0, seed=1)
-    assert kept == pictures
+def test_hold_out_of_nothing_keeps_everything(images):
+    kept, held_out = images.hold_out(0, seed=1)
+    assert kept == images
     assert len(held_out) == 0

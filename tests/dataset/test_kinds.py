@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mindclf.dataset import decode_picture, whole_picture
+from mindclf.dataset import decode_image, whole_image
 
 ISO = b"\0\0\0\x18ftyp"
 
@@ -60,15 +60,15 @@ def test_the_message_says_what_the_file_is(tmp_path, content, kind):
     path = tmp_path / "photo.jpg"
     path.write_bytes(content)
     with pytest.raises(ValueError) as raised:
-        whole_picture(path)
-    assert str(raised.value).startswith(f"{path} is not a picture but {kind}") and "\n" not in str(raised.value)
+        whole_image(path)
+    assert str(raised.value).startswith(f"{path} is not an image but {kind}") and "\n" not in str(raised.value)
 
 
 def test_what_nobody_knows_is_said_to_be_unknown(tmp_path):
     path = tmp_path / "photo.jpg"
     path.write_bytes(bytes(range(200, 256)) * 20)
-    with pytest.raises(ValueError, match="photo.jpg is not a picture, or of a kind that Pillow does not know$"):
-        whole_picture(path)
+    with pytest.raises(ValueError, match="photo.jpg is not an image, or of a kind that Pillow does not know$"):
+        whole_image(path)
 
 
 @pytest.mark.parametrize("tags", [
@@ -78,9 +78,9 @@ def test_the_preview_in_a_raw_file_is_no_photo(tmp_path, tags):
     path = tmp_path / "photo.dng"
     path.write_bytes(raw(tags))
     with pytest.raises(ValueError, match=r"photo.dng is a camera's raw file, of which Pillow reads the preview: develop it"):
-        whole_picture(path)
+        whole_image(path)
     path.write_bytes(raw({305: (2, "any program")}))
-    assert decode_picture(path).size == (8, 8)
+    assert decode_image(path).size == (8, 8)
 
 
 def heic_brand(data=b""):
@@ -92,7 +92,7 @@ def test_heic_without_its_package_names_the_extra(tmp_path, monkeypatch):
     path.write_bytes(heic_brand(bytes(100)))
     monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if it were not installed
     with pytest.raises(ValueError) as raised:
-        whole_picture(path)
+        whole_image(path)
     assert str(raised.value) == (f"{path} is HEIC, which Pillow reads with pillow-heif: pip install pillow-heif, mindclf's "
                                  "extra heif")
 
@@ -107,14 +107,14 @@ def test_heic_is_read_upright_where_its_package_is(tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     pillow_heif.from_pillow(stored).save(tmp_path / "a.heic", quality=95, exif=exif.tobytes())
-    seen = np.asarray(decode_picture(tmp_path / "a.heic")).astype(int)
+    seen = np.asarray(decode_image(tmp_path / "a.heic")).astype(int)
     assert seen.shape == (64, 32, 3)
     assert np.abs(seen[:28] - (200, 0, 0)).max() < 20 and np.abs(seen[36:] - (0, 0, 200)).max() < 20
-    assert whole_picture(tmp_path / "a.heic").ndim == 1
+    assert whole_image(tmp_path / "a.heic").ndim == 1
 
 
 def test_a_heic_that_is_cut_short_is_damaged(tmp_path):
     pytest.importorskip("pillow_heif", reason="needs the extra heif")
     (tmp_path / "a.heic").write_bytes(heic_brand(bytes(100)))
     with pytest.raises(ValueError, match="a.heic is "):
-        whole_picture(tmp_path / "a.heic")
+        whole_image(tmp_path / "a.heic")

@@ -9,7 +9,7 @@ import pytest
 from mindclf.config import DEFAULTS, merge
 from mindclf.dataset.folder import check_class_index, read_folder
 from mindclf.dataset.layout import check_names, class_folders, index_of_folders, split_folders, unwrapped
-from mindclf.dataset.samples import sample_pictures
+from mindclf.dataset.samples import sample_images
 from mindclf.dataset.split_folder import split_folder
 from mindclf.dataset.splits import find_folder, labelled_for, read_splits
 from mindclf.dataset.statistics import folder_statistics
@@ -64,7 +64,7 @@ def test_what_systems_leave_behind_is_in_no_command(littered, tmp_path, caplog):
         assert sorted(f"{path.parent.name}/{path.name}" for path in moved) == here
         assert [name.removeprefix(f"{littered}/") for name, _ in gather([str(littered)])] == here
         assert {path for path, _ in measured(littered)} <= set(here)
-        sampled, _ = sample_pictures({"data": {"path": str(littered)}}, 20)
+        sampled, _ = sample_images({"data": {"path": str(littered)}}, 20)
         assert len(sampled) == 20
     told = [message for message in caplog.messages if message.startswith("ignored in ")]
     assert told == [f"ignored in {littered}, as left behind by systems: 3 #recycle, 3 $RECYCLE.BIN, 3 @eaDir, 3 Icon\\r, "

@@ -83,7 +83,7 @@ def test_data_wins_over_mindclf_data(elsewhere):
     assert find_garbage26().path == Path("data/garbage26")
 
 
-def test_a_folder_without_test_pictures_is_passed_over(elsewhere):
+def test_a_folder_without_test_images_is_passed_over(elsewhere):
     (elsewhere / "data_en" / "train").mkdir(parents=True)
     make_set(elsewhere / "garbage26")
     assert find_garbage26().path == elsewhere / "garbage26"

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mindclf import predict
-from mindclf.dataset import folder, pictures, statistics
+from mindclf.dataset import folder, images, statistics
 from mindclf.dataset import reduce as reducing
 from mindclf.dataset.memory import BYTES_A_PIXEL, Budget
 from mindclf.dataset.reduce import Reduced
@@ -109,13 +109,13 @@ def test_room_is_given_back_after_an_error():
 @pytest.mark.parametrize("photos_at_once", [1, 3])
 def test_statistics_decode_no_more_at_once_than_the_budget_holds(photos, sixteen_cores, monkeypatch, photos_at_once):
     budget = Counted(photos_at_once * BYTES_A_PIXEL * 40 * 60)
-    monkeypatch.setattr(pictures, "DECODING", budget)
+    monkeypatch.setattr(images, "DECODING", budget)
     found = statistics.folder_statistics(photos)
     assert sum(found.counts["all"].values()) == found.turned == 24
     assert budget.most_inside == photos_at_once and budget.most <= budget.limit and budget.asked == 2 * 24
 
 
-def test_pictures_read_ahead_are_few_where_they_are_large(sixteen_cores, monkeypatch):
+def test_images_read_ahead_are_few_where_they_are_large(sixteen_cores, monkeypatch):
     """What was read and is not yet done, in bytes, at each moment that the net looks at a list."""
     image = np.zeros(1000, np.uint8)
     started, done, most = [], 0, 0
@@ -153,12 +153,12 @@ def test_a_large_image_waits_small_and_the_net_sees_the_same_pixels(monkeypatch,
 
 def test_a_large_image_is_as_before_for_nets_of_raw_images(monkeypatch):
     monkeypatch.setattr(reducing, "WAITING_BYTES", 2**16)
-    encoded = pictures.encoded_picture(np.random.default_rng(0).integers(0, 256, (300, 400, 3)).astype(np.uint8))
+    encoded = images.encoded_image(np.random.default_rng(0).integers(0, 256, (300, 400, 3)).astype(np.uint8))
     small = Reduced((32, 32), 1.0, (32, 32))(encoded)
     assert len(small) < 4000
-    assert np.array_equal(pictures.small_picture(small, (32, 32)), pictures.small_picture(encoded, (32, 32)))
+    assert np.array_equal(images.small_image(small, (32, 32)), images.small_image(encoded, (32, 32)))
 
 
 def test_a_small_image_passes_as_it_is():
-    encoded = pictures.encoded_picture(np.zeros((300, 400, 3), np.uint8))
+    encoded = images.encoded_image(np.zeros((300, 400, 3), np.uint8))
     assert Reduced((64, 64), 0.875)(encoded) is encoded

@@ -1,4 +1,4 @@
-"""create_dataset: evaluation shows every picture once, unchanged but for its size; training shuffles, augments, drops."""
+"""create_dataset: evaluation shows every image once, unchanged but for its size; training shuffles, augments, drops."""
 
 import shutil
 
@@ -9,14 +9,14 @@ from mindspore import dataset as ds
 from PIL import Image
 
 from mindclf.config import DEFAULTS
-from mindclf.dataset import Pictures, augmented_pipeline, create_dataset, eval_pipeline, seen_box, train_pipeline, unnormalize
+from mindclf.dataset import ImageSet, augmented_pipeline, create_dataset, eval_pipeline, seen_box, train_pipeline, unnormalize
 from mindclf.dataset.draws import STORED_VIEWS, Draws
 
-CLASS_INDEX = {"red": 2, "green": 0, "blue": 1}  # of colour_folder: 10 pictures a class in train/, 3 in test/
+CLASS_INDEX = {"red": 2, "green": 0, "blue": 1}  # of colour_folder: 10 images a class in train/, 3 in test/
 MEAN = np.array([0.485, 0.456, 0.406]) * 255     # of ImageNet, RGB
 STD = np.array([0.229, 0.224, 0.225]) * 255
 UNCHANGED = dict(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip_prob=0.0, color_adjust=0.0, mean=(0, 0, 0), std=(1, 1, 1))
-AUGMENTS = ({"augment": "resized_crop"}, {"augment": "padded_crop", "crop_padding": 0})  # with UNCHANGED: of all the picture
+AUGMENTS = ({"augment": "resized_crop"}, {"augment": "padded_crop", "crop_padding": 0})  # with UNCHANGED: of all the image
 
 
 VIEW = Draws(7, STORED_VIEWS, 1)
@@ -37,15 +37,15 @@ def joined(dataset):
 
 @pytest.fixture(scope="module")
 def greys(tmp_path_factory):
-    """14 pictures, each of one grey; `shades` reads off which is which."""
+    """14 images, each of one grey; `shades` reads off which is which."""
     folder = tmp_path_factory.mktemp("greys")
     for index in range(14):
         Image.new("RGB", (40, 40), (10 * index,) * 3).save(folder / f"{index:02}.png")
-    return Pictures(tuple(map(str, sorted(folder.iterdir()))), tuple(index % 3 for index in range(14)), ("a", "b", "c"))
+    return ImageSet(tuple(map(str, sorted(folder.iterdir()))), tuple(index % 3 for index in range(14)), ("a", "b", "c"))
 
 
 def shades(images):
-    """The index of the picture of `greys` that each of `images` shows; made with UNCHANGED."""
+    """The index of the image of `greys` that each of `images` shows; made with UNCHANGED."""
     assert (images == images[:, :1, :1, :1]).all()
     return np.rint(images[:, 0, 0, 0] / 10).astype(int).tolist()
 
@@ -54,7 +54,7 @@ def shades(images):
 def test_the_call_of_the_tutorial(colour_folder, training):
     config = EasyDict(class_index=CLASS_INDEX, image_height=224, image_width=224, batch_size=8, eval_batch_size=4)
     found = batches(create_dataset(str(colour_folder), config, training=training))
-    assert [len(images) for images, _ in found] == ([8, 8, 8] if training else [4, 4, 1])  # of 30 and 9 pictures
+    assert [len(images) for images, _ in found] == ([8, 8, 8] if training else [4, 4, 1])  # of 30 and 9 images
     for images, labels in found:
         assert images.shape == (len(labels), 3, 224, 224)
         assert (images.dtype, labels.dtype) == (np.float32, np.int32)
@@ -68,13 +68,13 @@ def test_height_stands_before_width(colour_folder):
 
 
 @pytest.mark.parametrize("augment", AUGMENTS)
-def test_size_share_makes_training_pictures_smaller_and_no_others(colour_folder, augment):
+def test_size_share_makes_training_images_smaller_and_no_others(colour_folder, augment):
     config = small(image_height=32, image_width=48, size_share=0.75, **augment)
     shapes = [next(iter(create_dataset(colour_folder, config, training)))[0].shape for training in (True, False)]
     assert shapes == [(16, 3, 24, 36), (9, 3, 32, 48)]
 
 
-def test_evaluation_counts_every_picture_in_its_order(greys):
+def test_evaluation_counts_every_image_in_its_order(greys):
     images, labels = joined(eval_pipeline(greys, small(eval_batch_size=4, **UNCHANGED)))
     assert shades(images) == list(range(14))
     assert labels.tolist() == [index % 3 for index in range(14)]
@@ -95,7 +95,7 @@ def test_a_tutorials_data_set_finds_its_folders_by_name_in_any_case(colour_folde
         assert batches.get_dataset_size() == count // 3
 
 
-def test_training_drops_an_incomplete_batch_and_doubles_no_picture(greys):
+def test_training_drops_an_incomplete_batch_and_doubles_no_image(greys):
     images, labels = joined(train_pipeline(greys, small(batch_size=4, **UNCHANGED)))
     seen = shades(images)
     assert len(set(seen)) == len(seen) == 12
@@ -116,10 +116,10 @@ def test_training_shuffles_anew_in_each_epoch_and_in_each_iterator(greys):
     assert len({*orders, tuple(range(14))}) == 6
 
 
-def one_picture(colour_folder, **fields):
-    """Training views of one picture, 6 times."""
+def one_image(colour_folder, **fields):
+    """Training views of one image, 6 times."""
     path = str(colour_folder / "train" / "red" / "0.png")
-    images, _ = joined(train_pipeline(Pictures((path,) * 6, (0,) * 6, ("red",)), small(batch_size=6, **fields)))
+    images, _ = joined(train_pipeline(ImageSet((path,) * 6, (0,) * 6, ("red",)), small(batch_size=6, **fields)))
     return images
 
 
@@ -127,25 +127,25 @@ def one_picture(colour_folder, **fields):
     ("scale", (0.1, 0.9)), ("flip_prob", 0.5), ("vertical_flip_prob", 0.5), ("rotation", 20), ("color_adjust", 0.4),
     ("hue_adjust", 0.2), ("grey_prob", 0.5)])
 def test_training_augments(colour_folder, field, value):
-    same = one_picture(colour_folder, **UNCHANGED)
+    same = one_image(colour_folder, **UNCHANGED)
     assert (same == same[:1]).all()
-    varied = one_picture(colour_folder, **{**UNCHANGED, field: value})
+    varied = one_image(colour_folder, **{**UNCHANGED, field: value})
     assert len(np.unique(varied.reshape(6, -1), axis=0)) > 1
 
 
 @pytest.fixture(scope="module")
 def wedge(tmp_path_factory):
-    """One picture 64 times, of the net's size: dark red with a bright blue bar from the centre straight up."""
+    """One image 64 times, of the net's size: dark red with a bright blue bar from the centre straight up."""
     pixels = np.full((32, 32, 3), (90, 20, 30), np.uint8)
     pixels[:16, 14:18] = (10, 20, 250)
     path = tmp_path_factory.mktemp("wedge") / "0.png"
     Image.fromarray(pixels).save(path)
-    return Pictures((str(path),) * 64, (0,) * 64, ("a",))
+    return ImageSet((str(path),) * 64, (0,) * 64, ("a",))
 
 
-def views(pictures, augment, **fields):
-    """Training views of `pictures` in their order, as pixels (N, H, W, 3), with nothing changed but `fields`."""
-    images, _ = joined(augmented_pipeline(pictures, small(**{**UNCHANGED, **augment, **fields}), VIEW))
+def views(image_set, augment, **fields):
+    """Training views of `image_set` in their order, as pixels (N, H, W, 3), with nothing changed but `fields`."""
+    images, _ = joined(augmented_pipeline(image_set, small(**{**UNCHANGED, **augment, **fields}), VIEW))
     return images.transpose(0, 2, 3, 1)
 
 
@@ -158,8 +158,8 @@ def bar_angles(pixels):
 
 @pytest.mark.parametrize("augment", AUGMENTS)
 def test_a_mirror_image_is_mirrored_left_to_right(colour_folder, augment):
-    picture = Pictures((str(colour_folder / "train" / "red" / "0.png"),), (0,), ("red",))
-    straight, mirrored = (views(picture, augment, flip_prob=prob) for prob in (0.0, 1.0))
+    image = ImageSet((str(colour_folder / "train" / "red" / "0.png"),), (0,), ("red",))
+    straight, mirrored = (views(image, augment, flip_prob=prob) for prob in (0.0, 1.0))
     assert np.array_equal(mirrored, straight[:, :, ::-1])
     assert not np.array_equal(mirrored, straight)
 
@@ -188,7 +188,7 @@ def test_corners_that_a_rotation_bares_have_the_mean_colour(wedge, augment):
 
 
 @pytest.mark.parametrize("augment", AUGMENTS)
-def test_grey_pictures_have_equal_channels_and_come_as_often_as_said(wedge, augment):
+def test_grey_images_have_equal_channels_and_come_as_often_as_said(wedge, augment):
     pixels = views(wedge, augment, grey_prob=0.25)
     grey = (pixels == pixels[..., :1]).all((1, 2, 3))
     assert 6 <= grey.sum() <= 28  # 16 expected; all but 1 in 1,000 draws of 64
@@ -214,7 +214,7 @@ def test_evaluation_varies_nothing(wedge):
     assert not (plain == plain[:, :1]).all()
 
 
-def test_augmented_pipeline_keeps_order_and_counts_every_picture(greys):
+def test_augmented_pipeline_keeps_order_and_counts_every_image(greys):
     images, labels = joined(augmented_pipeline(greys, small(eval_batch_size=4, **UNCHANGED), VIEW))
     assert shades(images) == list(range(14))
     assert labels.tolist() == [index % 3 for index in range(14)]
@@ -246,7 +246,7 @@ def test_evaluation_sees_the_centre_pixel_by_pixel(tmp_path, height, width):
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     config = small(image_height=224, image_width=224)
-    images, _ = joined(eval_pipeline(Pictures((tmp_path / "a.png",), (0,), ("a",)), config))
+    images, _ = joined(eval_pipeline(ImageSet((tmp_path / "a.png",), (0,), ("a",)), config))
     top, left = (height - 224) // 2, (width - 224) // 2
     centre = pixels[top:top + 224, left:left + 224]
     assert np.array_equal(unnormalize(images, MEAN, STD)[0], centre)
@@ -254,12 +254,12 @@ def test_evaluation_sees_the_centre_pixel_by_pixel(tmp_path, height, width):
 
 
 def test_evaluation_brings_the_shorter_side_to_256(tmp_path):
-    """Of a picture twice as large, in which all pixels of a 2 x 2 block are equal but at one edge in the middle."""
+    """Of an image twice as large, in which all pixels of a 2 x 2 block are equal but at one edge in the middle."""
     pixels = np.zeros((512, 512, 3), np.uint8)
     pixels[:, 256:] = 200
     Image.fromarray(pixels).save(tmp_path / "a.png")
     config = small(image_height=224, image_width=224, mean=(0, 0, 0), std=(1, 1, 1))
-    images, _ = joined(eval_pipeline(Pictures((tmp_path / "a.png",), (0,), ("a",)), config))
+    images, _ = joined(eval_pipeline(ImageSet((tmp_path / "a.png",), (0,), ("a",)), config))
     assert (images[..., :111] == 0).all()
     assert (images[..., 113:] == 200).all()
 
@@ -269,14 +269,14 @@ def test_a_padded_crop_of_a_photo_keeps_its_shape(tmp_path):
     photo = Image.new("RGB", (96, 64))
     photo.paste((255, 255, 255), (32, 16, 64, 48))
     photo.save(tmp_path / "wide.png")
-    pictures = Pictures((str(tmp_path / "wide.png"),) * 2, (0, 0), ("a",))
+    images = ImageSet((str(tmp_path / "wide.png"),) * 2, (0, 0), ("a",))
     config = small(augment="padded_crop", crop_padding=0, flip_prob=0.0, color_adjust=0.0, batch_size=2, crop_share=1.0)
-    train, evaluated = (next(joined(pipeline(pictures, config))) for pipeline in (train_pipeline, eval_pipeline))
+    train, evaluated = (next(joined(pipeline(images, config))) for pipeline in (train_pipeline, eval_pipeline))
     np.testing.assert_allclose(train, evaluated, rtol=0, atol=1e-5)
 
 
-def test_shifts_shrink_with_the_pictures(greys):
-    """Half a picture is shifted half as far: by at most 4 of 16 pixels, for 8 of 32."""
+def test_shifts_shrink_with_the_images(greys):
+    """Half an image is shifted half as far: by at most 4 of 16 pixels, for 8 of 32."""
     config = small(**{**UNCHANGED, "augment": "padded_crop", "crop_padding": 8, "size_share": 0.5, "batch_size": 8})
     images, _ = joined(train_pipeline(greys.take([9] * 64), config))
     shifts = [16 - np.count_nonzero(image[0].any(axis=axis)) for image in images for axis in (0, 1)]
@@ -300,7 +300,7 @@ def test_unnormalize_stays_within_a_byte():
 
 
 def test_gif_and_turned_jpeg_in_class_folders(tmp_path):
-    upright = np.zeros((36, 36, 3), np.uint8)  # the size to which evaluation brings a picture for a crop of 32
+    upright = np.zeros((36, 36, 3), np.uint8)  # the size to which evaluation brings an image for a crop of 32
     upright[:, :18], upright[:, 18:] = (200, 0, 0), (0, 0, 200)
     for split in ("train", "test"):
         (tmp_path / split / "a").mkdir(parents=True)
@@ -318,7 +318,7 @@ def test_gif_and_turned_jpeg_in_class_folders(tmp_path):
     assert images.shape == (2, 3, 32, 32)
 
 
-def test_too_few_pictures_for_a_batch_are_named(colour_folder):
+def test_too_few_images_for_a_batch_are_named(colour_folder):
     with pytest.raises(ValueError, match="batch_size=31 is more than the 30 training images"):
         create_dataset(colour_folder, small(batch_size=31))
     assert len(batches(create_dataset(colour_folder, small(batch_size=30)))) == 1
@@ -329,12 +329,12 @@ def test_a_folder_without_train_is_named(tmp_path):
         create_dataset(tmp_path, small())
 
 
-def test_bad_pictures_stop_or_are_skipped(tmp_path):
+def test_bad_images_stop_or_are_skipped(tmp_path):
     (tmp_path / "test" / "a").mkdir(parents=True)
     (tmp_path / "test" / "a" / "bad.jpg").write_bytes(b"text")
     Image.new("RGB", (9, 9)).save(tmp_path / "test" / "a" / "good.png")
     config = small(class_index={"a": 0})
-    with pytest.raises(ValueError, match=r"bad\.jpg is not a picture"):
+    with pytest.raises(ValueError, match=r"bad\.jpg is not an image"):
         create_dataset(tmp_path, config, training=False)
     _, labels = joined(create_dataset(tmp_path, {**config, "on_bad_image": "skip"}, training=False))
     assert labels.tolist() == [0]
@@ -344,15 +344,15 @@ def test_bad_pictures_stop_or_are_skipped(tmp_path):
 @pytest.mark.parametrize("crop_share", [1.0, 0.875, 0.4])
 @pytest.mark.parametrize("image_size", [(32, 32), (48, 32), (24, 40)])
 @pytest.mark.parametrize("size", [(90, 200), (200, 90), (150, 150)])
-def test_the_box_is_the_part_of_a_picture_that_evaluation_shows(size, image_size, crop_share, raw_size):
-    """Of a picture whose red is the column and whose green is the row, the net sees where each of its pixels comes from."""
+def test_the_box_is_the_part_of_an_image_that_evaluation_shows(size, image_size, crop_share, raw_size):
+    """Of an image whose red is the column and whose green is the row, the net sees where each of its pixels comes from."""
     pixels = np.zeros((*size, 3), np.uint8)
     pixels[..., 0], pixels[..., 1] = np.arange(size[1]), np.arange(size[0])[:, None]
     config = small(image_height=image_size[0], image_width=image_size[1], crop_share=crop_share, raw_size=raw_size,
                    mean=(0, 0, 0), std=(1, 1, 1))
-    pictures = Pictures((pixels,), (0,), ("a",))
-    [image], _ = joined(eval_pipeline(pictures, config))
-    top, left, bottom, right = seen_box(pictures, config, size)
+    images = ImageSet((pixels,), (0,), ("a",))
+    [image], _ = joined(eval_pipeline(images, config))
+    top, left, bottom, right = seen_box(images, config, size)
     assert 0 <= top < bottom <= 1 and 0 <= left < right <= 1
     pixel = max(200 / min(raw_size), 1) if raw_size else 1  # at the edges pixels of raw_size know of no neighbours
     for channel, first, last, side in ((0, left, right, 1), (1, top, bottom, 0)):

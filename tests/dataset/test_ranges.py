@@ -6,8 +6,8 @@ from PIL import Image
 
 from mindclf.cli import main
 from mindclf.config import DEFAULTS, merge
-from mindclf.dataset import Reading, create_dataset, decode_picture, eval_pipeline, read_folder, scan_folder, train_pipeline
-from mindclf.dataset.pictures import encoded_picture, whole_picture
+from mindclf.dataset import Reading, create_dataset, decode_image, eval_pipeline, read_folder, scan_folder, train_pipeline
+from mindclf.dataset.images import encoded_image, whole_image
 from mindclf.dataset.ranges import Range, problem_of, white_of
 from mindclf.dataset.split_folder import split_folder
 from mindclf.dataset.splits import labelled_for, read_splits
@@ -83,15 +83,15 @@ def test_training_and_evaluation_see_the_same_whatever_the_depth(tmp_path, depth
     assert card.get("white") == DEPTHS[depth][1]
     reading = Reading.of(card)
     for seen, path in zip(of_8.test.paths, of_these.test.paths):
-        assert np.array_equal(np.asarray(decode_picture(path, reading)), np.asarray(decode_picture(seen)))
-        assert np.array_equal(whole_picture(path, reading=reading), encoded_picture(np.asarray(decode_picture(seen))))
+        assert np.array_equal(np.asarray(decode_image(path, reading)), np.asarray(decode_image(seen)))
+        assert np.array_equal(whole_image(path, reading=reading), encoded_image(np.asarray(decode_image(seen))))
 
 
 def test_evaluation_elsewhere_takes_what_the_card_says(tmp_path, eight_bits):
     folder = write(tmp_path / "images", "12 bits in 16")
     card = {"classes": list(CLASSES), "white": 4095}
-    pictures = labelled_for(card, folder, "all", config(folder))
-    assert pictures.reading.white == 4095 and len(pictures) == 12
+    images = labelled_for(card, folder, "all", config(folder))
+    assert images.reading.white == 4095 and len(images) == 12
     with pytest.raises(ValueError, match=r"values from \d+ to 4,087, which do not tell what is white: save it with 8 bits, or"):
         labelled_for({"classes": list(CLASSES)}, folder, "all", config(folder))
     told = labelled_for({"classes": list(CLASSES)}, folder, "all", config(folder, white=4095.0))
@@ -133,7 +133,7 @@ def test_white_is_the_least_that_no_value_exceeds(largest, is_float, white):
 def test_what_does_not_fit_is_refused_by_name(tmp_path, values, white, problem):
     path = tmp_path / "image.tif"
     Image.fromarray(np.tile(values, (3, 2))).save(path)
-    for read in (whole_picture, decode_picture):
+    for read in (whole_image, decode_image):
         with pytest.raises(ValueError) as raised:
             read(path, reading=Reading(white=white))
         assert str(raised.value).startswith(f"{path} ") and problem in str(raised.value) and "\n" not in str(raised.value)
@@ -145,10 +145,10 @@ def test_an_image_that_does_not_fit_the_others_is_a_problem_with_its_name(tmp_pa
     Image.fromarray(grey(1, 1).astype(np.float32) / 255).save(folder / "dark" / "float.tif")
     Image.fromarray(grey(1, 1).astype(np.uint16) * 16).save(folder / "dark" / "12 in 16.png")
     scan = scan_folder(folder, CLASSES, find_white=True)
-    assert scan.pictures.reading.white == 65535
+    assert scan.images.reading.white == 65535
     assert [problem.split(" has values")[0] for problem in sorted(scan.problems)] == [
         f"{folder}/dark/8 in 16.png", f"{folder}/dark/float.tif"]
-    assert scan.remarks == (f"1 picture without a value of a quarter of white=65535: {folder}/dark/12 in 16.png",)
+    assert scan.remarks == (f"1 image without a value of a quarter of white=65535: {folder}/dark/12 in 16.png",)
 
 
 @pytest.mark.parametrize("bits", [10, 12, 16])
@@ -159,10 +159,10 @@ def test_colours_of_16_bits_are_used_or_refused_for_pillow_drops_the_lower_ones(
     path = tmp_path / "colours.png"
     path.write_bytes(png(4, 3, 16, 2, row))
     if bits == 16:
-        assert np.array_equal(np.asarray(decode_picture(path))[0, 0], [234, 39, 78])
+        assert np.array_equal(np.asarray(decode_image(path))[0, 0], [234, 39, 78])
         return
     with pytest.raises(ValueError, match="colours.png has 16 bits a colour and uses the lower ones alone"):
-        decode_picture(path)
+        decode_image(path)
 
 
 def test_8_bits_stay_as_they_are_whatever_is_white(tmp_path):
@@ -170,16 +170,16 @@ def test_8_bits_stay_as_they_are_whatever_is_white(tmp_path):
     for image in (pixels, pixels[..., 0]):
         Image.fromarray(image).save(tmp_path / "a.png")
         for white in (None, 1, 4095):
-            seen = np.asarray(decode_picture(tmp_path / "a.png", Reading(white=white)))
+            seen = np.asarray(decode_image(tmp_path / "a.png", Reading(white=white)))
             assert np.array_equal(seen, image if image.ndim == 3 else np.dstack([image] * 3))
 
 
 def test_a_white_of_ones_own_holds_for_all(tmp_path):
     folder = write(tmp_path / "images", "12 bits in 16")
-    pictures = read_folder(folder, CLASSES, reading=Reading.of(config("x", white=8191.0)), find_white=True)
-    assert pictures.reading.white == 8191
+    images = read_folder(folder, CLASSES, reading=Reading.of(config("x", white=8191.0)), find_white=True)
+    assert images.reading.white == 8191
     Image.fromarray(np.array([[0, 4096, 8191]], np.uint16)).save(tmp_path / "a.png")
-    assert np.asarray(decode_picture(tmp_path / "a.png", pictures.reading))[0, :, 0].tolist() == [0, 128, 255]
+    assert np.asarray(decode_image(tmp_path / "a.png", images.reading))[0, :, 0].tolist() == [0, 128, 255]
 
 
 def test_statistics_tell_of_depth_and_of_images_without_contrast(tmp_path, eight_bits):
@@ -192,8 +192,8 @@ def test_statistics_tell_of_depth_and_of_images_without_contrast(tmp_path, eight
     found = folder_statistics(folder)
     assert (found.deep, found.white, found.one_colour, found.constant_channel) == (13, 4095, 2, 1)
     flat, constant = found.remarks["all"]
-    assert flat == f"2 pictures of one colour, without anything to see: {folder}/dark/flat.png; {folder}/dark/navy.png"
-    assert constant == f"1 picture with a channel of colour that has one value throughout: {folder}/light/red.png"
+    assert flat == f"2 images of one colour, without anything to see: {folder}/dark/flat.png; {folder}/dark/navy.png"
+    assert constant == f"1 image with a channel of colour that has one value throughout: {folder}/light/red.png"
     assert folder_statistics(eight_bits).white is None
 
 
@@ -202,7 +202,7 @@ def test_training_warns_of_images_without_contrast(tmp_path, caplog):
     Image.new("RGB", (30, 30), "navy").save(folder / "dark" / "navy.png")
     with caplog.at_level("WARNING"):
         read_folder(folder, CLASSES)
-    assert caplog.messages == [f"1 picture of one colour, without anything to see: {folder}/dark/navy.png"]
+    assert caplog.messages == [f"1 image of one colour, without anything to see: {folder}/dark/navy.png"]
 
 
 def test_the_most_pixels_of_the_config_hold_wherever_images_are_read(eight_bits):

@@ -13,7 +13,7 @@ from mindclf.checkpoint import parse_card
 from mindclf.config import merge
 from mindclf.dataset import seen
 from mindclf.dataset.seen import Seen, seen_by, seen_images
-from mindclf.dataset.splits import Chosen, pictures_to_measure, read_splits
+from mindclf.dataset.splits import Chosen, images_to_measure, read_splits
 
 from ..test_checkpoint import CARD
 from .test_split_folder import grow
@@ -41,24 +41,24 @@ def card_of(splits, parent=None, parent_name="parent.ckpt"):
     return parse_card(json.dumps({**card, "format": 1, "weights_sha256": ""}), "card")
 
 
-def contents(pictures):
-    return {Path(path).read_bytes() for path in pictures.paths}
+def contents(images):
+    return {Path(path).read_bytes() for path in images.paths}
 
 
 def measured(card, folder):
     """(the bytes of what is measured, the `Chosen`)."""
-    pictures, chosen = pictures_to_measure(card, Path(folder), config_of(folder))
-    assert len(contents(pictures)) == len(pictures)
-    return contents(pictures), chosen
+    images, chosen = images_to_measure(card, Path(folder), config_of(folder))
+    assert len(contents(images)) == len(images)
+    return contents(images), chosen
 
 
 def test_the_card_keeps_the_first_48_bits_of_each_files_sha256(own):
     splits = read_splits(config_of(own))
     kept = card_of(splits)["seen_images"]
-    for side, pictures in (("train", splits.train), ("validation", splits.valid), ("test", splits.test)):
-        expected = {base64.b64encode(hashlib.sha256(content).digest()[:6]).decode() for content in contents(pictures)}
+    for side, images in (("train", splits.train), ("validation", splits.valid), ("test", splits.test)):
+        expected = {base64.b64encode(hashlib.sha256(content).digest()[:6]).decode() for content in contents(images)}
         assert {kept[side][start:start + 8] for start in range(0, len(kept[side]), 8)} == expected
-        assert len(kept[side]) == 8 * len(pictures) > 0
+        assert len(kept[side]) == 8 * len(images) > 0
 
 
 def test_the_folder_itself_is_measured_by_its_test_images(own):

@@ -1,4 +1,4 @@
-"""A folder divided into train/ and test/: every picture once, by a rule that can be repeated, and equal files on one side."""
+"""A folder divided into train/ and test/: every image once, by a rule that can be repeated, and equal files on one side."""
 
 import errno
 import hashlib
@@ -16,27 +16,27 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mindclf.config import merge
-from mindclf.dataset import Pictures
+from mindclf.dataset import ImageSet
 from mindclf.dataset.split_folder import divide, split_folder
 from mindclf.dataset.splits import read_splits
 
 
-def picture(number):
-    """The bytes of a small picture, which is not of one colour; another number, another picture."""
+def image_bytes(number):
+    """The bytes of a small image, which is not of one colour; another number, another image."""
     return b"P6 2 2 255\n" + (number + 1).to_bytes(4, "big") * 3
 
 
 def grow(root, classes):
-    """Writes `classes`, {class: {file name: number of the picture}}, below `root`."""
+    """Writes `classes`, {class: {file name: number of the image}}, below `root`."""
     for name, files in classes.items():
         (root / name).mkdir(parents=True)
         for file, number in files.items():
-            (root / name / file).write_bytes(picture(number))
+            (root / name / file).write_bytes(image_bytes(number))
     return root
 
 
 def ten(first):
-    """Ten different pictures, written in another order than that of their names."""
+    """Ten different images, written in another order than that of their names."""
     return {f"{(7 * index) % 10}.ppm": first + (7 * index) % 10 for index in range(10)}
 
 
@@ -132,14 +132,14 @@ NAMES = st.text(LINE, min_size=1, max_size=20).filter(
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(st.dictionaries(NAMES, st.dictionaries(NAMES, st.integers(0, 12), min_size=2, max_size=9), min_size=1, max_size=3),
        st.one_of(st.integers(2, 4), st.floats(0.2, 0.8), st.none()))
-def test_every_picture_lands_once_under_its_name_with_its_bytes(classes, rule):
+def test_every_image_lands_once_under_its_name_with_its_bytes(classes, rule):
     with tempfile.TemporaryDirectory() as folder:
         source, new = grow(Path(folder) / "source", classes), Path(folder) / "new"
         before = tree(source)
         try:
             made = split_folder(source, new, **({"every": rule} if isinstance(rule, int) else {"fraction": rule}))
         except ValueError as error:
-            assert "has too few pictures for both sides" in str(error) and not new.exists()
+            assert "has too few images for both sides" in str(error) and not new.exists()
             assume(False)  # unless enough get through, hypothesis fails
         finally:
             assert tree(source) == before
@@ -160,13 +160,13 @@ def test_every_picture_lands_once_under_its_name_with_its_bytes(classes, rule):
 def test_equal_files_never_straddle_and_each_side_has_each_class(files, every, fraction, draws, seed):
     labels, contents = zip(*sorted(files, key=lambda file: file[0]))
     digests = [str(content) for content in contents]
-    pictures = Pictures(tuple(map(str, range(len(files)))), labels, ("a", "b", "c"))
+    images = ImageSet(tuple(map(str, range(len(files)))), labels, ("a", "b", "c"))
     rule = {"fraction": fraction, "seed": seed} if draws else {"every": every}
     try:
-        in_test = divide(pictures, digests, **rule)
+        in_test = divide(images, digests, **rule)
     except ValueError:
         assume(False)
-    assert in_test == divide(pictures, digests, **rule)
+    assert in_test == divide(images, digests, **rule)
     assert len(in_test) == len(files)
     assert not set(zip(digests, in_test)) & {(digest, not side) for digest, side in zip(digests, in_test)}
     assert set(zip(labels, in_test)) == {(label, side) for label in range(3) for side in (True, False)}
@@ -182,8 +182,8 @@ def test_copies_follow_the_first_and_are_not_counted(tmp_path):
     assert manifest(tmp_path / "new")["duplicates"] == [list(group) for group in made.duplicates]
 
 
-def test_the_same_picture_in_two_classes_is_named(pets, tmp_path, caplog):
-    (pets / "dog" / "x y.ppm").write_bytes(picture(14))
+def test_the_same_image_in_two_classes_is_named(pets, tmp_path, caplog):
+    (pets / "dog" / "x y.ppm").write_bytes(image_bytes(14))
     with caplog.at_level(logging.WARNING):
         split_folder(pets, tmp_path / "new", every=5)
     assert caplog.messages == ["the same image is in more than one class, 1 time: cat/4.ppm = dog/x y.ppm"]
@@ -195,7 +195,7 @@ def test_without_contradictions_nothing_is_logged(pets, tmp_path, caplog):
     assert caplog.messages == []
 
 
-ADVICE = "add pictures, or divide with mindclf split by another rule"
+ADVICE = "add images, or divide with mindclf split by another rule"
 
 
 @pytest.mark.parametrize(("count", "rule", "told"), [
@@ -208,17 +208,17 @@ def test_a_class_too_small_for_both_sides_is_named(pets, tmp_path, count, rule, 
     grow(pets, {"old mirror": {f"{number}.ppm": 100 + number for number in range(count)}})
     with pytest.raises(ValueError) as raised:
         split_folder(pets, tmp_path / "new", **rule)
-    assert str(raised.value) == f"class 'old mirror' has too few pictures for both sides: {told}; {ADVICE}"
+    assert str(raised.value) == f"class 'old mirror' has too few images for both sides: {told}; {ADVICE}"
     assert not (tmp_path / "new").exists()
 
 
-def test_a_class_of_one_picture_many_times_is_too_small(pets, tmp_path):
+def test_a_class_of_one_image_many_times_is_too_small(pets, tmp_path):
     grow(pets, {"copies": {f"{number}.ppm": 100 for number in range(10)}})
     with pytest.raises(ValueError, match="10 would go to train/ and 0 to test/, for 9 of its files are copies of another, "):
         split_folder(pets, tmp_path / "new")
 
 
-def test_a_class_of_copies_of_a_test_picture_has_none_to_train_on(pets, tmp_path):
+def test_a_class_of_copies_of_a_test_image_has_none_to_train_on(pets, tmp_path):
     grow(pets, {"pup": {f"{number}.ppm": 4 for number in range(3)}})
     with pytest.raises(ValueError, match="class 'pup' has .* 0 would go to train/ and 3 to test/, for 3 of its files are copies"):
         split_folder(pets, tmp_path / "new", every=5)
@@ -232,9 +232,9 @@ def test_training_reads_what_was_split(pets, tmp_path):
 
 
 @pytest.mark.parametrize(("rule", "fields"), [({}, {}), ({"every": 5}, {"dataset": "caltech16"})])
-def test_a_damaged_picture_moves_no_other_and_training_divides_the_same(many, tmp_path, rule, fields):
+def test_a_damaged_image_moves_no_other_and_training_divides_the_same(many, tmp_path, rule, fields):
     split_folder(many, tmp_path / "whole", **rule)
-    (many / "dog" / "1.ppm").write_bytes(b"no picture")
+    (many / "dog" / "1.ppm").write_bytes(b"no image")
     split_folder(many, tmp_path / "new", on_bad_image="skip", **rule)
     in_test, before = ({name for name, side in sides(tmp_path / folder).items() if side == "test"} for folder in ("new", "whole"))
     assert in_test == before - {"dog/1.ppm"}
@@ -242,7 +242,7 @@ def test_a_damaged_picture_moves_no_other_and_training_divides_the_same(many, tm
     assert {Path(path).relative_to(many).as_posix() for path in read_splits(merge(config, {})).test.paths} == in_test
 
 
-def test_pictures_are_hard_links_and_else_copies(pets, tmp_path, monkeypatch):
+def test_images_are_hard_links_and_else_copies(pets, tmp_path, monkeypatch):
     assert split_folder(pets, tmp_path / "links").linked == 20
     assert (tmp_path / "links" / "train" / "cat" / "0.ppm").samefile(pets / "cat" / "0.ppm")
 
@@ -255,9 +255,9 @@ def test_pictures_are_hard_links_and_else_copies(pets, tmp_path, monkeypatch):
     assert tree(tmp_path / "links") == tree(tmp_path / "copies")
 
 
-def test_a_link_to_a_picture_becomes_the_picture(pets, tmp_path):
+def test_a_link_to_an_image_becomes_the_image(pets, tmp_path):
     elsewhere = tmp_path / "elsewhere.ppm"
-    elsewhere.write_bytes(picture(99))
+    elsewhere.write_bytes(image_bytes(99))
     (pets / "cat" / "a.ppm").symlink_to(elsewhere)
     split_folder(pets, tmp_path / "new", every=5)
     placed = tmp_path / "new" / "train" / "cat" / "a.ppm"
@@ -323,19 +323,19 @@ def test_a_rule_that_is_none_is_refused(pets, tmp_path, rule, told):
     assert str(raised.value).startswith(told)
 
 
-def test_folders_without_pictures_are_refused(tmp_path):
+def test_folders_without_images_are_refused(tmp_path):
     with pytest.raises(ValueError, match="folder .*nowhere does not exist"):
         split_folder(tmp_path / "nowhere", tmp_path / "new")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="empty has no class folders; expected one for each class, with its pictures"):
+    with pytest.raises(ValueError, match="empty has no class folders; expected one for each class, with its images"):
         split_folder(tmp_path / "empty", tmp_path / "new")
 
 
-def test_what_is_no_picture_stops_or_is_left_out_and_named(pets, tmp_path, caplog):
+def test_what_is_no_image_stops_or_is_left_out_and_named(pets, tmp_path, caplog):
     (pets / "cat" / "notes.txt").write_text("text")
     (pets / "cat" / ".DS_Store").write_text("litter")
     (pets / "dog" / "Thumbs.db").write_text("litter")
-    with pytest.raises(ValueError, match=r"^1 problem in .*notes.txt is not a picture.* skip them with --on-bad-image skip\)$"):
+    with pytest.raises(ValueError, match=r"^1 problem in .*notes.txt is not an image.* skip them with --on-bad-image skip\)$"):
         split_folder(pets, tmp_path / "new")
     assert not (tmp_path / "new").exists()
     made = split_folder(pets, tmp_path / "new", on_bad_image="skip")
@@ -347,7 +347,7 @@ def test_a_name_that_json_cannot_hold_is_refused(pets, tmp_path):
     file = os.path.join(os.fsencode(pets), b"cat", b"\xc4\xe3.ppm")  # GBK, as old archives have it
     try:
         with open(file, "wb") as opened:
-            opened.write(picture(99))
+            opened.write(image_bytes(99))
     except OSError:
         pytest.skip("this disk takes UTF-8 names only")
     with pytest.raises(ValueError, match="is no UTF-8 and cannot be written to split.json: rename it"):
@@ -365,7 +365,7 @@ def test_a_split_that_fails_leaves_nothing(pets, tmp_path, monkeypatch):
 
 
 def test_a_split_that_is_killed_leaves_nothing_that_looks_finished(pets, tmp_path):
-    """Killed when all pictures are in their places and only the manifest is missing."""
+    """Killed when all images are in their places and only the manifest is missing."""
     code = ("import os, sys; from mindclf.dataset import split_folder as module; "
             "module.write_json = lambda *_: os.kill(os.getpid(), 9); module.split_folder(*sys.argv[1:])")
     killed = subprocess.run([sys.executable, "-c", code, str(pets), str(tmp_path / "new")], timeout=120,
@@ -376,7 +376,7 @@ def test_a_split_that_is_killed_leaves_nothing_that_looks_finished(pets, tmp_pat
     assert len(sides(tmp_path / "new")) == 20
 
 
-def test_the_pictures_of_these_tests_are_pictures(tmp_path):
-    (tmp_path / "a").write_bytes(picture(5))
+def test_the_images_of_these_tests_are_images(tmp_path):
+    (tmp_path / "a").write_bytes(image_bytes(5))
     with Image.open(tmp_path / "a") as image:
         assert image.size == (2, 2)

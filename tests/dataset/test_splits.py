@@ -1,4 +1,4 @@
-"""What a config's data set becomes: training, held-out and test pictures, all counted, and the pixel statistics."""
+"""What a config's data set becomes: training, held-out and test images, all counted, and the pixel statistics."""
 
 import os
 import shutil
@@ -21,12 +21,12 @@ def cifar(cifar10_folder):
     return merge({"dataset": "cifar10", "dataset_path": str(cifar10_folder)}, {})
 
 
-def pixels_of(pictures):
-    """The first pixel of each picture, which in `cifar10_folder` is another for each."""
-    return {tuple(pixels[0, 0].tolist()) for pixels in pictures.paths}
+def pixels_of(images):
+    """The first pixel of each image, which in `cifar10_folder` is another for each."""
+    return {tuple(pixels[0, 0].tolist()) for pixels in images.paths}
 
 
-def test_every_picture_of_cifar10_has_one_place(cifar):
+def test_every_image_of_cifar10_has_one_place(cifar):
     found = read_splits(cifar)
     assert (len(found.train), len(found.valid), len(found.test), found.classes) == (45_000, 5_000, 10_000, CIFAR10)
     assert len(pixels_of(found.train) | pixels_of(found.valid) | pixels_of(found.test)) == 60_000
@@ -35,7 +35,7 @@ def test_every_picture_of_cifar10_has_one_place(cifar):
     assert found.origin == "files laid out as CIFAR-10, but not the official ones"
 
 
-def test_the_seed_draws_the_held_out_pictures(cifar):
+def test_the_seed_draws_the_held_out_images(cifar):
     first, again, other = (pixels_of(read_splits(merge(cifar, {"seed": seed})).valid) for seed in (1, 1, 2))
     assert first == again != other
 
@@ -63,7 +63,7 @@ def test_a_folder_without_the_files_is_named(tmp_path):
         read_splits(merge({"dataset": "cifar10", "dataset_path": str(tmp_path)}, {}))
 
 
-def test_statistics_left_open_are_those_of_the_training_pictures(cifar):
+def test_statistics_left_open_are_those_of_the_training_images(cifar):
     train = read_splits(cifar).train.take(range(100))
     pixels = np.stack(train.paths).astype(float).reshape(-1, 3)
     mean, std = pixel_statistics(with_statistics(cifar, train))
@@ -80,21 +80,21 @@ def test_statistics_that_something_says_stay(cifar, colour_folder):
 
 
 def fill(folder, names, seed=0):
-    """Small pictures of these names in a new `folder`, each another in each class."""
+    """Small images of these names in a new `folder`, each another in each class."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng([seed, *folder.name.encode()])
     for name in names:
         Image.fromarray(rng.integers(0, 256, (8, 8, 3)).astype(np.uint8)).save(folder / name)
 
 
-def names_of(pictures):
-    """(class, file) of each picture, by its path."""
-    return [(Path(path).parent.name, Path(path).name) for path in pictures.paths]
+def names_of(images):
+    """(class, file) of each image, by its path."""
+    return [(Path(path).parent.name, Path(path).name) for path in images.paths]
 
 
 @pytest.fixture
 def flowers(tmp_path):
-    """A config of three flowers whose folders sort '1', '10', '2', with another number of pictures in each split."""
+    """A config of three flowers whose folders sort '1', '10', '2', with another number of images in each split."""
     for split, count in (("train", 4), ("valid", 3), ("test", 2)):
         for folder in ("1", "2", "10"):
             fill(tmp_path / split / folder, [f"{split}{number}.png" for number in range(count)])
@@ -103,9 +103,9 @@ def flowers(tmp_path):
 
 def test_flowers_hold_out_the_folder_that_is_meant_for_it(flowers):
     found = read_splits(flowers)
-    for pictures, split, count in ((found.train, "train", 4), (found.valid, "valid", 3), (found.test, "test", 2)):
-        assert names_of(pictures) == [(folder, f"{split}{n}.png") for folder in ("1", "10", "2") for n in range(count)]
-        assert pictures.classes == ("pink primrose", "globe thistle", "hard-leaved pocket orchid")
+    for images, split, count in ((found.train, "train", 4), (found.valid, "valid", 3), (found.test, "test", 2)):
+        assert names_of(images) == [(folder, f"{split}{n}.png") for folder in ("1", "10", "2") for n in range(count)]
+        assert images.classes == ("pink primrose", "globe thistle", "hard-leaved pocket orchid")
     assert found.watched == (found.valid, "held out")
 
 
@@ -121,20 +121,20 @@ def test_label_folder_and_flower_stay_together_in_any_order(flowers, folders):
 def test_a_valid_folder_beside_a_test_folder_is_held_out_and_alone_is_for_testing(flowers, tmp_path, name):
     (tmp_path / "valid").rename(tmp_path / name)
     found = read_splits(flowers)
-    assert [len(pictures) for pictures in (found.train, found.valid, found.test)] == [12, 9, 6]
-    with pytest.raises(ValueError, match=f"valid_fraction=0.25 means nothing to .*: its folder {name}/ has the pictures"):
+    assert [len(images) for images in (found.train, found.valid, found.test)] == [12, 9, 6]
+    with pytest.raises(ValueError, match=f"valid_fraction=0.25 means nothing to .*: its folder {name}/ has the images"):
         read_splits(merge(flowers, {"valid_fraction": 0.25}))
     (tmp_path / "test").rename(tmp_path / "elsewhere")
     found = read_splits(merge(flowers, {"valid_fraction": 0.25}))
-    assert [len(pictures) for pictures in (found.train, found.valid, found.test)] == [9, 3, 9]
+    assert [len(images) for images in (found.train, found.valid, found.test)] == [9, 3, 9]
     assert {Path(path).parts[-3] for path in found.test.paths} == {name}
     (tmp_path / name).rename(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="has train/ and neither test/ nor val/: add one, or give .*/train, to be divided"):
         read_splits(flowers)
 
 
-def test_of_caltech_every_fifth_picture_of_a_class_is_for_testing(tmp_path):
-    """The 5th, the 10th ... by file name: whatever the order of the file system, the seed, or another class's pictures."""
+def test_of_caltech_every_fifth_image_of_a_class_is_for_testing(tmp_path):
+    """The 5th, the 10th ... by file name: whatever the order of the file system, the seed, or another class's images."""
     fill(tmp_path / "watch", [f"image_{number:04}.png" for number in range(12, 0, -1)])
     fill(tmp_path / "ketch", [f"image_{number:04}.png" for number in (7, 1, 5, 3, 9, 11, 2)])
     before = sorted(tmp_path.rglob("*"))
@@ -144,12 +144,12 @@ def test_of_caltech_every_fifth_picture_of_a_class_is_for_testing(tmp_path):
     assert names_of(found.test) == names_of(again.test) == [
         ("watch", "image_0005.png"), ("watch", "image_0010.png"), ("ketch", "image_0007.png")]
     assert found.test.labels == (0, 0, 1)
-    assert (len(found.train), len(found.valid)) == (12, 4)  # of 10 and 6 pictures a quarter, rounded, is 2 and 2
+    assert (len(found.train), len(found.valid)) == (12, 4)  # of 10 and 6 images a quarter, rounded, is 2 and 2
     assert len({*names_of(found.train), *names_of(found.valid), *names_of(found.test)}) == 19
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_damaged_picture_moves_no_other_between_training_and_testing(tmp_path):
+def test_a_damaged_image_moves_no_other_between_training_and_testing(tmp_path):
     fill(tmp_path / "watch", [f"{number:02}.png" for number in range(1, 11)])
     (tmp_path / "watch" / "02.png").write_bytes(b"text")
     config = merge({"dataset": "caltech16", "dataset_path": str(tmp_path), "class_index": ["watch"], "on_bad_image": "skip"}, {})
@@ -157,7 +157,7 @@ def test_a_damaged_picture_moves_no_other_between_training_and_testing(tmp_path)
     assert [name for _, name in names_of(found.test)] == ["05.png", "10.png"] and len(found.train) + len(found.valid) == 7
 
 
-def test_equal_pictures_of_a_named_set_stay_together(tmp_path):
+def test_equal_images_of_a_named_set_stay_together(tmp_path):
     """The 5th is again the 6th of its class and the 1st of the other: all three follow the first of them, in testing."""
     fill(tmp_path / "a", [f"{number:02}.png" for number in range(1, 11)])
     fill(tmp_path / "b", [f"{number:02}.png" for number in range(1, 8)])
@@ -178,8 +178,8 @@ def own(tmp_path):
 
 def contents_of(found):
     """{the bytes of each image: its side}."""
-    return {Path(path).read_bytes(): side for side, pictures in
-            (("train", found.train), ("validation", found.valid), ("test", found.test)) for path in pictures.paths}
+    return {Path(path).read_bytes(): side for side, images in
+            (("train", found.train), ("validation", found.valid), ("test", found.test)) for path in images.paths}
 
 
 def test_what_is_added_renamed_or_moved_moves_no_image_of_ones_own(own, tmp_path):
@@ -258,13 +258,13 @@ def test_small_classes_have_images_on_both_sides(tmp_path, count):
 
 @pytest.mark.parametrize(("dataset", "counts"), [
     ("flowers102", (6552, 818, 819)), ("caltech16", (1314, 146, 357)), ("flower_photos", (3113, 344, 860))])
-def test_the_real_pictures(shared, monkeypatch, dataset, counts):
+def test_the_real_images(shared, monkeypatch, dataset, counts):
     folder = {"flower_photos": "flower_photos_128"}.get(dataset, dataset)
     if not (shared / "data" / folder).is_dir():
         pytest.skip(f"needs ../shared/data/{folder}, which is not beside this clone")
     monkeypatch.setenv("MINDCLF_DATA", str(shared))
     found = read_splits(merge({"dataset": dataset}, {}))
     assert (len(found.train), len(found.valid), len(found.test)) == counts
-    for pictures in (found.train, found.valid, found.test):
-        assert set(pictures.labels) == set(range(len(found.classes)))
+    for images in (found.train, found.valid, found.test):
+        assert set(images.labels) == set(range(len(found.classes)))
     assert Path(found.path) == shared / "data" / folder

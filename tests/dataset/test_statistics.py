@@ -1,4 +1,4 @@
-"""What is said of a folder of pictures: every picture counted, sizes upright, and pixels as NumPy finds them."""
+"""What is said of a folder of images: every image counted, sizes upright, and pixels as NumPy finds them."""
 
 import json
 
@@ -21,7 +21,7 @@ def save(pixels, path, **options):
     Image.fromarray(pixels).save(path, **options)
 
 
-def test_mean_and_deviation_are_those_of_all_pixels_whatever_the_picture(tmp_path):
+def test_mean_and_deviation_are_those_of_all_pixels_whatever_the_image(tmp_path):
     small, large = noise(5, 8), noise(40, 30, seed=1) // 4
     save(small, tmp_path / "cat" / "a.png")
     save(large, tmp_path / "dog" / "b.png")
@@ -102,7 +102,7 @@ def test_what_is_not_usable_is_named_and_not_counted(tmp_path):
     assert found.problems["test"] == ("class 'dog' has no folder",)
     cut, text = found.problems["train"]
     assert cut.startswith(f"{tmp_path}/train/dog/cut.png is damaged")
-    assert text.startswith(f"{tmp_path}/train/dog/text.jpg is not a picture")
+    assert text.startswith(f"{tmp_path}/train/dog/text.jpg is not an image")
 
 
 def test_json_can_hold_it(tmp_path):
@@ -111,12 +111,12 @@ def test_json_can_hold_it(tmp_path):
     assert found["counts"] == {"all": {"猫": 1}} and found["widths"] == [4, 4, 4]
 
 
-def test_folders_without_pictures_are_refused(tmp_path):
+def test_folders_without_images_are_refused(tmp_path):
     with pytest.raises(ValueError, match="folder .*nowhere does not exist"):
         folder_statistics(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="has no class folders; expected one for each class, with its pictures"):
+    with pytest.raises(ValueError, match="has no class folders; expected one for each class, with its images"):
         folder_statistics(tmp_path)
     (tmp_path / "cat").mkdir()
     (tmp_path / "cat" / "text.jpg").write_text("text")
-    with pytest.raises(ValueError, match="holds no picture that can be used: .*text.jpg is not a picture"):
+    with pytest.raises(ValueError, match="holds no image that can be used: .*text.jpg is not an image"):
         folder_statistics(tmp_path)

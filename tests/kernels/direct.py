@@ -72,14 +72,14 @@ def zeros_before(size, window, stride, padding):
 def convolve(x, weight, stride, padding):
     """(y, backward) in float64, by the definition: a sum over the taps; backward(dy) gives (dx, dweight)."""
     x, weight = x.astype(np.float64), weight.astype(np.float64)
-    pictures, channels, height, width = x.shape
+    images, channels, height, width = x.shape
     outs, group_in, kh, kw = weight.shape
     groups = channels // group_in
     rows, columns = out_size(height, kh, stride, padding), out_size(width, kw, stride, padding)
     top, left = zeros_before(height, kh, stride, padding), zeros_before(width, kw, stride, padding)
-    framed = np.zeros((pictures, channels, height + top + kh + stride, width + left + kw + stride))
+    framed = np.zeros((images, channels, height + top + kh + stride, width + left + kw + stride))
     framed[:, :, top:top + height, left:left + width] = x
-    split = framed.reshape(pictures, groups, group_in, *framed.shape[2:])
+    split = framed.reshape(images, groups, group_in, *framed.shape[2:])
     by_group = weight.reshape(groups, outs // groups, group_in, kh, kw)
 
     def windows(array, a, b):
@@ -89,7 +89,7 @@ def convolve(x, weight, stride, padding):
     y = sum(np.einsum("ngihw,goi->ngohw", windows(split, a, b), by_group[..., a, b]) for a, b in taps)
 
     def backward(dy):
-        dy = dy.astype(np.float64).reshape(pictures, groups, outs // groups, rows, columns)
+        dy = dy.astype(np.float64).reshape(images, groups, outs // groups, rows, columns)
         dframed, dweight = np.zeros_like(split), np.zeros_like(by_group)
         for a, b in taps:
             windows(dframed, a, b)[...] += np.einsum("ngohw,goi->ngihw", dy, by_group[..., a, b])
@@ -97,7 +97,7 @@ def convolve(x, weight, stride, padding):
         dx = dframed.reshape(framed.shape)[:, :, top:top + height, left:left + width]
         return dx, dweight.reshape(weight.shape)
 
-    return y.reshape(pictures, outs, rows, columns), backward
+    return y.reshape(images, outs, rows, columns), backward
 
 
 def activate(value, activation):

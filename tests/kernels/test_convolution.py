@@ -132,8 +132,8 @@ def geometries(draw):
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(geometry=geometries(), groups=st.integers(1, 4), group_in=st.integers(1, 9), group_out=st.integers(1, 20))
 def test_any_convolution(variant, geometry, groups, group_in, group_out):
-    pictures, height, width, window, stride, padding = geometry
-    check(variant, (pictures, groups * group_in, height, width), (groups * group_out, group_in, window, window), stride, padding,
+    images, height, width, window, stride, padding = geometry
+    check(variant, (images, groups * group_in, height, width), (groups * group_out, group_in, window, window), stride, padding,
           depthwise=False)
 
 
@@ -141,8 +141,8 @@ def test_any_convolution(variant, geometry, groups, group_in, group_out):
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(geometry=geometries(), channels=st.integers(1, 40))
 def test_any_depthwise(variant, geometry, channels):
-    pictures, height, width, window, stride, padding = geometry
-    shape = (pictures, channels, height, width)
+    images, height, width, window, stride, padding = geometry
+    shape = (images, channels, height, width)
     if window > 1:
         check(variant, shape, (channels, 1, window, window), min(stride, 2), padding, depthwise=True)
 

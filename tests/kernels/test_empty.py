@@ -17,7 +17,7 @@ BAD_SHAPE = 2  # as in entry.h
 SIZES = {"n": 2, "c": 3, "h": 4, "w": 5, "o": 6, "k": 3, "1": 1}
 CONVOLUTION, POOL, ADD = (np.array(values, np.int32) for values in ([1, 1, 0], [3, 1, 1], [1]))
 NORM = np.array([1e-5, 0.9, 1], np.float32)
-# The axes of each input and output, of maps n pictures x c channels x h x w; what a window makes of them is as large.
+# The axes of each input and output, of maps n images x c channels x h x w; what a window makes of them is as large.
 CALLS = {
     "add_forward": (["nchw", "nchw", ADD], ["nchw"]),
     "relu_backward": (["nchw", "nchw"], ["nchw"]),

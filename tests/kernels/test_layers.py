@@ -59,7 +59,7 @@ def assert_same(ours, plain, tolerance=2e-5):
         np.testing.assert_allclose(mine, other, rtol=0, atol=tolerance * max(1, np.abs(other).max()))
 
 
-def pictures(*shape):
+def images(*shape):
     return Tensor(np.random.default_rng(2).standard_normal(shape), ms.float32)
 
 
@@ -79,13 +79,13 @@ CONVOLUTIONS = [
 def test_convolutions_agree(options, shape, pynative):
     ours, plain = both(lambda: conv2d(**options))
     assert isinstance(ours, nn.Conv2d) and ours.kernel is not None and plain.kernel is None
-    x = pictures(*shape)
+    x = images(*shape)
     assert_same(outputs_and_gradients(ours, x), outputs_and_gradients(plain, x))
 
 
 def test_group_convolutions_agree(pynative):
     ours, plain = both(lambda: GroupConv(12, 24, 1, 1, groups=3))
-    x = pictures(2, 12, 7, 7)
+    x = images(2, 12, 7, 7)
     assert_same(outputs_and_gradients(ours, x), outputs_and_gradients(plain, x))
 
 
@@ -93,14 +93,14 @@ def test_group_convolutions_agree(pynative):
 def test_averages_agree(shape, pynative):
     ours, plain = both(GlobalAvgPooling)
     assert ours.kernel is not None and plain.kernel is None
-    assert_same(outputs_and_gradients(ours, pictures(*shape)), outputs_and_gradients(plain, pictures(*shape)))
+    assert_same(outputs_and_gradients(ours, images(*shape)), outputs_and_gradients(plain, images(*shape)))
 
 
 @pytest.mark.parametrize("activation", [None, "relu"])
 def test_sums_agree(activation, pynative):
     ours, plain = both(lambda: nn.SequentialCell(conv2d(3, 3, 3), Residual(activation)))
     assert ours[1].add.kernel is not None and plain[1].add.kernel is None
-    x = pictures(2, 3, 8, 11)
+    x = images(2, 3, 8, 11)
     assert_same(outputs_and_gradients(ours, x), outputs_and_gradients(plain, x))
 
 
@@ -120,7 +120,7 @@ class Residual(nn.Cell):
 def test_max_pools_agree(options, pynative):
     ours, plain = both(lambda: MaxPool(**options))
     assert ours.kernel is not None and plain.kernel is None
-    x = abs(pictures(2, 3, 8, 11))
+    x = abs(images(2, 3, 8, 11))
     assert_same(outputs_and_gradients(ours, x), outputs_and_gradients(plain, x))
 
 
@@ -129,7 +129,7 @@ def test_max_pools_agree(options, pynative):
 def test_batch_norms_agree(activation, training, pynative):
     ours, plain = both(lambda: BatchNorm(5, activation))
     assert isinstance(ours, nn.BatchNorm2d) and ours.kernel is not None and plain.kernel is None
-    x = pictures(3, 5, 6, 7)
+    x = images(3, 5, 6, 7)
     assert_same(outputs_and_gradients(ours, x, training), outputs_and_gradients(plain, x, training))
 
 
@@ -156,7 +156,7 @@ def test_not_a_number_and_infinity_pass_as_in_the_plain_operators(activation, py
 
 def test_other_types_take_the_plain_operators(pynative):
     cell = nn.SequentialCell(conv2d(4, 4, 3, groups=4), BatchNorm(4, "relu")).to_float(ms.float16)
-    assert cell(pictures(1, 4, 8, 8)).dtype == ms.float16
+    assert cell(images(1, 4, 8, 8)).dtype == ms.float16
 
 
 def tiny(**options):
@@ -164,10 +164,10 @@ def tiny(**options):
 
 
 def losses(net, steps=50, scale=1.0):
-    """The loss of each step on the same few pictures, compiled as a whole."""
+    """The loss of each step on the same few images, compiled as a whole."""
     optimizer = nn.Momentum(net.trainable_params(), 0.02, 0.9, loss_scale=scale)
     train = nn.TrainOneStepCell(nn.WithLossCell(net, nn.CrossEntropyLoss()), optimizer, sens=scale).set_train()
-    x, labels = pictures(8, 3, 32, 32), Tensor(np.arange(8) % 3, ms.int32)
+    x, labels = images(8, 3, 32, 32), Tensor(np.arange(8) % 3, ms.int32)
     return np.array([float(train(x, labels).asnumpy()) for _ in range(steps)])
 
 
@@ -196,14 +196,14 @@ def test_a_checkpoint_goes_from_one_to_the_other(tmp_path):
     losses(ours, 3)
     path = save_checkpoint(ours, tmp_path / "net.ckpt", {})
     load_checkpoint(path, plain)
-    x = pictures(2, 3, 32, 32)
+    x = images(2, 3, 32, 32)
     assert_same([ours.set_train(False)(x).asnumpy()], [plain.set_train(False)(x).asnumpy()])
 
 
 def test_frozen_batch_norm_does_not_move(pynative):
     net = freeze(both(tiny)[0])
     before = {p.name: p.asnumpy().copy() for p in net.get_parameters()}
-    x = pictures(2, 3, 32, 32)
+    x = images(2, 3, 32, 32)
     inference = net.set_train(False)(x).asnumpy()
     np.testing.assert_array_equal(net.set_train(True)(x).asnumpy(), inference)
     for p in net.get_parameters():
@@ -212,7 +212,7 @@ def test_frozen_batch_norm_does_not_move(pynative):
 
 def test_gradients_pass_through_frozen_batch_norm(pynative):
     ours, plain = both(lambda: freeze(BatchNorm(5, "relu")))
-    x = pictures(2, 5, 4, 4)
+    x = images(2, 5, 4, 4)
     results = []
     for cell in (ours, plain):
         cell.set_train(True)

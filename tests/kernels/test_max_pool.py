@@ -13,22 +13,22 @@ pytestmark = pytest.mark.skipif(not variants(), reason="the kernels are not comp
 
 def pooled(x, window, stride, padding):
     """(y, backward) by the definition, window by window; backward(dy) gives dx. Of equal values the first gets the gradient."""
-    pictures, channels, height, width = x.shape
+    images, channels, height, width = x.shape
     rows, columns = out_size(height, window, stride, padding), out_size(width, window, stride, padding)
     top, left = zeros_before(height, window, stride, padding), zeros_before(width, window, stride, padding)
-    framed = np.full((pictures, channels, height + top + window + stride, width + left + window + stride), -np.inf)
+    framed = np.full((images, channels, height + top + window + stride, width + left + window + stride), -np.inf)
     framed[:, :, top:top + height, left:left + width] = x
-    y, places = np.empty((pictures, channels, rows, columns)), []
+    y, places = np.empty((images, channels, rows, columns)), []
     for row in range(rows):
         for column in range(columns):
             seen = framed[:, :, row * stride:row * stride + window, column * stride:column * stride + window]
             y[:, :, row, column] = seen.max((2, 3))
-            first = seen.reshape(pictures, channels, -1).argmax(2)
+            first = seen.reshape(images, channels, -1).argmax(2)
             places.append((row * stride + first // window, column * stride + first % window))
 
     def backward(dy):
         gradient = np.zeros_like(framed)
-        n, c = np.indices((pictures, channels))
+        n, c = np.indices((images, channels))
         for index, (down, right) in enumerate(places):
             np.add.at(gradient, (n, c, down, right), dy[:, :, index // columns, index % columns])
         return gradient[:, :, top:top + height, left:left + width]

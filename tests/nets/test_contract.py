@@ -17,7 +17,7 @@ from mindclf.nets import HEAD_KEYS, NETS, create_net, freeze, unfreeze
 from mindclf.nets.layers import Dropout
 from tests.reference import KEYS_FILE, REFERENCE_FILE
 from tests.reference.cases import CASES, KINDS, NUM_CLASSES
-from tests.reference.rule import direction, pictures, weight
+from tests.reference.rule import direction, images, weight
 
 REFERENCE = json.loads(REFERENCE_FILE.read_text())
 KEYS = json.loads(gzip.decompress(KEYS_FILE.read_bytes()))
@@ -38,8 +38,8 @@ def build(case, **options):
     return fill_net(net, {p.name: weight(p.name, p.shape) for p in net.get_parameters()}, "the rule").set_train(False)
 
 
-def images(case, count=2):
-    return Tensor(pictures(count, case.height, case.width))
+def input_of(case, count=2):
+    return Tensor(images(count, case.height, case.width))
 
 
 def assert_logits(actual, expected, tolerance=1e-4):
@@ -71,21 +71,21 @@ def test_keys_and_shapes_are_frozen(row):
 
 def test_logits_are_pytorchs(row, pynative):
     case, net = row
-    logits = net(images(case)).asnumpy()
+    logits = net(input_of(case)).asnumpy()
     assert logits.shape == (2, NUM_CLASSES) and np.isfinite(logits).all()
     assert_logits(logits, np.array(REFERENCE[case.name]["logits"]))
 
 
 def test_the_compiled_graph_computes_what_the_operators_do(kind):
     case, net = kind
-    compiled = net(images(case)).asnumpy()
+    compiled = net(input_of(case)).asnumpy()
     with device.pynative():
-        assert_logits(compiled, net(images(case)).asnumpy())
+        assert_logits(compiled, net(input_of(case)).asnumpy())
 
 
-def test_logits_of_a_picture_do_not_depend_on_its_batch(kind, pynative):
+def test_logits_of_an_image_do_not_depend_on_its_batch(kind, pynative):
     case, net = kind
-    batch = images(case)
+    batch = input_of(case)
     together = net(batch).asnumpy()
     for index in range(2):
         assert_logits(net(batch[index:index + 1]).asnumpy()[0], together[index], 1e-5)
@@ -93,7 +93,7 @@ def test_logits_of_a_picture_do_not_depend_on_its_batch(kind, pynative):
 
 def test_the_head_takes_maps_and_what_it_pools(kind, pynative):
     case, net = kind
-    batch = images(case)
+    batch = input_of(case)
     maps = net.backbone(batch)
     assert maps.ndim == 4 and maps.shape[:2] == (2, net.backbone.out_channels)
     logits = net(batch).asnumpy()
@@ -105,7 +105,7 @@ def test_the_head_takes_maps_and_what_it_pools(kind, pynative):
 
 def test_activations_have_the_size_of_the_maps_and_reach_from_0_to_1(kind, pynative):
     case, net = kind
-    batch = images(case)
+    batch = input_of(case)
     activations, logits = class_activation(net, batch, [0, NUM_CLASSES - 1])
     assert activations.shape == (2, *net.backbone(batch).shape[2:]) and activations.dtype == np.float32
     assert activations.min() >= 0 and set(activations.max((1, 2)).tolist()) <= {0.0, 1.0}  # 0: nothing speaks for the class
@@ -115,12 +115,12 @@ def test_activations_have_the_size_of_the_maps_and_reach_from_0_to_1(kind, pynat
 def test_a_frozen_backbone_leaves_the_head_and_gives_the_features_of_inference(kind, pynative):
     case, net = kind
     weights = {p.name for p in net.trainable_params()}
-    inference = net.backbone(images(case)).asnumpy()
+    inference = net.backbone(input_of(case)).asnumpy()
     freeze(net.backbone)
     left = {p.name for p in net.trainable_params()}
     assert left and left == {name for name in weights if name.startswith(HEAD_KEYS)}
     net.set_train(True)
-    np.testing.assert_array_equal(net.backbone(images(case)).asnumpy(), inference)
+    np.testing.assert_array_equal(net.backbone(input_of(case)).asnumpy(), inference)
     unfreeze(net)
     net.set_train(False)
     assert {p.name for p in net.trainable_params()} == weights
@@ -151,7 +151,7 @@ def test_dropout_drops_what_it_is_told(name):
 
 @pytest.mark.parametrize("case", OPTIONS, ids=[case.name for case in OPTIONS])
 def test_logits_with_further_options_are_pytorchs(case, pynative):
-    assert_logits(build(case)(images(case)).asnumpy(), np.array(REFERENCE[case.name]["logits"]))
+    assert_logits(build(case)(input_of(case)).asnumpy(), np.array(REFERENCE[case.name]["logits"]))
 
 
 FAMILIES = [case for case in CASES if case.gradients]
@@ -166,9 +166,9 @@ def test_gradients_are_pytorchs(case, pynative):
     without = {"dropout": 0.0} if "dropout" in inspect.signature(NETS[case.net]).parameters else {}
     net = build(case, **without).set_train(True)
     reference = REFERENCE[case.name]
-    expected, first = reference["gradients"], reference["first_picture"]
+    expected, first = reference["gradients"], reference["first_image"]
     factors = Tensor(weight("loss", (4, NUM_CLASSES)))
-    batch = Tensor(pictures(4, case.height, case.width, first))
+    batch = Tensor(images(4, case.height, case.width, first))
     weights = net.trainable_params()
 
     def loss(batch):

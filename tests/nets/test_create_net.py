@@ -53,7 +53,7 @@ def test_a_whole_number_will_do_for_a_fraction():
     ({"net": "inception_v3", "net_options": {}, "image_height": 75, "image_width": 74}, 75),
     ({"net": "inception_v3", "net_options": {}, "image_height": 99, "image_width": 99, "phases": ({"size_share": 0.75}, {})}, 75),
 ])
-def test_training_on_pictures_that_are_too_small_is_refused_before_it_starts(tiny_config, fields, smallest):
+def test_training_on_images_that_are_too_small_is_refused_before_it_starts(tiny_config, fields, smallest):
     with pytest.raises(ValueError, match=f"image_height={fields['image_height']} and .* it takes {smallest} pixels and up"):
         fit({**tiny_config, **fields})
     assert not Path(tiny_config["output"]).exists()

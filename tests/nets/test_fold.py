@@ -10,9 +10,9 @@ from mindclf.nets import GroupConv, create_net, fold_batch_norm
 from mindclf.nets.fold import foldable_pairs
 from mindclf.nets.layers import BatchNorm, Convolves, conv2d
 from tests.conftest import TINY_NET
-from tests.nets.test_contract import assert_logits, build, images
+from tests.nets.test_contract import assert_logits, build, input_of
 from tests.reference.cases import KINDS
-from tests.reference.rule import pictures, weight
+from tests.reference.rule import images, weight
 
 DENSE_LAYERS = {"densenet121": (6, 12, 24, 16), "densenet161": (6, 12, 36, 24),  # of each block: Table 1 of the paper
                 "densenet169": (6, 12, 32, 32), "densenet201": (6, 12, 48, 32)}
@@ -38,11 +38,11 @@ def left_over(net):
 def test_a_folded_net_gives_the_logits_of_the_net_and_keeps_the_contract(case):
     net = build(case)
     with device.pynative():
-        expected = net(images(case)).asnumpy()
+        expected = net(input_of(case)).asnumpy()
         folded = fold_batch_norm(net)
-        assert_logits(folded(images(case)).asnumpy(), expected)
+        assert_logits(folded(input_of(case)).asnumpy(), expected)
         assert len(norms(folded)) == left_over(case.net)
-        maps = folded.backbone(images(case))
+        maps = folded.backbone(input_of(case))
         assert_logits(folded.head(folded.head.pool(maps)).asnumpy(), expected)
 
 
@@ -57,7 +57,7 @@ def grouped_net():
 @pytest.mark.skipif(not kernels.in_use(), reason=f"the kernels are not in use: {kernels.status()[2]}")
 @pytest.mark.parametrize("make", [tiny_net, grouped_net])
 def test_a_net_that_is_folded_with_the_kernels_off_has_none(make):
-    net, batch = filled(make()), Tensor(pictures(2, 32, 33))
+    net, batch = filled(make()), Tensor(images(2, 32, 33))
     with device.pynative():
         expected = net(batch).asnumpy()
         with kernels.off():
@@ -68,7 +68,7 @@ def test_a_net_that_is_folded_with_the_kernels_off_has_none(make):
 
 @pytest.mark.parametrize("make", [tiny_net, grouped_net])
 def test_a_net_that_was_compiled_before_folds_to_a_graph_of_its_own(make):
-    net, batch = filled(make()), Tensor(pictures(2, 32, 33))
+    net, batch = filled(make()), Tensor(images(2, 32, 33))
     expected = net(batch).asnumpy()
     assert_logits(fold_batch_norm(net)(batch).asnumpy(), expected)
     np.testing.assert_array_equal(net(batch).asnumpy(), expected)
@@ -77,7 +77,7 @@ def test_a_net_that_was_compiled_before_folds_to_a_graph_of_its_own(make):
 def test_padding_and_epsilon_of_tensorflow_fold_too():
     net = filled(create_net("mobilenet_v2", 3, **TINY_NET, pad_mode="same", bn_epsilon=1e-3))
     with device.pynative():
-        batch = Tensor(pictures(2, 32, 33))
+        batch = Tensor(images(2, 32, 33))
         assert_logits(fold_batch_norm(net)(batch).asnumpy(), net(batch).asnumpy())
 
 
@@ -129,7 +129,7 @@ def test_a_folded_net_can_be_exported(tmp_path, file_format):
         pytest.importorskip("onnxruntime", reason="needs the extra onnx")
     with kernels.off():  # no other runtime knows them
         net = filled(create_net("mobilenet_v2", 3, **TINY_NET))
-    batch = pictures(2, 32, 33)
+    batch = images(2, 32, 33)
     write, run = {"mindir": (exporting._write_mindir, exporting._run_mindir),
                   "onnx": (exporting._write_onnx, exporting._run_onnx)}[file_format]
     write(fold_batch_norm(net), tmp_path / f"net.{file_format}", (None, *batch.shape[1:]))

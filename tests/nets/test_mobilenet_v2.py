@@ -100,7 +100,7 @@ def test_a_block_with_zero_weights_returns_its_input():
     np.testing.assert_array_equal(block(Tensor(x)).asnumpy(), x)
 
 
-def test_logits_of_a_picture_do_not_depend_on_its_batch():
+def test_logits_of_an_image_do_not_depend_on_its_batch():
     net = MobileNetV2(5, width_mult=0.35).set_train(False)
     batch = images(3)
     together = net(batch).asnumpy()

@@ -27,7 +27,7 @@ def test_resize_is_mindspores_bilinear_one(height, width, factor):
     np.testing.assert_allclose(resized, expected, atol=1e-5)
 
 
-def test_a_resolution_multiplier_of_a_half_is_the_net_on_pictures_of_half_the_size():
+def test_a_resolution_multiplier_of_a_half_is_the_net_on_images_of_half_the_size():
     with pynative():
         halved = create_net("mobilenet_v1", 4, width_mult=0.25, resolution_mult=0.5).set_train(False)
         full = create_net("mobilenet_v1", 4, width_mult=0.25).set_train(False)
@@ -122,7 +122,7 @@ def test_the_bottleneck_strides_where_it_is_told():
 
 
 @pytest.mark.parametrize(("stem", "shape"), [("imagenet", (1, 512, 1, 1)), ("cifar", (1, 512, 4, 4))])
-def test_the_cifar_stem_of_resnet_keeps_small_pictures_large(stem, shape):
+def test_the_cifar_stem_of_resnet_keeps_small_images_large(stem, shape):
     with pynative():
         net = empty_net("resnet18", 4, stem=stem).set_train(False)
         assert net.backbone(Tensor(noise(1, 3, 32, 32))).shape == shape

@@ -1,4 +1,4 @@
-"""What is compared: nets with options, picture sizes, and what each is compared with. Sizes are odd and not square on purpose."""
+"""What is compared: nets with options, image sizes, and what each is compared with. Sizes are odd and not square on purpose."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ NUM_CLASSES = 10
 
 @dataclass(frozen=True)
 class Case:
-    """A net of mindclf, the size of its pictures, and the name of the reference: see torch_nets.py."""
+    """A net of mindclf, the size of its images, and the name of the reference: see torch_nets.py."""
 
     net: str
     height: int

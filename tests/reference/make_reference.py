@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from cases import CASES, NUM_CLASSES
-from rule import direction, pictures, weight
+from rule import direction, images, weight
 from torch_nets import reference_net
 
 TRIES, ENOUGH = 10, 1e-4
@@ -33,7 +33,7 @@ def main():
                                strict=False)
         module.eval()
         with torch.no_grad():
-            logits = module(torch.from_numpy(pictures(2, case.height, case.width)))
+            logits = module(torch.from_numpy(images(2, case.height, case.width)))
         results[case.name] = {"reference": case.reference, "torch": torch.__version__, "size": [case.height, case.width],
                               "logits": logits.double().numpy().tolist()}
         if case.gradients:
@@ -43,7 +43,7 @@ def main():
 
 
 def settled_gradients(module, keys, case):
-    """{key: [length, projection]} of the gradient of each weight, the number of the first picture, and what float32 adds."""
+    """{key: [length, projection]} of the gradient of each weight, the number of the first image, and what float32 adds."""
     tries = []
     for first in range(0, 4 * TRIES, 4):
         single, double = (gradients(module.to(kind), keys, case, first) for kind in (torch.float32, torch.float64))
@@ -54,7 +54,7 @@ def settled_gradients(module, keys, case):
         if rounding < ENOUGH:
             break
     rounding, first, double = min(tries, key=lambda row: row[:2])
-    return {"rounding": rounding, "first_picture": first,
+    return {"rounding": rounding, "first_image": first,
             "gradients": {key: [np.linalg.norm(value), (value * direction(key, value.shape)).sum()]
                           for key, value in double.items()}}
 
@@ -62,7 +62,7 @@ def settled_gradients(module, keys, case):
 def gradients(module, keys, case, first):
     module.train().zero_grad()
     kind = next(module.parameters()).dtype
-    outputs = module(torch.from_numpy(pictures(4, case.height, case.width, first)).to(kind))
+    outputs = module(torch.from_numpy(images(4, case.height, case.width, first)).to(kind))
     factors = torch.from_numpy(weight("loss", (4, NUM_CLASSES))).to(kind)
     sum((logits * factors).mean() for logits in (outputs if isinstance(outputs, tuple) else [outputs])).backward()
     return {keys[name]: parameter.grad.double().numpy() for name, parameter in module.named_parameters()}

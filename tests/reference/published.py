@@ -1,4 +1,4 @@
-"""Counts from outside this code: trainable parameters, and millions of multiply-accumulates (MACs) of a picture.
+"""Counts from outside this code: trainable parameters, and millions of multiply-accumulates (MACs) of an image.
 
 Those of the five tutorials' nets are the exact figures of the project's specification, which the papers give rounded.
 Left out are the 45,142,208 MACs of MobileNetV1 on CIFAR-10 in its tutorial: they come from a first layer without padding.

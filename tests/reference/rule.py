@@ -24,7 +24,7 @@ def weight(key, shape):
     return values * np.float32(np.sqrt(2 / np.prod(shape[1:])))
 
 
-def pictures(count, height, width, first=0):
+def images(count, height, width, first=0):
     """`count` float32 images (count, 3, height, width): number `first` and on of a row that never ends."""
     return np.stack([np.random.default_rng(number).standard_normal((3, height, width), np.float32)
                      for number in range(first, first + count)])

@@ -30,9 +30,9 @@ def images(request, colour_folder, cifar10_folder, tiny_config):
 
 
 def batches_of(images, epochs_done=0, steps_done=0, seed=1, phase=1, mixup_alpha=0.0, batch_size=6):
-    pictures, config = images
-    make = partial(epoch_pipeline, pictures, merge(config, {"batch_size": batch_size}))
-    return EpochBatches(make, len(pictures), batch_size, seed, phase, mixup_alpha, 10, epochs_done, steps_done)
+    image_set, config = images
+    make = partial(epoch_pipeline, image_set, merge(config, {"batch_size": batch_size}))
+    return EpochBatches(make, len(image_set), batch_size, seed, phase, mixup_alpha, 10, epochs_done, steps_done)
 
 
 def epoch(batches):
@@ -78,8 +78,8 @@ def test_the_images_are_the_same_in_any_number_of_threads(images, monkeypatch):
     for threads in range(1, min(os.cpu_count(), 4) + 1):
         monkeypatch.setattr(pipeline, "_threads", lambda threads=threads: threads)
         assert_same(epoch(batches_of(images)), expected)
-    pictures, config = images
-    draws, views = Draws(1, 1, 1), pipeline._random_views(pictures, config)
+    image_set, config = images
+    draws, views = Draws(1, 1, 1), pipeline._random_views(image_set, config)
     order = draws.order(30)
     words = draws.words(views.names, order)
     with ThreadPoolExecutor(4) as pool:
@@ -111,14 +111,14 @@ def test_an_image_is_the_same_in_batches_of_another_size(images):
 
 
 def test_views_are_the_same_whichever_part_of_them_is_made(images):
-    pictures, config = images
+    image_set, config = images
 
     def views(seed, view, indices=None):
-        rows = augmented_pipeline(pictures, config, Draws(seed, STORED_VIEWS, view), indices)
+        rows = augmented_pipeline(image_set, config, Draws(seed, STORED_VIEWS, view), indices)
         return np.concatenate([batch for batch, _ in rows.create_tuple_iterator(num_epochs=1, output_numpy=True)])
 
     whole = views(1, 1)
-    assert len(whole) == len(pictures)
+    assert len(whole) == len(image_set)
     np.testing.assert_array_equal(views(1, 1, [5, 3, 29]), whole[[5, 3, 29]])
     for first, second in itertools.combinations([whole, views(1, 2), views(2, 1), views(2, 2)], 2):
         assert not (first == second).all((1, 2, 3)).any()
@@ -161,8 +161,8 @@ def test_waiting_is_counted(monkeypatch):
     assert batches.waited == 8
 
 
-def test_mixing_takes_pictures_and_labels_in_the_same_shares():
-    """Pictures that are their label: picture i is all i. A mixed picture is then the mean of its labels."""
+def test_mixing_takes_images_and_labels_in_the_same_shares():
+    """Images that are their label: image i is all i. A mixed image is then the mean of its labels."""
     labels = np.arange(6, dtype=np.int32)
     images = np.repeat(labels, 12).reshape(6, 3, 2, 2).astype(np.float32)
     for seed in range(20):

@@ -33,7 +33,7 @@ def step_that_gave(loss, right_answers=0):
 
 
 def run_steps(stream, clock, monkeypatch):
-    """Four of eight steps of 10 pictures, one second each, of an epoch of four."""
+    """Four of eight steps of 10 images, one second each, of an epoch of four."""
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
     figures = StepFigures([0.5, 0.4, 0.3, 0.2, 0.1, 0.1, 0.1, 0.1], batch_size=10, steps_per_epoch=4)
     progress = Progress("phase 1 (all)", figures, stream)
@@ -49,7 +49,7 @@ def run_steps(stream, clock, monkeypatch):
 def test_progress_shows_loss_rate_speed_and_the_time_left(monkeypatch):
     shown = run_steps(Terminal(), [100.0], monkeypatch)
     last = shown.split("\r")[4]
-    for part in ("phase 1 (all)", "4/8", "loss 0.3750", "rate 2.00e-01", "10 pictures/s", "4 s left"):
+    for part in ("phase 1 (all)", "4/8", "loss 0.3750", "rate 2.00e-01", "10 images/s", "4 s left"):
         assert part in last
     assert last.count("#") == 15  # half of 30
     assert shown.endswith("\r\x1b[K"), "the line is not wiped before the epoch is logged"
@@ -100,7 +100,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_rate(loss):
 
 
 def test_an_epoch_sums_up_its_steps(tmp_path, monkeypatch):
-    """Two steps of 4 pictures in 2 seconds, of which one is waiting: 4 pictures a second; 5 of 8 right.
+    """Two steps of 4 images in 2 seconds, of which one is waiting: 4 images a second; 5 of 8 right.
 
     Half a second of either was spent by a run that was interrupted within the epoch.
     """

@@ -1,4 +1,4 @@
-"""fit from pictures to checkpoint: a tiny net on tiny pictures, through the real entry point."""
+"""fit from images to checkpoint: a tiny net on tiny images, through the real entry point."""
 
 import csv
 import itertools
@@ -41,8 +41,8 @@ def test_fit_learns_the_colours_and_writes_what_it_promises(fitted):
 
 def test_the_card_is_enough_to_repeat_the_evaluation(fitted, colour_folder):
     net, card = load_net(fitted.checkpoint)
-    pictures = read_folder(colour_folder / "test", {name: index for index, name in enumerate(card["classes"])})
-    again = evaluate(net, eval_pipeline(pictures, card), len(card["classes"]))
+    images = read_folder(colour_folder / "test", {name: index for index, name in enumerate(card["classes"])})
+    again = evaluate(net, eval_pipeline(images, card), len(card["classes"]))
     assert again.top1 == fitted.report.top1
     assert again.loss == pytest.approx(fitted.report.loss, abs=1e-6)
     assert card["metrics"]["test"]["top1"] == pytest.approx(fitted.report.top1, abs=1e-6)
@@ -55,13 +55,13 @@ def test_history_has_a_row_an_epoch_and_the_rates_of_the_schedule(fitted):
     with open(fitted.checkpoint.parent / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4, 5, 6]
-    assert [int(row["steps"]) for row in rows] == [4, 8, 12, 16, 20, 24]  # 24 pictures in batches of 6
+    assert [int(row["steps"]) for row in rows] == [4, 8, 12, 16, 20, 24]  # 24 images in batches of 6
     # the last step of epoch 3 is step 11 of 24, counted from 0: 0.05 * (1 + cos(pi * 11 / 24)) / 2
     assert float(rows[2]["learning_rate"]) == pytest.approx(0.05 * (1 + np.cos(np.pi * 11 / 24)) / 2, rel=1e-5)
     assert {row["watched"] for row in rows} == {"held out"}
 
 
-def test_best_is_the_best_epoch_on_the_held_out_pictures(fitted):
+def test_best_is_the_best_epoch_on_the_held_out_images(fitted):
     rows = callbacks.read_history(fitted.checkpoint.parent / "history.csv")
     card = read_card(fitted.checkpoint)
     best = max(rows, key=lambda row: (row["top1"], -row["loss"]))
@@ -82,7 +82,7 @@ def test_with_nothing_held_out_the_last_epoch_is_the_best(tiny_config, caplog):
     assert [message.partition("  rate ")[0] for message in caplog.messages if " epoch " in message] == [
         f"phase 1 epoch {row['epoch']:.0f}  loss {row['train_loss']:.4f} top-1 {row['train_top1']:.2%}  "
         f"test loss {row['loss']:.4f} top-1 {row['top1']:.2%}" for row in rows]
-    assert re.search(r"phase 1 epoch 1 .*  rate \d\.\d\de-\d\d  \d+ pictures/s  \d+\.\d s$", caplog.text, re.MULTILINE)
+    assert re.search(r"phase 1 epoch 1 .*  rate \d\.\d\de-\d\d  \d+ images/s  \d+\.\d s$", caplog.text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("phases", [
@@ -102,7 +102,7 @@ def test_the_backbone_moves_only_where_all_layers_train(tiny_config, fitted, pha
 
 
 def test_every_way_of_training_goes_through_all_phases(tiny_config):
-    """Plateau, averaged and mixed, on stored features and on pictures; lr_end keeps the rate from falling further."""
+    """Plateau, averaged and mixed, on stored features and on images; lr_end keeps the rate from falling further."""
     config = {**tiny_config, "epochs": 4, "schedule": "plateau", "plateau_patience": 0, "plateau_factor": 0.01, "lr_end": 0.04,
               "mixup_alpha": 0.4, "ema_decay": 0.9, "optimizer": "sgd", "nesterov": True,
               "phases": [{"layers": "head", "cached_views": 1}, {"layers": "all", "schedule": "one_cycle"}]}
@@ -154,13 +154,13 @@ def images_of(batches):
 def test_stored_features_are_those_of_the_net(tiny_config, colour_folder, monkeypatch):
     config = merge(tiny_config, {})
     net = create_net("mobilenet_v2", 3, **config.net_options).set_train(False)
-    pictures = read_folder(colour_folder / "test", CLASS_INDEX)
+    image_set = read_folder(colour_folder / "test", CLASS_INDEX)
 
     def stored(**changes):
-        return features.stored_features(net, pictures, merge(config, changes))[0]
+        return features.stored_features(net, image_set, merge(config, changes))[0]
 
     first = stored()
-    images = images_of(eval_pipeline(pictures, config))
+    images = images_of(eval_pipeline(image_set, config))
     np.testing.assert_allclose(first, net.backbone(Tensor(images)).asnumpy().mean((2, 3)), atol=1e-5)
 
     def not_again(*_):
@@ -180,10 +180,10 @@ def test_stored_features_belong_to_what_computed_them(tiny_config, colour_folder
     """Another variant of the kernels, none, a library that was compiled anew, another MindSpore, processor or oneDNN."""
     config = merge(tiny_config, {})
     net = create_net("mobilenet_v2", 3, **config.net_options).set_train(False)
-    pictures = read_folder(colour_folder / "test", CLASS_INDEX)
+    images = read_folder(colour_folder / "test", CLASS_INDEX)
     computed = []
     monkeypatch.setattr(features, "predict_logits", lambda *_: computed.append(1) or (np.zeros((9, 2), np.float32), np.zeros(9)))
-    features.stored_features(net, pictures, config)
+    features.stored_features(net, images, config)
     variants = [variant for variant in kernels.VARIANTS if kernels.available(variant) and variant != kernels.status()[1]]
     changes = [(os.environ, "MINDCLF_KERNELS", other) for other in ["0"] * kernels.in_use() + variants]
     changes += [(kernels, "digest", lambda variant: "another")] * kernels.in_use()
@@ -192,21 +192,21 @@ def test_stored_features_belong_to_what_computed_them(tiny_config, colour_folder
         with monkeypatch.context() as patch:
             patch.setitem(place, name, value) if place is os.environ else patch.setattr(place, name, value)
             for _ in range(2):
-                features.stored_features(net, pictures, config)
+                features.stored_features(net, images, config)
                 assert len(computed) == count, name
-    features.stored_features(net, pictures, config)
+    features.stored_features(net, images, config)
     assert len(computed) == 1 + len(changes)
 
 
 def test_every_stored_view_of_every_seed_is_another_image(tiny_config, colour_folder):
     config = merge(tiny_config, {})
     net = create_net("mobilenet_v2", 3, **config.net_options).set_train(False)
-    pictures = read_folder(colour_folder / "test", CLASS_INDEX)
-    rows, labels = features.stored_features(net, pictures, config, views=4)
-    assert labels.tolist() == 4 * list(pictures.labels)
-    views = list(rows.reshape(4, len(pictures), -1))
-    rows, _ = features.stored_features(net, pictures, merge(config, {"seed": 2}), views=4)
-    views += list(rows.reshape(4, len(pictures), -1)[1:])
+    images = read_folder(colour_folder / "test", CLASS_INDEX)
+    rows, labels = features.stored_features(net, images, config, views=4)
+    assert labels.tolist() == 4 * list(images.labels)
+    views = list(rows.reshape(4, len(images), -1))
+    rows, _ = features.stored_features(net, images, merge(config, {"seed": 2}), views=4)
+    views += list(rows.reshape(4, len(images), -1)[1:])
     for first, second in itertools.combinations(views, 2):
         assert not np.array_equal(first, second)
 
@@ -214,10 +214,10 @@ def test_every_stored_view_of_every_seed_is_another_image(tiny_config, colour_fo
 def test_stored_views_belong_to_the_augmentation_that_made_them(tiny_config, colour_folder):
     still = {"scale": (1.0, 1.0), "ratio": (1.0, 1.0), **dict.fromkeys(VARIATION_FIELDS, 0.0)}
     net = create_net("mobilenet_v2", 3, **tiny_config["net_options"]).set_train(False)
-    pictures = read_folder(colour_folder / "test", CLASS_INDEX)
+    images = read_folder(colour_folder / "test", CLASS_INDEX)
 
     def view(**changes):
-        return features.stored_features(net, pictures, merge(tiny_config, {**still, **changes}), views=2)[0][len(pictures):]
+        return features.stored_features(net, images, merge(tiny_config, {**still, **changes}), views=2)[0][len(images):]
 
     for field in VARIATION_FIELDS:
         assert not np.array_equal(view(**{field: 0.5}), view()), field
@@ -322,7 +322,7 @@ def test_cifar10_from_files_to_card(few_of_cifar10, caplog):
 
 
 def test_a_head_is_trained_on_stored_features_of_cifar10(few_of_cifar10, tmp_path):
-    """Whose pictures have no files that could tell when they change: their pixels do."""
+    """Whose images have no files that could tell when they change: their pixels do."""
     options = few_of_cifar10["net_options"]
     mean, std = [1.0, 2.0, 3.0], [4.0, 5.0, 6.0]
     start = save_checkpoint(create_net("mobilenet_v2", 5, **options), tmp_path / "start.ckpt", {
@@ -330,5 +330,5 @@ def test_a_head_is_trained_on_stored_features_of_cifar10(few_of_cifar10, tmp_pat
         "mean": mean, "std": std})
     fitted = fit({**few_of_cifar10, "pretrained": str(start), **ONLY_HEAD})
     card = read_card(fitted.checkpoint)
-    assert (card["mean"], card["std"]) == (mean, std)  # the pretrained weights', not those of the pictures
-    assert len(list((tmp_path / "features").iterdir())) == 2  # of the training and the held-out pictures
+    assert (card["mean"], card["std"]) == (mean, std)  # the pretrained weights', not those of the images
+    assert len(list((tmp_path / "features").iterdir())) == 2  # of the training and the held-out images

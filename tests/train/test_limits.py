@@ -1,4 +1,4 @@
-"""What happens at the limits: a loss that is no number, sets of one picture, one class, a thousand, and schedules that end."""
+"""What happens at the limits: a loss that is no number, sets of one image, one class, a thousand, and schedules that end."""
 
 import math
 from pathlib import Path
@@ -53,7 +53,7 @@ def test_weights_that_the_last_step_broke_are_not_saved(tiny_config, monkeypatch
 
     monkeypatch.setattr(phases, "evaluate", breaking)
     path = f"{tiny_config['output']}/epochs/phase1-1.ckpt"
-    with pytest.raises(ValueError, match=f"^the loss on the held out pictures is nan at step 8, .* checkpoint is {path}$"):
+    with pytest.raises(ValueError, match=f"^the loss on the held out images is nan at step 8, .* checkpoint is {path}$"):
         fit(tiny_config)
     assert weights_are_numbers(path) == (True, 1)
     assert len(read_history(f"{tiny_config['output']}/history.csv")) == 1
@@ -106,7 +106,7 @@ def test_batches_shrink_to_what_there_is_where_that_is_asked_for(tiny_config, tm
         fit(config)
 
 
-def test_a_picture_that_is_gone_in_the_middle_of_a_run_is_named(tiny_config, tmp_path, monkeypatch):
+def test_an_image_that_is_gone_in_the_middle_of_a_run_is_named(tiny_config, tmp_path, monkeypatch):
     changes = make_folder(tmp_path / "few", ["a", "b"], 4)
 
     def removing(self, row, report, after_epoch=Keeper.after_epoch):
@@ -127,7 +127,7 @@ def too_thin(path):
 @pytest.mark.parametrize("augment", ["resized_crop", "padded_crop"])
 @pytest.mark.parametrize(("spoil", "reason"), [
     (lambda path: path.write_bytes(path.read_bytes()[:400]), "is damaged"), (too_thin, "is 1000 x 3 pixels: too thin"),
-    (lambda path: path.write_bytes(b"text"), "is not a picture")], ids=["cut", "thin", "text"])
+    (lambda path: path.write_bytes(b"text"), "is not an image")], ids=["cut", "thin", "text"])
 def test_a_file_that_is_spoilt_in_the_middle_of_a_run_is_named(tiny_config, tmp_path, monkeypatch, spoil, reason, augment):
     changes = make_folder(tmp_path / "few", ["a", "b"], 4)
     victim = tmp_path / "few" / "train" / "a" / "9.jpg"
@@ -147,8 +147,8 @@ def test_one_class_is_refused(tiny_config, tmp_path):
         fit({**tiny_config, **make_folder(tmp_path / "one", ["only"], 6)})
 
 
-def test_one_picture_a_class_trains_in_batches_of_one(tiny_config, tmp_path):
-    """None of them can be held out; batch norm takes its statistics from the pixels of one picture."""
+def test_one_image_a_class_trains_in_batches_of_one(tiny_config, tmp_path):
+    """None of them can be held out; batch norm takes its statistics from the pixels of one image."""
     fitted = fit({**tiny_config, **make_folder(tmp_path / "few", ["a", "b"], 1), "batch_size": 1, "valid_fraction": 0.1})
     rows = read_history(fitted.checkpoint.parent / "history.csv")
     assert [row["steps"] for row in rows] == [2, 4] and {row["watched"] for row in rows} == {"test"}
@@ -157,7 +157,7 @@ def test_one_picture_a_class_trains_in_batches_of_one(tiny_config, tmp_path):
 
 @pytest.mark.report
 def test_a_thousand_classes(tiny_config, tmp_path):
-    """A picture each: the first loss is about that of chance, log(1000)."""
+    """An image each: the first loss is about that of chance, log(1000)."""
     names = [f"class {number:04}" for number in range(1000)]
     fitted = fit({**tiny_config, **make_folder(tmp_path / "many", names, 1), "batch_size": 250, "eval_batch_size": 250,
                   "epochs": 1, "lr_max": 1e-4})

@@ -73,10 +73,10 @@ def test_kernels_decay_and_biases_do_not():
     np.testing.assert_array_equal(bias, plain_bias)
 
 
-@pytest.mark.parametrize(("optimizer", "pictures", "climbers"), [("sgd", 80, 20), ("momentum", 40, 16), ("sgd", 8, 8)])
-def test_a_sharpness_aware_step_takes_the_gradient_from_up_the_hill(optimizer, pictures, climbers):
+@pytest.mark.parametrize(("optimizer", "images", "climbers"), [("sgd", 80, 20), ("momentum", 40, 16), ("sgd", 8, 8)])
+def test_a_sharpness_aware_step_takes_the_gradient_from_up_the_hill(optimizer, images, climbers):
     rng = np.random.default_rng(1)
-    batch = rng.standard_normal((pictures, 5)).astype(np.float32), rng.integers(0, 3, pictures).astype(np.int32)
+    batch = rng.standard_normal((images, 5)).astype(np.float32), rng.integers(0, 3, images).astype(np.int32)
     net, hill = dense(), dense()
     weight, bias = net.weight.asnumpy().copy(), net.bias.asnumpy().copy()
     by_weight, by_bias = gradients(net, batch=[part[:climbers] for part in batch])
@@ -252,7 +252,7 @@ def test_shares_of_classes_are_labels_too(smoothing):
 
 
 def test_the_loss_counts_right_answers():
-    """Of 3 pictures, two with their own label highest; with shares, the largest share is the label."""
+    """Of 3 images, two with their own label highest; with shares, the largest share is the label."""
     logits = Tensor(np.array([[3, 1, 0], [0, 1, 2], [0, 5, 1]], np.float32))
     loss = ClassifierLoss()
     loss(logits, Tensor([0, 1, 1], ms.int32))

@@ -274,28 +274,28 @@ def test_another_config_cannot_go_on(interrupted, field, value, message):
         fit({**interrupted, field: value, "resume": True})
 
 
-def test_other_pictures_cannot_go_on(interrupted, tmp_path):
+def test_other_images_cannot_go_on(interrupted, tmp_path):
     state = resume.load_state(resume.state_path(interrupted["output"]))
     state.facts["card"]["data"]["train"] += 5
     resume.save_state(state.path, state.facts)
-    with pytest.raises(ValueError, match="it had 29 train pictures, and now there are 24"):
+    with pytest.raises(ValueError, match="it had 29 train images, and now there are 24"):
         fit({**interrupted, "resume": True})
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_other_images_of_the_same_names_cannot_go_on(interrupted, tmp_path, split):
-    replaced = shutil.copytree(interrupted["dataset_path"], tmp_path / "pictures")
+    replaced = shutil.copytree(interrupted["dataset_path"], tmp_path / "images")
     image = replaced / split / "red" / "2.png"
     image.write_bytes(image.read_bytes() + b"x")  # of the same pixels, but no longer the same file
-    with pytest.raises(ValueError, match="it had other pictures or labels: restore them, or take another output"):
+    with pytest.raises(ValueError, match="it had other images or labels: restore them, or take another output"):
         fit({**interrupted, "dataset_path": str(replaced), "resume": True})
 
 
-def test_as_many_pictures_of_other_names_cannot_go_on(interrupted, tmp_path):
+def test_as_many_images_of_other_names_cannot_go_on(interrupted, tmp_path):
     """For they are in another order."""
-    renamed = shutil.copytree(interrupted["dataset_path"], tmp_path / "pictures")
+    renamed = shutil.copytree(interrupted["dataset_path"], tmp_path / "images")
     (renamed / "train" / "red" / "0.png").rename(renamed / "train" / "red" / "a.png")
-    with pytest.raises(ValueError, match="it had other pictures or labels"):
+    with pytest.raises(ValueError, match="it had other images or labels"):
         fit({**interrupted, "dataset_path": str(renamed), "resume": True})
 
 

@@ -71,20 +71,20 @@ def rows_of(output):
 
 @pytest.fixture(scope="module")
 def config(colour_folder, tmp_path_factory):
-    """Batches of 3 for each of two workers; 24 pictures train, 6 are held out, 9 test."""
+    """Batches of 3 for each of two workers; 24 images train, 6 are held out, 9 test."""
     return {**make_config(colour_folder, tmp_path_factory.mktemp("workers")), "batch_size": 3, "feature_cache": ""}
 
 
 @pytest.fixture(scope="module")
 def plain(config):
-    """A net without batch norm and dropout, on pictures as they are, in sharpness-aware steps."""
+    """A net without batch norm and dropout, on images as they are, in sharpness-aware steps."""
     return {**config, **STILL, "net": "alexnet", "net_options": {"dropout": 0.0, "hidden_channels": 32}, "image_height": 64,
             "image_width": 64, "lr_max": 0.02, "sam_rho": 0.05}
 
 
 @pytest.fixture(scope="module")
 def everything(config):
-    """All that has a state; 21 pictures, of which 3 are left out of each epoch, and 9 held out."""
+    """All that has a state; 21 images, of which 3 are left out of each epoch, and 9 held out."""
     return {**config, "valid_fraction": 0.3, "net_options": {**config["net_options"], "has_dropout": True}, "ema_decay": 0.9,
             "mixup_alpha": 0.4, "schedule": "plateau", "plateau_patience": 0}
 
@@ -194,8 +194,8 @@ def test_statistics_are_averaged_over_workers(job):
 
 
 @needs_msrun
-def test_evaluation_counts_every_picture_once(job, colour_folder):
-    """9 test pictures and 9 held-out ones for two workers."""
+def test_evaluation_counts_every_image_once(job, colour_folder):
+    """9 test images and 9 held-out ones for two workers."""
     checkpoint = job[0] / "run-whole" / "best.ckpt"
     net, card = load_net(checkpoint)
     report = evaluate(net, eval_pipeline(read_folder(colour_folder / "test", CLASS_INDEX), card), 3).as_dict()
@@ -245,7 +245,7 @@ def test_a_signal_to_the_launch_stops_all_in_good_order(job):
 
 @needs_msrun
 def test_shared_features_are_those_of_one_worker(job, config):
-    """Of the held-out pictures, 6 for two workers: the loss on them is that of the head that was saved, on all of them."""
+    """Of the held-out images, 6 for two workers: the loss on them is that of the head that was saved, on all of them."""
     snapshot = next((job[0] / "run-endless" / "epochs").glob("*.ckpt"))
     net, card = load_net(snapshot)
     held_out = read_splits(merge(config, {})).valid
@@ -281,17 +281,17 @@ def test_a_wrong_field_is_one_line(tmp_path):
 def test_a_worker_with_other_images_of_the_same_names_ends_the_job(config, colour_folder, tmp_path):
     """As on two machines: each worker has a folder of its own, and they differ in a byte of a training image."""
     for rank in "01":
-        shutil.copytree(colour_folder, tmp_path / rank / "pictures")
-    image = tmp_path / "1" / "pictures" / "train" / "red" / "5.png"
+        shutil.copytree(colour_folder, tmp_path / rank / "images")
+    image = tmp_path / "1" / "images" / "train" / "red" / "5.png"
     image.write_bytes(image.read_bytes()[:-1] + b"x")
     (tmp_path / "recipe.py").write_text(
         "import os, sys\nfrom mindclf.cli import main\n"
         f"os.chdir(os.path.join({str(tmp_path)!r}, os.environ['RANK_ID']))\n"
-        f"sys.exit(main(config={ {**config, 'dataset_path': 'pictures', 'output': 'run'}!r}))\n")
+        f"sys.exit(main(config={ {**config, 'dataset_path': 'images', 'output': 'run'}!r}))\n")
     with launched(tmp_path / "recipe.py", "train", folder=tmp_path) as job:
         status, why = ends(job)
     assert status == 2 and len(why) == 1
-    assert why[0].endswith("worker 1 has other pictures than worker 0: give all of them the same")
+    assert why[0].endswith("worker 1 has other images than worker 0: give all of them the same")
     assert not (tmp_path / "0" / "run").exists()
 
 
@@ -337,12 +337,12 @@ def test_the_worker_that_failed_first_is_the_one_that_is_named(tmp_path, exits, 
     assert (status, message and message.replace(str(tmp_path), "LOGS")) == expected
 
 
-@pytest.mark.parametrize(("pictures", "size", "batch_size"), [(24, 2, 3), (25, 2, 4), (23, 2, 6), (37, 3, 4), (7, 7, 1)])
-def test_batches_are_shared_without_loss_or_double(pictures, size, batch_size):
+@pytest.mark.parametrize(("images", "size", "batch_size"), [(24, 2, 3), (25, 2, 4), (23, 2, 6), (37, 3, 4), (7, 7, 1)])
+def test_batches_are_shared_without_loss_or_double(images, size, batch_size):
     """Batch by batch the workers have, together, what one worker has with batches as large as theirs together."""
-    order = np.random.default_rng(0).permutation(pictures)
+    order = np.random.default_rng(0).permutation(images)
     parts = [workers.part_of_batches(order, batch_size, rank, size) for rank in range(size)]
-    steps = pictures // (batch_size * size)
+    steps = images // (batch_size * size)
     for part in parts:
         assert len(part) == steps * batch_size
     for step in range(steps):
@@ -351,8 +351,8 @@ def test_batches_are_shared_without_loss_or_double(pictures, size, batch_size):
 
 
 @pytest.mark.parametrize(("count", "size"), [(9, 2), (5, 3), (2, 4), (1, 2)])
-def test_every_picture_is_looked_at_once(as_worker, monkeypatch, count, size):
-    """Rows that say which picture they are of, from workers with unequal parts, or none at all."""
+def test_every_image_is_looked_at_once(as_worker, monkeypatch, count, size):
+    """Rows that say which image they are of, from workers with unequal parts, or none at all."""
     sent = []
     monkeypatch.setattr(workers, "total", lambda values: sent.append(values) or values)
     for rank in range(size):

@@ -1,4 +1,4 @@
-"""Every picture of the corpus, through the command line: used, or refused by its name; nothing else happens."""
+"""Every image of the corpus, through the command line: used, or refused by its name; nothing else happens."""
 
 import ctypes
 import json
@@ -10,11 +10,11 @@ import pytest
 from mindspore.dataset import vision
 from PIL import Image
 
-from mindclf.dataset.pictures import whole_picture
+from mindclf.dataset.images import whole_image
 from mindclf.files import one_line
 
 from .conftest import COLOURS
-from .corpus import CORPUS, NO_PICTURE, red
+from .corpus import CORPUS, NO_IMAGE, red
 from .test_cli import run
 
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2
@@ -32,7 +32,7 @@ def obey_permissions():
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory, colour_folder):
-    """A folder with train/ and test/ of red and green pictures; a half of the corpus is among the red ones of each."""
+    """A folder with train/ and test/ of red and green images; a half of the corpus is among the red ones of each."""
     root = tmp_path_factory.mktemp("corpus")
     for split, entries in HALVES.items():
         for colour in ("red", "green"):
@@ -43,11 +43,11 @@ def corpus(tmp_path_factory, colour_folder):
     return root
 
 
-def test_prediction_uses_or_names_every_picture(corpus, fitted, tmp_path):
+def test_prediction_uses_or_names_every_image(corpus, fitted, tmp_path):
     result = run("predict", "--json", "--checkpoint", fitted.checkpoint, *(corpus / split / "red" for split in HALVES),
                  cwd=tmp_path, preexec_fn=obey_permissions)
     assert result.returncode == 2
-    labels = {row["picture"]: row["guesses"][0]["name"] for row in map(json.loads, result.stdout.splitlines())}
+    labels = {row["image"]: row["guesses"][0]["name"] for row in map(json.loads, result.stdout.splitlines())}
     errors = result.stderr.splitlines()
     for split, entries in HALVES.items():
         for entry in entries:
@@ -59,7 +59,7 @@ def test_prediction_uses_or_names_every_picture(corpus, fitted, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_training_uses_or_names_and_counts_every_picture(corpus, tmp_path):
+def test_training_uses_or_names_and_counts_every_image(corpus, tmp_path):
     result = run("train", f"dataset_path={corpus}", "class_index={'red': 0, 'green': 1}", "on_bad_image=skip", "epochs=1",
                  "image_height=32", "image_width=32", "batch_size=6", "valid_fraction=0", "net_options.last_channel=32",
                  "net_options.inverted_residual_setting=[[1, 8, 1, 2]]", f"output={tmp_path / 'run'}", cwd=tmp_path,
@@ -76,7 +76,7 @@ def test_training_uses_or_names_and_counts_every_picture(corpus, tmp_path):
             assert f"{one_line(corpus / split / 'red' / entry.name)} {entry.refused}" in line
         present = len(list((corpus / split).rglob("*.*"))) + len(list((corpus / split).rglob("no extension")))
         assert card["data"][split] == present - len(refused)
-    rows = [sum(row) for row in report["confusion"]]  # pictures of each class, as labelled
+    rows = [sum(row) for row in report["confusion"]]  # images of each class, as labelled
     assert rows == [card["data"]["test"] - 3, 3]
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
@@ -91,10 +91,10 @@ def test_training_stops_with_the_names_in_one_line_unless_told_to_skip(corpus, t
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_pictures_of_the_corpus_are_what_their_names_say(corpus):
-    assert sum(entry.refused.startswith(NO_PICTURE) for entry in CORPUS) in (3, 4)
+def test_the_images_of_the_corpus_are_what_their_names_say(corpus):
+    assert sum(entry.refused.startswith(NO_IMAGE) for entry in CORPUS) in (3, 4)
     paths = {entry.name: corpus / split / "red" / entry.name for split, entries in HALVES.items() for entry in entries}
-    for name, kind, mode in (("animated.gif", "GIF", "RGB"), ("picture.webp", "WEBP", "RGB"), ("press.jpg", "JPEG", "CMYK"),
+    for name, kind, mode in (("animated.gif", "GIF", "RGB"), ("image.webp", "WEBP", "RGB"), ("press.jpg", "JPEG", "CMYK"),
                              ("16 bits of grey.png", "PNG", "I;16"), ("a PNG.jpg", "PNG", "RGB"), ("a JPEG.png", "JPEG", "RGB")):
         with Image.open(paths[name]) as image:
             assert (image.format, image.mode) == (kind, mode) or (kind, image.mode) == ("GIF", "P")
@@ -114,7 +114,7 @@ def test_a_jpeg_with_wrong_bits_is_refused_or_decodes(mode, progressive, tmp_pat
         bad = bytearray(good)
         bad[bit // 8] ^= 1 << bit % 8
         try:
-            encoded = whole_picture(bytes(bad), name="bad.jpg")
+            encoded = whole_image(bytes(bad), name="bad.jpg")
         except ValueError as error:
             assert str(error).startswith("bad.jpg ") and "\n" not in str(error)
             continue

@@ -1,4 +1,4 @@
-"""Reading one picture: whatever PIL opens, as bytes that MindSpore's decoder turns into the same RGB pixels."""
+"""Reading one image: whatever PIL opens, as bytes that MindSpore's decoder turns into the same RGB pixels."""
 
 import contextlib
 import functools
@@ -33,12 +33,12 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 class RefusedError(ValueError):
-    """A picture that is whole, and that is not read all the same."""
+    """An image that is whole, and that is not read all the same."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How pictures are read, the same in training, evaluation and prediction of a net.
+    """How images are read, the same in training, evaluation and prediction of a net.
 
     `max_pixels` is the most pixels that one may have. `white` is the value that is white in images of more than 8 bits; None
     goes by the file (see mindclf.dataset.ranges).
@@ -58,7 +58,7 @@ DEFAULT_READING = Reading()
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a picture that was decoded once.
+    """What is known of an image that was decoded once.
 
     `size` is (width, height), upright; `format` and `mode` are Pillow's names. `kinds` has those that hold of "grey" (one channel
     of colour), "transparent", "turned" (EXIF says that it does not stand upright in its file), "broken EXIF" (nothing in it says
@@ -73,8 +73,8 @@ class Facts:
     range: ranges.Range | None
 
 
-def encoded_picture(source, name="the picture", reading=DEFAULT_READING):
-    """The picture in `source` as a uint8 array of encoded bytes that decode to it, upright and in RGB.
+def encoded_image(source, name="the image", reading=DEFAULT_READING):
+    """The image in `source` as a uint8 array of encoded bytes that decode to it, upright and in RGB.
 
     `source` is a path, encoded bytes, a PIL image, an RGB uint8 array (H, W, 3), or what this function returned. A grey or RGB
     JPEG that needs no turning passes as it is: MindSpore decodes it, progressive or not, as PIL does. Everything else that PIL
@@ -83,69 +83,69 @@ def encoded_picture(source, name="the picture", reading=DEFAULT_READING):
     `reading` says. Raises ValueError that begins with the path, or with `name`, if it cannot be read; what would break the line
     in a path is escaped.
 
-    Training, evaluation and prediction all read pictures through this file.
+    Training, evaluation and prediction all read images through this file.
     """
     if _is_encoded(source):
         return source
-    with opened_picture(source, name, reading) as picture:
-        return picture.encoded()
+    with opened_image(source, name, reading) as image:
+        return image.encoded()
 
 
-def whole_picture(source, name="the picture", reading=DEFAULT_READING):
-    """What `encoded_picture` gives, after all of it was decoded once: a JPEG that breaks off raises ValueError too.
+def whole_image(source, name="the image", reading=DEFAULT_READING):
+    """What `encoded_image` gives, after all of it was decoded once: a JPEG that breaks off raises ValueError too.
 
-    For pictures from outside, before MindSpore's pipeline sees them: one that it cannot decode ends the whole pipeline.
+    For images from outside, before MindSpore's pipeline sees them: one that it cannot decode ends the whole pipeline.
     """
     if _is_encoded(source):  # what came in encoded has been through here
         return source
-    with opened_picture(source, name, reading) as picture:
-        picture.decoded()
-        return picture.encoded()
+    with opened_image(source, name, reading) as image:
+        image.decoded()
+        return image.encoded()
 
 
-def decode_picture(source, reading=DEFAULT_READING):
-    """The picture in `source` as an RGB PIL image, as the nets see it before resizing. For showing it."""
-    with opened_picture(source, reading=reading) as picture:
-        return picture.decoded().convert("RGB")
+def decode_image(source, reading=DEFAULT_READING):
+    """The image in `source` as an RGB PIL image, as the nets see it before resizing. For showing it."""
+    with opened_image(source, reading=reading) as image:
+        return image.decoded().convert("RGB")
 
 
-def small_picture(source, size):
-    """The middle of the picture in `source`, uint8 (height, width, 3), brought to `size`, (height, width), by averaging.
+def small_image(source, size):
+    """The middle of the image in `source`, uint8 (height, width, 3), brought to `size`, (height, width), by averaging.
 
-    So does a photo become what data sets of small pictures hold; one that has this size stays as it is.
+    So does a photo become what data sets of small images hold; one that has this size stays as it is.
     """
     height, width = size
-    with opened_picture(source) as picture:
-        return np.asarray(ImageOps.fit(picture.decoded().convert("RGB"), (width, height), Image.Resampling.BILINEAR))
+    with opened_image(source) as image:
+        return np.asarray(ImageOps.fit(image.decoded().convert("RGB"), (width, height), Image.Resampling.BILINEAR))
 
 
-def check_picture(source, reading=DEFAULT_READING):
-    """The `Facts` of a picture, all of which is decoded. Raises ValueError as `whole_picture` does.
+def check_image(source, reading=DEFAULT_READING):
+    """The `Facts` of an image, all of which is decoded. Raises ValueError as `whole_image` does.
 
     An image of more than 8 bits passes whatever its values: over many such images their range tells what is white.
     """
-    with opened_picture(source, reading=reading) as picture:
-        return picture.facts()
+    with opened_image(source, reading=reading) as image:
+        return image.facts()
 
 
 @contextlib.contextmanager
-def opened_picture(source, name="the picture", reading=DEFAULT_READING):
-    """Gives the picture in `source` as a `Picture`, and room for its pixels during the block: see mindclf.dataset.memory.
+def opened_image(source, name="the image", reading=DEFAULT_READING):
+    """Gives the image in `source` as a `OpenedImage`, and room for its pixels during the block: see mindclf.dataset.memory.
 
     A block must not open another one.
     """
-    picture = Picture(source, name, reading)
-    needed = BYTES_A_PIXEL * picture.pixels
+    image = OpenedImage(source, name, reading)
+    needed = BYTES_A_PIXEL * image.pixels
     with DECODING.room(needed):
         try:
-            yield picture
+            yield image
         finally:
-            picture.forget()
+            image.forget()
             give_back(needed)
 
 
-class Picture:
-    """A picture whose header was read: what `opened_picture` gives."""
+class OpenedImage:
+    """An image whose header was read: what `opened_image` gives."""
 
     def __init__(self, source, name, reading):
         self.reading = reading
@@ -209,7 +209,7 @@ class Picture:
         return Image.open(io.BytesIO(data))
 
     def _check(self):
-        """Raises for a picture that is not to be decoded."""
+        """Raises for an image that is not to be decoded."""
         (width, height), name = self._image.size, self.name
         if self._image.format in PROGRAMS:
             raise RefusedError(f"{name} is {self._image.format}, which is a program and not run: save it as PNG")
@@ -272,7 +272,7 @@ class Picture:
             raise
         except UnidentifiedImageError:
             kind = what_it_is(self._data or b"")
-            raise ValueError(f"{self.name} is not a picture"
+            raise ValueError(f"{self.name} is not an image"
                              + (f" but {kind}" if kind else ", or of a kind that Pillow does not know")) from None
         except Image.DecompressionBombError:
             raise RefusedError(f"{self.name} has more than {self.reading.max_pixels:,} pixels, which is not read: for a photo of "

@@ -1,4 +1,4 @@
-"""encoded_picture: what MindSpore decodes of it is the picture, upright and in RGB, whatever the file was."""
+"""encoded_image: what MindSpore decodes of it is the image, upright and in RGB, whatever the file was."""
 
 import io
 
@@ -7,14 +7,14 @@ import pytest
 from mindspore.dataset import vision
 from PIL import Image
 
-from mindclf.dataset import decode_picture, encoded_picture
-from mindclf.dataset.pictures import Reading, opened_picture, whole_picture
+from mindclf.dataset import decode_image, encoded_image
+from mindclf.dataset.images import Reading, opened_image, whole_image
 
 HEIGHT, WIDTH = 24, 40
 ROUNDING = 3  # of 255: two JPEG decoders may round apart
 ORIENTATION = 0x0112
 
-# What a camera stores for each EXIF orientation, so that the tag turns it back to the upright picture (EXIF 2.3, 4.6.4 A).
+# What a camera stores for each EXIF orientation, so that the tag turns it back to the upright image (EXIF 2.3, 4.6.4 A).
 STORED = {
     1: lambda upright: upright,
     2: lambda upright: upright[:, ::-1],
@@ -49,7 +49,7 @@ def quarters():
 
 def seen(source):
     """The pixels (H, W, 3) that MindSpore gets of `source`."""
-    return vision.Decode()(encoded_picture(source))
+    return vision.Decode()(encoded_image(source))
 
 
 def encode(image, kind, **options):
@@ -143,9 +143,9 @@ def test_however_a_jpeg_codes_its_channels_it_is_seen_as_pil_shows_it(smooth, mo
         assert shown.mode == mode
         expected = np.asarray(shown.convert("RGB"))
     assert difference(seen(data), expected) <= (ROUNDING if mode == "RGB" else 0)
-    with opened_picture(data) as picture:  # as training has it
-        assert np.array_equal(np.asarray(picture.decoded().convert("RGB")), expected)
-    passes = encoded_picture(data).tobytes() == data
+    with opened_image(data) as photo:  # as training has it
+        assert np.array_equal(np.asarray(photo.decoded().convert("RGB")), expected)
+    passes = encoded_image(data).tobytes() == data
     assert passes == (mode == "RGB")
 
 
@@ -153,7 +153,7 @@ def test_however_a_jpeg_codes_its_channels_it_is_seen_as_pil_shows_it(smooth, mo
 def test_a_jpeg_that_mindspore_may_not_decode_is_not_given_to_it(smooth, marker):
     data = as_frame(encode(Image.fromarray(smooth), "JPEG"), marker)
     try:
-        assert encoded_picture(data, "rare.jpg")[:2].tobytes() == b"BM"
+        assert encoded_image(data, "rare.jpg")[:2].tobytes() == b"BM"
     except ValueError as error:
         assert str(error).startswith("rare.jpg is ")
 
@@ -161,19 +161,19 @@ def test_a_jpeg_that_mindspore_may_not_decode_is_not_given_to_it(smooth, marker)
 @pytest.mark.parametrize("data", [lambda jpeg: as_frame(jpeg, 0xC1, bits=12), lambda jpeg: jpeg[:3] + bytes(50)],
                          ids=["12 bits", "a damaged beginning"])
 def test_a_jpeg_that_pillow_does_not_know_is_said_to_be_one(smooth, data):
-    with pytest.raises(ValueError, match=r"^rare.jpg is (not a picture but what begins as a JPEG|damaged)"):
-        encoded_picture(data(encode(Image.fromarray(smooth), "JPEG")), "rare.jpg")
+    with pytest.raises(ValueError, match=r"^rare.jpg is (not an image but what begins as a JPEG|damaged)"):
+        encoded_image(data(encode(Image.fromarray(smooth), "JPEG")), "rare.jpg")
 
 
 def test_a_jpeg_passes_as_it_is(smooth, tmp_path):
     (tmp_path / "a.jpg").write_bytes(encode(Image.fromarray(smooth), "JPEG"))
-    assert encoded_picture(tmp_path / "a.jpg").tobytes() == (tmp_path / "a.jpg").read_bytes()
+    assert encoded_image(tmp_path / "a.jpg").tobytes() == (tmp_path / "a.jpg").read_bytes()
 
 
 @pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("BMP", {}), ("TIFF", {}), ("TIFF", dict(compression="tiff_lzw")),
                                                ("WEBP", dict(lossless=True)), ("PPM", {})])
 def test_rgb_without_loss_keeps_every_pixel(noise, tmp_path, kind, options):
-    path = tmp_path / "picture"
+    path = tmp_path / "image"
     path.write_bytes(encode(Image.fromarray(noise), kind, **options))
     assert np.array_equal(seen(path), noise)
 
@@ -252,28 +252,28 @@ def test_other_kinds_are_turned_upright_too(quarters, kind):
     assert np.array_equal(seen(data), quarters)
 
 
-def test_arrays_pil_images_and_bytes_are_pictures(noise):
-    for source in (noise, Image.fromarray(noise), encode(Image.fromarray(noise), "PNG"), encoded_picture(noise)):
+def test_arrays_pil_images_and_bytes_are_images(noise):
+    for source in (noise, Image.fromarray(noise), encode(Image.fromarray(noise), "PNG"), encoded_image(noise)):
         assert np.array_equal(seen(source), noise)
-        assert np.array_equal(np.asarray(decode_picture(source)), noise)
+        assert np.array_equal(np.asarray(decode_image(source)), noise)
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 4), (2, 4, 5, 3)])
 def test_an_array_of_another_shape_is_refused(shape):
     with pytest.raises(ValueError):
-        encoded_picture(np.zeros(shape, np.uint8))
+        encoded_image(np.zeros(shape, np.uint8))
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int64])
 def test_an_array_of_another_type_is_refused(kind):
     with pytest.raises(ValueError):
-        encoded_picture(np.zeros((4, 5, 3), kind))
+        encoded_image(np.zeros((4, 5, 3), kind))
 
 
 def test_a_pil_image_that_cannot_be_read_is_refused(noise):
     data = encode(Image.fromarray(noise), "PNG")
-    with pytest.raises(ValueError, match="^the picture is damaged"):
-        encoded_picture(Image.open(io.BytesIO(data[:len(data) // 2])))
+    with pytest.raises(ValueError, match="^the image is damaged"):
+        encoded_image(Image.open(io.BytesIO(data[:len(data) // 2])))
 
 
 def damaged(kind, noise):
@@ -289,7 +289,7 @@ def crc_error(noise):
 
 @pytest.mark.parametrize(("name", "content"), [
     ("empty.jpg", lambda noise: b""),
-    ("text.jpg", lambda noise: b"this is no picture\n" * 100),
+    ("text.jpg", lambda noise: b"this is no image\n" * 100),
     ("header.png", lambda noise: b"\x89PNG\r\n\x1a\n"),
     ("half.jpg", lambda noise: damaged("JPEG", noise)),
     ("half.png", lambda noise: damaged("PNG", noise)),
@@ -308,23 +308,23 @@ def test_what_cannot_be_read_is_named_in_one_line(noise, tmp_path, name, content
     elif content is not ...:
         path.write_bytes(content(noise))
     with pytest.raises(ValueError) as raised:
-        whole_picture(path)
+        whole_image(path)
     assert str(raised.value).startswith(f"{path} ")
     assert "\n" not in str(raised.value)
 
 
-def test_every_kind_of_picture_passes_the_check(noise, tmp_path):
+def test_every_kind_of_image_passes_the_check(noise, tmp_path):
     for kind in ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"):
-        path = tmp_path / "picture"
+        path = tmp_path / "image"
         path.write_bytes(encode(Image.fromarray(noise), kind))
-        assert np.array_equal(whole_picture(path), encoded_picture(path))
+        assert np.array_equal(whole_image(path), encoded_image(path))
 
 
-def test_bytes_that_are_no_picture_have_the_name_given():
-    with pytest.raises(ValueError, match="^standard input is not a picture"):
-        encoded_picture(b"text", name="standard input")
-    with pytest.raises(ValueError, match="^the picture is not a picture"):
-        encoded_picture(b"text")
+def test_bytes_that_are_no_image_have_the_name_given():
+    with pytest.raises(ValueError, match="^standard input is not an image"):
+        encoded_image(b"text", name="standard input")
+    with pytest.raises(ValueError, match="^the image is not an image"):
+        encoded_image(b"text")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
@@ -335,18 +335,18 @@ def test_an_image_of_more_pixels_than_the_limit_is_refused_and_the_limit_can_be_
     small.write_bytes(encode(Image.new("RGB", (10, 10)), kind))
     bomb.write_bytes(encode(Image.new("RGB", (side, side)), kind))
     limit = Reading(max_pixels=100)
-    assert whole_picture(small, reading=limit).ndim == 1
+    assert whole_image(small, reading=limit).ndim == 1
     with pytest.raises(ValueError) as raised:
-        whole_picture(bomb, reading=limit)
+        whole_image(bomb, reading=limit)
     assert str(raised.value) == (f"{bomb} has more than 100 pixels, which is not read: for a photo of your own raise the field "
                                  f"max_pixels, or --max-pixels")
     raised_limit = Reading(max_pixels=side * side)
-    assert vision.Decode()(whole_picture(bomb, reading=raised_limit)).shape == (side, side, 3)
+    assert vision.Decode()(whole_image(bomb, reading=raised_limit)).shape == (side, side, 3)
 
 
 @pytest.mark.parametrize("size", [(1, 300), (300, 1), (2, 201)])
-def test_a_picture_too_thin_to_be_resized_is_refused(size):
+def test_an_image_too_thin_to_be_resized_is_refused(size):
     """Bringing the shorter side of 1 x 60,000 pixels to 256 would take 11 GB."""
     with pytest.raises(ValueError, match=f"thin.png is {size[0]} x {size[1]} pixels: too thin"):
-        encoded_picture(encode(Image.new("RGB", size), "PNG"), name="thin.png")
-    encoded_picture(encode(Image.new("RGB", (2, 200)), "PNG"))
+        encoded_image(encode(Image.new("RGB", size), "PNG"), name="thin.png")
+    encoded_image(encode(Image.new("RGB", (2, 200)), "PNG"))
