@@ -50,7 +50,7 @@ def main(argv=None):
 
 def train(share):
     """Trains for STEPS steps; one look at the memory after each epoch."""
-    from mindclf.dataset.drawn import draw_garbage26
+    from mindclf.drawings.generate import draw_garbage26
     from mindclf.train import fit
 
     looks = []
@@ -74,8 +74,8 @@ def train(share):
 
 def predict(share):
     """Predicts IMAGES images, one at a time."""
-    from mindclf.dataset.drawn import draw_garbage26
     from mindclf.device import use_device
+    from mindclf.drawings.generate import draw_garbage26
     from mindclf.predict import Predictor
 
     use_device("CPU")

@@ -9,8 +9,8 @@ from mindclf.config import merge
 from mindclf.dataset.splits import find_folder, images_to_measure
 from mindclf.device import describe_device, use_device
 from mindclf.evaluate import report
+from mindclf.inference.runner import Runner
 from mindclf.pretrained import GARBAGE_SORTER
-from mindclf.runtimes import Runner
 
 CHECKPOINTS = {"garbage26_mobilenet_v2": "garbage26", "cifar10_mobilenet_v1": "cifar10", "cifar10_shufflenet_v1": "cifar10"}
 BATCH_SIZE = 128

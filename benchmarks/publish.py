@@ -21,7 +21,7 @@ from mindclf.dataset import eval_pipeline
 from mindclf.dataset.splits import read_images
 from mindclf.device import use_device
 from mindclf.evaluate import evaluate
-from mindclf.files import write_json
+from mindclf.utils.files import write_json
 
 LOG_FILES = ("history.csv", "report.json", "curves.png", "confusion.png", "classes.png")  # not the photos of predictions.png
 

@@ -208,7 +208,7 @@ def start_times(runs=5):
 
 def pipeline(folder, train_per_class=20):
     """What the training pipeline reads and augments a second, from drawn images."""
-    from mindclf.dataset.drawn import draw_garbage26
+    from mindclf.drawings.generate import draw_garbage26
 
     drawn = draw_garbage26(folder / "drawn", train_per_class, test_per_class=1)
     output = subprocess.run(list(map(str, [sys.executable, HERE / "speed_mindspore.py", "pipeline", drawn])), check=True,

@@ -19,9 +19,9 @@ from mindspore.train.checkpoint_pb2 import Checkpoint
 
 from mindclf.config import merge
 from mindclf.device import exclusive
-from mindclf.files import first_line, one_line, replacing, sha256, with_modes, write_json, writing
-from mindclf.namesakes import check_origin
 from mindclf.nets import HEAD_KEYS, create_net
+from mindclf.nets.namesakes import check_origin
+from mindclf.utils.files import first_line, one_line, replacing, sha256, with_modes, write_json, writing
 
 CARD_FORMAT = 1
 FORMATS = {".ckpt": "ckpt", ".safetensors": "safetensors"}
@@ -103,7 +103,7 @@ def load_checkpoint(path, net, checkpoint_origin=""):
     """Loads the file at `path` into `net`, every weight of it, and returns `net`.
 
     `checkpoint_origin`, "mindclf", says of a file without a card that its net was trained. Only nets ask for it of which others
-    publish weights with the same keys: see `mindclf.namesakes`.
+    publish weights with the same keys: see `mindclf.nets.namesakes`.
 
     The file may hold more than the net in two ways: the state of an optimizer, and a head when the net is a backbone. Anything
     else that does not fit raises ValueError with every key of it: missing, left over, of another shape. float16 weights become

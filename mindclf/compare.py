@@ -5,18 +5,19 @@ import logging
 import statistics
 from pathlib import Path
 
-from mindclf import __version__, plots
+from mindclf import __version__
 from mindclf.checkpoint import read_card
-from mindclf.claim import claimed
 from mindclf.config import DEFAULTS, merge
 from mindclf.dataset.splits import read_splits
 from mindclf.device import describe_device, use_device
-from mindclf.files import command_line, first_line, write_json
 from mindclf.pretrained import start_net
+from mindclf.report import plots
 from mindclf.summary import summarise
 from mindclf.train import fit
 from mindclf.train.callbacks import read_history
 from mindclf.train.output import HISTORY
+from mindclf.utils.claim import claimed
+from mindclf.utils.files import command_line, first_line, write_json
 
 log = logging.getLogger(__name__)
 

@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from mindclf.dataset import ImageSet, Reading, whole_image
-from mindclf.dataset.drawn import draw_image
+from mindclf.drawings.generate import draw_image
 from mindclf.explain import explanations, net_with_gradients
-from mindclf.extras import require
 from mindclf.labels import CATEGORIES
-from mindclf.page import jpeg
 from mindclf.predict import URL_BYTES, gather
+from mindclf.report.html import jpeg
+from mindclf.utils.extras import require
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import mindspore as ms
 from mindspore import dataset as ds
 
 from mindclf import kernels, tune_cpu
-from mindclf.cores import usable_cores
+from mindclf.utils.cores import usable_cores
 
 AVAILABLE = {"Ascend": ms.device_context.ascend.is_available, "GPU": ms.device_context.gpu.is_available, "CPU": lambda: True}
 

@@ -6,9 +6,9 @@ import platform
 from pathlib import Path
 
 import mindclf
-from mindclf.cache import cache_folder
-from mindclf.cores import usable_cores
-from mindclf.files import first_line
+from mindclf.utils.cache import cache_folder
+from mindclf.utils.cores import usable_cores
+from mindclf.utils.files import first_line
 
 EXTRAS = {  # what setup.py lists as extras: the packages that a user of each needs
     "onnx": ("onnx", "onnxruntime"), "torch": ("torch",), "convert": ("h5py",), "demo": ("gradio",),

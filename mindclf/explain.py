@@ -14,9 +14,9 @@ from mindclf.checkpoint import load_net
 from mindclf.dataset import ImageSet, Reading, decode_image, eval_pipeline, seen_box, whole_image
 from mindclf.device import exclusive, pynative
 from mindclf.evaluate import softmax
+from mindclf.inference.runner import EXPORTED, check_finite
 from mindclf.labels import composed, describe
 from mindclf.predict import Guess, likeliest
-from mindclf.runtimes import EXPORTED, check_finite
 
 TOP_K = 3             # classes that an Explanation has guesses of
 OPACITY = 0.65        # of the colour where the heat is 1

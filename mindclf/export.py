@@ -11,13 +11,13 @@ from mindspore import Tensor, nn, ops
 
 from mindclf import kernels
 from mindclf.checkpoint import CARD_FORMAT, MAX_BATCH, load_net, replacing_with_card, save_checkpoint
-from mindclf.claim import claimed
 from mindclf.config import pixel_statistics
 from mindclf.dataset import eval_pipeline, pixel_pipeline, preprocessing_of
 from mindclf.dataset.samples import sample_images
 from mindclf.device import exclusive
+from mindclf.inference.onnx import open_session, put_normalisation_in_front, require, write_card
 from mindclf.nets import fold_batch_norm
-from mindclf.onnx_file import open_session, put_normalisation_in_front, require, write_card
+from mindclf.utils.claim import claimed
 
 TOLERANCE = 1e-4
 SUFFIXES = {"mindir": ".mindir", "onnx": ".onnx", "safetensors": ".safetensors"}

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mindclf.cores import usable_cores
 from mindclf.dataset import ImageSet, Reading, whole_image
 from mindclf.dataset.images import DEFAULT_READING
 from mindclf.dataset.layout import files_below
 from mindclf.evaluate import softmax
-from mindclf.files import one_line
+from mindclf.inference.runner import Runner, check_finite
 from mindclf.labels import describe
 from mindclf.pretrained import GARBAGE_SORTER
-from mindclf.runtimes import Runner, check_finite
-from mindclf.web import read_bytes
+from mindclf.utils.cores import usable_cores
+from mindclf.utils.files import one_line
+from mindclf.utils.http import read_bytes
 
 TOP_K = 3                 # classes that are told of each image, where there are so many
 BATCH_SIZE = 16

@@ -6,14 +6,14 @@ from pathlib import Path
 from mindspore.nn.utils import no_init_parameters
 
 from mindclf import __version__
-from mindclf.cache import adding_to, cache_folder
 from mindclf.checkpoint import has_card, load_checkpoint, read_card
 from mindclf.config import merge, phases_of, pixel_statistics
 from mindclf.convert import convert_tf_mobilenet_v2
 from mindclf.dataset.locate import IMAGENET_FILES, find_imagenet_mobilenet_v2
 from mindclf.device import set_seeds
-from mindclf.files import sha256
 from mindclf.nets import MobileNetV2Backbone, check_name, create_net
+from mindclf.utils.cache import adding_to, cache_folder
+from mindclf.utils.files import sha256
 
 log = logging.getLogger(__name__)
 

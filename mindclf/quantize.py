@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from mindclf.checkpoint import replacing_with_card
-from mindclf.claim import claimed
 from mindclf.dataset import preprocessing_of
 from mindclf.dataset.splits import find_folder, images_to_measure, labelled_for
 from mindclf.evaluate import Report, filled_up, report
-from mindclf.files import command_line, first_line, sha256
-from mindclf.onnx_file import require, write_card
-from mindclf.runtimes import Runner
+from mindclf.inference.onnx import require, write_card
+from mindclf.inference.runner import Runner
+from mindclf.utils.claim import claimed
+from mindclf.utils.files import command_line, first_line, sha256
 
 CALIBRATION_IMAGES = 128
 ALLOWED_LOSS = 0.01  # of top-1, which goes from 0 to 1

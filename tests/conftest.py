@@ -13,8 +13,7 @@ import pytest
 from PIL import Image
 
 from mindclf.dataset.content import position
-
-from .web_server import running_server
+from tests.support.web_server import running_server
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (50, 60, 200)}
@@ -50,11 +49,11 @@ def seeded():
 @pytest.fixture
 def as_worker(monkeypatch):
     """Makes this process believe that it is a worker, for what needs no others."""
-    from mindclf import workers
+    from mindclf.distributed import collectives
 
     def become(rank, size):
-        monkeypatch.setattr(workers, "_rank", rank)
-        monkeypatch.setattr(workers, "_size", size)
+        monkeypatch.setattr(collectives, "_rank", rank)
+        monkeypatch.setattr(collectives, "_size", size)
 
     return become
 

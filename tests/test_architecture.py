@@ -12,30 +12,25 @@ import mindclf
 
 PACKAGE = Path(mindclf.__file__).parent
 ALLOWED = {  # parts of mindclf that the files of a part may import; parts that are not listed may import anything
-    "nets": {"nets", "files", "device", "kernels"},
-    "dataset": {"dataset", "cache", "config", "cores", "extras", "labels", "files", "kernels"},
-    "config": {"labels"}, "labels": set(), "files": set(), "device": {"cores", "kernels"}, "kernels": {"cores"}, "cores": set(),
-    "claim": {"files"}, "cache": {"claim", "files"},
+    "utils": {"utils"}, "labels": set(), "config": {"labels"}, "kernels": {"utils"}, "device": {"kernels", "utils"},
+    "nets": {"nets", "device", "kernels", "utils"},
+    "drawings": {"drawings", "labels", "utils"},
+    "dataset": {"dataset", "config", "drawings", "kernels", "labels", "utils"},
     "evaluate": {"device"},
-    "checkpoint": {"nets", "config", "device", "files", "namesakes"},
-    "namesakes": {"nets", "files"},
-    "convert": {"convert", "nets", "dataset", "checkpoint", "config", "extras", "files"},
-    "pretrained": {"nets", "dataset", "cache", "checkpoint", "config", "convert", "device", "files"},
-    "web": set(), "extras": {"files"},
-    "onnx_file": {"checkpoint", "cores", "extras", "files"},
-    "runtimes": {"nets", "dataset", "checkpoint", "device", "evaluate", "files", "onnx_file"},
-    "predict": {"cores", "dataset", "evaluate", "files", "labels", "pretrained", "runtimes", "web"},
-    "export": {"nets", "dataset", "checkpoint", "claim", "config", "device", "files", "kernels", "onnx_file"},
-    "quantize": {"dataset", "checkpoint", "claim", "evaluate", "files", "onnx_file", "runtimes"},
-    "plots": {"dataset", "evaluate", "files"},
-    "explain": {"checkpoint", "dataset", "device", "evaluate", "labels", "predict", "runtimes"},
-    "demo": {"dataset", "explain", "extras", "labels", "page", "predict"},
-    "page": {"dataset", "evaluate", "explain", "files", "labels", "summary"},
-    "summary": {"nets", "device"},
-    "train": {"train", "nets", "dataset", "cache", "checkpoint", "claim", "config", "device", "evaluate", "extras", "files",
-              "labels", "page", "plots", "pretrained", "signals", "workers"},
-    "signals": set(), "workers": set(),
-    "launch": {"cli", "cores", "files", "workers"},
+    "checkpoint": {"config", "device", "nets", "utils"},
+    "convert": {"convert", "checkpoint", "config", "dataset", "nets", "utils"},
+    "pretrained": {"checkpoint", "config", "convert", "dataset", "device", "nets", "utils"},
+    "inference": {"inference", "checkpoint", "dataset", "device", "evaluate", "nets", "utils"},
+    "predict": {"dataset", "evaluate", "inference", "labels", "pretrained", "utils"},
+    "explain": {"checkpoint", "dataset", "device", "evaluate", "inference", "labels", "predict"},
+    "export": {"checkpoint", "config", "dataset", "device", "inference", "kernels", "nets", "utils"},
+    "quantize": {"checkpoint", "dataset", "evaluate", "inference", "utils"},
+    "report": {"report", "dataset", "evaluate", "explain", "labels", "summary", "utils"},
+    "demo": {"dataset", "drawings", "explain", "labels", "predict", "report", "utils"},
+    "summary": {"device", "nets"},
+    "distributed": {"distributed", "utils"},
+    "train": {"train", "checkpoint", "config", "dataset", "device", "distributed", "evaluate", "labels", "nets", "pretrained",
+              "report", "utils"},
 }
 
 
@@ -55,6 +50,27 @@ def test_imports_point_one_way(part):
     files = sorted((PACKAGE / part).rglob("*.py")) or [PACKAGE / f"{part}.py"]
     for file in files:
         assert imported_parts(file) <= ALLOWED[part], file.name
+
+
+def imported_modules(file, modules):
+    """Those of `modules` that a file imports anywhere in it, as in {"mindclf.utils.files"}."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" if f"{node.module}.{alias.name}" in modules else node.module
+                      for alias in node.names}
+    return found & modules
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    files = {".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): file
+             for file in PACKAGE.rglob("*.py")}
+    imports = {name: imported_modules(file, set(files)) for name, file in files.items()}
+    while leaves := {name for name, needed in imports.items() if not needed}:
+        imports = {name: needed - leaves for name, needed in imports.items() if name not in leaves}
+    assert not imports, "these import each other in a circle, or import such"
 
 
 def test_only_the_device_file_calls_set_context():

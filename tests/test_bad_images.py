@@ -11,11 +11,10 @@ from mindspore.dataset import vision
 from PIL import Image
 
 from mindclf.dataset.images import whole_image
-from mindclf.files import one_line
-
-from .conftest import COLOURS
-from .corpus import CORPUS, NO_IMAGE, red
-from .test_cli import run
+from mindclf.utils.files import one_line
+from tests.conftest import COLOURS
+from tests.support.corpus import CORPUS, NO_IMAGE, red
+from tests.test_cli import run
 
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2
 HALVES = {"train": CORPUS[::2], "test": CORPUS[1::2]}  # of each a message names 10 at most

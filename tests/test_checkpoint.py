@@ -26,11 +26,10 @@ from mindclf.checkpoint import (
     save_checkpoint,
     settle,
 )
-from mindclf.files import CannotWrite, new_folder, write_text
 from mindclf.nets import MobileNetV2, MobileNetV2Backbone, create_net
 from mindclf.train.adamw import AdamW
-
-from .conftest import TINY_NET
+from mindclf.utils.files import CannotWrite, new_folder, write_text
+from tests.conftest import TINY_NET
 
 OPTIONS = {"width_mult": 0.25, "last_channel": 32}
 CARD = {"net": "mobilenet_v2", "net_options": OPTIONS, "classes": ["a", "b", "c"], "image_height": 32, "image_width": 32,

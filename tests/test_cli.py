@@ -23,9 +23,8 @@ from mindclf.config import merge
 from mindclf.dataset.splits import read_splits
 from mindclf.labels import describe
 from mindclf.predict import Predictor
-
-from .conftest import SALTS, at_position, make_config
-from .web_server import running_server
+from tests.conftest import SALTS, at_position, make_config
+from tests.support.web_server import running_server
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -7,14 +7,13 @@ import sys
 import pytest
 from PIL import Image
 
-from mindclf import plots
 from mindclf.checkpoint import read_card
 from mindclf.cli import main
 from mindclf.compare import compare, compared_folder
 from mindclf.config import merge
+from mindclf.report import plots
 from mindclf.train import fit
-
-from .conftest import ONLY_HEAD, TINY_NET, make_config
+from tests.conftest import ONLY_HEAD, TINY_NET, make_config
 
 SMALL = {"net_options": {**TINY_NET, "last_channel": 16}}
 VARIANTS = {"tiny": {}, "smaller": SMALL}

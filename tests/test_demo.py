@@ -9,7 +9,7 @@ import pytest
 
 from mindclf import cli
 from mindclf.dataset import locate
-from mindclf.dataset.drawn import draw_garbage26
+from mindclf.drawings.generate import draw_garbage26
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "garbage_mobilenet_v2.py"
 

@@ -21,14 +21,13 @@ from PIL import Image
 
 from mindclf import demo
 from mindclf.cli import main
-from mindclf.dataset.drawn import draw_image
+from mindclf.drawings.generate import draw_image
 from mindclf.explain import explain
 from mindclf.nets import create_net
 from mindclf.pretrained import GARBAGE_SORTER
-
-from .browser import Browser
-from .conftest import TINY_NET
-from .test_cli import fails, run
+from tests.conftest import TINY_NET
+from tests.support.browser import Browser
+from tests.test_cli import fails, run
 
 NEEDS_GRADIO = "needs Gradio: pip install gradio"
 CHROMIUM = shutil.which("chromium")

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from .claims import CLAIMS, ROOT, read, shortened
+from tests.support.claims import CLAIMS, ROOT, read, shortened
 
 READMES = ("README.md", "README_CN.md")
 

@@ -17,8 +17,7 @@ from mindclf.labels import class_en
 from mindclf.nets.layers import DenseHead, ImageClassifier, conv2d
 from mindclf.predict import Predictor
 from mindclf.train import fit
-
-from .conftest import COLOURS, make_config
+from tests.conftest import COLOURS, make_config
 
 RED, BLUE, GREY = (255, 0, 0), (0, 0, 255), (128, 128, 128)
 

@@ -11,9 +11,8 @@ from mindclf import export as exporting
 from mindclf.checkpoint import load_net, read_card, save_checkpoint
 from mindclf.dataset import pixel_pipeline, read_folder
 from mindclf.export import export
-from mindclf.runtimes import Runner
-
-from .conftest import CLASS_INDEX
+from mindclf.inference.runner import Runner
+from tests.conftest import CLASS_INDEX
 
 IMAGES = np.random.default_rng(1).standard_normal((5, 3, 32, 32)).astype(np.float32)
 FORMATS = ("mindir", "onnx")

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mindclf import predict, runtimes
+from mindclf import predict
 from mindclf.checkpoint import load_net, save_checkpoint
 from mindclf.dataset import eval_pipeline, read_folder
 from mindclf.dataset.cifar10 import read_cifar10
 from mindclf.evaluate import predict_logits
+from mindclf.inference import runner
 from mindclf.labels import CIFAR10
 from mindclf.nets import create_net
 from mindclf.predict import Predictor, gather
-
-from .conftest import CLASS_INDEX, TINY_NET
+from tests.conftest import CLASS_INDEX, TINY_NET
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +206,7 @@ def images_of(dataset):
 @pytest.fixture
 def seen(cifar_predictor, monkeypatch):
     """A function from images to what the net of `cifar_predictor` would see of them, normalised (n, 3, height, width)."""
-    monkeypatch.setattr(runtimes, "run_batches", lambda run, dataset, fill: (images_of(dataset), None))
+    monkeypatch.setattr(runner, "run_batches", lambda run, dataset, fill: (images_of(dataset), None))
     return cifar_predictor.logits
 
 

@@ -11,8 +11,7 @@ from mindclf.config import merge
 from mindclf.dataset import read_folder
 from mindclf.predict import Predictor
 from mindclf.quantize import quantize
-
-from .conftest import CLASS_INDEX
+from tests.conftest import CLASS_INDEX
 
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
 pytest.importorskip("onnxruntime", reason="needs the extra onnx")

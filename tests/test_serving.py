@@ -14,8 +14,7 @@ import pytest
 
 from mindclf.dataset import read_folder
 from mindclf.predict import Predictor
-
-from .conftest import CLASS_INDEX
+from tests.conftest import CLASS_INDEX
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "serving.md"
 SECONDS = 60

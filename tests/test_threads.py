@@ -21,8 +21,7 @@ from mindclf.explain import explain
 from mindclf.export import export
 from mindclf.predict import Predictor
 from mindclf.train import fit
-
-from .conftest import CLASS_INDEX, ONLY_HEAD
+from tests.conftest import CLASS_INDEX, ONLY_HEAD
 
 THREADS = 4
 SECONDS = 60  # after which a child process counts as one that hangs

@@ -9,10 +9,11 @@ from pathlib import Path
 import mindspore as ms
 from mindspore import nn
 
-from mindclf.dataset.drawn import draw_garbage26
+from mindclf.drawings.generate import draw_garbage26
 from mindclf.nets import MobileNetV2
 
 ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = ROOT / "tests" / "support" / "tutorial_script.py"
 
 
 def test_the_tutorials_script_runs(tmp_path):
@@ -22,7 +23,7 @@ def test_the_tutorials_script_runs(tmp_path):
     step = nn.TrainOneStepCell(nn.WithLossCell(net, nn.CrossEntropyLoss()), nn.Momentum(net.trainable_params(), 0.1, 0.9))
     ms.save_checkpoint(step, str(tmp_path / "mobilenetV2-200_1067.ckpt"))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
-    result = subprocess.run([sys.executable, str(ROOT / "tests" / "tutorial_script.py")], cwd=tmp_path, env=environment,
+    result = subprocess.run([sys.executable, str(SCRIPT)], cwd=tmp_path, env=environment,
                             capture_output=True, encoding="utf-8", timeout=300)
     assert result.returncode == 0, result.stderr[-2000:]
     # 26 images make one step of 16; evaluation counts all 26

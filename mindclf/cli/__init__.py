@@ -4,12 +4,12 @@ import logging
 import os
 import sys
 
-from mindclf.cache import use_cache
 from mindclf.cli import training
 from mindclf.cli.parser import make_parser, parse
 from mindclf.cli.text import USER_ERROR
 from mindclf.config import merge, own_images
-from mindclf.files import first_line
+from mindclf.utils.cache import use_cache
+from mindclf.utils.files import first_line
 
 
 def main(argv=None, config=None, variants=None):

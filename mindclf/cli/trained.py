@@ -8,19 +8,19 @@ from urllib.parse import unquote, urlsplit
 
 from mindclf.cli.text import USER_ERROR, print_json, print_table
 from mindclf.cli.weights import checkpoint_and_card
-from mindclf.files import one_line
+from mindclf.utils.files import one_line
 
 
 def evaluate(arguments, config, is_recipe):
     from mindclf.checkpoint import load_net
-    from mindclf.claim import claimed
     from mindclf.dataset.splits import find_folder, images_to_measure
     from mindclf.device import use_device
     from mindclf.evaluate import report
-    from mindclf.page import Measured
-    from mindclf.runtimes import EXPORTED, Runner
+    from mindclf.inference.runner import EXPORTED, Runner
+    from mindclf.report.html import Measured
     from mindclf.train.callbacks import history_beside
     from mindclf.train.fit import write_report
+    from mindclf.utils.claim import claimed
 
     use_device(config.device_target)
     file, card = checkpoint_and_card(arguments, config, is_recipe)
@@ -85,12 +85,12 @@ def predict(arguments, config, is_recipe):
 
 
 def explain(arguments, config, is_recipe):
-    from mindclf import plots
     from mindclf.checkpoint import has_card, read_card
     from mindclf.dataset import Reading
     from mindclf.device import use_device
     from mindclf.explain import explain
     from mindclf.predict import gather
+    from mindclf.report import plots
 
     checkpoint, card = checkpoint_and_card(arguments, config, is_recipe)
     known = card or (read_card(checkpoint) if has_card(checkpoint) else {})

@@ -4,21 +4,21 @@ import re
 import sys
 from pathlib import Path
 
-from mindclf.cache import cache_folder, feature_folder
 from mindclf.cli.text import USER_ERROR, print_table, quoted, this_python
+from mindclf.utils.cache import cache_folder, feature_folder
 
 BATCH_SIZE_SET = re.compile(r"batch_size=|phases\b")  # a field that says how large batches are
 
 
 def train(arguments, config, is_recipe):
-    from mindclf import workers
+    from mindclf.distributed import collectives
     from mindclf.train import fit
 
     if not is_recipe and arguments.own_folder:
         _prepare_own_images(arguments, config)
     named = config.resume or any(text.startswith("output=") for text in arguments.fields)
     fitted = fit(config, shrink_batches=not is_recipe and not any(map(BATCH_SIZE_SET.match, arguments.fields)), or_next=not named)
-    if not workers.is_first():
+    if not collectives.is_main_process():
         return 0
     figures = fitted.report.metrics()
     imbalance = fitted.report.imbalance(fitted.classes)
@@ -30,7 +30,7 @@ def train(arguments, config, is_recipe):
           f"time        {fitted.seconds:.0f} s\n"
           f"checkpoint  {fitted.checkpoint}\n"
           f"report      {fitted.checkpoint.parent / 'report.html'}\n"
-          f"images    {fitted.checkpoint.parent / 'predictions.png'}, classes.png, confusion.png, curves.png\n"
+          f"images      {fitted.checkpoint.parent / 'predictions.png'}, classes.png, confusion.png, curves.png\n"
           f"your photo  {python} -m mindclf predict --checkpoint {quoted(str(fitted.checkpoint))} photo.jpg")
     if "no photos" in fitted.data_origin:
         print(f"            this net has seen drawings only; for photos use the one that comes with mindclf:\n"
@@ -69,7 +69,7 @@ def _prepare_own_images(arguments, config):
 
 
 def launch(arguments, config, is_recipe):
-    from mindclf.launch import launch
+    from mindclf.distributed.launch import launch
 
     return launch(arguments.workers, arguments.training)
 

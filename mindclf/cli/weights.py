@@ -11,8 +11,8 @@ def checkpoint_and_card(arguments, config, is_recipe):
     from mindclf.checkpoint import has_card
     from mindclf.config import RAW_SIZE, pixel_statistics
     from mindclf.dataset.folder import check_class_index
+    from mindclf.inference.runner import EXPORTED
     from mindclf.pretrained import GARBAGE_SORTER, named_checkpoint
-    from mindclf.runtimes import EXPORTED
 
     default = Path(config.output) / "best.ckpt" if is_recipe else GARBAGE_SORTER
     path = named_checkpoint(arguments.checkpoint) if arguments.checkpoint else default

@@ -10,8 +10,8 @@ from mindspore.nn.utils import no_init_parameters
 from mindclf.checkpoint import fill_net, save_checkpoint
 from mindclf.config import pixel_statistics
 from mindclf.dataset.folder import check_class_index
-from mindclf.files import sha256
 from mindclf.nets import HEAD_KEYS, NETS, create_net
+from mindclf.utils.files import sha256
 
 log = logging.getLogger(__name__)
 

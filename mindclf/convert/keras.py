@@ -5,8 +5,8 @@ import re
 import numpy as np
 
 from mindclf.convert.foreign import TO_ONE, Foreign, family_of, inverted_residual, place, tensorflow_layout
-from mindclf.extras import require
-from mindclf.files import first_line
+from mindclf.utils.extras import require
+from mindclf.utils.files import first_line
 
 CAFFE = {"mean": (123.68, 116.779, 103.939), "std": (1.0, 1.0, 1.0)}  # Keras's resnets have seen such pixels, blue first
 TENSORFLOW = {"pad_mode": "same", "bn_epsilon": 1e-3}

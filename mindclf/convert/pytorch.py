@@ -4,9 +4,9 @@ import pickle
 import re
 
 from mindclf.convert.foreign import TO_ONE, Foreign, family_of, place
-from mindclf.extras import require
-from mindclf.files import first_line
 from mindclf.nets.mobilenet_v2 import STAGES
+from mindclf.utils.extras import require
+from mindclf.utils.files import first_line
 
 NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 COUNTER = "num_batches_tracked"  # of each batch norm; no weight

@@ -19,8 +19,8 @@ from PIL import Image
 from mindclf.dataset.download import check_new
 from mindclf.dataset.folder import ImageSet
 from mindclf.dataset.statistics import histogram, mean_and_std
-from mindclf.files import first_line, md5, new_folder
 from mindclf.labels import CIFAR10
+from mindclf.utils.files import first_line, md5, new_folder
 
 log = logging.getLogger(__name__)
 

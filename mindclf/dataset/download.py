@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from download import download
 
 from mindclf.dataset.names import is_litter, say_ignored
-from mindclf.files import first_line, new_folder, open_file
+from mindclf.utils.files import first_line, new_folder, open_file
 
 MAX_UNPACKED_BYTES = 4 * 2**30  # the archives of the tutorials hold well under 1 GiB
 MAX_MEMBERS = 200_000

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from mindclf.files import one_line
+from mindclf.utils.files import one_line
 
 EXAMPLES = 3  # in a line: each has two paths or more
 

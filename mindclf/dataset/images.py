@@ -15,8 +15,8 @@ from mindclf.config import DEFAULTS
 from mindclf.dataset import ranges
 from mindclf.dataset.kinds import is_heif, is_raw_photo, what_it_is
 from mindclf.dataset.memory import BYTES_A_PIXEL, DECODING, give_back
-from mindclf.extras import require
-from mindclf.files import first_line, one_line, open_file
+from mindclf.utils.extras import require
+from mindclf.utils.files import first_line, one_line, open_file
 
 EXIF_ORIENTATION = 0x0112
 TURNS = {  # by EXIF's orientation: how an image that was stored so is turned upright

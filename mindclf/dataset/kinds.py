@@ -2,7 +2,7 @@
 
 import re
 
-from mindclf.files import one_line
+from mindclf.utils.files import one_line
 
 HEAD = 4096    # bytes that are looked at
 SHOWN = 40     # characters of a text that a message quotes

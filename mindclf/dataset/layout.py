@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from mindclf.dataset.names import is_litter, say_ignored, split_of
-from mindclf.files import one_line
 from mindclf.labels import alike, composed, escaped
+from mindclf.utils.files import one_line
 
 log = logging.getLogger(__name__)
 

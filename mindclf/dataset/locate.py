@@ -6,12 +6,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from mindclf.cache import adding_to, cache_folder
 from mindclf.dataset import cifar10
 from mindclf.dataset.download import ArchiveError, fetch, unpack_tar, unpack_zip
-from mindclf.dataset.drawn import ORIGIN, draw_garbage26
-from mindclf.files import open_file, sha256
+from mindclf.drawings.generate import ORIGIN, draw_garbage26
 from mindclf.labels import CALTECH16, FLOWER_PHOTOS, index_en
+from mindclf.utils.cache import adding_to, cache_folder
+from mindclf.utils.files import open_file, sha256
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import logging
 import re
 from collections import Counter
 
-from mindclf.files import one_line
+from mindclf.utils.files import one_line
 
 log = logging.getLogger(__name__)
 

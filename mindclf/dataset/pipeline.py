@@ -10,7 +10,6 @@ import numpy as np
 from mindspore import dataset as ds
 
 from mindclf.config import DEFAULTS, VARIATION_FIELDS, pixel_statistics
-from mindclf.cores import usable_cores
 from mindclf.dataset.draws import Draws
 from mindclf.dataset.folder import read_folder
 from mindclf.dataset.images import Reading, opened_image, small_image
@@ -18,6 +17,7 @@ from mindclf.dataset.layout import split_folders, unwrapped
 from mindclf.dataset.reduce import Reduced
 from mindclf.dataset.transforms import eval_box, eval_transforms, pixel_transforms, shorter_side
 from mindclf.dataset.views import RandomCrop, RandomCropDecodeResize, RandomViews
+from mindclf.utils.cores import usable_cores
 
 
 def create_dataset(dataset_path, config, training=True):

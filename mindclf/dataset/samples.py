@@ -6,10 +6,10 @@ import numpy as np
 
 from mindclf.dataset import locate
 from mindclf.dataset.cifar10 import is_folder, read_cifar10
-from mindclf.dataset.drawn import draw_image
 from mindclf.dataset.folder import ImageSet
 from mindclf.dataset.images import Reading, whole_image
 from mindclf.dataset.layout import files_below, split_folders
+from mindclf.drawings.generate import draw_image
 from mindclf.labels import class_en
 
 ON_DISK = {"garbage26": locate.garbage26_on_disk, "cifar10": locate.cifar10_on_disk, "flowers102": locate.flowers102_on_disk,

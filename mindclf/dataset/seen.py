@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass
 
 from mindclf.dataset.layout import listed
-from mindclf.files import one_line
+from mindclf.utils.files import one_line
 
 log = logging.getLogger(__name__)
 

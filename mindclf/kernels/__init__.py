@@ -19,7 +19,7 @@ from pathlib import Path
 import mindspore as ms
 from mindspore import Tensor, ops
 
-from mindclf.cores import usable_cores
+from mindclf.utils.cores import usable_cores
 
 # Variant: the flags in /proc/cpuinfo that a processor must have to run it; the fastest first.
 AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"}

@@ -26,7 +26,7 @@ void end_kernel(void);
 /* How many threads run tasks. */
 long thread_count(void);
 
-/* Keeps the pool, before it starts, to so many threads: Python knows the quota of the control group (mindclf/cores.py). */
+/* Keeps the pool, before it starts, to so many threads: Python knows the quota of the control group (mindclf/utils/cores.py). */
 __attribute__((visibility("default"))) void limit_threads(long count);
 
 #endif

@@ -5,7 +5,6 @@ import math
 from functools import partial
 
 from mindclf.device import exclusive
-from mindclf.files import first_line
 from mindclf.nets.alexnet import AlexNet
 from mindclf.nets.asymmnet import AsymmNet
 from mindclf.nets.densenet import DenseNet
@@ -25,6 +24,7 @@ from mindclf.nets.resnet import ResNet
 from mindclf.nets.shufflenet_v1 import GroupConv, ShuffleNetV1, ShuffleV1Block, shufflenet_v1
 from mindclf.nets.squeezenet import SqueezeNet
 from mindclf.nets.vgg import VGG
+from mindclf.utils.files import first_line
 
 __all__ = ["HEAD_KEYS", "NETS", "VGG", "AlexNet", "AsymmNet", "ConvBNReLU", "DenseNet", "GlobalAvgPooling", "GroupConv",
            "ImageClassifier", "InceptionV3", "InvertedResidual", "MobileNetV1", "MobileNetV2", "MobileNetV2Backbone",

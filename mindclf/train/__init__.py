@@ -2,6 +2,6 @@
 
 from mindclf.train.fit import Fitted, fit
 from mindclf.train.model import create_model, create_optimizer
-from mindclf.train.schedule import cosine_decay_lr
+from mindclf.train.schedules import cosine_decay_lr
 
 __all__ = ["Fitted", "cosine_decay_lr", "create_model", "create_optimizer", "fit"]

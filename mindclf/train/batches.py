@@ -7,8 +7,8 @@ import numpy as np
 from mindspore import Tensor
 from mindspore import dataset as ds
 
-from mindclf import workers
 from mindclf.dataset.draws import Draws
+from mindclf.distributed import collectives
 
 PREFETCHED = 2  # of batches of 64 images of 224 x 224 pixels MindSpore's own 16 in each thread would take gigabytes
 
@@ -32,7 +32,7 @@ class EpochBatches:
 
     def get_dataset_size(self):
         """Batches of each worker in an epoch."""
-        return self.count // (self.batch_size * workers.size())
+        return self.count // (self.batch_size * collectives.size())
 
     def create_tuple_iterator(self, num_epochs, do_copy):
         """What Model.train takes batches from: it stops after each epoch, and then gives those of the next."""
@@ -56,13 +56,13 @@ class EpochBatches:
 
     def _epoch(self, first_step):
         draws = Draws(self.seed, self.phase, self.epoch)
-        indices = workers.part_of_batches(draws.order(self.count), self.batch_size, workers.rank(), workers.size())
+        indices = collectives.shard_batches(draws.order(self.count), self.batch_size, collectives.rank(), collectives.size())
         batches = self.make(draws, indices[first_step * self.batch_size:])
         with _prefetching(PREFETCHED):
             rows = batches.create_tuple_iterator(num_epochs=1, do_copy=False)
         for step, (images, labels) in enumerate(rows, first_step):
             if self.mixup_alpha:
-                rng = draws.generator("mixup", step * workers.size() + workers.rank())
+                rng = draws.generator("mixup", step * collectives.size() + collectives.rank())
                 images, labels = map(Tensor, mix(images.asnumpy(), labels.asnumpy(), self.num_classes, self.mixup_alpha, rng))
             yield images, labels
 
@@ -80,8 +80,8 @@ def _prefetching(count):
 
 def check_count(count, batch_size):
     """Raises ValueError if `count` training images are too few for one batch of each worker."""
-    if count < batch_size * workers.size():
-        each = f" for each of {workers.size()} workers" if workers.size() > 1 else ""
+    if count < batch_size * collectives.size():
+        each = f" for each of {collectives.size()} workers" if collectives.size() > 1 else ""
         raise ValueError(f"batch_size={batch_size}{each} is more than the {count} training images")
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from mindspore.train import Callback
 
-from mindclf import workers
 from mindclf.device import exclusive
-from mindclf.files import writing
+from mindclf.distributed import collectives
 from mindclf.train.output import HISTORY
+from mindclf.utils.files import writing
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +48,9 @@ class StepFigures(Callback):
 
     def agree(self):
         """Takes the means over the workers; all of them must call it. Then a second time changes nothing."""
-        if workers.size() > 1:
-            *self.losses, self.right_answers = (workers.total([*self.losses, self.right_answers]) / workers.size()).tolist()
+        if collectives.size() > 1:
+            summed = collectives.all_reduce_sum([*self.losses, self.right_answers])
+            *self.losses, self.right_answers = (summed / collectives.size()).tolist()
 
     def state(self):
         """What `restore` takes, as JSON can hold it."""
@@ -73,7 +74,7 @@ class StepFigures(Callback):
     @property
     def images_per_step(self):
         """Images that all workers together train on in a step."""
-        return self.batch_size * workers.size()
+        return self.batch_size * collectives.size()
 
     @property
     def top1(self):
@@ -90,7 +91,7 @@ class EqualStatistics(Callback):
 
     def on_train_step_end(self, run_context):
         if self.figures.step % self.figures.steps_per_epoch == 0:
-            workers.share_statistics(self.net)
+            collectives.average_statistics(self.net)
 
 
 class StopOnBadLoss(Callback):
@@ -154,7 +155,7 @@ class StopWhenAsked(Callback):
         worker may get its own a moment later, which is not the second one that stops at once.
         """
         asked = self.signals.received
-        return int(workers.gather([asked or 0]).max()) if workers.size() > 1 else asked
+        return int(collectives.all_gather([asked or 0]).max()) if collectives.size() > 1 else asked
 
     def _stop(self, asked):
         self.signals.received = asked
@@ -246,7 +247,7 @@ class History(Callback):
             "images_per_second": figures.images / seconds, "seconds": seconds,
             "data_seconds": self.batches.waited - self.waited,
         }
-        if workers.is_first():
+        if collectives.is_main_process():
             append_row(self.path, row)
         self.after_epoch(row, report)
 

@@ -8,15 +8,15 @@ import numpy as np
 from mindspore import dataset as ds
 from mindspore import nn
 
-from mindclf import workers
-from mindclf.cache import feature_folder
 from mindclf.config import VARIATION_FIELDS
 from mindclf.dataset import augmented_pipeline, eval_pipeline
 from mindclf.dataset.draws import DRAWS_VERSION, STORED_VIEWS, Draws
 from mindclf.device import numerics
+from mindclf.distributed import collectives
 from mindclf.evaluate import predict_logits
-from mindclf.files import CannotWrite, writing
 from mindclf.train.resume import write_arrays
+from mindclf.utils.cache import feature_folder
+from mindclf.utils.files import CannotWrite, writing
 
 log = logging.getLogger(__name__)
 
@@ -61,16 +61,16 @@ def _stored_view(net, images, config, view, identity):
     folder = feature_folder(config.feature_cache)
     file = folder and folder / f"{identity}-{view}{f'-seed{config.seed}' if view else ''}.npz"
     stored = _read(file) if file and file.is_file() else None
-    if workers.total(stored is not None) == workers.size():
+    if collectives.all_reduce_sum(stored is not None) == collectives.size():
         return stored
     log.info("computing features of %d images, view %d", len(images), view)
     if view:
         draws = Draws(config.seed, STORED_VIEWS, view)
-        dataset = augmented_pipeline(images, config, draws, workers.part_of_places(len(images)))
+        dataset = augmented_pipeline(images, config, draws, collectives.shard_indices(len(images)))
     else:
-        dataset = eval_pipeline(workers.part_of(images), config)
-    features, labels = (workers.whole(rows, len(images)) for rows in predict_logits(net, dataset))
-    if file and workers.is_first():
+        dataset = eval_pipeline(collectives.shard(images), config)
+    features, labels = (collectives.unshard(rows, len(images)) for rows in predict_logits(net, dataset))
+    if file and collectives.is_main_process():
         _store(file, features, labels)
     return features, labels
 

@@ -6,26 +6,27 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mindclf import plots, workers
-from mindclf.cache import use_cache
 from mindclf.checkpoint import fill_net, load_checkpoint
 from mindclf.config import merge, phases_of
 from mindclf.dataset import eval_pipeline
 from mindclf.dataset.seen import seen_by, warn_of_seen
 from mindclf.dataset.splits import read_splits, with_statistics
 from mindclf.device import describe_device, use_device
+from mindclf.distributed import collectives
 from mindclf.evaluate import Report, predict_logits, report
-from mindclf.files import REMEDIES, CannotWrite, cannot_write, first_line, is_below, write_json, write_text
-from mindclf.page import Measured, page
 from mindclf.pretrained import check_start, parent_card, start_net
-from mindclf.signals import StopSignals
+from mindclf.report import plots
+from mindclf.report.html import Measured, page
 from mindclf.train.batches import check_count
 from mindclf.train.callbacks import read_history, start_history
-from mindclf.train.events import check_tensorboard
-from mindclf.train.keeper import Keeper, complete_card, make_card
+from mindclf.train.checkpointing import Keeper, complete_card, make_card
 from mindclf.train.output import HISTORY, OutputFolder, numbered
-from mindclf.train.phases import train_phase
+from mindclf.train.phase import train_phase
 from mindclf.train.resume import earlier_run
+from mindclf.train.tensorboard import check_tensorboard
+from mindclf.utils.cache import use_cache
+from mindclf.utils.files import REMEDIES, CannotWrite, cannot_write, first_line, is_below, write_json, write_text
+from mindclf.utils.signals import StopSignals
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +68,8 @@ def fit(config, shrink_batches=False, or_next=False, may_extend=True):
     `Stopped`, in training after the step, once that is kept; a run that is killed goes on from the end of its newest epoch. What
     cannot be written, as on a full disk, raises CannotWrite, and what was saved before stays.
 
-    Where `msrun` started several workers (see mindclf.launch), all of them call this, each trains on its part of every batch,
-    and the first one writes. On several machines resume=True needs an output folder that all of them see.
+    Where `msrun` started several workers (see mindclf.distributed.launch), all of them call this. Each trains on its part of
+    every batch, and the first one writes. On several machines resume=True needs an output folder that all of them see.
     """
     with StopSignals(NOT_BEGUN) as signals:
         config = merge(config, {})
@@ -97,16 +98,16 @@ def _fit(config, signals, shrink_batches, or_next, may_extend):
         check_tensorboard()
     check_start(config)
     device = use_device(config.device_target)
-    workers.join()
-    if not workers.is_first():
+    collectives.join()
+    if not collectives.is_main_process():
         logging.getLogger("mindclf").setLevel(logging.ERROR)
     log.info("device %(target)s: %(processor)s, %(cores)d cores, oneDNN instruction set %(onednn_isa)s, kernels %(kernels)s",
              describe_device(device))
-    if workers.size() > 1:
-        log.info("%d workers, which train on %d times the batch_size", workers.size(), workers.size())
-    folder = OutputFolder(config.output, or_next) if workers.is_first() else None
+    if collectives.size() > 1:
+        log.info("%d workers, which train on %d times the batch_size", collectives.size(), collectives.size())
+    folder = OutputFolder(config.output, or_next) if collectives.is_main_process() else None
     try:
-        number = int(workers.total([folder.number if folder else 0])[0])
+        number = int(collectives.all_reduce_sum([folder.number if folder else 0])[0])
         again = ""
         if number:
             config.output = str(numbered(config.output, number))
@@ -120,7 +121,7 @@ def _fit(config, signals, shrink_batches, or_next, may_extend):
 
 def _fit_in(folder, config, signals, device, again, shrink_batches, may_extend):
     """As `fit`, once `folder` is claimed. `again` is what the same command needs to find it, besides resume=true."""
-    with workers.in_turn():
+    with collectives.rank_zero_first():
         splits = read_splits(config)
     log.info("%d training, %d held-out and %d test images of %d classes: %s (%s)", len(splits.train), len(splits.valid),
              len(splits.test), len(splits.classes), splits.origin, splits.path)
@@ -131,18 +132,18 @@ def _fit_in(folder, config, signals, device, again, shrink_batches, may_extend):
     for phase in phases_of(config):
         check_count(len(splits.train) * max(phase.cached_views, 1), phase.batch_size)
     _warn_of_few(splits, config)
-    with workers.in_turn():
+    with collectives.rank_zero_first():
         net, config, weights_origin = start_net(with_statistics(config, splits.train), len(splits.classes))
     parent = parent_card(config)
     for purpose, images in (("validation", splits.valid), ("test", splits.test)):
         warn_of_seen(images, seen_by(parent), f"pretrained={config.pretrained}", purpose)
     card = make_card(config, splits, weights_origin, device, parent)
-    workers.check_same(images=splits.digest(), classes=repr(splits.classes), fields=repr(card["config"]),
+    collectives.check_same(images=splits.digest(), classes=repr(splits.classes), fields=repr(card["config"]),
                        versions=repr(card["versions"]))
-    workers.share_weights(net)
-    with workers.in_turn():
+    collectives.broadcast_parameters(net)
+    with collectives.rank_zero_first():
         state = earlier_run(config.output, card, may_extend) if config.resume else None
-    workers.check_same(**{"state of the run to go on with": repr(state and getattr(state, "facts", state))})
+    collectives.check_same(**{"state of the run to go on with": repr(state and getattr(state, "facts", state))})
     output = Path(config.output)
     if state == "finished":
         log.info("the run in %s is finished: reporting it again", output)
@@ -152,14 +153,14 @@ def _fit_in(folder, config, signals, device, again, shrink_batches, may_extend):
         best = train(net, config, splits, card, signals, f"the same command{how} goes on with the run in {output}", folder, state)
     signals.advice = f"the weights are in {output}; the same command with {again}resume=true makes the report"
 
-    if workers.is_first():
+    if collectives.is_main_process():
         load_checkpoint(best, net)
-    workers.share_weights(net)
-    logits, labels = (workers.whole(rows, len(splits.test))
-                      for rows in predict_logits(net, eval_pipeline(workers.part_of(splits.test), config)))
+    collectives.broadcast_parameters(net)
+    logits, labels = (collectives.unshard(rows, len(splits.test))
+                      for rows in predict_logits(net, eval_pipeline(collectives.shard(splits.test), config)))
     result = report(logits, labels, len(splits.classes))
     fitted = Fitted(best, result, splits.origin, weights_origin, splits.classes)
-    if not workers.is_first():
+    if not collectives.is_main_process():
         return fitted
     history = read_history(output / HISTORY)
     card = complete_card(best, result, history)
@@ -174,7 +175,7 @@ def _fit_in(folder, config, signals, device, again, shrink_batches, may_extend):
 
 def _with_smaller_batches(config, count):
     """`config` with batches that `count` training images fill, for each worker."""
-    largest = max(1, count // workers.size())
+    largest = max(1, count // collectives.size())
     if config.batch_size <= largest:
         return config
     log.warning("batch_size=%d is more than the training images, %d: it is %d here", config.batch_size, count, largest)
@@ -200,7 +201,7 @@ def train(net, config, splits, card, signals, goes_on, folder, state=None):
     keeper = Keeper(net, output, card)
 
     def begin():
-        if workers.is_first():
+        if collectives.is_main_process():
             folder.clear()
             start_history(output / HISTORY)  # from here on the folder is known as that of a run
         signals.advice = goes_on
@@ -215,7 +216,7 @@ def train(net, config, splits, card, signals, goes_on, folder, state=None):
         log.info("going on after epoch %d of phase %d%s", done["epochs"], done["phase"],
                  f" and {done['steps']} steps of the next" if done["steps"] else "")
         fill_net(net, state.group("net"), state.path)
-        if workers.is_first():
+        if collectives.is_main_process():
             write_text(output / HISTORY, state.facts["history"])
         keeper.restore(state.facts)
         if not done["steps"] and keeper.snapshot.exists():

@@ -5,7 +5,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore.train import FixedLossScaleManager, Model
 
 from mindclf.train.adamw import AdamW
-from mindclf.train.sharpness import SharpnessAwareStep
+from mindclf.train.sam import SharpnessAwareStep
 
 AUXILIARY_SHARE = 0.3  # of the loss of an auxiliary head (GoogLeNet, arXiv:1409.4842, section 5)
 

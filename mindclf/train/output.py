@@ -6,8 +6,8 @@ import logging
 import os
 from pathlib import Path
 
-from mindclf.claim import Claim, InUse, is_claim
-from mindclf.files import CannotWrite, one_line, writing
+from mindclf.utils.claim import Claim, InUse, is_claim
+from mindclf.utils.files import CannotWrite, one_line, writing
 
 log = logging.getLogger(__name__)
 

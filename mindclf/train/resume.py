@@ -13,10 +13,10 @@ from mindspore import Tensor
 
 from mindclf.checkpoint import read_card, read_weights, settle
 from mindclf.config import DEFAULTS, phases_of
-from mindclf.files import TEMPORARY, first_line, replacing
 from mindclf.train.callbacks import read_history
 from mindclf.train.output import HISTORY
-from mindclf.train.schedule import Plateau
+from mindclf.train.schedules import Plateau
+from mindclf.utils.files import TEMPORARY, first_line, replacing
 
 log = logging.getLogger(__name__)
 

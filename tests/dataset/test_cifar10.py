@@ -11,8 +11,8 @@ from PIL import Image
 from mindclf.config import DEFAULTS
 from mindclf.dataset import cifar10, eval_pipeline, pixel_pipeline, train_pipeline
 from mindclf.dataset.cifar10 import MD5, origin_of, pixel_statistics_of, read_cifar10, unpack_copy
-from mindclf.files import md5
 from mindclf.labels import CIFAR10, describe
+from mindclf.utils.files import md5
 
 UNCHANGED = dict(DEFAULTS, image_height=32, image_width=32, mean=(0, 0, 0), std=(1, 1, 1), crop_share=1.0, augment="padded_crop",
                  crop_padding=0, flip_prob=0.0, color_adjust=0.0, batch_size=10, eval_batch_size=7)

@@ -9,8 +9,7 @@ from mindclf.dataset.duplicates import equal_images, warnings_of
 from mindclf.dataset.folder import ImageSet
 from mindclf.dataset.splits import read_splits
 from mindclf.dataset.statistics import folder_statistics
-
-from .test_split_folder import grow
+from tests.dataset.test_split_folder import grow
 
 
 def images_of(root, classes=("a", "b")):

@@ -14,8 +14,7 @@ from mindclf.dataset.split_folder import split_folder
 from mindclf.dataset.splits import find_folder, labelled_for, read_splits
 from mindclf.dataset.statistics import folder_statistics
 from mindclf.predict import gather
-
-from .test_folder import grow, names, png
+from tests.dataset.test_folder import grow, names, png
 
 COMPOSED, TAKEN_APART = (unicodedata.normalize(form, "Äpfel") for form in ("NFC", "NFD"))
 

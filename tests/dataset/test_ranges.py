@@ -12,7 +12,7 @@ from mindclf.dataset.ranges import Range, problem_of, white_of
 from mindclf.dataset.split_folder import split_folder
 from mindclf.dataset.splits import labelled_for, read_splits
 from mindclf.dataset.statistics import folder_statistics
-from mindclf.train.keeper import make_card
+from mindclf.train.checkpointing import make_card
 
 CLASSES = {"dark": 0, "light": 1}
 DEPTHS = {  # how 8-bit grey is stored: (file's suffix, what white is, the values)
@@ -153,7 +153,7 @@ def test_an_image_that_does_not_fit_the_others_is_a_problem_with_its_name(tmp_pa
 
 @pytest.mark.parametrize("bits", [10, 12, 16])
 def test_colours_of_16_bits_are_used_or_refused_for_pillow_drops_the_lower_ones(tmp_path, bits):
-    from tests.corpus import png
+    from tests.support.corpus import png
 
     row = (np.array([60_000, 10_000, 20_000] * 4) >> (16 - bits)).astype(">u2").tobytes()
     path = tmp_path / "colours.png"

@@ -14,9 +14,9 @@ from mindclf.config import merge
 from mindclf.dataset import seen
 from mindclf.dataset.seen import Seen, seen_by, seen_images
 from mindclf.dataset.splits import Chosen, images_to_measure, read_splits
+from tests.dataset.test_split_folder import grow
 
 from ..test_checkpoint import CARD
-from .test_split_folder import grow
 
 COUNT = 30  # images a class
 

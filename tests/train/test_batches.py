@@ -14,8 +14,7 @@ from mindclf.dataset import augmented_pipeline, epoch_pipeline, pipeline, read_f
 from mindclf.dataset.cifar10 import read_cifar10
 from mindclf.dataset.draws import STORED_VIEWS, Draws
 from mindclf.train.batches import EpochBatches, mix
-
-from ..conftest import CLASS_INDEX
+from tests.conftest import CLASS_INDEX
 
 EVERYTHING = dict(rotation=30.0, vertical_flip_prob=0.5, color_adjust=0.4, hue_adjust=0.1, grey_prob=0.2)
 

@@ -16,8 +16,7 @@ from mindclf.config import merge
 from mindclf.train import create_optimizer, fit
 from mindclf.train.callbacks import read_history
 from mindclf.train.resume import RunState, kept_values, optimizer_state, restore_optimizer
-
-from ..conftest import ONLY_HEAD, make_config
+from tests.conftest import ONLY_HEAD, make_config
 
 STEPS = 4  # an epoch: 24 images in batches of 6
 

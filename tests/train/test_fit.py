@@ -24,9 +24,8 @@ from mindclf.evaluate import evaluate
 from mindclf.labels import CIFAR10
 from mindclf.nets import create_net
 from mindclf.pretrained import start_net
-from mindclf.train import callbacks, features, fit, keeper
-
-from ..conftest import CLASS_INDEX, ONLY_HEAD
+from mindclf.train import callbacks, checkpointing, features, fit
+from tests.conftest import CLASS_INDEX, ONLY_HEAD
 
 
 def test_fit_learns_the_colours_and_writes_what_it_promises(fitted):
@@ -224,12 +223,12 @@ def test_stored_views_belong_to_the_augmentation_that_made_them(tiny_config, col
 
 
 def test_a_run_that_stops_leaves_its_newest_epoch_ready_to_use(tiny_config, monkeypatch):
-    def stop_after_the_first(self, row, report, after_epoch=keeper.Keeper.after_epoch):
+    def stop_after_the_first(self, row, report, after_epoch=checkpointing.Keeper.after_epoch):
         after_epoch(self, row, report)
         if row["epoch"] == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(keeper.Keeper, "after_epoch", stop_after_the_first)
+    monkeypatch.setattr(checkpointing.Keeper, "after_epoch", stop_after_the_first)
     with pytest.raises(KeyboardInterrupt):
         fit({**tiny_config, **ONLY_HEAD, "epochs": 3})
     epochs = Path(tiny_config["output"]) / "epochs"

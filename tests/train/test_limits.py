@@ -14,12 +14,11 @@ from mindclf.checkpoint import load_net, read_card
 from mindclf.config import merge
 from mindclf.dataset.splits import read_splits
 from mindclf.nets.layers import BatchNorm
-from mindclf.train import callbacks, create_model, fit, phases
+from mindclf.train import callbacks, create_model, fit, phase
 from mindclf.train.callbacks import read_history
-from mindclf.train.keeper import Keeper
-from mindclf.train.schedule import learning_rates
-
-from ..conftest import ONLY_HEAD
+from mindclf.train.checkpointing import Keeper
+from mindclf.train.schedules import learning_rates
+from tests.conftest import ONLY_HEAD
 
 
 def weights_are_numbers(path):
@@ -44,14 +43,14 @@ def test_a_loss_that_is_no_number_stops_with_the_last_good_checkpoint(tiny_confi
 
 def test_weights_that_the_last_step_broke_are_not_saved(tiny_config, monkeypatch):
     """Every loss was a number, but the last step of the second epoch put a NaN into the weights."""
-    def breaking(net, dataset, num_classes, whole, evaluate=phases.evaluate, calls=[]):  # noqa: B006
+    def breaking(net, dataset, num_classes, whole, evaluate=phase.evaluate, calls=[]):  # noqa: B006
         calls.append(1)
         if len(calls) == 2:
             weight = net.trainable_params()[-1]
             weight.set_data(Tensor(np.full(weight.shape, np.nan, np.float32)))
         return evaluate(net, dataset, num_classes)
 
-    monkeypatch.setattr(phases, "evaluate", breaking)
+    monkeypatch.setattr(phase, "evaluate", breaking)
     path = f"{tiny_config['output']}/epochs/phase1-1.ckpt"
     with pytest.raises(ValueError, match=f"^the loss on the held out images is nan at step 8, .* checkpoint is {path}$"):
         fit(tiny_config)

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from mindclf.checkpoint import save_checkpoint
-from mindclf.claim import InUse, claimed
 from mindclf.cli import main
 from mindclf.compare import compare
 from mindclf.config import merge
 from mindclf.export import export
-from mindclf.files import CannotWrite
-from mindclf.train import callbacks, fit, keeper
+from mindclf.train import callbacks, checkpointing, fit
 from mindclf.train.output import OutputFolder
+from mindclf.utils.claim import InUse, claimed
+from mindclf.utils.files import CannotWrite
+from tests.conftest import ONLY_HEAD
 
-from ..conftest import ONLY_HEAD
 from ..test_checkpoint import CARD, small_net
 
 
@@ -82,13 +82,13 @@ def test_a_run_that_trains_moves_the_earlier_one_aside_whole(tiny_config, finish
     """Also while the folder is claimed: nobody else gets either of the two."""
     before, seen = content(finished), []
 
-    def look(self, row, report, after_epoch=keeper.Keeper.after_epoch):
+    def look(self, row, report, after_epoch=checkpointing.Keeper.after_epoch):
         after_epoch(self, row, report)
         with pytest.raises(InUse):
             OutputFolder(finished)
         seen.append(sorted(path.name for path in finished.parent.iterdir() if path.name.startswith("run")))
 
-    monkeypatch.setattr(keeper.Keeper, "after_epoch", look)
+    monkeypatch.setattr(checkpointing.Keeper, "after_epoch", look)
     fit({**tiny_config, **ONLY_HEAD, "epochs": 1})
     assert seen == [["run", "run-1"]]
     assert content(finished.with_name("run-1")) == before
@@ -134,17 +134,17 @@ def test_two_fits_of_one_output_at_once(tiny_config):
             fit({**tiny_config, "dataset_path": "nowhere"})
         fitted = fit({**tiny_config, **ONLY_HEAD, "epochs": 1}, or_next=True)
     assert fitted.checkpoint.parent == Path(f"{tiny_config['output']}-1")
-    assert keeper.read_card(fitted.checkpoint)["config"]["output"] == f"{tiny_config['output']}-1"
+    assert checkpointing.read_card(fitted.checkpoint)["config"]["output"] == f"{tiny_config['output']}-1"
     assert not Path(tiny_config["output"]).exists()
 
 
 def test_a_folder_that_is_removed_during_a_run_is_said_to_be(tiny_config, monkeypatch):
     """And not "make room"."""
-    def removing(self, row, report, after_epoch=keeper.Keeper.after_epoch):
+    def removing(self, row, report, after_epoch=checkpointing.Keeper.after_epoch):
         after_epoch(self, row, report)
         shutil.rmtree(self.output)
 
-    monkeypatch.setattr(keeper.Keeper, "after_epoch", removing)
+    monkeypatch.setattr(checkpointing.Keeper, "after_epoch", removing)
     with pytest.raises(CannotWrite, match="No such file or directory: its folder was moved or removed: put it back") as raised:
         fit({**tiny_config, **ONLY_HEAD, "epochs": 3})
     assert "make room" not in str(raised.value)

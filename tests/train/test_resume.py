@@ -17,9 +17,8 @@ from mindspore import Tensor, nn
 from mindclf.checkpoint import card_path, load_net, read_card, read_weights
 from mindclf.config import CHOICES, merge
 from mindclf.train import create_optimizer, fit, resume
-from mindclf.train.keeper import Keeper
-
-from ..conftest import ONLY_HEAD, make_config
+from mindclf.train.checkpointing import Keeper
+from tests.conftest import ONLY_HEAD, make_config
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMES = ("images_per_second", "seconds", "data_seconds")
@@ -42,7 +41,7 @@ class Forks:
 
     def __init__(self, log):
         self.log = log
-        self.process = subprocess.Popen([sys.executable, "-m", "tests.train.forks"], stdin=subprocess.PIPE, encoding="utf-8",
+        self.process = subprocess.Popen([sys.executable, "-m", "tests.support.forks"], stdin=subprocess.PIPE, encoding="utf-8",
                                         stdout=subprocess.PIPE, cwd=ROOT, env={**os.environ, "MINDCLF_DATA": ""})
 
     def run(self, config, **job):
@@ -104,13 +103,13 @@ MOMENTS = [
     ("mindclf.checkpoint", "next_card_path", 4, True),                        # best weights written, their card not
     ("mindclf.train.callbacks", "StepFigures.on_train_step_end", 13, False),  # in the second epoch of the head
     ("mindclf.train.batches", "EpochBatches.__next__", 12, True),             # while the data set is read
-    ("mindclf.train.phases", "evaluate", 2, True),                            # while it evaluates
+    ("mindclf.train.phase", "evaluate", 2, True),                            # while it evaluates
     ("mindspore", "save_checkpoint", 3, False),                               # while a checkpoint is written
-    ("mindclf.train.phases", "save_state", 3, False),                         # between the phases
+    ("mindclf.train.phase", "save_state", 3, False),                         # between the phases
     ("mindclf.train.callbacks", "append_row", 4, False),                      # history written, state not
-    ("mindclf.train.keeper", "Keeper.save_best", 4, True),                    # state written, best weights not
-    ("mindclf.train.keeper", "save_checkpoint", 2, False),                    # just after best weights
-    ("mindclf.train.keeper", "Keeper.finish", 1, True),                       # all trained, last weights not written
+    ("mindclf.train.checkpointing", "Keeper.save_best", 4, True),                    # state written, best weights not
+    ("mindclf.train.checkpointing", "save_checkpoint", 2, False),                    # just after best weights
+    ("mindclf.train.checkpointing", "Keeper.finish", 1, True),                       # all trained, last weights not written
     ("mindclf.train.fit", "complete_card", 1, True),                          # nothing left but to report
 ]
 
@@ -161,7 +160,7 @@ STOPS = [
     ("SIGTERM", "mindclf.train.features", "predict_logits", 1, True, "SIGTERM: nothing is trained yet, start it again"),
     ("SIGINT", "mindclf.train.callbacks", "StepFigures.on_train_step_end", 13, True, "SIGINT after step 13 of 24 in phase 1: "),
     ("SIGTERM", "mindclf.train.batches", "EpochBatches.__next__", 9, True, "SIGTERM after step 21 of 24 in phase 1: "),
-    ("SIGINT", "mindclf.train.phases", "evaluate", 2, True, "SIGINT after step 4 of 12 in phase 2: "),
+    ("SIGINT", "mindclf.train.phase", "evaluate", 2, True, "SIGINT after step 4 of 12 in phase 2: "),
     ("SIGTERM", "mindclf.train.callbacks", "StepFigures.on_train_step_end", 5, False, "SIGTERM after step 9 of 12 in phase 2: "),
     ("SIGINT", "mindclf.train.callbacks", "StepFigures.on_train_step_end", 2, False, "SIGINT after step 11 of 12 in phase 2: "),
     ("SIGTERM", "mindclf.train.fit", "complete_card", 1, True, "the same command with resume=true makes the report"),
@@ -186,7 +185,7 @@ def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(forks, all_at_once, 
 
 def test_a_second_signal_stops_at_once(forks, tiny_config):
     """The first is answered only after the epoch's evaluation, which the second cuts short."""
-    status, printed = forks.happens(tiny_config, "SIGTERM", "mindclf.train.phases", "evaluate", 1, True, times=2)
+    status, printed = forks.happens(tiny_config, "SIGTERM", "mindclf.train.phase", "evaluate", 1, True, times=2)
     assert status == 143 and "finishing the step and saving; the next signal stops at once" in printed
     assert "phase 1 epoch 1 " not in printed
 
@@ -198,7 +197,8 @@ FULL = [(2, 80_000, "epochs/state.npz"), (2, 4096, "epochs/phase1-2.ckpt")]  # a
 def test_a_full_disk_leaves_what_was_saved_and_says_so(forks, all_at_once, expected, call, limit, named):
     """A limit on the size of files stands in for the disk; of the weights, or only of the larger state."""
     config = {**all_at_once, "output": f"{all_at_once['output']}-full-{limit}"}
-    status, printed = forks.happens(config, "disk full", "mindclf.train.keeper", "Keeper.after_epoch", call, True, bytes=limit)
+    moment = ("mindclf.train.checkpointing", "Keeper.after_epoch", call, True)
+    status, printed = forks.happens(config, "disk full", *moment, bytes=limit)
     assert status == 2 and "Traceback" not in printed
     last = printed.splitlines()[-1]
     assert last == (f"mindclf: {config['output']}/{named} cannot be written: File too large: allow larger files (ulimit -f), "
@@ -219,7 +219,7 @@ def test_a_small_disk_that_is_full_leaves_what_was_saved(all_at_once, expected, 
         pytest.skip("needs `unshare -rm`, which mounts a small disk, and this system has or allows none")
     disk, copies = tmp_path / "disk", tmp_path / "copies"
     disk.mkdir()
-    script = [sys.executable, "-m", "tests.train.full_disk", json.dumps(all_at_once), disk, copies]
+    script = [sys.executable, "-m", "tests.support.full_disk", json.dumps(all_at_once), disk, copies]
     done = subprocess.run(["unshare", "-rm", *script], cwd=ROOT,
                           env={**os.environ, "MINDCLF_DATA": ""}, capture_output=True, encoding="utf-8", timeout=300)
     assert done.returncode == 0 and json.loads(done.stdout.splitlines()[-1]) == [2, 0], done.stderr

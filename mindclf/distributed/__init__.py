@@ -1,0 +1,1 @@
+"""Distributed training: several workers that train one net together."""

@@ -1,0 +1,1 @@
+"""Drawings of the 26 garbage classes: data where there is none."""

@@ -1,0 +1,226 @@
+"""report.html: how good a checkpoint is, on one page for a browser that asks for nothing outside of itself."""
+
+import base64
+import io
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from mindspore import nn
+
+from mindclf import __version__
+from mindclf.dataset import ImageSet, decode_image
+from mindclf.evaluate import Report, softmax
+from mindclf.explain import explanations
+from mindclf.labels import describe
+from mindclf.summary import count_parameters
+from mindclf.utils.files import one_line
+
+MISTAKES = 12    # shown at most
+THUMBNAIL = 240  # pixels, the longer side
+JPEG_QUALITY = 80
+
+STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, "Noto Sans", "Noto Sans CJK SC", sans-serif; color: #1d2522; background: #fff;
+       max-width: 1240px; margin: 2rem auto; padding: 0 1.5rem; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: 0; }
+h2 { font-size: 1.2rem; margin: 2.5rem 0 .8rem; padding-bottom: .3rem; border-bottom: 1px solid #d9e0dc; }
+.quiet { color: #5c6a64; }
+.tiles { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.5rem 0; }
+.tiles div { background: #f1f5f3; border-radius: 8px; padding: .6rem 1.4rem; min-width: 5rem; }
+.tiles b { display: block; font-size: 1.7rem; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; }
+th, td { text-align: left; vertical-align: top; padding: .25rem 1.4rem .25rem 0; border-bottom: 1px solid #e8edea; }
+thead th { border-bottom: 2px solid #b9c5bf; }
+tbody th { font-weight: normal; white-space: nowrap; }
+.number { text-align: right; font-variant-numeric: tabular-nums; }
+td { overflow-wrap: anywhere; }
+meter { width: 7rem; }
+.wide { overflow: auto; }
+.wide th, .wide td { white-space: nowrap; }
+.mistakes { display: grid; grid-template-columns: repeat(auto-fill, minmax(330px, 1fr)); gap: 1.2rem; }
+figure { margin: 0; padding: .7rem; border: 1px solid #d9e0dc; border-radius: 8px; overflow-wrap: anywhere; }
+figure div { display: flex; gap: .5rem; margin-bottom: .5rem; }
+figure img { width: calc(50% - .25rem); height: 160px; object-fit: contain; background: #f1f5f3; }
+.wrong { color: #b3261e; }
+"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A checkpoint, or what was exported of one, and how it did on images: what a report tells of."""
+
+    file: Path
+    net: nn.Cell        # None for an exported file, which has no gradients for Grad-CAM
+    card: dict
+    origin: str         # of the images, in words
+    images: ImageSet
+    logits: np.ndarray  # (images, classes)
+    report: Report
+    history: list       # of the training, a row an epoch; empty if it is not known
+
+    @property
+    def has_gradients(self):
+        """Whether Grad-CAM can say what the net looked at."""
+        return self.net is not None
+
+
+def page(measured, folder):
+    """The page, a text in HTML, for the plots that `folder` has: confusion.png and, if there is a history, curves.png.
+
+    It shows the figures, what the card tells, the plots, each class, and up to MISTAKES images that the net is most confidently
+    wrong about, with the heat that Grad-CAM finds for what the net took them for. Images are small JPEGs inside the page. All
+    texts that come from outside, such as names of classes and files, are escaped; the page forbids the browser to load anything.
+    """
+    report, card = measured.report, measured.card
+    title = f"{card['net']} on {measured.origin}"
+    sections = [_section("Checkpoint" if measured.has_gradients else "Exported file", _facts(measured))]
+    if measured.history:
+        sections.append(_section("Training", _png(folder / "curves.png", "loss, accuracy and learning rate by epoch")))
+    sections += [
+        _section("Classes", _classes(measured)),
+        _section("Confusion", _png(folder / "confusion.png", "counts of predicted classes for each true class")),
+        _section("The most confident mistakes", _mistakes(measured)),
+    ]
+    figures = [("top-1", f"{report.top1:.1%}"), ("top-5", f"{report.top5:.1%}"),
+               ("balanced accuracy", f"{report.balanced_accuracy:.1%}"), ("loss", f"{report.loss:.3f}"),
+               ("test images", f"{report.images:,}")]
+    tiles = "".join(f"<div><b>{value}</b>{name}</div>" for name, value in figures)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<h1>{escape(title)}</h1>
+<p class="quiet">{escape(one_line(measured.file.as_posix()))}</p>
+<div class="tiles">{tiles}</div>
+{"".join(sections)}
+<p class="quiet">Written by mindclf {escape(__version__)}.</p>
+</body>
+</html>
+"""
+
+
+def confident_mistakes(logits, labels):
+    """The indices of the images whose likeliest class is not that of `labels`, the most confident of them first."""
+    wrong = np.flatnonzero(logits.argmax(1) != np.asarray(labels))
+    return wrong[np.argsort(-softmax(logits[wrong]).max(1), kind="stable")] if len(wrong) else wrong
+
+
+def _section(title, content):
+    return f"<section>\n<h2>{escape(title)}</h2>\n{content}\n</section>\n"
+
+
+def _facts(measured):
+    """What the card tells, without what it does not have: that of a tutorial's checkpoint has little."""
+    card = measured.card
+    data, device = card.get("data", {}), card.get("device", {})
+    options = ", ".join(f"{name}={value}" for name, value in card["net_options"].items())
+    facts = {
+        "net": card["net"] + (f" ({options})" if options else ""),
+        "parameters": f"{count_parameters(measured.net.get_parameters())[0]:,}" if measured.has_gradients else None,
+        "input": f"{card['image_height']} x {card['image_width']} pixels, {len(card['classes'])} classes",
+        "trained on": (f"{data['origin']}: {data['train']:,} training and {data['held_out']:,} held-out images"
+                       if {"origin", "train", "held_out"} <= data.keys() else data.get("name")),
+        "started from": card.get("start"),
+        "weights": card.get("chosen"),
+        "seed": card.get("seed"),
+        "command": card.get("command"),
+        "trained for": f"{card['seconds']:,.0f} s" if "seconds" in card else None,
+        "speed": "; ".join(f"phase {phase['phase']}: {phase['images_per_second']:,} images/s, {phase['data_share']:.1%} of the "
+                           f"time waiting for them" for phase in card.get("speed", ())),
+        "device": (f"{device['target']}, {device['processor']}, {device['cores']} cores"
+                   if {"target", "processor", "cores"} <= device.keys() else None),
+        "versions": ", ".join(f"{name} {version}" for name, version in card.get("versions", {}).items()),
+    }
+    rows = "\n".join(f"<tr><th>{name}</th><td>{escape(one_line(fact))}</td></tr>"
+                     for name, fact in facts.items() if fact not in (None, ""))
+    return f"<table><tbody>\n{rows}\n</tbody></table>"
+
+
+def _classes(measured):
+    """A row for each class: its images, how many of them are right, and what the others are mostly taken for."""
+    confusion, classes = measured.report.confusion, measured.images.classes
+    chinese = [describe(name).get("chinese", "") for name in classes]
+    rows = []
+    for label, (name, accuracy) in enumerate(zip(classes, measured.report.per_class)):
+        count, right = confusion[label].sum(), confusion[label, label]
+        others = np.where(np.arange(len(classes)) == label, 0, confusion[label])
+        taken_for = f"{classes[others.argmax()]} ({others.max()})" if others.any() else ""
+        bar = f'<meter value="{accuracy:.4f}"></meter> {accuracy:.1%}' if count else "no images"
+        rows.append(f"<tr><th>{escape(name)}</th>" + (f"<td>{escape(chinese[label])}</td>" if any(chinese) else "")
+                    + f'<td class="number">{count:,}</td><td class="number">{right:,}</td><td>{bar}</td>'
+                      f"<td>{escape(taken_for)}</td></tr>")
+    head = ["class", *(["in Chinese"] if any(chinese) else []), "images", "right", "accuracy", "mostly taken for"]
+    cells = "".join(f'<th class="number">{name}</th>' if name in ("images", "right") else f"<th>{name}</th>" for name in head)
+    body = "\n".join(rows)
+    return f'<div class="wide"><table>\n<thead><tr>{cells}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
+
+
+def _mistakes(measured):
+    image_set = measured.images
+    wrong = confident_mistakes(measured.logits, image_set.labels)
+    if not len(wrong):
+        return "<p>There are none: every image is right.</p>"
+    shown = wrong[:MISTAKES]
+    predicted = measured.logits[shown].argmax(1)
+    figures = "\n".join(
+        _mistake(images, image_set, index, label, probabilities) for images, index, label, probabilities
+        in zip(_thumbnails(measured, shown, predicted), shown, predicted, softmax(measured.logits[shown])))
+    count = f"All {len(wrong)}" if len(wrong) == len(shown) else f"{len(shown)} of {len(wrong)}"
+    heat = ("To the right of each image is its heat by Grad-CAM (arXiv:1610.02391): what is red spoke most for the wrong "
+            "class; what is dark the net did not see." if measured.has_gradients else
+            "Their heat by Grad-CAM is in the report of the checkpoint only: an exported file has no gradients.")
+    return f'<p>{count}. {heat}</p>\n<div class="mistakes">\n{figures}\n</div>'
+
+
+def _thumbnails(measured, indices, predicted):
+    """Yields the images to show of each of the images: itself and, where the net has gradients, its heat."""
+    images = measured.images.take(indices)
+    if measured.has_gradients:
+        for explanation in explanations(measured.net, measured.card, images, predicted):
+            small = explanation.shrunk(THUMBNAIL)
+            yield small.image, small.overlay
+        return
+    for source in images.paths:
+        image = decode_image(source, images.reading)
+        image.thumbnail((THUMBNAIL, THUMBNAIL))
+        yield image,
+
+
+def _mistake(images, image_set, index, predicted, probabilities):
+    taken_for, truth = (_named(image_set.classes[label]) for label in (predicted, image_set.labels[index]))
+    source = image_set.paths[index]
+    name = one_line(Path(source).name) if isinstance(source, str) else f"image {index}"
+    shown = "".join(jpeg(image, text) for image, text in zip(images, (name, f"heat of {taken_for}")))
+    return (f"<figure>\n<div>{shown}</div>\n"
+            f'<figcaption><b class="wrong">{escape(taken_for)}</b> {probabilities[predicted]:.1%}<br>\n'
+            f"is {escape(truth)}, {probabilities[image_set.labels[index]]:.1%}<br>\n"
+            f'<span class="quiet">{escape(name)}</span></figcaption>\n</figure>')
+
+
+def _named(name):
+    """A class with its Chinese name, where there is one."""
+    return " ".join(filter(None, (name, describe(name).get("chinese"))))
+
+
+def _png(path, alt):
+    return f'<div class="wide">{_image(path.read_bytes(), "png", alt)}</div>'
+
+
+def jpeg(image, alt):
+    """An img element that has `image`, a PIL image, inside."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return _image(buffer.getvalue(), "jpeg", alt)
+
+
+def _image(data, kind, alt):
+    return f'<img alt="{escape(alt)}" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'

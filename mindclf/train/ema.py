@@ -1,0 +1,75 @@
+"""The moving average of the weights of a run, which evaluates better than the weights themselves."""
+
+import numpy as np
+from mindspore import Tensor
+from mindspore.train import Callback
+
+from mindclf.distributed import collectives
+
+UPDATE_STEPS = 8  # between two updates, for speed: the weights of that step count as those of the steps before it too
+
+
+class WeightAverage(Callback):
+    """Keeps the moving average of all parameters of `net` and has `net` hold it from the end of an epoch to the next one's begin.
+
+    So evaluation and checkpoints see the average. Moving statistics of batch norm are averaged like the weights, as with
+    use_buffers=True in PyTorch's AveragedModel: they are averages already, and nothing need be computed again. Step t counts
+    1 - d with d = min(decay, (1 + t) / (10 + t)), so that the first weights are soon forgotten (TensorFlow's
+    ExponentialMovingAverage with num_updates). Source: Polyak and Juditsky, SIAM J. Control Optim. 30 (1992). After training
+    the net keeps the average. It must come before whatever saves or evaluates the net, and after what makes the net's statistics
+    those of all workers; its own averages of them it makes so itself.
+    """
+
+    def __init__(self, net, decay, steps_per_epoch):
+        super().__init__()
+        self.parameters = list(net.get_parameters())
+        self.decay, self.steps_per_epoch = decay, steps_per_epoch
+        self.step = self.averaged_step = 0
+        self.average = [parameter.asnumpy().copy() for parameter in self.parameters]
+        self.raw = None  # the weights themselves, while the net holds the average
+
+    def on_train_epoch_begin(self, run_context):
+        if self.raw is not None:
+            self._fill_net(self.raw)
+            self.raw = None
+
+    def on_train_step_end(self, run_context):
+        self.step += 1
+        epoch_ends = self.step % self.steps_per_epoch == 0
+        if epoch_ends or self.step - self.averaged_step >= UPDATE_STEPS:
+            self._update()
+        if epoch_ends:
+            self.agree()
+            self.raw = [parameter.asnumpy().copy() for parameter in self.parameters]
+            self._fill_net(self.average)
+
+    def agree(self):
+        """Makes the averages of moving statistics those of all workers; all of them must call it."""
+        self.average = collectives.mean_statistics(self.parameters, self.average)
+
+    def state(self):
+        """What the net does not hold: the weights themselves at the end of an epoch, within one the average; arrays by name."""
+        values = self.average if self.raw is None else self.raw
+        return {parameter.name: value for parameter, value in zip(self.parameters, values)}
+
+    def restore(self, values, step, averaged_step):
+        """Goes on after `step` steps, the last update being at `averaged_step`, from what `state` gave; the net has the rest."""
+        values = [values[parameter.name] for parameter in self.parameters]
+        if step % self.steps_per_epoch:
+            self.average = values
+        else:
+            self.average, self.raw = [parameter.asnumpy().copy() for parameter in self.parameters], values
+        self.step, self.averaged_step = step, averaged_step
+
+    def _update(self):
+        decay = min(self.decay, (1 + self.step) / (10 + self.step))
+        share = np.float32(1 - decay ** (self.step - self.averaged_step))
+        for parameter, average in zip(self.parameters, self.average):
+            difference = parameter.asnumpy() - average
+            difference *= share
+            average += difference
+        self.averaged_step = self.step
+
+    def _fill_net(self, values):
+        for parameter, value in zip(self.parameters, values):
+            parameter.set_data(Tensor(value))

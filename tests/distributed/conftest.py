@@ -1,0 +1,3 @@
+"""What tests of several workers leave out."""
+
+from tests.train.conftest import brief  # noqa: F401
