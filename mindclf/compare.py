@@ -12,10 +12,9 @@ from mindclf.dataset.splits import read_splits
 from mindclf.device import describe_device, use_device
 from mindclf.pretrained import start_net
 from mindclf.report import plots
+from mindclf.report.history import HISTORY, HistoryFile
 from mindclf.summary import summarise
 from mindclf.train import fit
-from mindclf.train.callbacks import read_history
-from mindclf.train.output import HISTORY
 from mindclf.utils.claim import claimed
 from mindclf.utils.files import command_line, first_line, write_json
 
@@ -108,7 +107,7 @@ def _earlier_rows(file, config):
 def _write(output, facts, rows):
     write_json(output / "compare.json", {**facts, "rows": list(rows.values())})
     shown = [row for row in rows.values() if row["seeds"]]
-    histories = {row["variant"]: [read_history(output / f"{row['variant']}-seed{seed}" / HISTORY) for seed in row["seeds"]]
+    histories = {row["variant"]: [HistoryFile(output / f"{row['variant']}-seed{seed}" / HISTORY).rows() for seed in row["seeds"]]
                  for row in shown}
     if shown:
         plots.comparison(shown, histories, output / "compare.png")

@@ -76,6 +76,9 @@ DEFAULTS = EasyDict(
     cached_views=0,                    # layers="head": train on so many stored views of each image; 0 computes each anew
     phases=(),                         # a dict of such fields for each phase; () is one phase
     loss_scale=1024,                   # exact in float32; keeps float16 gradients from vanishing
+    save_checkpoint_steps=0,           # steps between two checkpoints in epochs/ from which a killed run can be resumed; one is
+                                       # written at the end of each epoch anyway, and 0 writes no others
+    keep_checkpoint_max=1,             # checkpoints that are kept in epochs/, the newest; more than 1 stay there after the run
     # Run
     device_target="auto",
     seed=1,
@@ -127,7 +130,8 @@ RANGES = {  # field: (smallest, largest) value
     "batch_size": (1, 65_536), "eval_batch_size": (1, 65_536), "lr_max": (0, 1e3),
     "lr_end": (0, 1e3), "warmup_epochs": (0, 100_000), "momentum": (0, 1), "weight_decay": (0, 1e3), "label_smoothing": (0, 0.99),
     "plateau_factor": (0.01, 0.99), "plateau_patience": (0, 100_000), "mixup_alpha": (0, 100), "sam_rho": (0, 100),
-    "ema_decay": (0, 0.99999), "cached_views": (0, 1000), "loss_scale": (1, 2**24), "seed": (0, 2**31 - 1),
+    "ema_decay": (0, 0.99999), "cached_views": (0, 1000), "loss_scale": (1, 2**24),
+    "save_checkpoint_steps": (0, 10**9), "keep_checkpoint_max": (1, 1000), "seed": (0, 2**31 - 1),
     "grid_rows": (1, 40), "grid_columns": (1, 40),
 }
 NUMBERS = {  # field that is a tuple: (how many numbers, smallest, largest); of mean and std as MindSpore's Normalize takes them

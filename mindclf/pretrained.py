@@ -30,13 +30,16 @@ def check_start(config):
         raise ValueError(f"pretrained={config.pretrained}: there is no such checkpoint")
 
 
-def start_net(config, num_classes):
+def start_net(config, num_classes, net=None):
     """(net, config, origin): the net with its backbone loaded, the config with what it left open, the weights in words.
 
     Seeds everything anew right before it draws the net's weights, so that what happened before (a conversion on the first run)
     does not change them. Net options and pixel statistics that the config leaves open are those of the weights' card: a backbone
-    that saw pixels from -1 to 1 and TensorFlow's padding in training must see them again.
+    that saw pixels from -1 to 1 and TensorFlow's padding in training must see them again. A `net` that is given, one that
+    create_net made, is taken as it is.
     """
+    if net is not None:
+        return _given_net(config, num_classes, net)
     path, origin = find_pretrained(config)
     card = read_card(path) if path and has_card(path) else {}
     if card.get("net", config.net) != config.net:
@@ -45,12 +48,7 @@ def start_net(config, num_classes):
     config = merge(config, {"net_options": {**card.get("net_options", {}), **config.net_options}, "mean": mean, "std": std})
     set_seeds(config.seed)
     net = create_net(config.net, num_classes, **config.net_options)
-    smallest, given = net.min_training_size, (config.image_height, config.image_width)
-    share = min(phase.size_share for phase in phases_of(config))
-    if round(min(given) * share) < smallest:
-        at_share = f" at size_share={share}" if share != 1 else ""
-        raise ValueError(f"image_height={given[0]} and image_width={given[1]}{at_share} are too small for training {config.net} "
-                         f"with net_options={dict(config.net_options)}: it takes {smallest} pixels and up")
+    _check_size(net, config)
     if path:
         load_checkpoint(path, net.backbone, config.checkpoint_origin)
     log.info("net %s, starting from %s", config.net, origin)
@@ -58,6 +56,31 @@ def start_net(config, num_classes):
         log.warning("the first phase trains a head on a backbone of random weights, which cannot learn much: take layers=all, or "
                     "name a checkpoint as pretrained")
     return net, config, origin
+
+
+def _given_net(config, num_classes, net):
+    """(net, config, origin) for a net of the caller's own."""
+    if not hasattr(net, "net_name"):
+        raise ValueError("the card of a run must name the net, so that Predictor can make it again: put your class into the "
+                         "table, mindclf.nets.NETS['my_net'] = MyNet, and make it with create_net('my_net', num_classes)")
+    if net.num_classes != num_classes:
+        raise ValueError(f"the net has {net.num_classes} outputs, and the data set {num_classes} classes")
+    mean, std = pixel_statistics(config)
+    config = merge(config, {"net": net.net_name, "net_options": net.net_options, "mean": mean, "std": std})
+    set_seeds(config.seed)
+    _check_size(net, config)
+    log.info("net %s, as it was given", config.net)
+    return net, config, "a net of the caller's own"
+
+
+def _check_size(net, config):
+    """Raises ValueError for images that are too small for training `net`."""
+    smallest, given = net.min_training_size, (config.image_height, config.image_width)
+    scale = min(phase.size_share for phase in phases_of(config))
+    if round(min(given) * scale) < smallest:
+        at_scale = f" at size_share={scale}" if scale != 1 else ""
+        raise ValueError(f"image_height={given[0]} and image_width={given[1]}{at_scale} are too small for training {config.net} "
+                         f"with net_options={dict(config.net_options)}: it takes {smallest} pixels and up")
 
 
 def parent_card(config):

@@ -10,7 +10,8 @@ import pytest
 
 import mindclf
 from mindclf import kernels
-from mindclf.train import callbacks, fit
+from mindclf.report.history import HistoryFile
+from mindclf.train import fit
 
 # Logits, and the losses of two steps of training: the second is that of weights which the first changed.
 RUN = """
@@ -82,6 +83,6 @@ def test_stored_features_and_features_computed_anew_agree(tiny_config, tmp_path)
     config = {**tiny_config, "layers": "head", "epochs": 4, "batch_size": 30, "valid_fraction": 0.0, "crop_share": 1.0,
               "augment": "padded_crop", "crop_padding": 0, "flip_prob": 0.0, "color_adjust": 0.0}
     runs = [fit({**config, "cached_views": views, "output": str(tmp_path / str(views))}) for views in (0, 1)]
-    anew, stored = (callbacks.read_history(run.checkpoint.parent / "history.csv") for run in runs)
+    anew, stored = (HistoryFile(run.checkpoint.parent / "history.csv").rows() for run in runs)
     for column in ("train_loss", "loss", "top1"):
         np.testing.assert_allclose([row[column] for row in anew], [row[column] for row in stored], rtol=1e-4, err_msg=column)

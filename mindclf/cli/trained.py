@@ -17,9 +17,9 @@ def evaluate(arguments, config, is_recipe):
     from mindclf.device import use_device
     from mindclf.evaluate import report
     from mindclf.inference.runner import EXPORTED, Runner
+    from mindclf.report.history import history_beside
     from mindclf.report.html import Measured
-    from mindclf.train.callbacks import history_beside
-    from mindclf.train.fit import write_report
+    from mindclf.report.write import write_report
     from mindclf.utils.claim import claimed
 
     use_device(config.device_target)

@@ -29,7 +29,7 @@ from mindclf.utils.files import first_line
 __all__ = ["HEAD_KEYS", "NETS", "VGG", "AlexNet", "AsymmNet", "ConvBNReLU", "DenseNet", "GlobalAvgPooling", "GroupConv",
            "ImageClassifier", "InceptionV3", "InvertedResidual", "MobileNetV1", "MobileNetV2", "MobileNetV2Backbone",
            "MobileNetV2Head", "ResNet", "ShuffleNetV1", "ShuffleV1Block", "SqueezeNet", "create_net", "fold_batch_norm", "freeze",
-           "make_divisible", "mobilenet_v2", "seed_dropout", "shufflenet_v1", "unfreeze"]
+           "list_nets", "make_divisible", "mobilenet_v2", "seed_dropout", "shufflenet_v1", "unfreeze"]
 
 # Each is called with num_classes and its own options, and makes an ImageClassifier.
 NETS = {
@@ -66,18 +66,26 @@ RANGES = {  # of options: (smallest, largest) value
 }
 
 
+def list_nets():
+    """The names of the nets that `create_net` makes."""
+    return list(NETS)
+
+
 @exclusive()
-def create_net(name, num_classes, /, **options):
+def create_net(name, num_classes=1000, **options):
     """The net called `name` with `num_classes` outputs; `options` are the further arguments of its class.
 
-    Raises ValueError for a name that is not in NETS, and for options that the net does not have or cannot be built with.
+    It is initialised at random; mindclf.create_net also loads pretrained weights. Raises ValueError for a name that is not in
+    NETS, and for options that the net does not have or cannot be built with.
     """
     check_name(name)
     build = NETS[name]
     try:
-        return build(num_classes=num_classes, **_checked(name, build, options))
+        net = build(num_classes=num_classes, **_checked(name, build, options))
     except (TypeError, ValueError, ArithmeticError) as error:
         raise ValueError(f"net {name} cannot be built with net_options={options}: {first_line(error)}") from None
+    net.net_name, net.net_options, net.num_classes = name, options, num_classes
+    return net
 
 
 def check_name(name):

@@ -18,17 +18,21 @@ class EpochBatches:
 
     `make(draws, indices)` gives the MindSpore dataset of whole batches of the samples at `indices` of `count`, in that order. An
     epoch has the samples in the order that its Draws say, in batches of `batch_size` for each worker: all workers together take
-    the same samples whatever their number, but for those of the last, incomplete step. A run can go on from any epoch, after
-    `steps_done` of its batches. With mixup_alpha the images of a batch are mixed in pairs (see `mix`), as the number of the
+    the same samples whatever their number, but for those of the last, incomplete step. `resume` goes on from any epoch and
+    step. With mixup_alpha the images of a batch are mixed in pairs (see `mix`), as the number of the
     batch in the epoch says. `waited` sums the seconds that training had to wait for batches.
 
     No Dataset, but it has what Model.train asks of one when nothing is sunk to the device.
     """
 
-    def __init__(self, make, count, batch_size, seed, phase, mixup_alpha=0.0, num_classes=0, epochs_done=0, steps_done=0):
+    def __init__(self, make, count, batch_size, seed, phase, mixup_alpha=0.0, num_classes=0):
         self.make, self.count, self.batch_size, self.seed, self.phase = make, count, batch_size, seed, phase
         self.mixup_alpha, self.num_classes = mixup_alpha, num_classes
-        self.epoch, self.steps_done, self.waited, self.rows = epochs_done, steps_done, 0.0, None
+        self.epoch, self.steps_done, self.waited, self.rows = 0, 0, 0.0, None
+
+    def resume(self, epochs, steps):
+        """Goes on after so many epochs, and so many steps of the next one."""
+        self.epoch, self.steps_done = epochs, steps
 
     def get_dataset_size(self):
         """Batches of each worker in an epoch."""
@@ -65,6 +69,39 @@ class EpochBatches:
                 rng = draws.generator("mixup", step * collectives.size() + collectives.rank())
                 images, labels = map(Tensor, mix(images.asnumpy(), labels.asnumpy(), self.num_classes, self.mixup_alpha, rng))
             yield images, labels
+
+
+class GivenBatches:
+    """The batches of `dataset`, a MindSpore dataset of (images, labels) of one's own, as `EpochBatches` has them."""
+
+    def __init__(self, dataset):
+        self.dataset, self.batch_size, self.waited, self.rows = dataset, dataset.get_batch_size(), 0.0, None
+
+    def resume(self, epochs, steps):
+        """Does nothing: a run with such a dataset is not resumed."""
+
+    def get_dataset_size(self):
+        """Batches in an epoch."""
+        return self.dataset.get_dataset_size()
+
+    def create_tuple_iterator(self, num_epochs, do_copy):
+        """What Model.train takes batches from."""
+        return self
+
+    def reset(self):
+        """Model.train calls it between epochs; there is nothing to reset."""
+
+    def __next__(self):
+        started = time.perf_counter()
+        if self.rows is None:
+            self.rows = self.dataset.create_tuple_iterator(num_epochs=1, do_copy=False)
+        try:
+            return tuple(next(self.rows))
+        except StopIteration:
+            self.rows = None
+            raise
+        finally:
+            self.waited += time.perf_counter() - started
 
 
 @contextlib.contextmanager

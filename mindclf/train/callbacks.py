@@ -1,70 +1,80 @@
-"""What happens during training besides training: one thing each."""
+"""Callbacks: what happens during training besides training, one thing each.
+
+MindSpore's own callbacks serve where they do what is needed. Where they do not (in MindSpore 2.10.0, as its source has it; that
+OnRequestExit lets a training go on was tried):
+
+| MindSpore's               | here                  | why not MindSpore's                                                      |
+|---------------------------|-----------------------|--------------------------------------------------------------------------|
+| ModelCheckpoint           | CardCheckpoint, a     | writes in place, so that a killed run leaves half a file; has no card;   |
+|                           | subclass of it        | takes another prefix where files of that name are                        |
+| LossMonitor, TimeMonitor  | Progress              | print a line a step, into logs too; show no learning rate, no time left  |
+| History                   | History               | keeps its lists in memory, which a killed run loses                      |
+| ReduceLROnPlateau         | schedules.Schedule    | refuses an optimizer with a list of learning rates, hence any warm-up    |
+| OnRequestExit             | StopOnSignal          | does not stop the training                                               |
+| BackupAndRestore          | mindclf.train.state   | restores net and optimizer, but not the epoch, the order of the images,  |
+|                           |                       | or what dropout draws                                                    |
+| EarlyStopping             | none                  | the best epoch is kept anyway, so a later one costs time and no accuracy |
+"""
 
 import contextlib
-import csv
-import logging
 import math
 import sys
 import time
-from pathlib import Path
 
 from mindspore.train import Callback
 
 from mindclf.device import exclusive
 from mindclf.distributed import collectives
-from mindclf.train.output import HISTORY
-from mindclf.utils.files import writing
-
-log = logging.getLogger(__name__)
-
-HISTORY_FIELDS = ("phase", "epoch", "steps", "learning_rate", "train_loss", "train_top1", "watched", "loss", "top1", "top5",
-                  "images_per_second", "seconds", "data_seconds")
 
 
-class StepFigures(Callback):
-    """Reads what a step gave, once for all the callbacks after it: number, rate and loss, and what an epoch needs of them.
+class MetricTracker(Callback):
+    """Reads what a step gave, once for all the callbacks after it: step, learning rate, loss, correct predictions.
 
-    `loss` is that of this worker's batch of `batch_size` images. From an epoch's end on `losses` and `right_answers` are the
-    means over the workers.
+    `rates` has the learning rate of each step. `loss` is that of this worker's batch of `batch_size` images. At an epoch's end
+    `losses` and `correct_predictions` become means over the workers. Where a run is resumed, it tells MindSpore's other
+    callbacks the number of the step, `cur_step_num`, which Model.train counts from 0.
     """
 
-    def __init__(self, learning_rates, batch_size, steps_per_epoch):
+    def __init__(self, rates, batch_size, steps_per_epoch):
         super().__init__()
-        self.learning_rates, self.batch_size, self.steps_per_epoch = learning_rates, batch_size, steps_per_epoch
+        self.rates, self.batch_size, self.steps_per_epoch = rates, batch_size, steps_per_epoch
         self.step = self.first_step = 0
         self.loss = None
-        self.losses, self.right_answers = [], 0
+        self.losses, self.correct_predictions = [], 0
+
+    def on_train_begin(self, run_context):
+        run_context.original_args().cur_step_num = self.step
 
     def on_train_step_end(self, run_context):
         state = run_context.original_args()
         if self.step % self.steps_per_epoch == 0:
-            self.losses, self.right_answers = [], 0
+            self.losses, self.correct_predictions = [], 0
         self.step += 1
         self.loss = float(state.net_outputs.asnumpy())
         self.losses.append(self.loss)
-        self.right_answers += int(state.train_network.loss.right_answers.asnumpy())
+        self.correct_predictions += int(state.train_network.loss.correct_predictions.asnumpy())
         if self.step % self.steps_per_epoch == 0:
-            self.agree()
+            self.sync()
 
-    def agree(self):
-        """Takes the means over the workers; all of them must call it. Then a second time changes nothing."""
+    def sync(self):
+        """Averages over the workers; all of them must call it. A second call changes nothing."""
         if collectives.size() > 1:
-            summed = collectives.all_reduce_sum([*self.losses, self.right_answers])
-            *self.losses, self.right_answers = (summed / collectives.size()).tolist()
+            summed = collectives.all_reduce_sum([*self.losses, self.correct_predictions])
+            *self.losses, self.correct_predictions = (summed / collectives.size()).tolist()
 
-    def state(self):
-        """What `restore` takes, as JSON can hold it."""
-        return {"step": self.step, "losses": self.losses, "right_answers": self.right_answers}
+    def state_dict(self):
+        """The step, and the epoch's losses and correct predictions so far."""
+        return {"step": self.step, "losses": self.losses, "correct_predictions": self.correct_predictions}
 
-    def restore(self, state):
-        """Goes on from what `state` gave."""
+    def load_state_dict(self, state):
+        """Takes what `state_dict` gave."""
         self.step = self.first_step = state["step"]
-        self.losses, self.right_answers = list(state["losses"]), state["right_answers"]
+        self.losses, self.correct_predictions = list(state["losses"]), state["correct_predictions"]
 
     @property
     def rate(self):
         """The learning rate of the step."""
-        return self.learning_rates[self.step - 1]
+        return self.rates[self.step - 1]
 
     @property
     def images(self):
@@ -78,38 +88,39 @@ class StepFigures(Callback):
 
     @property
     def top1(self):
-        """The part of the epoch's images, so far, that were right; at its end of those of all workers."""
-        return self.right_answers / (len(self.losses) * self.batch_size)
+        """The fraction of the epoch's images so far that were predicted correctly; at its end over all workers."""
+        return self.correct_predictions / (len(self.losses) * self.batch_size)
 
 
-class EqualStatistics(Callback):
+class SyncBatchNormStatistics(Callback):
     """Gives `net`, at the end of an epoch, the means of its moving statistics over all workers."""
 
-    def __init__(self, net, figures):
+    def __init__(self, net, metrics):
         super().__init__()
-        self.net, self.figures = net, figures
+        self.net, self.metrics = net, metrics
 
     def on_train_step_end(self, run_context):
-        if self.figures.step % self.figures.steps_per_epoch == 0:
+        if self.metrics.step % self.metrics.steps_per_epoch == 0:
             collectives.average_statistics(self.net)
 
 
-class StopOnBadLoss(Callback):
+class TerminateOnNaN(Callback):
     """Stops training with ValueError as soon as the loss is not a finite number; newest() is the last good checkpoint's path."""
 
-    def __init__(self, figures, newest):
+    def __init__(self, metrics, newest):
         super().__init__()
-        self.figures, self.newest = figures, newest
+        self.metrics, self.newest = metrics, newest
 
     def on_train_step_end(self, run_context):
-        self.check(self.figures.loss)
+        self.check(self.metrics.loss)
 
     def check(self, loss, of=""):
         """Stops if `loss`, of the step or of what `of` names, is not finite."""
         if not math.isfinite(loss):
             good = self.newest()
-            raise ValueError(f"the loss{of} is {loss} at step {self.figures.step}, rate {self.figures.rate:.6g}: try a smaller "
-                             f"lr_max; " + (f"the last good checkpoint is {good}" if good else "no epoch was finished"))
+            raise ValueError(f"the loss{of} is {loss} at step {self.metrics.step}, learning rate {self.metrics.rate:.6g}: try a "
+                             f"smaller lr_max; "
+                             + (f"the last good checkpoint is {good}" if good else "no epoch was finished"))
 
 
 class FirstStep(Callback):
@@ -125,41 +136,41 @@ class FirstStep(Callback):
         self.is_over = True
 
 
-class StopWhenAsked(Callback):
-    """Ends training when `signals`, a StopSignals, received one: after the step, when save() kept it, or after the epoch.
+class StopOnSignal(Callback):
+    """Ends training when `signals`, a StopSignals, received one: after the step, once save(run_context) kept it, or the epoch.
 
     Where several workers train, the signal of any of them stops all after the same step.
 
-    The epoch's end keeps all by itself, so this callback comes after whatever does that.
+    Checkpoints of an epoch are saved at its end, so this callback comes after the one that does that.
     """
 
-    def __init__(self, signals, figures, phase, save):
+    def __init__(self, signals, metrics, phase, save):
         super().__init__()
-        self.signals, self.figures, self.phase, self.save = signals, figures, phase, save
+        self.signals, self.metrics, self.phase, self.save = signals, metrics, phase, save
 
     def on_train_step_end(self, run_context):
-        asked = self._asked()
-        if asked and self.figures.step % self.figures.steps_per_epoch:
-            self.save()
-            self._stop(asked)
+        received = self._received()
+        if received and self.metrics.step % self.metrics.steps_per_epoch:
+            self.save(run_context)
+            self._stop(received)
 
     def on_train_epoch_end(self, run_context):
-        asked = self._asked()
-        if asked:
-            self._stop(asked)
+        received = self._received()
+        if received:
+            self._stop(received)
 
-    def _asked(self):
+    def _received(self):
         """The signal that all workers answer now.
 
-        One that comes while they ask each other is for the next time. That of another worker is not noted as received here: this
-        worker may get its own a moment later, which is not the second one that stops at once.
+        A signal that arrives during this exchange is handled at the next step. That of another worker is not noted as received
+        here: this worker may get its own a moment later, which is not the second one that stops at once.
         """
-        asked = self.signals.received
-        return int(collectives.all_gather([asked or 0]).max()) if collectives.size() > 1 else asked
+        received = self.signals.received
+        return int(collectives.all_gather([received or 0]).max()) if collectives.size() > 1 else received
 
-    def _stop(self, asked):
-        self.signals.received = asked
-        self.signals.stop(f" after step {self.figures.step} of {len(self.figures.learning_rates)} in phase {self.phase}")
+    def _stop(self, received):
+        self.signals.received = received
+        self.signals.stop(f" after step {self.metrics.step} of {len(self.metrics.rates)} in phase {self.phase}")
 
 
 class ExclusiveSteps(Callback):
@@ -183,11 +194,11 @@ class ExclusiveSteps(Callback):
 
 
 class Progress(Callback):
-    """Shows loss, rate, images a second and the time left: a line that renews itself on a terminal, nothing in a log."""
+    """Shows loss, learning rate, images a second and the time left: on a terminal one line, which is rewritten; else nothing."""
 
-    def __init__(self, title, figures, stream=None):
+    def __init__(self, title, metrics, stream=None):
         super().__init__()
-        self.title, self.figures, self.stream = title, figures, stream or sys.stderr
+        self.title, self.metrics, self.stream = title, metrics, stream or sys.stderr
         self.started = self.shown = None
 
     def on_train_begin(self, run_context):
@@ -198,11 +209,11 @@ class Progress(Callback):
         if not self.stream.isatty() or now - self.shown < 0.2:
             return
         self.shown = now
-        figures, done, total = self.figures, self.figures.step, len(self.figures.learning_rates)
-        steps_per_second = (done - figures.first_step) / (now - self.started)
+        metrics, done, total = self.metrics, self.metrics.step, len(self.metrics.rates)
+        steps_per_second = (done - metrics.first_step) / (now - self.started)
         self.stream.write(f"\r{self.title} [{'#' * (30 * done // total):30}] {done}/{total}  "
-                          f"loss {figures.loss:.4f}  rate {figures.rate:.2e}  "
-                          f"{steps_per_second * figures.images_per_step:.0f} images/s  "
+                          f"loss {metrics.loss:.4f}  lr {metrics.rate:.2e}  "
+                          f"{steps_per_second * metrics.images_per_step:.0f} images/s  "
                           f"{(total - done) / steps_per_second:.0f} s left \x1b[K")
         self.stream.flush()
 
@@ -212,18 +223,18 @@ class Progress(Callback):
 
 
 class History(Callback):
-    """Evaluates after each epoch, writes a row of HISTORY_FIELDS to a CSV file, and passes it on: after_epoch(row, report).
+    """Evaluates after each epoch, adds a row to `file`, a HistoryFile, and passes it on: after_epoch(row, report).
 
-    `evaluate()` gives the Report on the images called `watched`. "train_loss" and "train_top1" are those of the training
+    `evaluate()` gives the report on the images called `watched`. "train_loss" and "train_top1" are those of the training
     batches as the net saw them: augmented, perhaps mixed, and while it was changing. "seconds" are those of training, without
-    evaluation; for "data_seconds" of them training had to wait for `batches`, an EpochBatches. The file grows by whole lines, so
-    a run that is killed leaves the epochs that it finished.
+    evaluation; for "data_seconds" of them training had to wait for `batches`, an EpochBatches.
     """
 
-    def __init__(self, path, phase, figures, batches, watched, evaluate, after_epoch):
+    def __init__(self, file, phase, metrics, batches, watched, evaluate, after_epoch):
         super().__init__()
-        self.path, self.phase, self.figures, self.batches = path, phase, figures, batches
+        self.file, self.phase, self.metrics, self.batches = file, phase, metrics, batches
         self.watched, self.evaluate, self.after_epoch = watched, evaluate, after_epoch
+        self.started = None  # of the epoch, while one is trained
         self.earlier = {"seconds": 0.0, "waited": 0.0}  # spent on the epoch by a run that was interrupted in it
 
     def on_train_epoch_begin(self, run_context):
@@ -231,57 +242,28 @@ class History(Callback):
         self.waited = self.batches.waited - self.earlier["waited"]
         self.earlier = {"seconds": 0.0, "waited": 0.0}
 
-    def state(self):
-        """What `earlier` is for a run that goes on within the epoch."""
+    def state_dict(self):
+        """The seconds spent on the epoch so far; 0 between two epochs."""
+        if self.started is None:
+            return dict(self.earlier)
         return {"seconds": time.perf_counter() - self.started, "waited": self.batches.waited - self.waited}
 
+    def load_state_dict(self, state):
+        """Takes what `state_dict` gave."""
+        self.earlier = dict(state)
+
     def on_train_epoch_end(self, run_context):
-        seconds = time.perf_counter() - self.started
-        figures = self.figures
+        seconds, waited = time.perf_counter() - self.started, self.batches.waited - self.waited
+        self.started = None
+        metrics = self.metrics
         report = self.evaluate()
         row = {
-            "phase": self.phase, "epoch": run_context.original_args().cur_epoch_num, "steps": figures.step,
-            "learning_rate": figures.rate,
-            "train_loss": sum(figures.losses) / len(figures.losses), "train_top1": figures.top1,
+            "phase": self.phase, "epoch": run_context.original_args().cur_epoch_num, "steps": metrics.step,
+            "learning_rate": metrics.rate,
+            "train_loss": sum(metrics.losses) / len(metrics.losses), "train_top1": metrics.top1,
             "watched": self.watched, "loss": report.loss, "top1": report.top1, "top5": report.top5,
-            "images_per_second": figures.images / seconds, "seconds": seconds,
-            "data_seconds": self.batches.waited - self.waited,
+            "images_per_second": metrics.images / seconds, "seconds": seconds, "data_seconds": waited,
         }
         if collectives.is_main_process():
-            append_row(self.path, row)
+            self.file.append(row)
         self.after_epoch(row, report)
-
-
-def start_history(path):
-    """Begins the CSV file at `path` with its header line."""
-    with writing(path), open(path, "w", newline="", encoding="utf-8") as file:
-        csv.DictWriter(file, HISTORY_FIELDS).writeheader()
-
-
-def append_row(path, row):
-    """Adds a row to the CSV file at `path`."""
-    with writing(path), open(path, "a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, HISTORY_FIELDS)
-        writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})
-
-
-def read_history(path):
-    """The rows of a history file, numbers as numbers."""
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if None not in row.values()]  # a full disk may have cut the last one short
-    for row in rows:
-        row.update({name: float(value) for name, value in row.items() if name != "watched"})
-    return rows
-
-
-def history_beside(checkpoint):
-    """The rows of the history.csv beside a checkpoint; none if there is no such file, or one with other columns than today's."""
-    path = Path(checkpoint).parent / HISTORY
-    if not path.is_file():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        columns = next(csv.reader(file), [])
-    if tuple(columns) != HISTORY_FIELDS:
-        log.warning("%s has not the columns that this mindclf writes: it is left out of the report", path)
-        return []
-    return read_history(path)

@@ -1,13 +1,15 @@
-"""Keeps the best and the last weights of a run, with cards that say how they came about."""
+"""Checkpoints of a run: MindSpore's ModelCheckpoint with a card, and the best and the last weights."""
 
 import logging
 import platform
 import shutil
 import time
+from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 import PIL
+from mindspore.train import ModelCheckpoint
 
 from mindclf import __version__
 from mindclf.checkpoint import card_path, read_card, save_checkpoint
@@ -17,98 +19,130 @@ from mindclf.dataset.seen import seen_images
 from mindclf.device import describe_device
 from mindclf.distributed import collectives
 from mindclf.labels import describe
-from mindclf.train.resume import state_path
+from mindclf.train.state import state_path
 from mindclf.utils.files import command_line, write_json
 
 log = logging.getLogger(__name__)
 
 
-class Keeper:
-    """Writes best.ckpt and last.ckpt into the folder `output`; of several workers the first one's does, the others only know.
+class CardCheckpoint(ModelCheckpoint):
+    """MindSpore's ModelCheckpoint, whose files are whole or not there, and have a card, so that `Predictor` takes them.
 
-    "Best" is the epoch with the best accuracy on the held-out images, over all phases; of two equals, the one with the lower
-    loss. With none held out it is the last epoch.
+    `prefix`, `directory` and `config`, a CheckpointConfig, are MindSpore's: save_checkpoint_steps, keep_checkpoint_max and
+    saved_network do what its manual says, and files are called PREFIX-EPOCH_STEP.ckpt. `card` is a dict, as
+    `mindclf.checkpoint.make_card` gives it, or a function that gives one when a file is written. Unlike MindSpore's it takes the
+    net alone, without the state of the optimizer, writes no PREFIX-graph.meta, and deletes old files after the new one is whole.
+    """
+
+    def __init__(self, prefix="CKP", directory=".", config=None, card=None):
+        super().__init__(prefix, lambda _: str(directory), config)  # of a text MindSpore would make the folder now
+        self.folder, self.card, self.pattern = Path(directory), card, f"{prefix}-*.{self._config.format}"
+
+    def step_end(self, run_context):
+        self._save_ckpt(run_context.original_args())
+
+    def _save_ckpt(self, cb_params, force_to_save=False):
+        """What MindSpore calls at the end of a step and of the training."""
+        if cb_params.cur_step_num == self._last_triggered_step or not self._check_save_ckpt(cb_params, force_to_save):
+            return
+        step = (cb_params.cur_step_num - 1) % cb_params.batch_num + 1
+        file = self.folder / f"{self._prefix}-{cb_params.cur_epoch_num}_{step}.{self._config.format}"
+        self.save(file, self._config.saved_network or cb_params.network)
+        self._last_triggered_step, self._latest_ckpt_file_name = cb_params.cur_step_num, str(file)
+        self.delete_old()
+
+    def save(self, file, net):
+        """Writes the weights of `net` and their card."""
+        save_checkpoint(net, file, self.card() if callable(self.card) else self.card)
+
+    def delete_old(self):
+        """Leaves the keep_checkpoint_max newest files."""
+        kept = self._config.keep_checkpoint_max
+        files = sorted(self.folder.glob(self.pattern), key=lambda file: file.stat().st_mtime_ns)
+        for file in files[:-kept] if kept else ():
+            file.unlink()
+            card_path(file).unlink(missing_ok=True)
+
+
+class CheckpointManager:
+    """Keeps best.ckpt and last.ckpt in the folder `output`. Of several workers the main process writes; the others know as much.
+
+    "Best" is the epoch with the best validation accuracy, over all phases; of two equals, the one with the lower loss. Without
+    validation images it is the last epoch. `newest` is the path of the newest weights of this run on disk, or None.
     """
 
     def __init__(self, net, output, card):
         self.net, self.output, self.card = net, output, card
         self.started = time.perf_counter()
-        self.best_score = self.best_epoch = self.epoch = None
+        self.best_score = self.best_epoch = self.epoch = self.newest = None
 
-    @property
-    def snapshot(self):
-        """The file in epochs/ with the weights of the newest finished epoch; None if there is no such epoch."""
-        return self.epoch and self.output / "epochs" / f"phase{self.epoch['phase']}-{self.epoch['epoch']}.ckpt"
-
-    @property
-    def newest(self):
-        """The file with the newest weights of this run that are saved; None if no epoch is finished."""
-        if not self.epoch:
-            return None
-        return self.snapshot if self.snapshot.exists() else self.output / "last.ckpt"  # of a finished run that goes on
-
-    def after_epoch(self, row, report):
-        """Logs an epoch, saves its weights in epochs/, and notes whether held-out images find them the best so far."""
-        log.info("phase %d epoch %d  loss %.4f top-1 %.2f%%  %s loss %.4f top-1 %.2f%%  rate %.2e  %.0f images/s  %.1f s",
-                 row["phase"], row["epoch"], row["train_loss"], 100 * row["train_top1"], row["watched"], row["loss"],
+    def after_epoch(self, row, metrics):
+        """Logs an epoch, the row of the history, and notes whether its validation `metrics` are the best so far."""
+        log.info("phase %d epoch %d  loss %.4f top-1 %.2f%%  %s loss %.4f top-1 %.2f%%  lr %.2e  %.0f images/s  %.1f s",
+                 row["phase"], row["epoch"], row["train_loss"], 100 * row["train_top1"], shown_name(row["watched"]), row["loss"],
                  100 * row["top1"], row["learning_rate"], row["images_per_second"], row["seconds"])
-        self.epoch = {"phase": row["phase"], "epoch": row["epoch"], "metrics": {row["watched"]: report.metrics()}}
-        self._save(self.snapshot, "newest epoch of a run")
-        score = [report.top1, -report.loss]
+        self.epoch = {"phase": row["phase"], "epoch": row["epoch"], "metrics": {row["watched"]: metrics}}
+        score = [row["top1"], -row["loss"]]
         if row["watched"] == "held out" and (self.best_score is None or score > self.best_score):
             self.best_score, self.best_epoch = score, self.epoch
 
     def save_best(self):
-        """Saves the weights if the newest epoch, which they are of, is the best; then earlier epochs go."""
+        """Saves the weights as best.ckpt if the newest epoch, which they are of, is the best."""
         if self.best_score is not None and self.best_epoch == self.epoch:
-            self._save(self.output / "best.ckpt", "best epoch on the held-out images")
-        if not collectives.is_main_process():
-            return
-        for old in set(self.snapshot.parent.iterdir()) - {self.snapshot, card_path(self.snapshot), state_path(self.output)}:
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
+            self._save("best.ckpt", "best epoch on the validation images")
 
-    def finish(self):
-        """Saves the last weights, which make what is in epochs/ superfluous; returns the path of the best."""
-        self._save(self.output / "last.ckpt", "last epoch")
+    def finish(self, keep_epochs=False):
+        """Saves the last weights; returns the path of the best. What is in epochs/ goes, or with `keep_epochs` its state."""
+        self._save("last.ckpt", "last epoch")
         if self.best_score is None:
             phases = [self.card["config"], *self.card["config"].get("phases", ())]
             followed = any(phase.get("schedule") == "plateau" for phase in phases)
-            self._save(self.output / "best.ckpt", "last epoch: no images were held out to choose by"
+            self._save("best.ckpt", "last epoch: there were no validation images to choose by"
                        + ("; the learning rate followed the test images" if followed else ""))
         if collectives.is_main_process():
-            shutil.rmtree(self.output / "epochs")
+            if keep_epochs:
+                state_path(self.output).unlink()
+            else:
+                shutil.rmtree(self.output / "epochs")
         return self.output / "best.ckpt"
 
-    def state(self):
-        """What `restore` takes, as JSON can hold it."""
-        return {"card": self.card, "seconds": self._seconds(), "epoch": self.epoch, "best_score": self.best_score,
-                "best_epoch": self.best_epoch}
+    def card_of(self, choice, **fields):
+        """The card of the newest weights; `choice` says, in words, why they are kept."""
+        return {**self.card, **(self.epoch or {"metrics": {}}), **fields, "chosen": choice, "seconds": self._seconds()}
 
-    def restore(self, state):
-        """Goes on from what `state` gave."""
+    def state_dict(self):
+        """What is known of the run so far."""
+        return {"card": self.card, "seconds": self._seconds(), "epoch": self.epoch, "best_score": self.best_score,
+                "best_epoch": self.best_epoch, "newest": self.newest and self.newest.relative_to(self.output).as_posix()}
+
+    def load_state_dict(self, state):
+        """Takes what `state_dict` gave."""
         self.card = {**state["card"], "resumed": state["card"].get("resumed", 0) + 1}
         self.started = time.perf_counter() - state["seconds"]
         self.epoch, self.best_score, self.best_epoch = state["epoch"], state["best_score"], state["best_epoch"]
+        self.newest = state["newest"] and self.output / state["newest"]
 
-    def _save(self, path, choice):
+    def _save(self, name, choice):
         if collectives.is_main_process():
-            save_checkpoint(self.net, path, self._card(choice))
-
-    def _card(self, choice):
-        return {**self.card, **self.epoch, "chosen": choice, "seconds": self._seconds()}
+            save_checkpoint(self.net, self.output / name, self.card_of(choice))
 
     def _seconds(self):
         return round(time.perf_counter() - self.started, 1)
 
 
-def complete_card(checkpoint, report, history):
-    """The card of `checkpoint` with what is known when all is done, written: the test images' figures, how fast it trained.
+def shown_name(watched):
+    """What messages call the images that cards and histories call "held out" or "test"."""
+    return "validation" if watched == "held out" else watched
 
-    "speed" has for each phase of `history` images a second over all its epochs, without evaluation, and the share of that time
-    for which training waited for its data.
+
+def complete_card(checkpoint, metrics, history):
+    """The card of `checkpoint` with what is known when all is done, written: the `metrics` on the test images, and the speed.
+
+    "speed" has for each phase of `history` images a second over all its epochs, without evaluation, and the fraction of that
+    time for which training waited for its data.
     """
     card = read_card(checkpoint)
-    card["metrics"]["test"] = report.metrics()
+    card["metrics"]["test"] = metrics
     card["speed"] = []
     for phase in sorted({row["phase"] for row in history}):
         rows = [row for row in history if row["phase"] == phase]
@@ -121,10 +155,11 @@ def complete_card(checkpoint, report, history):
     return card
 
 
-def make_card(config, splits, weights_origin, device, parent):
-    """What a card says besides the epoch and its figures: everything needed to use the net, and to make it again.
+def run_card(config, splits, weights_origin, device, parent):
+    """What a card says besides the epoch and its metrics: everything needed to use the net, and to make it again.
 
-    `parent` is the card of the checkpoint that the net starts from, {} where there is none: what that has seen counts as seen.
+    `parent` is the card of the checkpoint that the net is initialised from, {} where there is none: what that has seen counts as
+    seen.
     """
     known = [describe(name) for name in splits.classes]
     seen = seen_images(splits, parent, config.pretrained)

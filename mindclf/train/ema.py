@@ -1,4 +1,4 @@
-"""The moving average of the weights of a run, which evaluates better than the weights themselves."""
+"""EMA: the exponential moving average of the weights of a run, which evaluates better than the weights themselves."""
 
 import numpy as np
 from mindspore import Tensor
@@ -9,15 +9,15 @@ from mindclf.distributed import collectives
 UPDATE_STEPS = 8  # between two updates, for speed: the weights of that step count as those of the steps before it too
 
 
-class WeightAverage(Callback):
+class EMA(Callback):
     """Keeps the moving average of all parameters of `net` and has `net` hold it from the end of an epoch to the next one's begin.
 
     So evaluation and checkpoints see the average. Moving statistics of batch norm are averaged like the weights, as with
     use_buffers=True in PyTorch's AveragedModel: they are averages already, and nothing need be computed again. Step t counts
     1 - d with d = min(decay, (1 + t) / (10 + t)), so that the first weights are soon forgotten (TensorFlow's
     ExponentialMovingAverage with num_updates). Source: Polyak and Juditsky, SIAM J. Control Optim. 30 (1992). After training
-    the net keeps the average. It must come before whatever saves or evaluates the net, and after what makes the net's statistics
-    those of all workers; its own averages of them it makes so itself.
+    the net keeps the average. This callback must come before those that save or evaluate the net, and after
+    `SyncBatchNormStatistics`. It also averages its own copies of the statistics across workers.
     """
 
     def __init__(self, net, decay, steps_per_epoch):
@@ -39,27 +39,28 @@ class WeightAverage(Callback):
         if epoch_ends or self.step - self.averaged_step >= UPDATE_STEPS:
             self._update()
         if epoch_ends:
-            self.agree()
+            self.sync()
             self.raw = [parameter.asnumpy().copy() for parameter in self.parameters]
             self._fill_net(self.average)
 
-    def agree(self):
-        """Makes the averages of moving statistics those of all workers; all of them must call it."""
+    def sync(self):
+        """Averages the copies of moving statistics across workers; all of them must call it."""
         self.average = collectives.mean_statistics(self.parameters, self.average)
 
-    def state(self):
-        """What the net does not hold: the weights themselves at the end of an epoch, within one the average; arrays by name."""
+    def state_dict(self):
+        """What the net does not hold: the weights themselves at the end of an epoch, within one the average; and the steps."""
         values = self.average if self.raw is None else self.raw
-        return {parameter.name: value for parameter, value in zip(self.parameters, values)}
+        return {**{parameter.name: value for parameter, value in zip(self.parameters, values)},
+                "step": self.step, "averaged_step": self.averaged_step}
 
-    def restore(self, values, step, averaged_step):
-        """Goes on after `step` steps, the last update being at `averaged_step`, from what `state` gave; the net has the rest."""
-        values = [values[parameter.name] for parameter in self.parameters]
-        if step % self.steps_per_epoch:
+    def load_state_dict(self, state):
+        """Takes what `state_dict` gave; the net must have its weights of that moment."""
+        values = [state[parameter.name] for parameter in self.parameters]
+        self.step, self.averaged_step = state["step"], state["averaged_step"]
+        if self.step % self.steps_per_epoch:
             self.average = values
         else:
             self.average, self.raw = [parameter.asnumpy().copy() for parameter in self.parameters], values
-        self.step, self.averaged_step = step, averaged_step
 
     def _update(self):
         decay = min(self.decay, (1 + self.step) / (10 + self.step))

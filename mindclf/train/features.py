@@ -14,7 +14,7 @@ from mindclf.dataset.draws import DRAWS_VERSION, STORED_VIEWS, Draws
 from mindclf.device import numerics
 from mindclf.distributed import collectives
 from mindclf.evaluate import predict_logits
-from mindclf.train.resume import write_arrays
+from mindclf.train.state import write_arrays
 from mindclf.utils.cache import feature_folder
 from mindclf.utils.files import CannotWrite, writing
 

@@ -7,44 +7,50 @@ from mindspore.train import FixedLossScaleManager, Model
 from mindclf.train.adamw import AdamW
 from mindclf.train.sam import SharpnessAwareStep
 
-AUXILIARY_SHARE = 0.3  # of the loss of an auxiliary head (GoogLeNet, arXiv:1409.4842, section 5)
+AUXILIARY_WEIGHT = 0.3  # of the loss of an auxiliary head (GoogLeNet, arXiv:1409.4842, section 5)
 
 
 class ClassifierLoss(nn.Cell):
     """Cross-entropy of logits (N, classes) and labels; of a net that gives (logits, auxiliary logits), of both.
 
-    Labels are int32 (N,), or float32 (N, classes) with the share of each class, as `mix` makes them. After a step
-    `right_answers` counts the images of its batch whose highest logit is that of their label, or of its largest share.
+    Labels are int32 (N,), or float32 (N, classes) with the fraction of each class, as `mix` makes them. After a step
+    `correct_predictions` counts the images of its batch whose highest logit is that of their label, or of its largest fraction.
+    `criterion`, a Cell of (logits, labels), takes the place of cross-entropy.
     """
 
-    def __init__(self, label_smoothing=0.0):
+    def __init__(self, label_smoothing=0.0, criterion=None):
         super().__init__()
-        self.cross_entropy = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
-        self.right_answers = Parameter(Tensor(0, ms.int32), name="right_answers", requires_grad=False)
+        self.criterion = criterion or nn.CrossEntropyLoss(label_smoothing=label_smoothing)
+        self.correct_predictions = Parameter(Tensor(0, ms.int32), name="correct_predictions", requires_grad=False)
 
     def construct(self, logits, labels):
         main = logits[0] if isinstance(logits, tuple) else logits
-        loss = self.cross_entropy(main, labels)
+        loss = self.criterion(main, labels)
         if isinstance(logits, tuple):
-            loss = loss + AUXILIARY_SHARE * self.cross_entropy(logits[1], labels)
+            loss = loss + AUXILIARY_WEIGHT * self.criterion(logits[1], labels)
         classes = labels.argmax(1) if labels.ndim == 2 else labels
-        right = (ops.stop_gradient(main).argmax(1) == classes).sum().astype(ms.int32)
-        return ops.depend(loss, ops.assign(self.right_answers, right))
+        correct = (ops.stop_gradient(main).argmax(1) == classes).sum().astype(ms.int32)
+        return ops.depend(loss, ops.assign(self.correct_predictions, correct))
 
 
-def create_model(net, config, learning_rates):
+def create_model(net, config, learning_rates, criterion=None, optimizer=None):
     """A Model that trains the unfrozen weights of `net`, one of `learning_rates` a step.
 
-    The loss is a ClassifierLoss. It is multiplied by config.loss_scale and the optimizer divides the gradients by the same
-    number; where the two differ, the step is wrong by that factor without a warning. With config.sam_rho the steps are
-    SharpnessAwareSteps. Callbacks find the loss as `loss` of the train network.
+    The loss is a ClassifierLoss, around `criterion` if that is given. FixedLossScaleManager multiplies it by config.loss_scale,
+    and the optimizer divides the gradients by the same number; where the two differ, the step would be wrong by that factor
+    without a warning, so an `optimizer` of one's own with another loss_scale raises ValueError. With config.sam_rho the steps
+    are SharpnessAwareSteps, at the same scale. Callbacks find the loss as `loss` of the train network.
     """
-    loss = ClassifierLoss(config.label_smoothing)
-    optimizer = create_optimizer(net, config, learning_rates)
+    manager = FixedLossScaleManager(config.loss_scale, drop_overflow_update=False)
+    loss = ClassifierLoss(config.label_smoothing, criterion)
+    if optimizer is None:
+        optimizer = create_optimizer(net, config, learning_rates)
+    elif optimizer.loss_scale != manager.get_loss_scale():
+        raise ValueError(f"the optimizer has loss_scale={optimizer.loss_scale:g} and the config {config.loss_scale:g}: make it "
+                         f"with loss_scale={config.loss_scale:g}, or set loss_scale={optimizer.loss_scale:g}")
     if config.sam_rho:
-        model = Model(SharpnessAwareStep(nn.WithLossCell(net, loss), optimizer, config.sam_rho, config.loss_scale))
+        model = Model(SharpnessAwareStep(nn.WithLossCell(net, loss), optimizer, config.sam_rho, manager.get_loss_scale()))
     else:
-        manager = FixedLossScaleManager(config.loss_scale, drop_overflow_update=False)
         model = Model(net, loss, optimizer, loss_scale_manager=manager)
     model.train_network.loss = loss
     return model
@@ -68,8 +74,3 @@ def create_optimizer(net, config, learning_rates):
     if config.optimizer == "adam":
         return nn.Adam(groups, learning_rates, loss_scale=config.loss_scale)
     return AdamW(groups, learning_rates, loss_scale=config.loss_scale)
-
-
-def set_learning_rates(optimizer, learning_rates):
-    """Has `optimizer` go on with `learning_rates`, a list as long as the one that it was made with: one rate a step."""
-    optimizer.learning_rate.learning_rate.set_data(Tensor(learning_rates, ms.float32))

@@ -6,12 +6,12 @@ import logging
 import os
 from pathlib import Path
 
+from mindclf.report.history import HISTORY
 from mindclf.utils.claim import Claim, InUse, is_claim
 from mindclf.utils.files import CannotWrite, one_line, writing
 
 log = logging.getLogger(__name__)
 
-HISTORY = "history.csv"  # a folder that has it is that of a run
 TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)  # how a rename fails where something has the name
 
 

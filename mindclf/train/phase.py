@@ -1,148 +1,232 @@
-"""One phase of training: which layers learn, from what, and for how long."""
+"""PhaseTrainer: one phase of training, which layers learn, from what, and for how long."""
 
 import logging
+from dataclasses import dataclass, field
 from functools import cache, partial
+
+from mindspore.train import CheckpointConfig
 
 from mindclf.dataset import epoch_pipeline, eval_pipeline
 from mindclf.distributed import collectives
-from mindclf.evaluate import evaluate
+from mindclf.evaluate import predict_logits, report
 from mindclf.nets import freeze, seed_dropout, unfreeze
-from mindclf.train.batches import EpochBatches
+from mindclf.report.history import HistoryFile
+from mindclf.train.batches import EpochBatches, GivenBatches
 from mindclf.train.callbacks import (
-    EqualStatistics,
     ExclusiveSteps,
     FirstStep,
     History,
+    MetricTracker,
     Progress,
-    StepFigures,
-    StopOnBadLoss,
-    StopWhenAsked,
-    read_history,
+    StopOnSignal,
+    SyncBatchNormStatistics,
+    TerminateOnNaN,
 )
-from mindclf.train.ema import WeightAverage
+from mindclf.train.checkpointing import CardCheckpoint, CheckpointManager, shown_name
+from mindclf.train.ema import EMA
 from mindclf.train.features import feature_batches, stored_features
-from mindclf.train.model import create_model, set_learning_rates
-from mindclf.train.output import HISTORY
-from mindclf.train.resume import kept_values, optimizer_state, restore_optimizer, save_state, state_path
-from mindclf.train.schedules import Plateau, learning_rates
+from mindclf.train.given import Given
+from mindclf.train.model import create_model
+from mindclf.train.schedules import Schedule, rates_of
+from mindclf.train.state import NetWeights, OptimizerState, save_state, state_path
 from mindclf.train.tensorboard import EventFiles
+from mindclf.utils.signals import StopSignals
 
 log = logging.getLogger(__name__)
 
 
-def train_phase(net, number, config, splits, keeper, signals, begin=None, state=None):
-    """Trains `net` as the phase's `config` says; `keeper` hears of every epoch.
+@dataclass
+class Run:
+    """What the phases of a run share. `begin` is called after its first step; `given` are objects of the caller's own."""
+
+    net: object
+    splits: object
+    checkpoints: CheckpointManager
+    history: HistoryFile
+    signals: StopSignals
+    begin: object = None
+    given: Given = field(default_factory=Given)
+
+    @property
+    def parts(self):
+        """The parts of the training state that outlive a phase, by name."""
+        return {"net": NetWeights(self.net), "checkpoints": self.checkpoints, "history": self.history}
+
+
+class PhaseTrainer:
+    """Trains the net of `run`, a `Run`, in the phase of this `number` as the phase's `config` says.
 
     layers="head" freezes the backbone for good. With cached_views the head alone is trained, on stored features. After each
-    epoch the whole net goes to epochs/ with its card, in the place of the one before, and so does all that is needed to go on
-    from there: what a run that is killed leaves behind. When `signals`, a StopSignals, receives one, the run keeps the same after
-    the step that it is at, and stops. Nothing is written before the first step, after which `begin` is called. `state` is such a
-    RunState, of this phase; `net` has its weights.
+    epoch the whole net goes to epochs/ with its card, in the place of the one before, and so does the training state: what a run
+    that is killed leaves behind. With save_checkpoint_steps they go there within an epoch too. On a signal the run saves the
+    same after the current step, and stops. Nothing is written before the first step.
+
+    `parts` has all that a resumed run needs, by name. Each part has `state_dict` and `load_state_dict` (see
+    mindclf.train.state).
     """
-    if config.layers == "head":
-        freeze(net.backbone)
-    else:
-        unfreeze(net)
-    watched, watched_name = splits.watched
-    count = len(splits.train) * max(config.cached_views, 1)
-    if config.cached_views:
-        trained = net.head
-        features, labels = stored_features(net, splits.train, config, config.cached_views)
-        make_batches = lambda _, indices: feature_batches(features, labels, config.batch_size, indices)  # noqa: E731
-        watched_batches = feature_batches(*stored_features(net, watched, config), config.eval_batch_size,
-                                          collectives.shard_indices(len(watched)))
-    else:
-        trained = net
-        make_batches = partial(epoch_pipeline, splits.train, config)
-        watched_batches = eval_pipeline(collectives.shard(watched), config)
-    epochs_done, steps_done = (state.facts["position"][unit] for unit in ("epochs", "steps")) if state else (0, 0)
-    batches = EpochBatches(make_batches, count, config.batch_size, config.seed, number, config.mixup_alpha, len(splits.classes),
-                           epochs_done, steps_done)
-    steps = batches.get_dataset_size()
-    rates = learning_rates(config, steps)
-    model = create_model(trained, config, rates)
-    optimizer = model.train_network.optimizer
-    plateau = Plateau(config.lr_max, config.plateau_figure, config.plateau_factor, config.plateau_patience, config.lr_end)
-    figures = StepFigures(rates, config.batch_size, steps)
-    average = [WeightAverage(trained, config.ema_decay, steps)] if config.ema_decay else []
-    history_file = keeper.output / HISTORY
-    events = cache(lambda: EventFiles(keeper.output / "tensorboard"))  # made after the first epoch
-    has_events = config.tensorboard and collectives.is_main_process()
-    looks = 2 if config.sam_rho else 1  # at images, in a step
-    seed_dropout(trained, [collectives.per_rank_seed(config.seed), number], draws=looks * (epochs_done * steps + steps_done))
 
-    def keep_rate_of_plateau(epoch):
-        if config.schedule == "plateau" and epoch > config.warmup_epochs:
-            rates[epoch * steps:] = [plateau.rate] * (len(rates) - epoch * steps)
-            set_learning_rates(optimizer, rates)
+    def __init__(self, run, number, config):
+        self.run, self.number, self.config = run, number, config
+        given, classes = run.given, len(run.splits.classes)
+        if config.layers == "head":
+            freeze(run.net.backbone)
+        else:
+            unfreeze(run.net)
+        self.trained = run.net.head if config.cached_views else run.net
+        self.watched, self.watched_name = run.splits.watched
+        self.batches = self._prepare_data(classes)
+        self.steps = self.batches.get_dataset_size()
+        self.schedule = Schedule(config, self.steps)
+        made = given.optimizer(self.trained, self.schedule.rates) if given.makes_optimizer else given.optimizer
+        self.model = create_model(self.trained, config, self.schedule.rates, given.loss, made)
+        optimizer = self.model.train_network.optimizer
+        rates = self.schedule.rates
+        if given.optimizer is None or given.makes_optimizer:
+            self.schedule.attach(optimizer)
+        else:
+            rates = rates_of(optimizer, config.epochs * self.steps)
+        self.metrics, self.own_metrics = MetricTracker(rates, self.batches.batch_size, self.steps), {}
+        self.ema = EMA(self.trained, config.ema_decay, self.steps) if config.ema_decay else None
+        self.terminate_on_nan = TerminateOnNaN(self.metrics, lambda: run.checkpoints.newest)
+        self.recorder = History(run.history, number, self.metrics, self.batches, self.watched_name, self.evaluate,
+                                self.after_epoch)
+        self.checkpoint = PhaseCheckpoint(self)
+        self.events = cache(lambda: EventFiles(run.checkpoints.output / "tensorboard"))  # made after the first epoch
+        self.parts = {**run.parts, "optimizer": OptimizerState(optimizer), "schedule": self.schedule, "metrics": self.metrics,
+                      "clock": self.recorder, **({"ema": self.ema} if self.ema else {}), **given.parts()}
 
-    if state:
-        restore_optimizer(optimizer, kept_values(optimizer, state))
-        plateau.restore(state.facts["plateau"])
-        keep_rate_of_plateau(epochs_done)
-        figures.restore(state.facts["figures"])
-        for callback in average:
-            callback.restore(state.group("average"), figures.step, state.facts["averaged_step"])
+    def load_state_dict(self, state):
+        """Goes on from `state`, the dicts of all parts by name, which a run of this phase saved."""
+        for name in self.parts.keys() - self.run.parts.keys():  # those of the run are in place
+            self.parts[name].load_state_dict(state[name])
 
-    stop_on_bad_loss = StopOnBadLoss(figures, lambda: keeper.newest)
+    def train(self):
+        """Trains until the phase is over, or to the step at which a signal stops it (raises Stopped)."""
+        config, metrics, signals = self.config, self.metrics, self.run.signals
+        epochs, steps = divmod(metrics.step, self.steps)
+        self.batches.resume(epochs, steps)
+        self.schedule.resume(epochs)
+        self.checkpoint.resume(metrics.step)
+        looks = 2 if config.sam_rho else 1  # at images, in a step
+        seed_dropout(self.trained, [collectives.per_rank_seed(config.seed), self.number], draws=looks * metrics.step)
+        if config.schedule == "plateau" and self.watched_name == "test":
+            log.warning("there are no validation images: the learning rate follows the test images, whose metrics then look too "
+                        "good")
+        title = f"phase {self.number} ({config.layers})"
+        log.info("%s: %d epochs of %d steps of %d images, %s, learning rate up to %g", title, config.epochs, self.steps,
+                 metrics.images_per_step, type(self.model.train_network.optimizer).__name__, max(metrics.rates))
+        signals.deferred = True
+        self.model.train(config.epochs, self.batches, initial_epoch=epochs, dataset_sink_mode=False, callbacks=[
+            metrics,
+            self.terminate_on_nan,
+            *([FirstStep(self.run.begin)] if self.run.begin else []),
+            Progress(title, metrics),
+            SyncBatchNormStatistics(self.trained, metrics),
+            *([self.ema] if self.ema else []),  # from an epoch's end to the next one's begin the net holds the average
+            self.recorder,
+            *self.run.given.callbacks,
+            self.checkpoint,
+            StopOnSignal(signals, metrics, self.number, self.checkpoint.save_now),
+            ExclusiveSteps(),
+        ])
+        signals.deferred = False
+        if self._has_events:
+            self.events().close()
 
-    def watch():
-        report = evaluate(trained, watched_batches, len(splits.classes), partial(collectives.unshard, count=len(watched)))
-        trained.set_train(True)
-        stop_on_bad_loss.check(report.loss, f" on the {watched_name} images")  # the last step may have broken the weights
-        return report
+    def evaluate(self):
+        """The report on the validation images, or on the test images where there are none."""
+        logits, labels = (collectives.unshard(rows, len(self.watched))
+                          for rows in predict_logits(self.trained, self.watched_batches))
+        self.trained.set_train(True)
+        result, name = report(logits, labels, len(self.run.splits.classes)), shown_name(self.watched_name)
+        self.terminate_on_nan.check(result.loss, f" on the {name} images")  # the last step may have broken the weights
+        self.own_metrics = self.run.given.measure(logits, labels, name)
+        return result
 
-    if config.schedule == "plateau" and watched_name == "test":
-        log.warning("no images are held out: the learning rate follows the test images, whose figures then look too good")
-    title = f"phase {number} ({config.layers})"
-    log.info("%s: %d epochs of %d steps of %d images, %s, rate up to %g", title, config.epochs, steps, figures.images_per_step,
-             config.optimizer, config.lr_max)
+    def after_epoch(self, row, result):
+        """Takes the row of the history of an epoch that is over; the checkpoint comes after this."""
+        self.schedule.after_epoch(row)
+        self.run.checkpoints.after_epoch(row, {**result.metrics(), **self.own_metrics})
+        if self._has_events:
+            self.events().add(self.run.history.rows())  # before the state: a run that is killed in between finds them
 
-    def save():
-        epochs, steps_of_next = divmod(figures.step, steps)
-        if steps_of_next:  # at an epoch's end they have agreed
-            figures.agree()
-            collectives.average_statistics(trained)
-            for callback in average:
-                callback.agree()
+    def sync(self):
+        """Makes what is saved within an epoch the same in all workers; at its end it is."""
+        if self.metrics.step % self.steps:
+            self.metrics.sync()
+            collectives.average_statistics(self.trained)
+            if self.ema:
+                self.ema.sync()
+
+    def save_state(self):
+        """Writes the training state."""
+        epochs, steps = divmod(self.metrics.step, self.steps)
+        save_state(state_path(self.run.checkpoints.output), {"phase": self.number, "epochs": epochs, "steps": steps}, self.parts)
+
+    @property
+    def _has_events(self):
+        return self.config.tensorboard and collectives.is_main_process()
+
+    def _prepare_data(self, classes):
+        """The training batches; sets `watched_batches`."""
+        config, net, train = self.config, self.run.net, self.run.splits.train
+        count = len(train) * max(config.cached_views, 1)
+        if config.cached_views:
+            features, labels = stored_features(net, train, config, config.cached_views)
+            make_batches = lambda _, indices: feature_batches(features, labels, config.batch_size, indices)  # noqa: E731
+            self.watched_batches = feature_batches(*stored_features(net, self.watched, config), config.eval_batch_size,
+                                                   collectives.shard_indices(len(self.watched)))
+        else:
+            make_batches = partial(epoch_pipeline, train, config)
+            self.watched_batches = eval_pipeline(collectives.shard(self.watched), config)
+        if self.run.given.train_dataset is not None:
+            return GivenBatches(self.run.given.train_dataset)
+        return EpochBatches(make_batches, count, config.batch_size, config.seed, self.number, config.mixup_alpha, classes)
+
+
+class PhaseCheckpoint(CardCheckpoint):
+    """The checkpoints in epochs/ of a phase: weights with their card, then the training state, then the best weights."""
+
+    def __init__(self, trainer):
+        config = trainer.config
+        super().__init__(f"phase{trainer.number}", trainer.run.checkpoints.output / "epochs", CheckpointConfig(
+            save_checkpoint_steps=config.save_checkpoint_steps or trainer.steps, keep_checkpoint_max=config.keep_checkpoint_max,
+            saved_network=trainer.run.net), self._card)
+        self.trainer, self.pattern = trainer, "phase*.ckpt"
+
+    def resume(self, step):
+        """Goes on after so many steps of the phase."""
+        self._last_triggered_step = step
+
+    def step_end(self, run_context):
+        if self.trainer.metrics.step % self.trainer.steps:  # an epoch is evaluated before it is saved
+            super().step_end(run_context)
+
+    def epoch_end(self, run_context):
+        self.save_now(run_context)
+
+    def save_now(self, run_context):
+        """Saves after this step, whatever save_checkpoint_steps says."""
+        self._save_ckpt(run_context.original_args(), True)
+
+    def save(self, file, net):
+        trainer, checkpoints = self.trainer, self.trainer.run.checkpoints
+        trainer.sync()
         if collectives.is_main_process():
-            write_state(epochs, steps_of_next)
-        collectives.barrier()  # before anyone goes on or ends: an end of one is the end of all
+            super().save(file, net)
+        checkpoints.newest = file
+        if collectives.is_main_process():
+            trainer.save_state()
+        if trainer.metrics.step % trainer.steps == 0:
+            checkpoints.save_best()  # after the state: a run that is killed in between does this when it goes on
+        collectives.barrier()  # before any worker goes on or ends: an end of one is the end of all
 
-    def write_state(epochs, steps_of_next):
-        save_state(state_path(keeper.output),
-                   {**keeper.state(), "position": {"phase": number, "epochs": epochs, "steps": steps_of_next},
-                    "figures": figures.state(), "clock": history.state() if steps_of_next else history.earlier,
-                    "averaged_step": average[0].averaged_step if average else 0, "plateau": plateau.state(),
-                    "history": history_file.read_bytes().decode("utf-8")},
-                   net={p.name: p.asnumpy() for p in net.get_parameters()}, optimizer=optimizer_state(optimizer),
-                   average=average[0].state() if average else {})
+    def delete_old(self):
+        if collectives.is_main_process():
+            super().delete_old()
 
-    def after_epoch(row, report):
-        if row["epoch"] > config.warmup_epochs:
-            plateau.next_rate(row[config.plateau_figure])
-        keep_rate_of_plateau(row["epoch"])
-        keeper.after_epoch(row, report)
-        if has_events:
-            events().add(read_history(history_file))  # before the state: who is killed in between finds them when it goes on
-        save()
-        keeper.save_best()  # after the state: a run that is killed in between saves it when it goes on
-
-    history = History(history_file, number, figures, batches, watched_name, watch, after_epoch)
-    if state:
-        history.earlier = state.facts["clock"]
-    signals.deferred = True
-    model.train(config.epochs, batches, initial_epoch=epochs_done, dataset_sink_mode=False, callbacks=[
-        figures,
-        stop_on_bad_loss,
-        *([FirstStep(begin)] if begin else []),
-        Progress(title, figures),
-        EqualStatistics(trained, figures),
-        *average,  # from an epoch's end to the next one's begin the net holds the average
-        history,
-        StopWhenAsked(signals, figures, number, save),
-        ExclusiveSteps(),
-    ])
-    signals.deferred = False
-    if has_events:
-        events().close()
+    def _card(self):
+        epochs, steps = divmod(self.trainer.metrics.step, self.trainer.steps)
+        if not steps:
+            return self.trainer.run.checkpoints.card_of("newest epoch of a run")
+        return self.trainer.run.checkpoints.card_of("newest step of a run", phase=self.trainer.number, epoch=epochs, steps=steps)

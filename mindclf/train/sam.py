@@ -2,7 +2,7 @@
 
 from mindspore import nn, ops
 
-SHARE, LEAST = 4, 16  # one of so many images of a batch finds the way up, but so many do: few find it as well (section 4.1)
+FRACTION, LEAST = 4, 16  # a fourth of a batch, but 16 images or more, finds the way up: few find it as well (section 4.1)
 
 
 class SharpnessAwareStep(nn.TrainOneStepCell):
@@ -21,7 +21,7 @@ class SharpnessAwareStep(nn.TrainOneStepCell):
         self.kept = self.weights.clone("kept")
 
     def construct(self, images, labels):
-        count = max(len(labels) // SHARE, LEAST)
+        count = max(len(labels) // FRACTION, LEAST)
         moved = self._climb(images[:count], labels[:count])
         loss, grads = self._gradients(ops.depend(images, moved), labels)
         loss = ops.depend(loss, grads)
@@ -40,7 +40,7 @@ class SharpnessAwareStep(nn.TrainOneStepCell):
         return moved
 
     def _gradients(self, images, labels):
-        """(loss, gradients times loss_scale, of all workers together)."""
+        """(loss, gradients times loss_scale, averaged over the workers)."""
         scaled_loss, grads = self.look(images, labels)
         return scaled_loss / self.sens, self.grad_reducer(grads)
 

@@ -12,7 +12,7 @@ from mindclf.dataset.ranges import Range, problem_of, white_of
 from mindclf.dataset.split_folder import split_folder
 from mindclf.dataset.splits import labelled_for, read_splits
 from mindclf.dataset.statistics import folder_statistics
-from mindclf.train.checkpointing import make_card
+from mindclf.train.checkpointing import run_card
 
 CLASSES = {"dark": 0, "light": 1}
 DEPTHS = {  # how 8-bit grey is stored: (file's suffix, what white is, the values)
@@ -79,7 +79,7 @@ def test_training_and_evaluation_see_the_same_whatever_the_depth(tmp_path, depth
     assert of_these.train.reading.white == of_these.test.reading.white == DEPTHS[depth][1]
     assert np.array_equal(*(batches(train_pipeline(splits.train, config("x"))) for splits in (of_8, of_these)))
     assert np.array_equal(*(batches(eval_pipeline(splits.test, config("x"))) for splits in (of_8, of_these)))
-    card = make_card(config("x"), of_these, "", "CPU", {})
+    card = run_card(config("x"), of_these, "", "CPU", {})
     assert card.get("white") == DEPTHS[depth][1]
     reading = Reading.of(card)
     for seen, path in zip(of_8.test.paths, of_these.test.paths):

@@ -28,7 +28,7 @@ from mindclf.distributed.launch import _Job, launch
 from mindclf.evaluate import evaluate
 from mindclf.train import fit
 from mindclf.train.batches import check_count
-from mindclf.train.callbacks import StopWhenAsked
+from mindclf.train.callbacks import StopOnSignal
 from mindclf.utils.files import write_json
 from mindclf.utils.signals import Stopped, StopSignals
 from tests.conftest import CLASS_INDEX, make_config
@@ -363,8 +363,8 @@ def test_every_image_is_looked_at_once(as_worker, monkeypatch, count, size):
 def test_a_signal_that_comes_while_workers_ask_each_other_is_answered_next_time(as_worker, monkeypatch):
     as_worker(0, 2)
     signals, saved = StopSignals("advice"), []
-    figures = SimpleNamespace(step=1, steps_per_epoch=4, learning_rates=[0.1] * 4)
-    stop = StopWhenAsked(signals, figures, 1, lambda: saved.append(1))
+    figures = SimpleNamespace(step=1, steps_per_epoch=4, rates=[0.1] * 4)
+    stop = StopOnSignal(signals, figures, 1, lambda run_context: saved.append(1))
 
     def gather(values):
         signals.received = signal.SIGTERM
@@ -383,16 +383,16 @@ def test_a_signal_that_another_worker_got_first_does_not_count_twice(as_worker, 
     as_worker(0, 2)
     saved = []
 
-    def save():
+    def save(run_context):
         signals._answer(signal.SIGTERM, None)
         saved.append(1)
 
     signals = StopSignals("advice")
     signals.deferred = True
     monkeypatch.setattr(collectives, "all_gather", lambda values: np.array([values, [signal.SIGTERM]]))
-    figures = SimpleNamespace(step=1, steps_per_epoch=4, learning_rates=[0.1] * 4)
+    figures = SimpleNamespace(step=1, steps_per_epoch=4, rates=[0.1] * 4)
     with pytest.raises(Stopped, match="after step 1 of 4"):
-        StopWhenAsked(signals, figures, 1, save).on_train_step_end(None)
+        StopOnSignal(signals, figures, 1, save).on_train_step_end(None)
     assert saved
 
 

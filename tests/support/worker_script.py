@@ -30,23 +30,23 @@ def main():
     configs = json.loads((FOLDER / "configs.json").read_text())
     weights = {}
 
-    def keep(self, run_context, share=callbacks.EqualStatistics.on_train_step_end):
+    def keep(self, run_context, share=callbacks.SyncBatchNormStatistics.on_train_step_end):
         for when in ("before", "after"):
-            if self.figures.step % self.figures.steps_per_epoch == 0:
+            if self.metrics.step % self.metrics.steps_per_epoch == 0:
                 weights.update({f"{p.name}/{when}": p.asnumpy().copy() for p in self.net.get_parameters()})
             if when == "before":
                 share(self, run_context)
 
-    def save(self, path, choice, save=checkpointing.Keeper._save):
+    def save(self, name, choice, save=checkpointing.CheckpointManager._save):
         weights.update({p.name: p.asnumpy().copy() for p in self.net.get_parameters()})
-        save(self, path, choice)
+        save(self, name, choice)
 
-    callbacks.EqualStatistics.on_train_step_end, checkpointing.Keeper._save = keep, save
+    callbacks.SyncBatchNormStatistics.on_train_step_end, checkpointing.CheckpointManager._save = keep, save
     module = sys.modules["mindclf.train.fit"]
     module.write_report = lambda *arguments: None  # takes as long as all the training
     for name, config in configs.items():
         happens = config.pop("happens", {})
-        steps, taken = callbacks.StepFigures.on_train_step_end, []
+        steps, taken = callbacks.MetricTracker.on_train_step_end, []
 
         def step(self, run_context, name=name, steps=steps, taken=taken, happens=happens):
             steps(self, run_context)
@@ -56,7 +56,7 @@ def main():
                 if "signal" in happens:  # else somebody outside waits for the file
                     os.kill(os.getpid(), signal.Signals[happens["signal"]])
 
-        callbacks.StepFigures.on_train_step_end = step
+        callbacks.MetricTracker.on_train_step_end = step
         weights.clear()
         facts = {}
         try:
@@ -68,7 +68,7 @@ def main():
                 print(f"mindclf: {stop}", file=sys.stderr)
                 return stop.status
         finally:
-            callbacks.StepFigures.on_train_step_end = steps
+            callbacks.MetricTracker.on_train_step_end = steps
             np.savez(FOLDER / f"{name}-{collectives.rank()}.npz", **weights)
             (FOLDER / f"{name}-{collectives.rank()}.json").write_text(json.dumps(
                 {**facts, "written": list(written), "cores": sorted(os.sched_getaffinity(0))}))

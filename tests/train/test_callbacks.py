@@ -8,17 +8,8 @@ import pytest
 from mindspore import Tensor
 
 from mindclf.evaluate import Report
-from mindclf.train.callbacks import (
-    HISTORY_FIELDS,
-    History,
-    Progress,
-    StepFigures,
-    StopOnBadLoss,
-    append_row,
-    history_beside,
-    read_history,
-    start_history,
-)
+from mindclf.report.history import HISTORY_FIELDS, HistoryFile, history_beside
+from mindclf.train.callbacks import History, MetricTracker, Progress, TerminateOnNaN
 
 
 class Terminal(io.StringIO):
@@ -26,8 +17,8 @@ class Terminal(io.StringIO):
         return True
 
 
-def step_that_gave(loss, right_answers=0):
-    network = SimpleNamespace(loss=SimpleNamespace(right_answers=Tensor(right_answers)))
+def step_that_gave(loss, correct_predictions=0):
+    network = SimpleNamespace(loss=SimpleNamespace(correct_predictions=Tensor(correct_predictions)))
     state = SimpleNamespace(net_outputs=Tensor(loss), train_network=network)
     return SimpleNamespace(original_args=lambda: state)
 
@@ -35,12 +26,12 @@ def step_that_gave(loss, right_answers=0):
 def run_steps(stream, clock, monkeypatch):
     """Four of eight steps of 10 images, one second each, of an epoch of four."""
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
-    figures = StepFigures([0.5, 0.4, 0.3, 0.2, 0.1, 0.1, 0.1, 0.1], batch_size=10, steps_per_epoch=4)
-    progress = Progress("phase 1 (all)", figures, stream)
+    metrics = MetricTracker([0.5, 0.4, 0.3, 0.2, 0.1, 0.1, 0.1, 0.1], batch_size=10, steps_per_epoch=4)
+    progress = Progress("phase 1 (all)", metrics, stream)
     progress.on_train_begin(None)
     for step in range(1, 5):
         clock[0] += 1
-        figures.on_train_step_end(step_that_gave(1.5 / step))
+        metrics.on_train_step_end(step_that_gave(1.5 / step))
         progress.on_train_step_end(None)
     progress.on_train_epoch_end(None)
     return stream.getvalue()
@@ -49,20 +40,21 @@ def run_steps(stream, clock, monkeypatch):
 def test_progress_shows_loss_rate_speed_and_the_time_left(monkeypatch):
     shown = run_steps(Terminal(), [100.0], monkeypatch)
     last = shown.split("\r")[4]
-    for part in ("phase 1 (all)", "4/8", "loss 0.3750", "rate 2.00e-01", "10 images/s", "4 s left"):
+    for part in ("phase 1 (all)", "4/8", "loss 0.3750", "lr 2.00e-01", "10 images/s", "4 s left"):
         assert part in last
     assert last.count("#") == 15  # half of 30
     assert shown.endswith("\r\x1b[K"), "the line is not wiped before the epoch is logged"
 
 
 def test_a_row_that_a_full_disk_cut_short_does_not_count(tmp_path):
-    start_history(tmp_path / "history.csv")
+    history = HistoryFile(tmp_path / "history.csv")
+    history.begin()
     row = dict.fromkeys(HISTORY_FIELDS, 1.0) | {"watched": "test"}
     for _ in range(2):
-        append_row(tmp_path / "history.csv", row)
+        history.append(row)
     text = (tmp_path / "history.csv").read_text()
     (tmp_path / "history.csv").write_text(text[:-9])
-    assert read_history(tmp_path / "history.csv") == [row]
+    assert HistoryFile(tmp_path / "history.csv").rows() == [row]
 
 
 def test_progress_leaves_logs_alone(monkeypatch):
@@ -73,25 +65,25 @@ def test_progress_does_not_flood_a_terminal(monkeypatch):
     clock = [0.0]
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
     stream = Terminal()
-    figures = StepFigures([0.1] * 100, batch_size=1, steps_per_epoch=100)
-    progress = Progress("p", figures, stream)
+    metrics = MetricTracker([0.1] * 100, batch_size=1, steps_per_epoch=100)
+    progress = Progress("p", metrics, stream)
     progress.on_train_begin(None)
     for _ in range(100):
         clock[0] += 0.01
-        figures.on_train_step_end(step_that_gave(1.0))
+        metrics.on_train_step_end(step_that_gave(1.0))
         progress.on_train_step_end(None)
     assert stream.getvalue().count("\r") <= 5  # one second, at most every fifth of it
 
 
 @pytest.mark.parametrize("loss", [np.nan, np.inf])
 def test_a_loss_that_is_not_finite_stops_with_step_and_rate(loss):
-    figures = StepFigures([0.5, 0.25], batch_size=1, steps_per_epoch=2)
+    metrics = MetricTracker([0.5, 0.25], batch_size=1, steps_per_epoch=2)
     newest = [None]
-    stop = StopOnBadLoss(figures, lambda: newest[0])
-    figures.on_train_step_end(step_that_gave(1.0))
+    stop = TerminateOnNaN(metrics, lambda: newest[0])
+    metrics.on_train_step_end(step_that_gave(1.0))
     stop.on_train_step_end(None)
-    figures.on_train_step_end(step_that_gave(loss))
-    said = f"^the loss is {loss} at step 2, rate 0.25: try a smaller lr_max; "
+    metrics.on_train_step_end(step_that_gave(loss))
+    said = f"^the loss is {loss} at step 2, learning rate 0.25: try a smaller lr_max; "
     with pytest.raises(ValueError, match=said + "no epoch was finished$"):
         stop.on_train_step_end(None)
     newest[0] = "run/epochs/phase1-1.ckpt"
@@ -106,17 +98,17 @@ def test_an_epoch_sums_up_its_steps(tmp_path, monkeypatch):
     """
     clock = [10.0]
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
-    figures = StepFigures([0.5, 0.25, 0.125, 0.0625], batch_size=4, steps_per_epoch=2)
-    figures.restore({"step": 2, "losses": [9.0, 9.0], "right_answers": 8})
+    metrics = MetricTracker([0.5, 0.25, 0.125, 0.0625], batch_size=4, steps_per_epoch=2)
+    metrics.load_state_dict({"step": 2, "losses": [9.0, 9.0], "correct_predictions": 8})
     batches, rows = SimpleNamespace(waited=7.0), []
-    history = History(tmp_path / "history.csv", 2, figures, batches, "test", lambda: Report(0.9, 0.5, 1.0, 3, None),
+    history = History(HistoryFile(tmp_path / "history.csv"), 2, metrics, batches, "test", lambda: Report(0.9, 0.5, 1.0, 3, None),
                       lambda row, report: rows.append(row))
-    history.earlier = {"seconds": 0.5, "waited": 0.25}
+    history.load_state_dict({"seconds": 0.5, "waited": 0.25})
     history.on_train_epoch_begin(None)
     for loss, right in ((3.0, 1), (2.0, 4)):
-        figures.on_train_step_end(step_that_gave(loss, right))
+        metrics.on_train_step_end(step_that_gave(loss, right))
     clock[0], batches.waited = 11.5, 7.75
-    assert history.state() == {"seconds": 2.0, "waited": 1.0}
+    assert history.state_dict() == {"seconds": 2.0, "waited": 1.0}
     history.on_train_epoch_end(SimpleNamespace(original_args=lambda: SimpleNamespace(cur_epoch_num=2)))
     assert rows == [{"phase": 2, "epoch": 2, "steps": 4, "learning_rate": 0.0625, "train_loss": 2.5, "train_top1": 5 / 8,
                      "watched": "test", "loss": 0.9, "top1": 0.5, "top5": 1.0, "images_per_second": 4.0, "seconds": 2.0,
@@ -125,10 +117,10 @@ def test_an_epoch_sums_up_its_steps(tmp_path, monkeypatch):
 
 def test_the_history_beside_a_checkpoint_is_read_if_it_is_of_todays_form(tmp_path, caplog):
     assert history_beside(tmp_path / "best.ckpt") == []
-    start_history(tmp_path / "history.csv")
+    HistoryFile(tmp_path / "history.csv").begin()
     assert history_beside(tmp_path / "best.ckpt") == [] and not caplog.records
     row = {**dict.fromkeys(HISTORY_FIELDS, 0.5), "watched": "test"}
-    append_row(tmp_path / "history.csv", row)
+    HistoryFile(tmp_path / "history.csv").append(row)
     assert history_beside(tmp_path / "best.ckpt") == [row]
     (tmp_path / "history.csv").write_text("epoch,loss\n1,0.5\n")
     assert history_beside(tmp_path / "best.ckpt") == []

@@ -5,7 +5,7 @@ import pytest
 from mindspore import Tensor, nn
 
 from mindclf.train import ema
-from mindclf.train.ema import WeightAverage
+from mindclf.train.ema import EMA
 
 
 def walk(net, callback, weights):
@@ -25,7 +25,7 @@ def test_the_net_holds_the_average_from_an_epochs_end_to_the_next_begin(decay, m
     monkeypatch.setattr(ema, "UPDATE_STEPS", 1)
     net = nn.Dense(5, 3)
     expected = net.weight.asnumpy().astype(float)
-    callback = WeightAverage(net, decay, steps_per_epoch=4)
+    callback = EMA(net, decay, steps_per_epoch=4)
     walk(net, callback, WEIGHTS)
     for step, weight in enumerate(WEIGHTS, 1):
         d = min(decay, (1 + step) / (10 + step))
@@ -39,7 +39,7 @@ def test_an_update_makes_up_for_the_steps_since_the_last():
     """Weights that stand still for 4 steps: 1 - d^4 of them, with d = 5 / 14, the cap at step 4."""
     net = nn.Dense(5, 3)
     first = net.weight.asnumpy().copy()
-    callback = WeightAverage(net, 0.999, steps_per_epoch=4)
+    callback = EMA(net, 0.999, steps_per_epoch=4)
     walk(net, callback, [WEIGHTS[0]] * 4)
     d = (5 / 14) ** 4
     np.testing.assert_allclose(net.weight.asnumpy(), d * first + (1 - d) * WEIGHTS[0], atol=1e-6)
@@ -47,7 +47,7 @@ def test_an_update_makes_up_for_the_steps_since_the_last():
 
 def test_statistics_are_averaged_like_weights():
     net = nn.BatchNorm2d(2)
-    callback = WeightAverage(net, 0.999, steps_per_epoch=4)
+    callback = EMA(net, 0.999, steps_per_epoch=4)
     callback.on_train_epoch_begin(None)
     net.moving_mean.set_data(Tensor([1.0, 2.0]))
     for _ in range(4):
@@ -60,7 +60,7 @@ def test_an_average_goes_on_where_it_stopped():
         net = nn.Dense(5, 3)
         net.weight.set_data(Tensor(np.ones((3, 5), np.float32)))
         net.bias.set_data(Tensor(np.ones(3, np.float32)))
-        return net, WeightAverage(net, 0.9, steps_per_epoch=4)
+        return net, EMA(net, 0.9, steps_per_epoch=4)
 
     net, callback = start()
     walk(net, callback, WEIGHTS)
@@ -69,6 +69,6 @@ def test_an_average_goes_on_where_it_stopped():
     second, after = start()
     for parameter, held in zip(second.get_parameters(), first.get_parameters()):
         parameter.set_data(Tensor(held.asnumpy()))
-    after.restore({name: value.copy() for name, value in before.state().items()}, 4, 4)
+    after.load_state_dict({name: np.copy(value) for name, value in before.state_dict().items()})
     walk(second, after, WEIGHTS[4:])
     np.testing.assert_array_equal(second.weight.asnumpy(), net.weight.asnumpy())

@@ -13,9 +13,9 @@ from mindspore import nn
 from mindclf.checkpoint import read_card, read_weights
 from mindclf.compare import compare, compared_folder
 from mindclf.config import merge
+from mindclf.report.history import HistoryFile
 from mindclf.train import create_optimizer, fit
-from mindclf.train.callbacks import read_history
-from mindclf.train.resume import RunState, kept_values, optimizer_state, restore_optimizer
+from mindclf.train.state import OptimizerState
 from tests.conftest import ONLY_HEAD, make_config
 
 STEPS = 4  # an epoch: 24 images in batches of 6
@@ -45,7 +45,7 @@ def run(finished, tmp_path):
 
 
 def rows(config):
-    return read_history(Path(config["output"]) / "history.csv")
+    return HistoryFile(Path(config["output"]) / "history.csv").rows()
 
 
 def test_a_finished_run_goes_on_at_the_rates_of_the_new_number_of_epochs(run, caplog):
@@ -129,15 +129,18 @@ def test_momenta_are_kept_and_rates_are_those_of_the_new_number(name):
     def optimizer(rates):
         return create_optimizer(nn.SequentialCell(nn.Dense(3, 2)), merge({}, {"optimizer": name}), rates)
 
+    def kept(optimizer):
+        return OptimizerState(optimizer).state_dict()
+
     old, longer = optimizer([0.1] * 5), optimizer([0.2] * 9)
-    kept = {key: np.full_like(value, 3) for key, value in optimizer_state(old).items()}
-    facts = {"figures": {"step": 5}}
-    restore_optimizer(longer, kept_values(longer, RunState(None, facts, {f"optimizer/{key}": kept[key] for key in kept})))
-    for key, value in optimizer_state(longer).items():
-        np.testing.assert_array_equal(value, np.full(9, 0.2, np.float32) if key == "learning_rate" else kept[key], err_msg=key)
-    anew, untouched = optimizer([0.2] * 9), optimizer_state(optimizer([0.2] * 9))
-    restore_optimizer(anew, kept_values(anew, RunState(None, facts, {})))
-    for key, value in optimizer_state(anew).items():
+    state = {key: np.full_like(value, 3) for key, value in kept(old).items()}
+    OptimizerState(longer).load_state_dict(state)
+    np.testing.assert_array_equal(longer.learning_rate.learning_rate.asnumpy(), np.full(9, 0.2, np.float32))
+    for key, value in kept(longer).items():
+        np.testing.assert_array_equal(value, state[key], err_msg=key)
+    anew, untouched = optimizer([0.2] * 9), kept(optimizer([0.2] * 9))
+    OptimizerState(anew).load_state_dict({"global_step": np.array([5], np.int32)})
+    for key, value in kept(anew).items():
         np.testing.assert_array_equal(value, [5] if key == "global_step" else untouched[key], err_msg=key)
 
 

@@ -24,6 +24,7 @@ from mindclf.evaluate import evaluate
 from mindclf.labels import CIFAR10
 from mindclf.nets import create_net
 from mindclf.pretrained import start_net
+from mindclf.report.history import HistoryFile
 from mindclf.train import callbacks, checkpointing, features, fit
 from tests.conftest import CLASS_INDEX, ONLY_HEAD
 
@@ -61,7 +62,7 @@ def test_history_has_a_row_an_epoch_and_the_rates_of_the_schedule(fitted):
 
 
 def test_best_is_the_best_epoch_on_the_held_out_images(fitted):
-    rows = callbacks.read_history(fitted.checkpoint.parent / "history.csv")
+    rows = HistoryFile(fitted.checkpoint.parent / "history.csv").rows()
     card = read_card(fitted.checkpoint)
     best = max(rows, key=lambda row: (row["top1"], -row["loss"]))
     assert card["epoch"] == best["epoch"]
@@ -75,7 +76,7 @@ def test_with_nothing_held_out_the_last_epoch_is_the_best(tiny_config, caplog):
     best, last = (read_weights(fitted.checkpoint.parent / name) for name in ("best.ckpt", "last.ckpt"))
     for name in last:
         np.testing.assert_array_equal(best[name], last[name])
-    rows = callbacks.read_history(fitted.checkpoint.parent / "history.csv")
+    rows = HistoryFile(fitted.checkpoint.parent / "history.csv").rows()
     assert {row["watched"] for row in rows} == {"test"}
     assert rows[-1]["top1"] == pytest.approx(fitted.report.top1, abs=1e-5)
     assert [message.partition("  rate ")[0] for message in caplog.messages if " epoch " in message] == [
@@ -95,7 +96,7 @@ def test_the_backbone_moves_only_where_all_layers_train(tiny_config, fitted, pha
     backbone = {name: value for name, value in read_weights(fitted.checkpoint).items() if name.startswith("features.")}
     moved = [name for name, value in backbone.items() if not np.array_equal(weights[name], value)]
     assert moved == (list(backbone) if phases[-1]["layers"] == "all" else [])
-    rows = callbacks.read_history(Path(config["output"]) / "history.csv")
+    rows = HistoryFile(Path(config["output"]) / "history.csv").rows()
     assert [(row["phase"], row["epoch"]) for row in rows] == [
         (number, epoch) for number, phase in enumerate(phases, 1) for epoch in range(1, phase["epochs"] + 1)]
 
@@ -106,7 +107,7 @@ def test_every_way_of_training_goes_through_all_phases(tiny_config):
               "mixup_alpha": 0.4, "ema_decay": 0.9, "optimizer": "sgd", "nesterov": True,
               "phases": [{"layers": "head", "cached_views": 1}, {"layers": "all", "schedule": "one_cycle"}]}
     fitted = fit(config)
-    rows = callbacks.read_history(fitted.checkpoint.parent / "history.csv")
+    rows = HistoryFile(fitted.checkpoint.parent / "history.csv").rows()
     assert len(rows) == 8
     assert [row["learning_rate"] for row in rows[:4]] == sorted((row["learning_rate"] for row in rows[:4]), reverse=True)
     assert {row["learning_rate"] for row in rows[:4]} <= {0.05, 0.04}
@@ -120,7 +121,7 @@ def test_every_way_of_training_goes_through_all_phases(tiny_config):
 def test_a_figure_that_does_not_improve_lowers_the_rate(tiny_config):
     """At so small a rate the loss falls by less than a ten-thousandth of itself in an epoch, which is no improvement."""
     config = {**tiny_config, **ONLY_HEAD, "epochs": 4, "lr_max": 1e-6, "schedule": "plateau", "plateau_patience": 0}
-    rows = callbacks.read_history(fit(config).checkpoint.parent / "history.csv")
+    rows = HistoryFile(fit(config).checkpoint.parent / "history.csv").rows()
     assert [row["learning_rate"] for row in rows] == pytest.approx([1e-6, 1e-6, 5e-7, 2.5e-7], abs=1e-9)
 
 
@@ -129,7 +130,7 @@ def test_the_best_epoch_of_all_phases_is_kept(tiny_config, fitted):
     config = {**tiny_config, "pretrained": str(fitted.checkpoint),
               "phases": [{"layers": "head", "epochs": 2}, {"layers": "all", "epochs": 2, "lr_max": 3.0}]}
     checkpoint = fit(config).checkpoint
-    rows = callbacks.read_history(checkpoint.parent / "history.csv")
+    rows = HistoryFile(checkpoint.parent / "history.csv").rows()
     best, card = max(rows, key=lambda row: (row["top1"], -row["loss"])), read_card(checkpoint)
     assert (best["phase"], best["epoch"]) == (card["phase"], card["epoch"]) and best["phase"] == 1
     assert card["metrics"]["held out"]["top1"] == pytest.approx(best["top1"], abs=1e-5)
@@ -139,7 +140,7 @@ def test_the_best_epoch_of_all_phases_is_kept(tiny_config, fitted):
 def test_averaging_changes_what_is_evaluated_and_kept_but_not_how_it_trains(tiny_config):
     config = {**tiny_config, "valid_fraction": 0.0}
     runs = {decay: fit({**config, "ema_decay": decay, "output": f"{config['output']}-{decay}"}) for decay in (0.0, 0.9)}
-    rows = {decay: callbacks.read_history(run.checkpoint.parent / "history.csv") for decay, run in runs.items()}
+    rows = {decay: HistoryFile(run.checkpoint.parent / "history.csv").rows() for decay, run in runs.items()}
     for plain, averaged in zip(rows[0.0], rows[0.9]):
         assert averaged["train_loss"] == plain["train_loss"]
         assert averaged["loss"] != plain["loss"]
@@ -223,12 +224,12 @@ def test_stored_views_belong_to_the_augmentation_that_made_them(tiny_config, col
 
 
 def test_a_run_that_stops_leaves_its_newest_epoch_ready_to_use(tiny_config, monkeypatch):
-    def stop_after_the_first(self, row, report, after_epoch=checkpointing.Keeper.after_epoch):
+    def stop_after_the_first(self, row, report, after_epoch=checkpointing.CheckpointManager.after_epoch):
         after_epoch(self, row, report)
         if row["epoch"] == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpointing.Keeper, "after_epoch", stop_after_the_first)
+    monkeypatch.setattr(checkpointing.CheckpointManager, "after_epoch", stop_after_the_first)
     with pytest.raises(KeyboardInterrupt):
         fit({**tiny_config, **ONLY_HEAD, "epochs": 3})
     epochs = Path(tiny_config["output"]) / "epochs"
@@ -243,7 +244,7 @@ def test_a_run_that_was_stopped_at_once_can_be_started_again(tiny_config, monkey
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(callbacks.StopOnBadLoss, "on_train_step_end", stop)
+        patch.setattr(callbacks.TerminateOnNaN, "on_train_step_end", stop)
         fit({**tiny_config, **ONLY_HEAD, "epochs": 1})
     assert fit({**tiny_config, **ONLY_HEAD, "epochs": 1}).checkpoint.exists()
 

@@ -14,9 +14,9 @@ from mindclf.checkpoint import load_net, read_card
 from mindclf.config import merge
 from mindclf.dataset.splits import read_splits
 from mindclf.nets.layers import BatchNorm
+from mindclf.report.history import HistoryFile
 from mindclf.train import callbacks, create_model, fit, phase
-from mindclf.train.callbacks import read_history
-from mindclf.train.checkpointing import Keeper
+from mindclf.train.checkpointing import CheckpointManager
 from mindclf.train.schedules import learning_rates
 from tests.conftest import ONLY_HEAD
 
@@ -28,34 +28,34 @@ def weights_are_numbers(path):
 
 def test_a_loss_that_is_no_number_stops_with_the_last_good_checkpoint(tiny_config, monkeypatch):
     """At step 6, the second of the second epoch: (1 + cos(pi 5 / 8)) / 2 of the rate."""
-    def broken(self, run_context, on_train_step_end=callbacks.StepFigures.on_train_step_end):
+    def broken(self, run_context, on_train_step_end=callbacks.MetricTracker.on_train_step_end):
         on_train_step_end(self, run_context)
         self.loss = math.nan if self.step == 6 else self.loss
 
-    monkeypatch.setattr(callbacks.StepFigures, "on_train_step_end", broken)
-    path = f"{tiny_config['output']}/epochs/phase1-1.ckpt"
+    monkeypatch.setattr(callbacks.MetricTracker, "on_train_step_end", broken)
+    path = f"{tiny_config['output']}/epochs/phase1-1_4.ckpt"
     rate = 0.05 * (1 + math.cos(math.pi * 5 / 8)) / 2
-    with pytest.raises(ValueError, match=f"^the loss is nan at step 6, rate {rate:.6g}: try a smaller lr_max; the last good "
-                                         f"checkpoint is {path}$"):
+    with pytest.raises(ValueError, match=f"^the loss is nan at step 6, learning rate {rate:.6g}: try a smaller "
+                                         f"lr_max; the last good checkpoint is {path}$"):
         fit(tiny_config)
     assert weights_are_numbers(path) == (True, 1)
 
 
 def test_weights_that_the_last_step_broke_are_not_saved(tiny_config, monkeypatch):
     """Every loss was a number, but the last step of the second epoch put a NaN into the weights."""
-    def breaking(net, dataset, num_classes, whole, evaluate=phase.evaluate, calls=[]):  # noqa: B006
+    def breaking(net, dataset, predict_logits=phase.predict_logits, calls=[]):  # noqa: B006
         calls.append(1)
         if len(calls) == 2:
             weight = net.trainable_params()[-1]
             weight.set_data(Tensor(np.full(weight.shape, np.nan, np.float32)))
-        return evaluate(net, dataset, num_classes)
+        return predict_logits(net, dataset)
 
-    monkeypatch.setattr(phase, "evaluate", breaking)
-    path = f"{tiny_config['output']}/epochs/phase1-1.ckpt"
-    with pytest.raises(ValueError, match=f"^the loss on the held out images is nan at step 8, .* checkpoint is {path}$"):
+    monkeypatch.setattr(phase, "predict_logits", breaking)
+    path = f"{tiny_config['output']}/epochs/phase1-1_4.ckpt"
+    with pytest.raises(ValueError, match=f"^the loss on the validation images is nan at step 8, .* checkpoint is {path}$"):
         fit(tiny_config)
     assert weights_are_numbers(path) == (True, 1)
-    assert len(read_history(f"{tiny_config['output']}/history.csv")) == 1
+    assert len(HistoryFile(f"{tiny_config['output']}/history.csv").rows()) == 1
 
 
 def make_folder(root, classes, train, test=1):
@@ -108,15 +108,15 @@ def test_batches_shrink_to_what_there_is_where_that_is_asked_for(tiny_config, tm
 def test_an_image_that_is_gone_in_the_middle_of_a_run_is_named(tiny_config, tmp_path, monkeypatch):
     changes = make_folder(tmp_path / "few", ["a", "b"], 4)
 
-    def removing(self, row, report, after_epoch=Keeper.after_epoch):
+    def removing(self, row, report, after_epoch=CheckpointManager.after_epoch):
         after_epoch(self, row, report)
         (tmp_path / "few" / "train" / "a" / "2.png").unlink(missing_ok=True)
 
-    monkeypatch.setattr(Keeper, "after_epoch", removing)
+    monkeypatch.setattr(CheckpointManager, "after_epoch", removing)
     with pytest.raises(ValueError, match=r"train/a/2.png cannot be read: No such file or directory; the same command with "
                                          r"resume=true goes on with the run in"):
         fit({**tiny_config, **changes, "batch_size": 2, "valid_fraction": 0.0, "epochs": 3})
-    assert read_card(f"{tiny_config['output']}/epochs/phase1-1.ckpt")["epoch"] == 1
+    assert read_card(f"{tiny_config['output']}/epochs/phase1-1_4.ckpt")["epoch"] == 1
 
 
 def too_thin(path):
@@ -132,11 +132,11 @@ def test_a_file_that_is_spoilt_in_the_middle_of_a_run_is_named(tiny_config, tmp_
     victim = tmp_path / "few" / "train" / "a" / "9.jpg"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)).save(victim)
 
-    def spoiling(self, row, report, after_epoch=Keeper.after_epoch):
+    def spoiling(self, row, report, after_epoch=CheckpointManager.after_epoch):
         after_epoch(self, row, report)
         spoil(victim)
 
-    monkeypatch.setattr(Keeper, "after_epoch", spoiling)
+    monkeypatch.setattr(CheckpointManager, "after_epoch", spoiling)
     with pytest.raises(ValueError, match=rf"train/a/9.jpg {reason}.*; the same command with resume=true goes on"):
         fit({**tiny_config, **changes, "augment": augment, "batch_size": 3, "valid_fraction": 0.0, "epochs": 3})
 
@@ -149,7 +149,7 @@ def test_one_class_is_refused(tiny_config, tmp_path):
 def test_one_image_a_class_trains_in_batches_of_one(tiny_config, tmp_path):
     """None of them can be held out; batch norm takes its statistics from the pixels of one image."""
     fitted = fit({**tiny_config, **make_folder(tmp_path / "few", ["a", "b"], 1), "batch_size": 1, "valid_fraction": 0.1})
-    rows = read_history(fitted.checkpoint.parent / "history.csv")
+    rows = HistoryFile(fitted.checkpoint.parent / "history.csv").rows()
     assert [row["steps"] for row in rows] == [2, 4] and {row["watched"] for row in rows} == {"test"}
     assert weights_are_numbers(fitted.checkpoint) == (True, 2)
 
@@ -160,7 +160,7 @@ def test_a_thousand_classes(tiny_config, tmp_path):
     names = [f"class {number:04}" for number in range(1000)]
     fitted = fit({**tiny_config, **make_folder(tmp_path / "many", names, 1), "batch_size": 250, "eval_batch_size": 250,
                   "epochs": 1, "lr_max": 1e-4})
-    [row] = read_history(fitted.checkpoint.parent / "history.csv")
+    [row] = HistoryFile(fitted.checkpoint.parent / "history.csv").rows()
     assert row["train_loss"] == pytest.approx(math.log(1000), abs=0.3)
     assert fitted.report.images == 1000 and len(read_card(fitted.checkpoint)["classes"]) == 1000
     for name in ("confusion.png", "classes.png"):

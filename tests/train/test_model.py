@@ -9,7 +9,8 @@ from mindspore.train import LambdaCallback
 
 from mindclf.config import CHOICES, merge
 from mindclf.train import create_model, create_optimizer
-from mindclf.train.model import ClassifierLoss, set_learning_rates
+from mindclf.train.model import ClassifierLoss
+from mindclf.train.schedules import Schedule
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.standard_normal((8, 5)).astype(np.float32)
@@ -223,7 +224,11 @@ def test_an_auxiliary_head_counts_three_tenths():
 
 def test_rates_can_change_between_the_epochs_of_a_model():
     """Three epochs of one step: 0.3, then what the list says after the first."""
-    model = create_model(net := dense(), merge({}, {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0}), [0.3] * 3)
+    config = merge({}, {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "schedule": "plateau", "epochs": 3,
+                        "lr_max": 0.3})
+    schedule = Schedule(config, steps_per_epoch=1)
+    model = create_model(net := dense(), config, schedule.rates)
+    schedule.attach(model.train_network.optimizer)
     expected, bias = net.weight.asnumpy().astype(float), net.bias.asnumpy().astype(float)
     for rate in (0.3, 0.05, 0.7):
         twin = dense()
@@ -233,7 +238,9 @@ def test_rates_can_change_between_the_epochs_of_a_model():
         expected, bias = expected - rate * by_weight, bias - rate * by_bias
 
     def change(run_context):
-        set_learning_rates(model.train_network.optimizer, [0.3, 0.05, 0.7])
+        epochs = run_context.original_args().cur_epoch_num
+        schedule.plateau.load_state_dict({"rate": [0.05, 0.7, 0.0][epochs - 1], "best": 0.0, "bad_epochs": 0})
+        schedule.resume(epochs)
 
     batches = ds.NumpySlicesDataset((IMAGES, LABELS), ["feature", "label"], shuffle=False).batch(8)
     model.train(3, batches, LambdaCallback(on_train_epoch_end=change), dataset_sink_mode=False)
@@ -251,13 +258,13 @@ def test_shares_of_classes_are_labels_too(smoothing):
     np.testing.assert_allclose(mixed.asnumpy(), apart.asnumpy(), rtol=1e-5)
 
 
-def test_the_loss_counts_right_answers():
+def test_the_loss_counts_correct_predictions():
     """Of 3 images, two with their own label highest; with shares, the largest share is the label."""
     logits = Tensor(np.array([[3, 1, 0], [0, 1, 2], [0, 5, 1]], np.float32))
     loss = ClassifierLoss()
     loss(logits, Tensor([0, 1, 1], ms.int32))
-    assert loss.right_answers.asnumpy() == 2
+    assert loss.correct_predictions.asnumpy() == 2
     loss(logits, Tensor(np.array([[0.4, 0.6, 0], [0, 0.3, 0.7], [0.1, 0.9, 0]], np.float32)))
-    assert loss.right_answers.asnumpy() == 2
+    assert loss.correct_predictions.asnumpy() == 2
     loss((logits, -logits), Tensor([0, 2, 1], ms.int32))
-    assert loss.right_answers.asnumpy() == 3
+    assert loss.correct_predictions.asnumpy() == 3

@@ -67,11 +67,11 @@ def test_weights_that_do_not_fit_displace_no_finished_run(tiny_config, finished,
 
 def test_a_first_step_that_fails_displaces_no_finished_run(tiny_config, finished, monkeypatch):
     """What shows only when a net trains: too large a rate, too little memory. The second attempt is told what to do."""
-    def broken(self, run_context, on_train_step_end=callbacks.StepFigures.on_train_step_end):
+    def broken(self, run_context, on_train_step_end=callbacks.MetricTracker.on_train_step_end):
         on_train_step_end(self, run_context)
         self.loss = float("nan")
 
-    monkeypatch.setattr(callbacks.StepFigures, "on_train_step_end", broken)
+    monkeypatch.setattr(callbacks.MetricTracker, "on_train_step_end", broken)
     before = content(finished)
     with pytest.raises(ValueError, match="no epoch was finished"):
         fit({**tiny_config, **ONLY_HEAD, "feature_cache": ""})
@@ -82,13 +82,13 @@ def test_a_run_that_trains_moves_the_earlier_one_aside_whole(tiny_config, finish
     """Also while the folder is claimed: nobody else gets either of the two."""
     before, seen = content(finished), []
 
-    def look(self, row, report, after_epoch=checkpointing.Keeper.after_epoch):
+    def look(self, row, report, after_epoch=checkpointing.CheckpointManager.after_epoch):
         after_epoch(self, row, report)
         with pytest.raises(InUse):
             OutputFolder(finished)
         seen.append(sorted(path.name for path in finished.parent.iterdir() if path.name.startswith("run")))
 
-    monkeypatch.setattr(checkpointing.Keeper, "after_epoch", look)
+    monkeypatch.setattr(checkpointing.CheckpointManager, "after_epoch", look)
     fit({**tiny_config, **ONLY_HEAD, "epochs": 1})
     assert seen == [["run", "run-1"]]
     assert content(finished.with_name("run-1")) == before
@@ -140,11 +140,11 @@ def test_two_fits_of_one_output_at_once(tiny_config):
 
 def test_a_folder_that_is_removed_during_a_run_is_said_to_be(tiny_config, monkeypatch):
     """And not "make room"."""
-    def removing(self, row, report, after_epoch=checkpointing.Keeper.after_epoch):
+    def removing(self, row, report, after_epoch=checkpointing.CheckpointManager.after_epoch):
         after_epoch(self, row, report)
         shutil.rmtree(self.output)
 
-    monkeypatch.setattr(checkpointing.Keeper, "after_epoch", removing)
+    monkeypatch.setattr(checkpointing.CheckpointManager, "after_epoch", removing)
     with pytest.raises(CannotWrite, match="No such file or directory: its folder was moved or removed: put it back") as raised:
         fit({**tiny_config, **ONLY_HEAD, "epochs": 3})
     assert "make room" not in str(raised.value)

@@ -8,7 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,8 +18,9 @@ from mindspore import Tensor, nn
 
 from mindclf.checkpoint import card_path, load_net, read_card, read_weights
 from mindclf.config import CHOICES, merge
-from mindclf.train import create_optimizer, fit, resume
-from mindclf.train.checkpointing import Keeper
+from mindclf.train import create_optimizer, fit, state
+from mindclf.train.checkpointing import CardCheckpoint, CheckpointManager
+from mindclf.train.state import OptimizerState, load_state, save_state, state_path
 from tests.conftest import ONLY_HEAD, make_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,17 +103,17 @@ def expected(whole):
 
 # Where it is killed: an epoch of the first phase has 8 steps, of the second 4; each has 3 epochs. The riskiest come first.
 MOMENTS = [
-    ("mindclf.checkpoint", "next_card_path", 4, True),                        # best weights written, their card not
-    ("mindclf.train.callbacks", "StepFigures.on_train_step_end", 13, False),  # in the second epoch of the head
-    ("mindclf.train.batches", "EpochBatches.__next__", 12, True),             # while the data set is read
-    ("mindclf.train.phase", "evaluate", 2, True),                            # while it evaluates
-    ("mindspore", "save_checkpoint", 3, False),                               # while a checkpoint is written
-    ("mindclf.train.phase", "save_state", 3, False),                         # between the phases
-    ("mindclf.train.callbacks", "append_row", 4, False),                      # history written, state not
-    ("mindclf.train.checkpointing", "Keeper.save_best", 4, True),                    # state written, best weights not
-    ("mindclf.train.checkpointing", "save_checkpoint", 2, False),                    # just after best weights
-    ("mindclf.train.checkpointing", "Keeper.finish", 1, True),                       # all trained, last weights not written
-    ("mindclf.train.fit", "complete_card", 1, True),                          # nothing left but to report
+    ("mindclf.checkpoint", "next_card_path", 4, True),                          # best weights written, their card not
+    ("mindclf.train.callbacks", "MetricTracker.on_train_step_end", 13, False),  # in the second epoch of the head
+    ("mindclf.train.batches", "EpochBatches.__next__", 12, True),               # while the data set is read
+    ("mindclf.train.phase", "predict_logits", 2, True),                         # while it evaluates
+    ("mindspore", "save_checkpoint", 3, False),                                 # while a checkpoint is written
+    ("mindclf.train.phase", "save_state", 3, False),                            # between the phases
+    ("mindclf.report.history", "HistoryFile.append", 4, False),                 # history written, state not
+    ("mindclf.train.checkpointing", "CheckpointManager.save_best", 4, True),    # state written, best weights not
+    ("mindclf.train.checkpointing", "save_checkpoint", 2, False),               # just after best weights
+    ("mindclf.train.checkpointing", "CheckpointManager.finish", 1, True),       # all trained, last weights not written
+    ("mindclf.train.fit", "complete_card", 1, True),                            # nothing left but to report
 ]
 
 
@@ -156,13 +159,14 @@ def test_runs_that_are_killed_at_random_moments_go_on_to_the_same_end(forks, all
 
 
 # One run that signals stop again and again. What it prints says after which step: of 24 of the head, and 12 of all layers.
+A_STEP = ("mindclf.train.callbacks", "MetricTracker.on_train_step_end")
 STOPS = [
     ("SIGTERM", "mindclf.train.features", "predict_logits", 1, True, "SIGTERM: nothing is trained yet, start it again"),
-    ("SIGINT", "mindclf.train.callbacks", "StepFigures.on_train_step_end", 13, True, "SIGINT after step 13 of 24 in phase 1: "),
+    ("SIGINT", *A_STEP, 13, True, "SIGINT after step 13 of 24 in phase 1: "),
     ("SIGTERM", "mindclf.train.batches", "EpochBatches.__next__", 9, True, "SIGTERM after step 21 of 24 in phase 1: "),
-    ("SIGINT", "mindclf.train.phase", "evaluate", 2, True, "SIGINT after step 4 of 12 in phase 2: "),
-    ("SIGTERM", "mindclf.train.callbacks", "StepFigures.on_train_step_end", 5, False, "SIGTERM after step 9 of 12 in phase 2: "),
-    ("SIGINT", "mindclf.train.callbacks", "StepFigures.on_train_step_end", 2, False, "SIGINT after step 11 of 12 in phase 2: "),
+    ("SIGINT", "mindclf.train.phase", "predict_logits", 2, True, "SIGINT after step 4 of 12 in phase 2: "),
+    ("SIGTERM", *A_STEP, 5, False, "SIGTERM after step 9 of 12 in phase 2: "),
+    ("SIGINT", *A_STEP, 2, False, "SIGINT after step 11 of 12 in phase 2: "),
     ("SIGTERM", "mindclf.train.fit", "complete_card", 1, True, "the same command with resume=true makes the report"),
 ]
 
@@ -185,19 +189,19 @@ def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(forks, all_at_once, 
 
 def test_a_second_signal_stops_at_once(forks, tiny_config):
     """The first is answered only after the epoch's evaluation, which the second cuts short."""
-    status, printed = forks.happens(tiny_config, "SIGTERM", "mindclf.train.phase", "evaluate", 1, True, times=2)
+    status, printed = forks.happens(tiny_config, "SIGTERM", "mindclf.train.phase", "predict_logits", 1, True, times=2)
     assert status == 143 and "finishing the step and saving; the next signal stops at once" in printed
     assert "phase 1 epoch 1 " not in printed
 
 
-FULL = [(2, 80_000, "epochs/state.npz"), (2, 4096, "epochs/phase1-2.ckpt")]  # at which call, bytes a file may have, which it is
+FULL = [(2, 80_000, "epochs/state.npz"), (2, 4096, "epochs/phase1-2_8.ckpt")]  # at which call, bytes a file may have, which it is
 
 
 @pytest.mark.parametrize(("call", "limit", "named"), FULL[:KILLS])
 def test_a_full_disk_leaves_what_was_saved_and_says_so(forks, all_at_once, expected, call, limit, named):
     """A limit on the size of files stands in for the disk; of the weights, or only of the larger state."""
     config = {**all_at_once, "output": f"{all_at_once['output']}-full-{limit}"}
-    moment = ("mindclf.train.checkpointing", "Keeper.after_epoch", call, True)
+    moment = ("mindclf.train.checkpointing", "CheckpointManager.after_epoch", call, True)
     status, printed = forks.happens(config, "disk full", *moment, bytes=limit)
     assert status == 2 and "Traceback" not in printed
     last = printed.splitlines()[-1]
@@ -245,13 +249,13 @@ def stopped(colour_folder, tmp_path_factory):
     """The config of a run of 3 epochs that stopped in its second."""
     config = {**make_config(colour_folder, tmp_path_factory.mktemp("stopped")), **ONLY_HEAD, "epochs": 3}
 
-    def stop(self, row, report, after_epoch=Keeper.after_epoch):
+    def stop(self, row, report, after_epoch=CheckpointManager.after_epoch):
         if row["epoch"] == 2:
             raise KeyboardInterrupt
         after_epoch(self, row, report)
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Keeper, "after_epoch", stop)
+        patch.setattr(CheckpointManager, "after_epoch", stop)
         fit(config)
     return config
 
@@ -260,6 +264,12 @@ def stopped(colour_folder, tmp_path_factory):
 def interrupted(stopped, tmp_path):
     """As `stopped`, of a copy."""
     return {**stopped, "output": str(shutil.copytree(stopped["output"], tmp_path / "run"))}
+
+
+def save_again(kept):
+    """Writes a TrainingState that was read, and perhaps changed."""
+    parts = {name: SimpleNamespace(state_dict=partial(dict, part)) for name, part in kept.parts.items()}
+    save_state(kept.path, kept.position, parts)
 
 
 @pytest.mark.parametrize(("field", "value", "message"), [
@@ -275,9 +285,9 @@ def test_another_config_cannot_go_on(interrupted, field, value, message):
 
 
 def test_other_images_cannot_go_on(interrupted, tmp_path):
-    state = resume.load_state(resume.state_path(interrupted["output"]))
-    state.facts["card"]["data"]["train"] += 5
-    resume.save_state(state.path, state.facts)
+    kept = load_state(state_path(interrupted["output"]))
+    kept.parts["checkpoints"]["card"]["data"]["train"] += 5
+    save_again(kept)
     with pytest.raises(ValueError, match="it had 29 train images, and now there are 24"):
         fit({**interrupted, "resume": True})
 
@@ -300,24 +310,24 @@ def test_as_many_images_of_other_names_cannot_go_on(interrupted, tmp_path):
 
 
 def test_a_run_that_an_older_version_began_is_refused_with_the_reason(interrupted):
-    state = resume.load_state(resume.state_path(interrupted["output"]))
-    del state.facts["card"]["seen_images"]
-    state.facts["card"]["data"]["digest"] = "0" * 16
-    resume.save_state(state.path, state.facts)
+    kept = load_state(state_path(interrupted["output"]))
+    del kept.parts["checkpoints"]["card"]["seen_images"]
+    kept.parts["checkpoints"]["card"]["data"]["digest"] = "0" * 16
+    save_again(kept)
     with pytest.raises(ValueError, match="or an older mindclf began it, which knew them by their names"):
         fit({**interrupted, "resume": True})
 
 
 def test_a_run_goes_on_elsewhere_with_a_warning(interrupted, caplog):
-    state = resume.load_state(resume.state_path(interrupted["output"]))
-    state.facts["card"]["versions"]["mindspore"] = "1.0.0"
-    resume.save_state(state.path, state.facts, **{name: state.group(name) for name in ("net", "optimizer", "average")})
+    kept = load_state(state_path(interrupted["output"]))
+    kept.parts["checkpoints"]["card"]["versions"]["mindspore"] = "1.0.0"
+    save_again(kept)
     fit({**interrupted, "resume": True})
     assert "began with other versions of software: it goes on, but perhaps not to the last bit" in caplog.text
 
 
 def test_a_state_of_another_version_is_refused(interrupted, monkeypatch):
-    monkeypatch.setattr(resume, "STATE_FORMAT", resume.STATE_FORMAT + 1)
+    monkeypatch.setattr(state, "STATE_FORMAT", state.STATE_FORMAT + 1)
     with pytest.raises(ValueError, match="is damaged: another version of mindclf wrote it; start the run afresh"):
         fit({**interrupted, "resume": True})
 
@@ -331,7 +341,7 @@ def test_where_files_are_and_what_trains_may_change(interrupted, tmp_path):
 
 @pytest.mark.parametrize("damage", [lambda data: data[:1000], lambda data: b"", lambda data: data[:5000] + b"x" + data[5001:]])
 def test_a_damaged_state_is_named(interrupted, damage):
-    path = resume.state_path(interrupted["output"])
+    path = state_path(interrupted["output"])
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError, match=r"epochs/state.npz is damaged: .*; start the run afresh") as raised:
         fit({**interrupted, "resume": True})
@@ -344,7 +354,7 @@ def test_a_finished_run_is_reported_again_without_training(tiny_config, caplog, 
     before = outcome(tiny_config["output"])
     for name in ("report.json", "curves.png"):
         (Path(tiny_config["output"]) / name).unlink()
-    monkeypatch.setattr(sys.modules["mindclf.train.fit"], "train_phase", None)
+    monkeypatch.setattr(sys.modules["mindclf.train.fit"], "PhaseTrainer", None)
     with caplog.at_level(logging.INFO, logger="mindclf"):
         again = fit({**tiny_config, "resume": True})
     assert f"the run in {tiny_config['output']} is finished: reporting it again" in caplog.text
@@ -359,19 +369,19 @@ def test_a_finished_run_is_reported_again_without_training(tiny_config, caplog, 
 def test_without_an_earlier_run_it_starts_afresh_and_says_so(tiny_config, caplog):
     with caplog.at_level(logging.INFO, logger="mindclf"):
         fit({**tiny_config, "epochs": 1, "resume": True})
-    assert f"nothing to go on with in {tiny_config['output']}: starting afresh" in caplog.text
+    assert f"there is no run in {tiny_config['output']} to resume: starting afresh" in caplog.text
 
 
-def test_the_snapshot_of_a_run_that_goes_on_is_the_newest_only(interrupted, monkeypatch):
+def test_the_checkpoint_of_a_run_that_goes_on_is_the_newest_only(interrupted, monkeypatch):
     names = []
 
-    def look(self, save_best=Keeper.save_best):
-        save_best(self)
-        names.append(sorted(file.name for file in self.snapshot.parent.iterdir()))
+    def look(self, delete_old=CardCheckpoint.delete_old):
+        delete_old(self)
+        names.append(sorted(file.name for file in self.folder.iterdir()))
 
-    monkeypatch.setattr(Keeper, "save_best", look)
+    monkeypatch.setattr(CardCheckpoint, "delete_old", look)
     fit({**interrupted, "resume": True})
-    assert names == [[f"phase1-{epoch}.ckpt", f"phase1-{epoch}.ckpt.json", "state.npz"] for epoch in (1, 2, 3)]
+    assert names == [[f"phase1-{epoch}_4.ckpt", f"phase1-{epoch}_4.ckpt.json", "state.npz"] for epoch in (2, 3)]
 
 
 @pytest.mark.parametrize("optimizer", CHOICES["optimizer"])
@@ -383,9 +393,9 @@ def test_the_state_of_every_optimizer_is_kept(optimizer):
     gradients = tuple(Tensor(np.full(p.shape, 0.5, np.float32)) for p in net.trainable_params())
     for _ in range(4):
         first(gradients)
-    state = {name: value.copy() for name, value in resume.optimizer_state(first).items()}
-    assert not {"weight", "bias"} & set(state) and state["global_step"] == 4
-    resume.restore_optimizer(second, state)
+    kept = {name: value.copy() for name, value in OptimizerState(first).state_dict().items()}
+    assert not {"weight", "bias"} & set(kept) and kept["global_step"] == 4
+    OptimizerState(second).load_state_dict(kept)
     before = {p.name: p.asnumpy().copy() for p in net.get_parameters()}
     first(gradients)
     expected = {p.name: p.asnumpy().copy() for p in net.get_parameters()}
@@ -400,8 +410,8 @@ def test_the_state_of_every_optimizer_is_kept(optimizer):
 def test_the_state_of_another_optimizer_is_refused(earlier):
     """Until MindSpore's AdamWeightDecay gave way to AdamW, the moments of "adamw" were adam_m and adam_v."""
     optimizer = create_optimizer(nn.Dense(3, 2), merge({}, {"optimizer": "adamw"}), [0.1] * 8)
-    state = resume.optimizer_state(optimizer)
-    state[earlier] = state.pop("moment1.weight")
+    kept = OptimizerState(optimizer).state_dict()
+    kept[earlier] = kept.pop("moment1.weight")
     with pytest.raises(ValueError, match="another optimizer than AdamW .*start the run afresh") as error:
-        resume.restore_optimizer(optimizer, state)
+        OptimizerState(optimizer).load_state_dict(kept)
     assert "\n" not in str(error.value)

@@ -4,7 +4,7 @@ import pytest
 
 from mindclf.config import merge
 from mindclf.train import cosine_decay_lr
-from mindclf.train.schedules import Plateau, learning_rates
+from mindclf.train.schedules import ReduceLROnPlateau, learning_rates
 
 
 def test_without_warmup_it_starts_at_the_maximum_and_halves_in_the_middle():
@@ -51,33 +51,33 @@ def test_each_schedule_has_its_rates(schedule, expected):
 
 
 def rates(plateau, values):
-    return [plateau.next_rate(value) for value in values]
+    return [plateau.step(value) for value in values]
 
 
 def test_a_plateau_lowers_the_rate_as_pytorch_does():
     """ReduceLROnPlateau("min", factor=0.5, patience=2, min_lr=0.03): after the third epoch in a row without improvement."""
-    plateau = Plateau(0.2, "loss", factor=0.5, patience=2, lr_end=0.03)
+    plateau = ReduceLROnPlateau(0.2, "loss", factor=0.5, patience=2, lr_end=0.03)
     losses = [1.0, 0.9, 0.9, 0.95, 0.8, 0.81, 0.82, 0.83, 0.79, 0.80, 0.80, 0.80, 0.80, 0.80, 0.80, 0.80]
     assert rates(plateau, losses) == [0.2] * 7 + [0.1] * 4 + [0.05] * 3 + [0.03] * 2
 
 
 def test_a_plateau_asks_for_an_improvement_of_one_in_ten_thousand():
     """0.99991 is not under 1 * (1 - 1e-4); 0.99989 is."""
-    assert rates(Plateau(1.0, patience=0), [1.0, 0.99991]) == [1.0, 0.5]
-    assert rates(Plateau(1.0, patience=0), [1.0, 0.99989]) == [1.0, 1.0]
-    assert rates(Plateau(1.0, "top1", patience=0), [0.5, 0.50004]) == [1.0, 0.5]
-    assert rates(Plateau(1.0, "top1", patience=0), [0.5, 0.50006]) == [1.0, 1.0]
+    assert rates(ReduceLROnPlateau(1.0, patience=0), [1.0, 0.99991]) == [1.0, 0.5]
+    assert rates(ReduceLROnPlateau(1.0, patience=0), [1.0, 0.99989]) == [1.0, 1.0]
+    assert rates(ReduceLROnPlateau(1.0, "top1", patience=0), [0.5, 0.50004]) == [1.0, 0.5]
+    assert rates(ReduceLROnPlateau(1.0, "top1", patience=0), [0.5, 0.50006]) == [1.0, 1.0]
 
 
 def test_a_plateau_watches_accuracy_for_its_rise():
-    assert rates(Plateau(1.0, "top1", factor=0.1, patience=1), [0.0, 0.5, 0.6, 0.6, 0.5]) == [1.0, 1.0, 1.0, 1.0, 0.1]
+    assert rates(ReduceLROnPlateau(1.0, "top1", factor=0.1, patience=1), [0.0, 0.5, 0.6, 0.6, 0.5]) == [1.0, 1.0, 1.0, 1.0, 0.1]
 
 
 def test_a_plateau_goes_on_where_it_stopped():
     losses = [1.0, 1.1, 1.2, 1.3, 0.9, 1.0, 1.0]
-    whole = rates(Plateau(0.2, patience=1), losses)
+    whole = rates(ReduceLROnPlateau(0.2, patience=1), losses)
     for stop in range(len(losses)):
-        first, second = Plateau(0.2, patience=1), Plateau(0.2, patience=1)
+        first, second = ReduceLROnPlateau(0.2, patience=1), ReduceLROnPlateau(0.2, patience=1)
         head = rates(first, losses[:stop])
-        second.restore(first.state())
+        second.load_state_dict(first.state_dict())
         assert head + rates(second, losses[stop:]) == whole

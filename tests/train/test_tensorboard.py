@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from mindclf.train import callbacks, fit
+from mindclf.report.history import HistoryFile
+from mindclf.train import fit
 from mindclf.train.tensorboard import EventFiles
 
 FIGURES = {"loss/training": "train_loss", "loss/test": "loss", "top1/training": "train_top1", "top1/test": "top1",
@@ -15,7 +16,7 @@ def test_event_files_hold_the_history_over_all_phases(tiny_config):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="needs TensorBoard")
     run = fit({**tiny_config, "tensorboard": True, "valid_fraction": 0.0, "phases": ({"epochs": 2}, {"epochs": 1})})
     events = accumulator.EventAccumulator(str(run.checkpoint.parent / "tensorboard")).Reload()
-    history = callbacks.read_history(run.checkpoint.parent / "history.csv")
+    history = HistoryFile(run.checkpoint.parent / "history.csv").rows()
     assert len(history) == 3 and sorted(events.Tags()["tensors"]) == sorted(FIGURES)
     for tag, column in FIGURES.items():
         points = events.Tensors(tag)
