@@ -5,13 +5,13 @@ from pathlib import Path
 
 from mindspore.nn.utils import no_init_parameters
 
-from mindclf import __version__
+from mindclf import __version__, nets
 from mindclf.checkpoint import has_card, load_checkpoint, read_card
 from mindclf.config import merge, phases_of, pixel_statistics
 from mindclf.convert import convert_tf_mobilenet_v2
 from mindclf.dataset.locate import IMAGENET_FILES, find_imagenet_mobilenet_v2
 from mindclf.device import set_seeds
-from mindclf.nets import MobileNetV2Backbone, check_name, create_net
+from mindclf.nets import MobileNetV2Backbone, check_name
 from mindclf.utils.cache import adding_to, cache_folder
 from mindclf.utils.files import sha256
 
@@ -21,6 +21,23 @@ _HERE = Path(__file__).resolve().parent
 # An installed mindclf carries the checkpoints inside the package, a clone has them at its top.
 CHECKPOINTS = next((folder for folder in (_HERE / "checkpoints", _HERE.parent / "checkpoints") if folder.is_dir()), _HERE)
 GARBAGE_SORTER = CHECKPOINTS / "garbage26_mobilenet_v2.ckpt"
+
+
+def create_net(name, num_classes=1000, pretrained=False, **options):
+    """The net called `name` with `num_classes` outputs, as mindclf.nets.create_net makes it, perhaps with pretrained weights.
+
+    `pretrained` is False, True for ImageNet's weights, the name of a file in checkpoints/ without .ckpt, or the path of a
+    checkpoint. A head of another number of classes is left at random. `options` that are not given are those of the weights.
+    Raises ValueError where there are no such weights, or those of another net.
+    """
+    if not pretrained:
+        return nets.create_net(name, num_classes, **options)
+    config = merge({}, {"net": name, "net_options": options, "pretrained": "imagenet" if pretrained is True else str(pretrained)})
+    check_start(config)
+    path, _, card = _weights_of(config)
+    net = nets.create_net(name, num_classes, **{**card.get("net_options", {}), **options})
+    load_checkpoint(path, net if len(card.get("classes", ())) == num_classes else net.backbone)
+    return net
 
 
 def check_start(config):
@@ -40,18 +57,15 @@ def start_net(config, num_classes, net=None):
     """
     if net is not None:
         return _given_net(config, num_classes, net)
-    path, origin = find_pretrained(config)
-    card = read_card(path) if path and has_card(path) else {}
-    if card.get("net", config.net) != config.net:
-        raise ValueError(f"pretrained={path} holds a {card['net']}, but net={config.net}")
+    path, origin, card = _weights_of(config)
     mean, std = pixel_statistics(config if config.mean else card)
     config = merge(config, {"net_options": {**card.get("net_options", {}), **config.net_options}, "mean": mean, "std": std})
     set_seeds(config.seed)
-    net = create_net(config.net, num_classes, **config.net_options)
+    net = nets.create_net(config.net, num_classes, **config.net_options)
     _check_size(net, config)
     if path:
         load_checkpoint(path, net.backbone, config.checkpoint_origin)
-    log.info("net %s, starting from %s", config.net, origin)
+    log.info("net %s, initialised from %s", config.net, origin)
     if not path and phases_of(config)[0].layers == "head":
         log.warning("the first phase trains a head on a backbone of random weights, which cannot learn much: take layers=all, or "
                     "name a checkpoint as pretrained")
@@ -81,6 +95,15 @@ def _check_size(net, config):
         at_scale = f" at size_share={scale}" if scale != 1 else ""
         raise ValueError(f"image_height={given[0]} and image_width={given[1]}{at_scale} are too small for training {config.net} "
                          f"with net_options={dict(config.net_options)}: it takes {smallest} pixels and up")
+
+
+def _weights_of(config):
+    """(path, origin in words, card) of the weights that config.pretrained names; (None, origin, {}) for random ones."""
+    path, origin = find_pretrained(config)
+    card = read_card(path) if path and has_card(path) else {}
+    if card.get("net", config.net) != config.net:
+        raise ValueError(f"pretrained={path} holds a {card['net']}, but net={config.net}")
+    return path, origin, card
 
 
 def parent_card(config):

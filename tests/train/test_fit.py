@@ -79,7 +79,7 @@ def test_with_nothing_held_out_the_last_epoch_is_the_best(tiny_config, caplog):
     rows = HistoryFile(fitted.checkpoint.parent / "history.csv").rows()
     assert {row["watched"] for row in rows} == {"test"}
     assert rows[-1]["top1"] == pytest.approx(fitted.report.top1, abs=1e-5)
-    assert [message.partition("  rate ")[0] for message in caplog.messages if " epoch " in message] == [
+    assert [message.partition("  lr ")[0] for message in caplog.messages if " epoch " in message] == [
         f"phase 1 epoch {row['epoch']:.0f}  loss {row['train_loss']:.4f} top-1 {row['train_top1']:.2%}  "
         f"test loss {row['loss']:.4f} top-1 {row['top1']:.2%}" for row in rows]
     assert re.search(r"phase 1 epoch 1 .*  rate \d\.\d\de-\d\d  \d+ images/s  \d+\.\d s$", caplog.text, re.MULTILINE)
@@ -224,18 +224,18 @@ def test_stored_views_belong_to_the_augmentation_that_made_them(tiny_config, col
 
 
 def test_a_run_that_stops_leaves_its_newest_epoch_ready_to_use(tiny_config, monkeypatch):
-    def stop_after_the_first(self, row, report, after_epoch=checkpointing.CheckpointManager.after_epoch):
-        after_epoch(self, row, report)
-        if row["epoch"] == 2:
+    def stop_after_the_second(self, delete_old=checkpointing.CardCheckpoint.delete_old):
+        if (self.folder / "phase1-2_4.ckpt").exists():
             raise KeyboardInterrupt
+        delete_old(self)
 
-    monkeypatch.setattr(checkpointing.CheckpointManager, "after_epoch", stop_after_the_first)
+    monkeypatch.setattr(checkpointing.CardCheckpoint, "delete_old", stop_after_the_second)
     with pytest.raises(KeyboardInterrupt):
         fit({**tiny_config, **ONLY_HEAD, "epochs": 3})
     epochs = Path(tiny_config["output"]) / "epochs"
-    _, card = load_net(epochs / "phase1-2.ckpt")
+    _, card = load_net(epochs / "phase1-2_4.ckpt")
     assert card["epoch"] == 2
-    _, card = load_net(epochs / "phase1-1.ckpt")  # stays until all of the second epoch is kept
+    _, card = load_net(epochs / "phase1-1_4.ckpt")  # stays until all of the second epoch is kept
     assert card["epoch"] == 1
 
 

@@ -211,7 +211,7 @@ def test_a_full_disk_leaves_what_was_saved_and_says_so(forks, all_at_once, expec
     assert not [file for file in Path(config["output"]).rglob("*") if ".writing-" in file.name]
     assert_whole(config["output"])
     assert read_card(Path(config["output"]) / "best.ckpt")["epoch"] == 1
-    assert load_net(Path(config["output"]) / "epochs" / "phase1-1.ckpt")[1]["epoch"] == 1
+    assert load_net(Path(config["output"]) / "epochs" / "phase1-1_8.ckpt")[1]["epoch"] == 1
     fit({**config, "resume": True})
     assert_same(outcome(config["output"]), expected)
 

@@ -1,0 +1,47 @@
+"""One's own folder of images: the config that `mindclf train FOLDER` and `train_folder` begin with."""
+
+from pathlib import Path
+
+from mindclf.config import merge, own_images
+from mindclf.dataset.layout import check_divided, check_names, index_of_folders, split_folders, unwrapped
+from mindclf.dataset.names import split_of
+from mindclf.train.fit import fit
+from mindclf.utils.cache import cache_folder, feature_folder
+
+
+def train_folder(folder, **fields):
+    """Trains a classifier of the images in `folder`, and returns a `Fitted`: in Python what `mindclf train FOLDER` does.
+
+    `folder` has a folder for each class, of which about a fifth of the images is for testing, or train/ and test/ (or val/) with
+    such folders. `fields` are fields of the config, as in train_folder("my_photos", epochs=20), and arguments of `fit`. Without
+    others a head is trained on the features of a backbone that knows ImageNet. Raises ValueError for a folder without two
+    classes, and as `fit` does.
+    """
+    named = fields.get("resume") or "output" in fields
+    options = {name: fields.pop(name) for name in ("loss", "metrics", "callbacks", "may_extend") if name in fields}
+    config = merge(own_images(str(folder)), fields)
+    return fit(prepared(config, folder), shrink_batches="batch_size" not in fields and "phases" not in fields,
+               or_next=not named, **options)
+
+
+def prepared(config, folder):
+    """`config` with the classes of `folder` numbered by name, after a look at what people get wrong there (ValueError)."""
+    folder = Path(folder)
+    check_divided(unwrapped(folder))
+    divided = split_folders(unwrapped(folder))
+    source = divided.get("train", unwrapped(folder))
+    if not config.class_index:
+        check_names(source)
+    classes = list(index_of_folders(source))
+    if len(classes) < 2:
+        raise ValueError(f"{folder} has one class folder, {classes[0]!r}: a net needs two to tell apart")
+    if all(map(split_of, classes)):
+        raise ValueError(f"{folder} has {', '.join(classes)}, but no class folders in them")
+    places = {"output": config.output, "cache_dir": cache_folder(), "feature_cache": feature_folder(config.feature_cache)}
+    for name, place in places.items():
+        if place and not divided and Path(place).resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"{name}={place} lies in {folder}, where it would be a class: run this elsewhere, or set {name}")
+    if config.layers == "head" and not config.pretrained and not config.phases:
+        raise ValueError("pretrained= is empty, and a head on a backbone of random weights learns little: add layers=all "
+                         "cached_views=0, or let pretrained name a checkpoint")
+    return merge(config, {} if config.class_index else {"class_index": classes})
