@@ -8,6 +8,8 @@ from pathlib import Path
 import mindclf  # before MindSpore, which it tunes
 
 ROOT = Path(__file__).resolve().parent.parent
+TABLES = ROOT / "benchmarks" / "results" / "tables"
+RUNS = ROOT / "benchmarks" / "results" / "runs"
 
 
 def provenance(device):
@@ -28,8 +30,9 @@ def require_photos(origin):
 
 
 def write_result(script, result):
-    """Writes the result of a script beside it, as JSON; or to the .json file that `script` names."""
-    path = Path(script).with_suffix(".json")
+    """Writes the result of a script into results/tables/, as JSON; or to the .json file that `script` names."""
+    path = Path(script)
+    path = path if path.suffix == ".json" else TABLES / f"{path.stem}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"written: {path.name}")

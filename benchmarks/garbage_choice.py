@@ -1,6 +1,6 @@
 """How the head's learning rate, weight decay and label smoothing were chosen: 3-fold cross-validation within train/.
 
-    python benchmarks/garbage_choice.py                # about 3 minutes on two cores; writes benchmarks/garbage_choice.json
+    python benchmarks/garbage_choice.py                # about 3 minutes on two cores; writes results/tables/garbage_choice.json
 
 The test photos take no part. Features are the stored centre crops of the recipe, so each row differs in the head only.
 """

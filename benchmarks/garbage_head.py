@@ -1,6 +1,6 @@
 """The head-only garbage recipe with three seeds, nothing cached: accuracy and wall time, from images to checkpoint.
 
-    python benchmarks/garbage_head.py                  # about 4 minutes on two cores; writes benchmarks/garbage_head.json
+    python benchmarks/garbage_head.py                  # about 4 minutes on two cores; writes results/tables/garbage_head.json
 """
 
 import statistics

@@ -1,6 +1,6 @@
 """What each trap of the garbage tutorial costs: the corrected run, the same with one trap, and the run as written.
 
-    python benchmarks/garbage_traps.py                 # about 20 minutes on two cores; writes benchmarks/garbage_traps.json
+    python benchmarks/garbage_traps.py                 # about 20 minutes on two cores; writes results/tables/garbage_traps.json
 
 Budget of the tutorial in all rows: 2 epochs of batches of 16, each image once an epoch as a random crop, frozen ImageNet
 backbone, head trained by Momentum 0.9, weight decay 1e-4, cosine from 0.05. Accuracy on the 130 test images, 3 seeds. The

@@ -1,6 +1,6 @@
 """The garbage sorter in 8-bit integers: accuracy and size before and after, also without the first convolutions in float32.
 
-    python benchmarks/int8.py                  # a minute on two cores; writes benchmarks/int8.json
+    python benchmarks/int8.py                  # a minute on two cores; writes results/tables/int8.json
 """
 
 import tempfile

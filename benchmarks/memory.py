@@ -1,6 +1,6 @@
 """Whether memory grows in a long training and in a long series of predictions.
 
-    python benchmarks/memory.py               # some minutes on two cores; writes benchmarks/results/memory.json
+    python benchmarks/memory.py               # some minutes on two cores; writes results/tables/memory.json
     python benchmarks/memory.py --share 0.1   # a tenth as many steps and images; writes outputs/memory.json
 
 Training: the garbage recipe's net at half width on drawn images of 64 pixels, all layers, with held-out images evaluated and
@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from common import ROOT, provenance, write_result
+from common import ROOT, TABLES, provenance, write_result
 
 STEPS = 2000     # of training
 IMAGES = 5000  # to predict
@@ -44,7 +44,7 @@ def main(argv=None):
         output = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8", check=True).stdout
         result[task] = summary(**json.loads(output.splitlines()[-1]))
         print(task, {name: value for name, value in result[task].items() if name != "mib"})
-    destination = ROOT / ("benchmarks/results" if arguments.share == 1 else "outputs") / "memory.json"
+    destination = (TABLES if arguments.share == 1 else ROOT / "outputs") / "memory.json"
     write_result(destination, {**provenance(describe_device("CPU")), **result})
 
 

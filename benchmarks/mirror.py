@@ -1,6 +1,6 @@
 """What it gains to look at mirror images too (`--mirror`): the checkpoints that come with mindclf, on their test images.
 
-    python benchmarks/mirror.py                # five minutes on two cores; writes benchmarks/mirror.json
+    python benchmarks/mirror.py                # five minutes on two cores; writes results/tables/mirror.json
 """
 
 from common import provenance, require_photos, write_result

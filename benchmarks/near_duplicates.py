@@ -1,6 +1,6 @@
 """Test photos of the garbage set that have a near-duplicate in train/, and the sorter's accuracy without them.
 
-    python benchmarks/near_duplicates.py               # seconds; writes benchmarks/near_duplicates.json
+    python benchmarks/near_duplicates.py               # seconds; writes results/tables/near_duplicates.json
 
 No file is the same byte for byte, but some test photos show the same object of the same series as a training photo. Two
 photos count as near-duplicates if their 64-bit difference hashes (Krawetz, 2013) differ in at most 4 bits.

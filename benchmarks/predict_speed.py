@@ -1,6 +1,6 @@
 """How many images a second mindclf sorts, reading and decoding included, in MindSpore and in ONNX Runtime.
 
-    python benchmarks/predict_speed.py               # some minutes on two cores; writes benchmarks/results/predict_speed.json
+    python benchmarks/predict_speed.py               # some minutes on two cores; writes results/tables/predict_speed.json
     python benchmarks/predict_speed.py --count 128   # of fewer images; writes outputs/predict_speed.json
 
 What `mindclf predict` does between its start and its last answer, but for printing: `gather`, then `Predictor.sort`, on training
@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from common import ROOT, provenance, require_photos, write_result
+from common import ROOT, TABLES, provenance, require_photos, write_result
 from speed import spread
 from speed_case import busy_seconds, cores
 
@@ -46,7 +46,7 @@ def main(argv=None):
         predictors = {runtime: Predictor(model, runtime=runtime) for runtime, model in models.items()}
         measured = measure(predictors, files, arguments.rounds)
     is_whole = (arguments.count, arguments.rounds) == (COUNT, ROUNDS)
-    destination = ROOT / ("benchmarks/results" if is_whole else "outputs") / "predict_speed.json"
+    destination = (TABLES if is_whole else ROOT / "outputs") / "predict_speed.json"
     versions = {"python": platform.python_version(),
                 **{name: importlib.metadata.version(name) for name in ("mindspore", "onnxruntime", "pillow")}}
     write_result(destination, {

@@ -1,19 +1,20 @@
-"""Puts the best weights of a run into checkpoints/, measured again, and the run's log into benchmarks/.
+"""Puts the best weights of a run into checkpoints/, measured again, and the run's log into benchmarks/results/runs/.
 
     python benchmarks/publish.py outputs/garbage_mobilenet_v2_all_layers garbage26_mobilenet_v2
     python benchmarks/publish.py outputs/cifar10_mobilenet_v1_as_written cifar10_mobilenet_v1_as_written --log
     python benchmarks/publish.py outputs/caltech16_compare-compared caltech16_compare
+    python benchmarks/publish.py outputs/cifar10_mobilenet_v1 cifar10_mobilenet_v1 --plot curves.png --plot confusion.png
 
 Kernels become float16, which halves the file; if that costs a single test image, they stay float32. With --log the weights stay
-where they are, and the card goes beside the log. Of a comparison there is the log only: table and plot,
-and in runs/ each run's history and card.
+where they are, and the card goes beside the log. Plots are for pages that show them. Of a comparison there is the log only: the
+table, and in runs/ each run's history and card.
 """
 
 import argparse
 import shutil
 from pathlib import Path
 
-from common import ROOT
+from common import ROOT, RUNS
 
 from mindclf.checkpoint import load_net, read_card, save_checkpoint
 from mindclf.config import merge
@@ -23,21 +24,22 @@ from mindclf.device import use_device
 from mindclf.evaluate import evaluate
 from mindclf.utils.files import write_json
 
-LOG_FILES = ("history.csv", "report.json", "curves.png", "confusion.png", "classes.png")  # not the photos of predictions.png
+LOG_FILES = ("history.csv", "report.json")
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Puts a run's weights into checkpoints/ and its log into benchmarks/.")
+    parser = argparse.ArgumentParser(description="Puts a run's weights into checkpoints/ and its log into results/.")
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
     parser.add_argument("--log", action="store_true")
+    parser.add_argument("--plot", action="append", default=[], metavar="FILE.png", help="which a page shows")
     arguments = parser.parse_args()
-    log = ROOT / "benchmarks" / arguments.name
+    log = RUNS / arguments.name
     log.mkdir(exist_ok=True)
     if (arguments.run / "compare.json").is_file():
         publish_comparison(arguments.run, log)
         return
-    for file in LOG_FILES:
+    for file in (*LOG_FILES, *arguments.plot):
         shutil.copy(arguments.run / file, log / file)
     if arguments.log:
         write_json(log / "card.json", read_card(arguments.run / "best.ckpt"))
@@ -46,8 +48,7 @@ def main():
 
 
 def publish_comparison(compared, log):
-    for file in ("compare.json", "compare.png"):
-        shutil.copy(compared / file, log / file)
+    shutil.copy(compared / "compare.json", log / "compare.json")
     (log / "runs").mkdir(exist_ok=True)
     for run in sorted(path.parent for path in compared.glob("*/best.ckpt")):
         shutil.copy(run / "history.csv", log / "runs" / f"{run.name}.csv")

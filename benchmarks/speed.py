@@ -1,6 +1,6 @@
 """How fast mindclf trains and infers on this machine's processor, beside stock MindSpore, PyTorch and ONNX Runtime.
 
-    python benchmarks/speed.py --torch-python PYTHON     # about 25 minutes on two cores; writes benchmarks/results/speed.json
+    python benchmarks/speed.py --torch-python PYTHON     # about 25 minutes on two cores; writes results/tables/speed.json
     python benchmarks/speed.py --quick --only resnet18   # fewer rounds, one net; writes outputs/speed.json
 
 Each configuration of a net is a process of its own that has warmed up. Rounds go round robin: in a round each process runs for
@@ -28,7 +28,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from common import ROOT, provenance, write_result
+from common import ROOT, TABLES, provenance, write_result
 from speed_case import CASES, TASKS, cores
 
 HERE = Path(__file__).resolve().parent
@@ -67,7 +67,7 @@ def main(argv=None):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the workers end too
     rounds = arguments.rounds or (QUICK_ROUNDS if arguments.quick else ROUNDS)
     is_part = arguments.quick or arguments.only or arguments.task or arguments.no_stock or arguments.bfloat16
-    destination = arguments.to or ROOT / ("outputs" if is_part else "benchmarks/results") / "speed.json"
+    destination = arguments.to or (ROOT / "outputs" if is_part else TABLES) / "speed.json"
     if not arguments.torch_python:
         print("PyTorch is left out: name a Python that has it with --torch-python")
     result = {"rounds": rounds, "steps": [], "torch_python": bool(arguments.torch_python)}

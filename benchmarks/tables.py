@@ -1,4 +1,4 @@
-"""Writes the tables of the documents from the results in benchmarks/ and the cards in checkpoints/.
+"""Writes the tables of the documents from benchmarks/results/ and the cards in checkpoints/.
 
     python benchmarks/tables.py            # between the lines <!-- table NAME --> and <!-- end -->
 """
@@ -8,11 +8,15 @@ import json
 import math
 import re
 import statistics
+import sys
 from pathlib import Path
 
-from mindclf.notebook import command_today
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "notebooks"))
+
+from support import command_today  # noqa: E402  it is beside the notebooks, which show commands too
+
+RUNS_FOLDER = ROOT / "benchmarks" / "results" / "runs"
 # What the tables say, in the language of each README. The trap names of garbage_traps.json are their own English.
 WORDS = {
     "README.md": {
@@ -74,7 +78,7 @@ CHINESE_TRAPS = {
     "as written: all that apply": "照教程原样（适用的全部陷阱）",
     "other pixel statistics, padding and epsilon than the weights'": "像素统计量、填充和 epsilon 与权重训练时不一致",
 }
-RUNS = {  # table: rows of net, and the run's name in benchmarks/, or what is published: epochs, top-1, top-5 in %, hours
+RUNS = {  # table: rows of net, and the run's name, or what is published: epochs, top-1, top-5 in %, hours
     "cifar10": (
         ("MobileNetV1", (20, 69.23, None, None)),
         ("MobileNetV1, `_as_written`", "cifar10_mobilenet_v1_as_written"),
@@ -115,9 +119,9 @@ def with_tables(document, text):
 
 def results(document):
     words = WORDS[document]
-    head = read("benchmarks/garbage_head.json")
+    head = read("benchmarks/results/tables/garbage_head.json")
     card = read("checkpoints/garbage26_mobilenet_v2.ckpt.json")
-    duplicates = read("benchmarks/near_duplicates.json")
+    duplicates = read("benchmarks/results/tables/near_duplicates.json")
     all_layers, top1 = card["metrics"]["test"], [run["top1"] for run in head["runs"]]
     fresh = duplicates["test_images"] - duplicates["near_duplicates"]
 
@@ -146,9 +150,8 @@ def runs(document, table):
             shown, time = words["published"][table].format(net=net), words["hours"].format(hours=hours) if hours else ""
             rows.append(f"| {shown} | {epochs} | {top1:.2f}% | {f'{top5:.1f}%' if top5 else ''} | {time} | | |")
             continue
-        log_only = (ROOT / "benchmarks" / name / "card.json").is_file()  # otherwise its weights are in checkpoints/
-        card = read(f"benchmarks/{name}/card.json" if log_only else f"checkpoints/{name}.ckpt.json")
-        test, epochs = card["metrics"]["test"], len((ROOT / "benchmarks" / name / "history.csv").read_text().splitlines()) - 1
+        card, epochs = measured_run(name)
+        test = card["metrics"]["test"]
         time = words["minutes"].format(minutes=card["seconds"] / 60)
         speed = ", ".join(f"{phase['images_per_second']:,.0f}" for phase in card["speed"])
         rows.append(f"| {net} | {epochs} | {test['top1']:.2%} | {test['top5']:.2%} | {time} | {speed} "
@@ -156,9 +159,19 @@ def runs(document, table):
     return "\n".join([words[table].format(images=test["images"]), "|---|---|---|---|---|---|---|", *rows])
 
 
+def measured_run(name):
+    """(card, epochs) of the run called `name`: superseded, logged alone, or with its weights in checkpoints/."""
+    superseded = read("benchmarks/results/tables/superseded.json").get(name)
+    if superseded:
+        return superseded["card"], superseded["epochs"]
+    folder = RUNS_FOLDER / name
+    card = folder / "card.json" if (folder / "card.json").is_file() else ROOT / "checkpoints" / f"{name}.ckpt.json"
+    return read(card), len((folder / "history.csv").read_text(encoding="utf-8").splitlines()) - 1
+
+
 def compared(document, table):
     """A line for each net or start that was compared under one recipe."""
-    words, rows, measured = WORDS[document], [], read(f"benchmarks/{table}/compare.json")
+    words, rows, measured = WORDS[document], [], read(RUNS_FOLDER / table / "compare.json")
     for row in measured["rows"]:
         start = words["fresh"] if row["start"] == "fresh weights" else row["start"]
         time = words["minutes"].format(minutes=row["mean_seconds"] / 60)
@@ -178,7 +191,7 @@ def wilson(share, count, z=1.96):
 
 def traps(document):
     words, chinese = WORDS[document], document == "README_CN.md"
-    measured = read("benchmarks/garbage_traps.json")
+    measured = read("benchmarks/results/tables/garbage_traps.json")
     corrected = statistics.mean(measured["top1"]["corrected"])
     rows = [words["traps"].format(runs=len(measured["seeds"])), "|---|---|---|"]
     for name, values in measured["top1"].items():
@@ -191,7 +204,7 @@ def traps(document):
 
 def speed(document):
     """A line for each task of each net: medians in ms, and ratios of mindclf's time with their quartiles."""
-    words, measured = WORDS[document], read("benchmarks/results/speed.json")
+    words, measured = WORDS[document], read("benchmarks/results/tables/speed.json")
 
     def milliseconds(row, *names):
         times = [row["seconds"][name]["median"] for name in names if name in row["seconds"]]
@@ -235,7 +248,7 @@ def net_options(document):
 
 
 def zoo_rows(of_the_table):
-    return [row for row in read("benchmarks/zoo.json")["rows"] if ("paper" in row) == of_the_table]
+    return [row for row in read("benchmarks/results/tables/zoo.json")["rows"] if ("paper" in row) == of_the_table]
 
 
 def read(path):

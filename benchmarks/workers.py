@@ -1,6 +1,6 @@
 """The garbage recipe over all layers, by one worker and by two that share its batches: accuracy and wall time.
 
-    python benchmarks/workers.py                          # the recipe's minutes twice over; writes benchmarks/workers.json
+    python benchmarks/workers.py                          # the recipe's minutes twice over; writes results/tables/workers.json
     python benchmarks/workers.py --to FILE epochs=1       # a trial: any fields of the config
 """
 
@@ -24,7 +24,7 @@ RUNS = (  # workers, what starts them, and fields: 64 images a step in the first
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--to", default=__file__, metavar="FILE", help="default: benchmarks/workers.json")
+    parser.add_argument("--to", default=__file__, metavar="FILE", help="default: benchmarks/results/tables/workers.json")
     parser.add_argument("fields", nargs="*", metavar="field=value", help="for both runs")
     arguments = parser.parse_args()
     runs = []

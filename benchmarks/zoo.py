@@ -1,6 +1,6 @@
 """Every net of the table: parameters, multiply-accumulates (MACs), and how far its logits are from those of a reference.
 
-    python benchmarks/zoo.py          # about a minute; writes benchmarks/zoo.json and the tables of mindclf/nets/README.md
+    python benchmarks/zoo.py          # about a minute; writes results/tables/zoo.json and the tables of mindclf/nets/README.md
 
 Parameters and MACs come from tracing each net for 1000 classes (mindclf.summary). Differences come from the weights, images and
 PyTorch logits of tests/reference, in units of the largest logit where that is more than 1.

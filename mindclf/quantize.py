@@ -17,7 +17,7 @@ from mindclf.utils.files import command_line, first_line, sha256
 
 CALIBRATION_IMAGES = 128
 ALLOWED_LOSS = 0.01  # of top-1, which goes from 0 to 1
-FLOAT_CONVOLUTIONS = 3  # the first of a net: in 8 bits they cost the sorter 1.5 points of top-1 (benchmarks/int8.json)
+FLOAT_CONVOLUTIONS = 3  # the first of a net: in 8 bits they cost the sorter 1.5 points (results/tables/int8.json)
 BATCH_SIZE = 16
 OPSET = 13  # of ONNX: the first in which each channel of a weight may have a scale of its own
 ROUNDING = 1e-9

@@ -6,7 +6,7 @@
 
 MindSpore's ShuffleNet tutorial announces this and does not show it. Two Xeon cores, seed 1, of 860 test images: 76.0 % from
 CIFAR-10's weights, those before today's, 61.7 % from fresh ones, 14 minutes a run if left alone
-(benchmarks/flower_photos_shufflenet/).
+(benchmarks/results/runs/flower_photos_shufflenet/).
 """
 
 import sys

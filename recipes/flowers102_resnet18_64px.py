@@ -4,7 +4,7 @@
 
 Its 30 epochs are the 20 and 10 of the tutorial's two phases, which need weights that know ImageNet. Who has them, from
 `mindclf convert`, runs `flowers102_two_phase.py train net=resnet18 pretrained=resnet18.ckpt image_height=64 image_width=64`.
-Two Xeon cores, seed 1: 65.8 % of the 819 test images, 18 min (benchmarks/flowers102_resnet18_64px/).
+Two Xeon cores, seed 1: 65.8 % of the 819 test images, 18 min (benchmarks/results/runs/flowers102_resnet18_64px/).
 """
 
 import sys

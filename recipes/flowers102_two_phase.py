@@ -5,7 +5,7 @@
     python recipes/flowers102_two_phase.py predict flower.jpg
 
 Two Xeon cores, seed 1: 95.8 % of the 819 test images, 33 min, some of them stopped for other work
-(benchmarks/flowers102_two_phase/). The tutorial shows 30.2 % of the validation images; its own net and size are
+(benchmarks/results/runs/flowers102_two_phase/). The tutorial shows 30.2 % of the validation images; its own net and size are
 flowers102_resnet18_64px.py.
 """
 

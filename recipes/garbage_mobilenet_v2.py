@@ -4,7 +4,7 @@
     python recipes/garbage_mobilenet_v2.py predict photo.jpg
 
 Two Xeon cores, 3 seeds: 93.1 % of the 130 test photos with each, 39 to 41 s from images to checkpoint.
-Log: benchmarks/garbage_head.json. Choice of rate, decay and smoothing: benchmarks/garbage_choice.json.
+Log: benchmarks/results/tables/garbage_head.json. Choice of learning rate, decay and smoothing: garbage_choice.json beside it.
 """
 
 import sys

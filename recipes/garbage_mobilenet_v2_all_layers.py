@@ -2,7 +2,7 @@
 
     python recipes/garbage_mobilenet_v2_all_layers.py train
 
-Two Xeon cores, 1 seed: 97.7 % of the 130 test photos (127), 26 minutes. Log: benchmarks/garbage26_mobilenet_v2/.
+Two Xeon cores, 1 seed: 97.7 % of the 130 test photos (127), 26 minutes. Log: benchmarks/results/runs/garbage26_mobilenet_v2/.
 This made checkpoints/garbage26_mobilenet_v2.ckpt, before a change of the random draws (see its card): a run today starts from
 another draw of the head, so its figure may differ by some photos.
 """

@@ -61,7 +61,7 @@ def test_both_readmes_tell_the_same_of_results():
 
 
 def test_the_steps_that_bfloat16_shortens_most_and_least_are_those_that_are_named():
-    parts = {net: round(part, 2) for net, part in shortened(read("benchmarks/results/speed_bfloat16.json")).items()}
+    parts = {net: round(part, 2) for net, part in shortened(read("benchmarks/results/tables/speed_bfloat16.json")).items()}
     least, most = min(parts.values()), max(parts.values())
     assert [net for net, part in parts.items() if part == least] == ["resnet18"]
     assert {net for net, part in parts.items() if part == most} == {"asymmnet_large", "shufflenet_v1"}

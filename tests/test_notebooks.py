@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mindclf import notebook as shared_by_notebooks
+from notebooks import support as shared_by_notebooks
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 NAMES = {"caltech16_compare", "cifar10_mobilenet_v1", "cifar10_shufflenet_v1", "flowers102_two_phase", "garbage_mobilenet_v2",

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from mindclf.config import DEFAULTS, merge, own_images
-from mindclf.notebook import command_today
+from notebooks.support import command_today
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = sorted((ROOT / "recipes").glob("*.py"))
 CARDS = sorted(
-    file.relative_to(ROOT) for pattern in ("checkpoints/*.json", "benchmarks/*/card.json", "benchmarks/*/runs/*-seed?.json")
+    file.relative_to(ROOT) for pattern in ("checkpoints/*.json", "benchmarks/results/runs/*/card.json",
+                                                  "benchmarks/results/runs/*/runs/*-seed?.json")
     for file in ROOT.glob(pattern))
 GIVEN_UP = "_rate"  # in the name of a card: a run at a rate that the recipe no longer has
 OF_THE_RUN = (

@@ -16,8 +16,8 @@ from mindclf.evaluate import report
 from mindclf.nets import create_net
 from mindclf.report import html as paging
 from mindclf.report.html import MISTAKES, THUMBNAIL, Measured, confident_mistakes
-from mindclf.train.callbacks import HISTORY_FIELDS
 from mindclf.report.write import write_report
+from mindclf.train.callbacks import HISTORY_FIELDS
 from tests.conftest import TINY_NET
 
 CLASSES = ("<b>", "Battery", "dog & cat")

@@ -24,9 +24,12 @@ def read(file):
     return json.loads((ROOT / file).read_text(encoding="utf-8"))
 
 
+SUPERSEDED = "benchmarks/results/tables/superseded.json"
+
+
 def points_more(card, other):
-    """By how many points the test accuracy of `card` is better than that of the card in the file `other`."""
-    return {"points": 100 * (card["metrics"]["test"]["top1"] - read(other)["metrics"]["test"]["top1"])}
+    """By how many points the test accuracy of `card` is better than that of the superseded run called `other`."""
+    return {"points": 100 * (card["metrics"]["test"]["top1"] - read(SUPERSEDED)[other]["card"]["metrics"]["test"]["top1"])}
 
 
 def rows(compared):
@@ -63,54 +66,56 @@ def shortened(measured):
 
 CLAIMS = (
     Claim("checkpoints/cifar10_mobilenet_v1.ckpt.json",
-          lambda card: points_more(card, "benchmarks/cifar10_mobilenet_v1_48px/card.json"),
+          lambda card: points_more(card, "cifar10_mobilenet_v1_48px"),
           {"README.md": "six epochs more at full size add {points:.2f} points", "README_CN.md": "又多 {points:.2f} 个百分点"}),
-    Claim("benchmarks/cifar10_mobilenet_v1_48px/card.json",
-          lambda card: points_more(card, "benchmarks/cifar10_mobilenet_v1_cifar8_32px/card.json"),
+    Claim(SUPERSEDED,
+          lambda runs: points_more(runs["cifar10_mobilenet_v1_48px"]["card"], "cifar10_mobilenet_v1_cifar8_32px"),
           {"README.md": "added {points:.1f} points together", "README_CN.md": "三者一共多 {points:.1f} 个百分点"}),
-    Claim("benchmarks/cifar10_mobilenet_v1/report.json", lambda report: report,
+    Claim("benchmarks/results/runs/cifar10_mobilenet_v1/report.json", lambda report: report,
           {"README.md": "MobileNetV1 had {top1:.2%}", "README_CN.md": "MobileNetV1 为 {top1:.2%}"}),
-    Claim("benchmarks/cifar10_shufflenet_v1/report.json", lambda report: report,
+    Claim("benchmarks/results/runs/cifar10_shufflenet_v1/report.json", lambda report: report,
           {"README.md": "ShuffleNetV1 {top1:.2%} before their weights were rounded",
            "README_CN.md": "ShuffleNetV1 为 {top1:.2%}"}),
-    Claim("benchmarks/mirror.json", mirrored,
+    Claim("benchmarks/results/tables/mirror.json", mirrored,
           {"README.md": "{top1[0]:.2%} (top-5 {top5[0]:.2%}) of CIFAR-10's",
            "README_CN.md": "{top1[0]:.2%}（top-5 {top5[0]:.2%}）"}),
-    Claim("benchmarks/mirror.json", mirrored,
+    Claim("benchmarks/results/tables/mirror.json", mirrored,
           {"README.md": "ShuffleNetV1 {top1[1]:.2%} ({top5[1]:.2%}), {points[0]:.2f} and {points[1]:.2f} points more",
            "README_CN.md": "{top1[1]:.2%}（{top5[1]:.2%}），比表中多 {points[0]:.2f} 和 {points[1]:.2f} 个百分点"}),
-    Claim("benchmarks/caltech16_compare/compare.json", compared_nets,
+    Claim("benchmarks/results/runs/caltech16_compare/compare.json", compared_nets,
           {"README.md": "ahead of MobileNetV2 by {points:.1f} points", "README_CN.md": "领先 MobileNetV2 {points:.1f} 个百分点"}),
-    Claim("benchmarks/caltech16_compare/compare.json", compared_nets,
+    Claim("benchmarks/results/runs/caltech16_compare/compare.json", compared_nets,
           {"README.md": "for {macs:.2f} of the multiply-accumulates", "README_CN.md": "乘加次数是 {macs:.2f} 倍"}),
-    Claim("benchmarks/flower_photos_shufflenet/compare.json", compared_starts,
+    Claim("benchmarks/results/runs/flower_photos_shufflenet/compare.json", compared_starts,
           {"README.md": "the start from CIFAR-10 is worth {points:.0f} points", "README_CN.md": "高出 {points:.0f} 个百分点"}),
-    Claim("benchmarks/own_folder_caltech16/card.json", lambda card: {"seconds": card["seconds"], **card["metrics"]["test"]},
+    Claim("benchmarks/results/runs/own_folder_caltech16/card.json",
+          lambda card: {"seconds": card["seconds"], **card["metrics"]["test"]},
           {"README.md": "training took {seconds:.0f} s on two cores, without the start and the reading of images, and found "
                         "{top1:.1%} of {images} test",
            "README_CN.md": "两个核上训练用时 {seconds:.0f} 秒（不含启动和读取图片），{images} 张测试图片认对 {top1:.1%}"}),
-    Claim("benchmarks/results/predict_speed.json",
+    Claim("benchmarks/results/tables/predict_speed.json",
           lambda measured: {name: found["median"] for name, found in measured["images_per_second"].items()},
           {"README.md": "{onnxruntime:.0f} photos a second in ONNX Runtime, and {mindspore:.0f} in MindSpore",
            "README_CN.md": "ONNX Runtime 每秒分类 {onnxruntime:.0f} 张照片，MindSpore {mindspore:.0f} 张"}),
-    Claim("benchmarks/int8.json", quantized,
+    Claim("benchmarks/results/tables/int8.json", quantized,
           {"README.md": "{mib[1]:.2f} MiB of {mib[0]:.2f} MiB", "README_CN.md": "从 {mib[0]:.2f} MiB 变为 {mib[1]:.2f} MiB"}),
-    Claim("benchmarks/int8.json", quantized,
+    Claim("benchmarks/results/tables/int8.json", quantized,
           {"README.md": "finds {after:.1%} of the {images} test photos right before and after; with none in float32 it would be "
                         "{none:.1%}, and the three were chosen on these photos",
            "README_CN.md": "都认对 {images} 张测试照片中的 {after:.1%}；没有卷积用 float32 时是 {none:.1%}，"
                            "这三个就是在这些照片上选定的"}),
-    Claim("benchmarks/results/speed_bfloat16.json", shortened,
+    Claim("benchmarks/results/tables/speed_bfloat16.json", shortened,
           {"README.md": "{resnet18:.2f} (ResNet18, 64 px) to {asymmnet_large:.2f} (AsymmNet, ShuffleNetV1) of the time",
            "README_CN.md": "{resnet18:.2f} 倍（ResNet18，64 像素）至 {asymmnet_large:.2f} 倍（AsymmNet、ShuffleNetV1）"}),
-    Claim("benchmarks/results/speed_bfloat16.json", shortened,
+    Claim("benchmarks/results/tables/speed_bfloat16.json", shortened,
           {"README.md": "of MobileNetV1 at 32 px {mobilenet_v1:.2f}",
            "README_CN.md": "32 像素的 MobileNetV1 为 {mobilenet_v1:.2f} 倍"}),
-    Claim("benchmarks/results/speed_mobilenet_v2_infer.json", lambda measured: measured["steps"][0]["ratios"]["onnxruntime"],
+    Claim("benchmarks/results/tables/speed_mobilenet_v2_infer.json",
+          lambda measured: measured["steps"][0]["ratios"]["onnxruntime"],
           {"README.md": "{median:.2f} times as long as ONNX Runtime to infer ({quartiles[0]:.2f} to {quartiles[1]:.2f}",
            "README_CN.md": "ONNX Runtime 的 {median:.2f} 倍（{quartiles[0]:.2f} 至 {quartiles[1]:.2f}）"}),
-    Claim("benchmarks/results/memory.json", lambda measured: measured["train"],
+    Claim("benchmarks/results/tables/memory.json", lambda measured: measured["train"],
           {"docs/reliability.md": "{count:,} steps, 35 epochs | {first_mib:,.1f} MiB, {last_mib:,.1f} MiB"}),
-    Claim("benchmarks/results/memory.json", lambda measured: measured["predict"],
+    Claim("benchmarks/results/tables/memory.json", lambda measured: measured["predict"],
           {"docs/reliability.md": "{count:,} images | {first_mib:.1f} MiB, {last_mib:.1f} MiB: {growth_kib:.1f} KiB more"}),
 )

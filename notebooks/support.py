@@ -17,8 +17,10 @@ from mindclf.dataset import ImageSet, train_pipeline, unnormalize
 from mindclf.dataset.splits import with_statistics
 
 TOP = Path(__file__).resolve().parent.parent  # of the clone: the notebooks belong to one
-RESULTS = ("checkpoints/*.json", "benchmarks/*.json", "benchmarks/*/*.json")
-COMMANDS_TODAY = "benchmarks/commands_today.json"  # {name of a run: what does the same now}, where its recipe has changed since
+RESULTS = ("checkpoints/*.json", "benchmarks/results/tables/*.json", "benchmarks/results/runs/*/*.json")
+SUPERSEDED = "superseded.json"  # {name of a run: {"epochs", "card"}}, of runs that a later one has outdone
+# {name of a run: what does the same now}, where its recipe has changed since
+COMMANDS_TODAY = "benchmarks/results/tables/commands_today.json"
 COLUMNS = ("| 运行 run | 测试图片 test images | top-1 | 分钟 minutes | 数据 data | 记录 log |", "|---|---|---|---|---|---|")
 
 
@@ -29,7 +31,7 @@ def begin(quick):
     The log of the training, which tells how far it is, is shown in full mode only.
     """
     if not (TOP / "recipes").is_dir():
-        raise ValueError(f"the notebooks need a clone of mindclf: there is no recipes/ beside {Path(__file__).parent.name}/")
+        raise ValueError("the notebooks need a clone of mindclf: there is no recipes/ beside notebooks/")
     if Path.cwd() == TOP / "notebooks":
         os.chdir(TOP)
     word = os.environ.get("MINDCLF_QUICK", str(int(quick)))
@@ -78,7 +80,7 @@ def readme_table(name):
 
 
 def command_today(card, run):
-    """What one types today for a run again; `card` is its card, and `run` its name in benchmarks/."""
+    """What one types today for a run again; `card` is its card, and `run` its name in benchmarks/results/."""
     kernels = "MINDCLF_KERNELS=amx " if card.get("device", {}).get("kernels") == "amx" else ""  # others are chosen by themselves
     return kernels + json.loads((TOP / COMMANDS_TODAY).read_text(encoding="utf-8")).get(run, card["command"])
 
@@ -94,15 +96,24 @@ def measured(*recipes):
 
 
 def _rows(file, command):
-    """The lines that a result has for a recipe: a card, a comparison of variants, or the runs of several seeds."""
+    """The lines that a result has for a recipe, whatever its kind."""
     content = json.loads(file.read_text(encoding="utf-8"))
-    if not isinstance(content, dict) or command not in (content.get("recipe"), *content.get("command", "").split()):
+    if file.name == SUPERSEDED:
+        for name, run in content.items():
+            yield from _rows_of(run["card"], file, name, command)
+    elif isinstance(content, dict):
+        yield from _rows_of(content, file, file.parent.name, command)
+
+
+def _rows_of(content, file, name, command):
+    """The lines of a card, a comparison of variants, or the runs of several seeds."""
+    if command not in (content.get("recipe"), *content.get("command", "").split()):
         return
     log = file.relative_to(TOP).as_posix()
     data = content.get("data", {})
     if "metrics" in content:
         test = content["metrics"]["test"]
-        yield _row(f"`{command_today(content, file.parent.name)}`", test["images"], [test["top1"]], [content["seconds"]],
+        yield _row(f"`{command_today(content, name)}`", test["images"], [test["top1"]], [content["seconds"]],
                    data["origin"], log)
     elif "rows" in content:
         for row in content["rows"]:

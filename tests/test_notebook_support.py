@@ -9,17 +9,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mindclf import notebook
 from mindclf.config import merge
 from mindclf.dataset import read_folder
+from notebooks import support
 from tests.conftest import CLASS_INDEX
+
+RUNS, TABLES = "benchmarks/results/runs", "benchmarks/results/tables"
 
 
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
     """A clone without results."""
-    monkeypatch.setattr(notebook, "TOP", tmp_path)
-    for folder in ("recipes", "notebooks", "benchmarks/run", "benchmarks/old", "checkpoints"):
+    monkeypatch.setattr(support, "TOP", tmp_path)
+    for folder in ("recipes", "notebooks", "benchmarks/results/runs/run", "benchmarks/results/runs/old",
+                   "benchmarks/results/tables", "checkpoints"):
         (tmp_path / folder).mkdir(parents=True)
     return tmp_path
 
@@ -35,79 +38,85 @@ def test_the_environment_has_the_last_word_on_quick_mode(monkeypatch, word, aske
     monkeypatch.setattr(logging, "basicConfig", lambda **options: None)
     if word:
         monkeypatch.setenv("MINDCLF_QUICK", word)
-    assert notebook.begin(asked) is quick
+    assert support.begin(asked) is quick
 
 
 def test_a_word_that_is_no_mode_is_refused(monkeypatch):
     monkeypatch.setenv("MINDCLF_QUICK", "yes")
     with pytest.raises(ValueError, match="MINDCLF_QUICK=yes must be 1 or 0"):
-        notebook.begin(True)
+        support.begin(True)
 
 
 def test_a_notebook_goes_from_its_folder_to_the_top_and_stays_elsewhere(clone, monkeypatch):
     monkeypatch.chdir(clone / "notebooks")
-    notebook.begin(True)
+    support.begin(True)
     assert os.getcwd() == str(clone)
     monkeypatch.chdir(clone / "recipes")
-    notebook.begin(True)
+    support.begin(True)
     assert os.getcwd() == str(clone / "recipes")
 
 
 def test_without_a_clone_it_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(notebook, "TOP", tmp_path)
+    monkeypatch.setattr(support, "TOP", tmp_path)
     with pytest.raises(ValueError, match="the notebooks need a clone of mindclf"):
-        notebook.begin(True)
+        support.begin(True)
 
 
 def test_a_recipe_is_found_with_those_that_it_builds_on(monkeypatch):
     monkeypatch.setattr("sys.path", list(__import__("sys").path))
-    assert notebook.recipe("garbage_mobilenet_v2_all_layers").config["output"] == "outputs/garbage_mobilenet_v2_all_layers"
+    assert support.recipe("garbage_mobilenet_v2_all_layers").config["output"] == "outputs/garbage_mobilenet_v2_all_layers"
 
 
 def test_what_was_not_measured_is_called_so(clone):
-    assert "`recipes/other.py` | | **尚未测量 not measured yet**" in notebook.measured("other")
+    assert "`recipes/other.py` | | **尚未测量 not measured yet**" in support.measured("other")
 
 
 def test_figures_come_from_cards_comparisons_and_seeds(clone):
     data = {"origin": "photos", "test": 40}
     write(clone / "checkpoints" / "a.ckpt.json", command="python recipes/a.py train", seconds=90, data=data,
           metrics={"test": {"images": 40, "top1": 0.75}})
-    write(clone / "benchmarks" / "run" / "compare.json", command="python recipes/b.py compare", data=data,
+    write(clone / RUNS / "run" / "compare.json", command="python recipes/b.py compare", data=data,
           rows=[{"variant": "one", "top1": [0.5, 0.7], "seconds": [60, 120]}, {"variant": "two", "top1": [], "seconds": []}])
-    write(clone / "benchmarks" / "c.json", command="python benchmarks/c.py", recipe="recipes/c.py", test_images=40,
+    write(clone / TABLES / "c.json", command="python benchmarks/c.py", recipe="recipes/c.py", test_images=40,
           data="photos", runs=[{"top1": 0.8, "seconds": 30}, {"top1": 0.9, "seconds": 30}])
-    write(clone / "benchmarks" / "speed.json", command="python benchmarks/speed.py")
-    write(clone / "benchmarks" / "old" / "card.json", command="python recipes/d.py train", seconds=60, data=data,
+    write(clone / TABLES / "speed.json", command="python benchmarks/speed.py")
+    write(clone / RUNS / "old" / "card.json", command="python recipes/d.py train", seconds=60, data=data,
           metrics={"test": {"images": 40, "top1": 0.25}}, device={"kernels": "amx"})
-    write(clone / "benchmarks" / "commands_today.json", old="python recipes/d.py train epochs=5")
-    lines = notebook.measured("a", "b", "c", "d").splitlines()[2:]
+    write(clone / TABLES / "commands_today.json", old="python recipes/d.py train epochs=5")
+    old = {"command": "python recipes/d.py train", "seconds": 30, "data": data,
+           "metrics": {"test": {"images": 40, "top1": 0.125}}}
+    write(clone / TABLES / "superseded.json", older={"epochs": 3, "card": old})
+    lines = support.measured("a", "b", "c", "d").splitlines()[2:]
     assert lines == [
         "| `python recipes/a.py train` | 40 | 75.00% | 1.5 | photos | `checkpoints/a.ckpt.json` |",
-        "| one，2 个种子的平均 mean of 2 seeds | 40 | 60.00% | 1.5 | photos | `benchmarks/run/compare.json` |",
-        "| two | 40 | **失败 failed** | | photos | `benchmarks/run/compare.json` |",
-        "| `python recipes/c.py train`，2 个种子的平均 mean of 2 seeds | 40 | 85.00% | 0.5 | photos | `benchmarks/c.json` |",
-        "| `MINDCLF_KERNELS=amx python recipes/d.py train epochs=5` | 40 | 25.00% | 1.0 | photos | `benchmarks/old/card.json` |"]
-    assert notebook.measured("a", "b", "c").splitlines()[0].count("|") == lines[0].count("|")
+        "| one，2 个种子的平均 mean of 2 seeds | 40 | 60.00% | 1.5 | photos | `benchmarks/results/runs/run/compare.json` |",
+        "| two | 40 | **失败 failed** | | photos | `benchmarks/results/runs/run/compare.json` |",
+        "| `python recipes/c.py train`，2 个种子的平均 mean of 2 seeds | 40 | 85.00% | 0.5 | photos "
+        f"| `{TABLES}/c.json` |",
+        "| `python recipes/d.py train` | 40 | 12.50% | 0.5 | photos | `benchmarks/results/tables/superseded.json` |",
+        "| `MINDCLF_KERNELS=amx python recipes/d.py train epochs=5` | 40 | 25.00% | 1.0 | photos "
+        f"| `{RUNS}/old/card.json` |"]
+    assert support.measured("a", "b", "c").splitlines()[0].count("|") == lines[0].count("|")
 
 
 def test_a_recipe_is_not_taken_for_one_whose_name_begins_alike(clone):
-    write(clone / "benchmarks" / "commands_today.json")
+    write(clone / TABLES / "commands_today.json")
     write(clone / "checkpoints" / "a.ckpt.json", command="python recipes/a_all_layers.py train", seconds=90,
           data={"origin": "photos"}, metrics={"test": {"images": 40, "top1": 0.75}})
-    assert "not measured" in notebook.measured("a") and "75.00%" in notebook.measured("a_all_layers")
+    assert "not measured" in support.measured("a") and "75.00%" in support.measured("a_all_layers")
 
 
 def test_tables_of_both_readmes(clone):
     for document, cell in (("README.md", "cost"), ("README_CN.md", "代价")):
         (clone / document).write_text(f"text\n<!-- table traps -->\n| {cell} |\n|---|\n<!-- end -->\nmore\n", encoding="utf-8")
-    assert notebook.readme_table("traps") == "| 代价 |\n|---|\n\n| cost |\n|---|\n"
+    assert support.readme_table("traps") == "| 代价 |\n|---|\n\n| cost |\n|---|\n"
     with pytest.raises(ValueError, match="README_CN.md has no table other"):
-        notebook.readme_table("other")
+        support.readme_table("other")
 
 
 def test_training_views_are_colours_again(colour_folder):
     config = merge({}, dict(class_index=CLASS_INDEX, image_height=32, image_width=32, batch_size=6, color_adjust=0.0, seed=3))
-    views = notebook.training_views(read_folder(colour_folder / "train", CLASS_INDEX), config)
+    views = support.training_views(read_folder(colour_folder / "train", CLASS_INDEX), config)
     assert len(views) == 6 and views.classes == ("green", "blue", "red")
     for pixels, label in zip(views.paths, views.labels):
         assert pixels.shape == (32, 32, 3) and pixels.dtype == np.uint8
@@ -118,5 +127,5 @@ def test_images_are_shown_as_jpeg_of_the_width_asked_for(tmp_path):
     pytest.importorskip("IPython", reason="needs IPython, of the extra 'notebooks'")
     Image.new("RGBA", (40, 20), (10, 200, 30, 255)).save(tmp_path / "green.png")
     for image, pixels, size in ((tmp_path / "green.png", None, (40, 20)), (Image.new("L", (40, 20)), 80, (80, 40))):
-        shown = Image.open(io.BytesIO(notebook.show(image, pixels).data))
+        shown = Image.open(io.BytesIO(support.show(image, pixels).data))
         assert (shown.format, shown.size) == ("JPEG", size)
