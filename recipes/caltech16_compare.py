@@ -11,8 +11,8 @@ and crops and mirror images besides. "mobilenet_v2_imagenet" is no part of that 
 their pixel statistics, larger images, fewer epochs and a smaller rate; where these are not at hand, --only takes the others.
 
 Two Xeon cores, of 357 test images, means of three seeds: mobilenet_v2 81.4 %, asymmnet_large 83.2 %, mobilenet_v2_imagenet
-99.1 %; five to ten minutes a run (benchmarks/results/runs/caltech16_compare/). The other nets were not run. The tutorial publishes
-curves only, and claims that AsymmNet converges faster than MobileNetV2; here it did not.
+99.1 %; five to ten minutes a run (benchmarks/results/runs/caltech16_compare/). The other nets were not run. The tutorial
+publishes curves only, and claims that AsymmNet converges faster than MobileNetV2; here it did not.
 """
 
 import sys
