@@ -1,9 +1,13 @@
 """mindclf: five image classification tutorials, rebuilt on MindSpore and corrected.
 
-Importing this package does not import MindSpore. It does set two environment variables that MindSpore reads when it starts,
-unless you have set them yourself: see `tune_cpu`.
+`fit` trains as a config says, `train_folder` on a folder of your own; `Predictor` classifies images, `evaluate` measures a
+checkpoint; `create_net` and `list_nets` are for the nets, `load_checkpoint` and `make_card` for weights on disk.
+
+Importing this package does not import MindSpore; the first use of one of these does. It does set two environment variables that
+MindSpore reads when it starts, unless you have set them yourself: see `tune_cpu`.
 """
 
+import importlib
 import logging
 import os
 import platform
@@ -12,6 +16,22 @@ from pathlib import Path
 __version__ = "0.1.0"
 
 log = logging.getLogger(__name__)
+
+# What `mindclf.NAME` is, by the module that has it; imported when it is first used.
+PUBLIC = {"Predictor": "mindclf.predict", "create_net": "mindclf.pretrained", "evaluate": "mindclf.evaluation",
+          "fit": "mindclf.train", "list_nets": "mindclf.nets", "load_checkpoint": "mindclf.checkpoint",
+          "make_card": "mindclf.checkpoint", "train_folder": "mindclf.train"}
+
+
+def __getattr__(name):
+    if name not in PUBLIC:
+        raise AttributeError(f"module 'mindclf' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(PUBLIC[name]), name)
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *PUBLIC})
 
 
 def has_avx512(cpuinfo=Path("/proc/cpuinfo")):

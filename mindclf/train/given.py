@@ -44,7 +44,7 @@ class Given:
 
     def parts(self):
         """Those of the callbacks that keep a state, by name."""
-        return {f"callback{number}": callback for number, callback in enumerate(self.callbacks)
+        return {f"{type(callback).__name__} {number}": callback for number, callback in enumerate(self.callbacks)
                 if hasattr(callback, "state_dict")}
 
     def check(self, config):

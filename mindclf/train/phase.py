@@ -96,9 +96,13 @@ class PhaseTrainer:
                       "clock": self.recorder, **({"ema": self.ema} if self.ema else {}), **given.parts()}
 
     def load_state_dict(self, state):
-        """Goes on from `state`, the dicts of all parts by name, which a run of this phase saved."""
-        for name in self.parts.keys() - self.run.parts.keys():  # those of the run are in place
-            self.parts[name].load_state_dict(state[name])
+        """Goes on from `state`, the dicts of all parts by name, which a run of this phase saved. Raises ValueError without one."""
+        for name, part in self.parts.items():
+            if name not in state:
+                raise ValueError(f"the run kept no state of its part {name!r}: resume it with the callbacks that it had, or start "
+                                 f"it afresh, without resume")
+            if name not in self.run.parts:  # those of the run are in place
+                part.load_state_dict(state[name])
 
     def train(self):
         """Trains until the phase is over, or to the step at which a signal stops it (raises Stopped)."""
