@@ -96,11 +96,11 @@ class PhaseTrainer:
                       "clock": self.recorder, **({"ema": self.ema} if self.ema else {}), **given.parts()}
 
     def load_state_dict(self, state):
-        """Goes on from `state`, the dicts of all parts by name, which a run of this phase saved. Raises ValueError without one."""
+        """Goes on from `state`, the dicts of all parts by name that a run saved. Raises ValueError if a part lacks."""
         for name, part in self.parts.items():
             if name not in state:
-                raise ValueError(f"the run kept no state of its part {name!r}: resume it with the callbacks that it had, or start "
-                                 f"it afresh, without resume")
+                raise ValueError(f"the run kept no state of its part {name!r}: resume it with the callbacks that it had, or "
+                                 f"start it afresh, without resume")
             if name not in self.run.parts:  # those of the run are in place
                 part.load_state_dict(state[name])
 
@@ -233,4 +233,5 @@ class PhaseCheckpoint(CardCheckpoint):
         epochs, steps = divmod(self.trainer.metrics.step, self.trainer.steps)
         if not steps:
             return self.trainer.run.checkpoints.card_of("newest epoch of a run")
-        return self.trainer.run.checkpoints.card_of("newest step of a run", phase=self.trainer.number, epoch=epochs, steps=steps)
+        return self.trainer.run.checkpoints.card_of(
+            "newest step of a run", phase=self.trainer.number, epoch=epochs, steps=steps, metrics={})

@@ -18,12 +18,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mindclf.checkpoint import load_net, read_weights
+from mindclf.checkpoint import load_net, read_card, read_weights
 from mindclf.config import VARIATION_FIELDS, merge
 from mindclf.dataset import eval_pipeline, read_folder
 from mindclf.dataset.splits import read_splits
-from mindclf.distributed import collectives
-from mindclf.distributed import launch as launching
+from mindclf.distributed import collectives, worker
 from mindclf.distributed.launch import _Job, launch
 from mindclf.evaluate import evaluate
 from mindclf.train import fit
@@ -104,7 +103,8 @@ def job(plain, everything, config, tmp_path_factory):
         "whole": named("whole", everything),
         "stopped": named("stopped", everything, happens={"step": 2, "signal": "SIGTERM"}),  # of 6, 3 an epoch
         "resumed": named("stopped", everything, resume=True),
-        "endless": named("endless", config, layers="head", cached_views=2, epochs=1000, happens={"step": 9}),
+        "endless": named("endless", config, layers="head", cached_views=2, epochs=1000, keep_checkpoint_max=2,
+                         happens={"step": 9}),
     }
     (folder / "configs.json").write_text(json.dumps(configs))
     with launched(SCRIPT, "train", folder=folder) as job:
@@ -245,7 +245,8 @@ def test_a_signal_to_the_launch_stops_all_in_good_order(job):
 @needs_msrun
 def test_shared_features_are_those_of_one_worker(job, config):
     """Of the held-out images, 6 for two workers: the loss on them is that of the head that was saved, on all of them."""
-    snapshot = next((job[0] / "run-endless" / "epochs").glob("*.ckpt"))
+    snapshots = (job[0] / "run-endless" / "epochs").glob("*.ckpt")
+    snapshot = next(file for file in snapshots if read_card(file)["metrics"])  # the newest is within an epoch
     net, card = load_net(snapshot)
     held_out = read_splits(merge(config, {})).valid
     report = evaluate(net, eval_pipeline(held_out, card), 3)
@@ -419,12 +420,12 @@ def test_however_a_recipe_ends_it_has_a_status(tmp_path, monkeypatch, capsys, en
     recipe.write_text(f"import sys\n{ends}\n")
     monkeypatch.setattr(sys, "argv", [])
     monkeypatch.setattr(sys, "path", ["", *sys.path])
-    assert launching._run([str(recipe), "train"]) == status
+    assert worker._run([str(recipe), "train"]) == status
     assert capsys.readouterr().err == ("mindclf: no such word\n" if status == 1 else "")
 
 
 def test_arguments_that_are_none_are_the_users_mistake():
-    assert launching._run(["train", "photos", "--epochs", "5"]) == 2
+    assert worker._run(["train", "photos", "--epochs", "5"]) == 2
 
 
 def test_dropout_of_each_worker_has_a_seed_of_its_own(as_worker):
