@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mindclf.cli.text import print_table
-from mindclf.labels import class_names
+from mindclf.dataset.registry import class_names
 
 
 def checkpoint_and_card(arguments, config, is_recipe):
