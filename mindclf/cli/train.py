@@ -1,20 +1,35 @@
-"""The commands that train: train, launch, compare."""
+"""mindclf train: from images to a checkpoint and a report."""
 
 import re
-import sys
 from pathlib import Path
 
-from mindclf.cli.text import USER_ERROR, print_table, quoted, this_python
-from mindclf.utils.cache import cache_folder, feature_folder
+from mindclf.cli.arguments import add_device, add_fields, fields_and_paths, one_path
+from mindclf.cli.fields import help_text
+from mindclf.cli.text import quoted, this_python
 
+HELP = "train a net and report its accuracy on the test images"
 BATCH_SIZE_SET = re.compile(r"batch_size=|phases\b")  # a field that says how large batches are
+OWN_FOLDER = ("FOLDER has your own images: a folder for each class, of which about a fifth is for testing, or train/ and test/ "
+              "(or val/) with such folders. A head is trained on ImageNet features, unless fields say otherwise.")
 
 
-def train(arguments, config, is_recipe):
+def add_arguments(parser, recipe):
+    parser.usage = "%(prog)s [options] " + ("" if recipe else "[FOLDER] ") + "[field=value ...]"
+    parser.epilog = help_text("" if recipe else OWN_FOLDER, recipe.config if recipe else {})
+    add_fields(parser)
+    add_device(parser)
+
+
+def sort_words(arguments, parser, is_recipe):
+    fields, folders = (arguments.words, []) if is_recipe else fields_and_paths(arguments.words)
+    arguments.fields, arguments.own_folder = fields, one_path(folders, parser, "train takes one folder of images")
+
+
+def run(arguments, config, is_recipe):
     from mindclf.distributed import collectives
     from mindclf.train import fit
 
-    if not is_recipe and arguments.own_folder:
+    if arguments.own_folder:
         _prepare_own_images(arguments, config)
     named = config.resume or any(text.startswith("output=") for text in arguments.fields)
     fitted = fit(config, shrink_batches=not is_recipe and not any(map(BATCH_SIZE_SET.match, arguments.fields)), or_next=not named)
@@ -42,6 +57,7 @@ def _prepare_own_images(arguments, config):
     """Numbers the classes of the folder on the command line by name, after a look at what people get wrong there."""
     from mindclf.dataset.layout import check_divided, check_names, index_of_folders, split_folders, unwrapped
     from mindclf.dataset.names import split_of
+    from mindclf.utils.cache import cache_folder, feature_folder
 
     folder = Path(arguments.own_folder)
     for name in ("dataset", "dataset_path"):
@@ -60,43 +76,8 @@ def _prepare_own_images(arguments, config):
     places = {"output": config.output, "cache_dir": cache_folder(), "feature_cache": feature_folder(config.feature_cache)}
     for name, place in places.items():
         if place and not divided and Path(place).resolve().is_relative_to(folder.resolve()):
-            raise ValueError(f"{name}={place} lies in {folder}, where it would be taken for a class: run this elsewhere, or set "
-                             f"{name}")
+            raise ValueError(f"{name}={place} lies in {folder}, where it would become a class: run this elsewhere, or set {name}")
     if config.layers == "head" and not config.pretrained and not config.phases:
         raise ValueError("pretrained= is empty, and a head on a backbone of random weights learns little: add layers=all "
                          "cached_views=0, or let pretrained name a checkpoint")
     config.class_index = config.class_index or classes
-
-
-def launch(arguments, config, is_recipe):
-    from mindclf.distributed.launch import launch
-
-    return launch(arguments.workers, arguments.training)
-
-
-def compare(arguments, config, is_recipe):
-    from mindclf.compare import compare, compared_folder
-
-    if not 1 <= arguments.seeds <= 1000:
-        raise ValueError(f"--seeds {arguments.seeds} must lie between 1 and 1000")
-    variants = {name: fields for name, fields in arguments.variants.items() if name in (arguments.only or arguments.variants)}
-    for name in (re.match(r"\w*", text)[0] for text in arguments.fields):
-        users = [variant for variant, fields in variants.items() if name in fields]
-        if users or name in ("seed", "resume"):
-            raise ValueError(f"{name} is what {', '.join(users) or 'compare'} sets itself: leave it out, or change the recipe")
-    rows = compare(config, variants, range(1, arguments.seeds + 1))
-    if any(row["seeds"] for row in rows):
-        _print_comparison(rows, compared_folder(config))
-    failed = [f"{row['variant']}: {message}" for row in rows for message in row["failed"]]
-    for message in failed:
-        print(f"mindclf: {message}", file=sys.stderr)
-    return USER_ERROR if failed else 0
-
-
-def _print_comparison(rows, folder):
-    print()
-    print_table([("variant", "parameters", "MACs", "top-1, mean", "least", "greatest", "seeds", "seconds"),
-                  *((row["variant"], f"{row['parameters']:,}", f"{row['macs'] / 1e6:,.1f} M", f"{row['mean_top1']:.2%}",
-                     f"{min(row['top1']):.2%}", f"{max(row['top1']):.2%}", str(len(row["seeds"])), f"{row['mean_seconds']:,.0f}")
-                    for row in rows if row["seeds"])], right=range(1, 8))
-    print(f"\ntable and curves: {folder}/compare.json, compare.png")
