@@ -1,7 +1,9 @@
 """What may stand on the command line, before anything runs: help, fields, checkpoints, devices."""
 
+import re
 import resource
 import runpy
+import shlex
 import statistics
 import subprocess
 import sys
@@ -15,7 +17,7 @@ from mindclf.cli import main
 from mindclf.cli.arguments import CHECKPOINT_SUFFIXES
 from mindclf.cli.fields import help_text
 from mindclf.cli.parser import COMMANDS, Recipe, make_parser, parse
-from mindclf.config import ALIASES, FIELDS
+from mindclf.config import ALIASES, FIELDS, merge
 from mindclf.dataset.registry import DATA_SETS
 from mindclf.inference.runner import EXPORTED
 
@@ -137,6 +139,22 @@ def some_files(tmp_path, monkeypatch):
 def test_the_first_word_is_the_checkpoint_where_it_can_be_nothing_else(some_files, words, checkpoint, images):
     arguments = parsed("predict", *words)
     assert (arguments.checkpoint, arguments.images) == (checkpoint, images)
+
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS_OF_README = re.findall(r"^\.venv/bin/(mindclf .*|python recipes/.*)", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS_OF_README)
+def test_the_commands_of_the_readme_are_understood(command, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "recipes"))  # recipes import their neighbours
+    program, *words = shlex.split(command.partition(" < ")[0], comments=True)
+    recipe = None
+    if program == "python":
+        names = runpy.run_path(str(ROOT / words.pop(0)))
+        recipe = Recipe(names["config"], names.get("variants", {}))
+    arguments = parsed(*words, recipe=recipe)
+    merge(recipe.config if recipe else {}, [*arguments.fields, *arguments.options])
 
 
 def test_a_checkpoint_alone_is_no_image(capsys):
