@@ -264,11 +264,14 @@ def merge(config, overrides=()):
 
 
 def own_names(fields):
-    """`fields`, a dict, with every field under its own name: none under an alias. The log tells of each alias once.
+    """`fields`, a dict such as a card's "config", with every field under its own name, in its phases too: none under an alias.
 
-    Raises ValueError where a field is given under both of its names.
+    The log tells of each alias once. Raises ValueError where a field is given under both of its names.
     """
-    return dict(_own_pairs(fields.items()))
+    own = dict(_own_pairs(fields.items()))
+    if isinstance(own.get("phases"), (list, tuple)):
+        own["phases"] = tuple(own_names(phase) if isinstance(phase, dict) else phase for phase in own["phases"])
+    return own
 
 
 def pixel_statistics(config):
@@ -360,7 +363,7 @@ def _own_pairs(pairs):
     """The (name, value) `pairs` under the names of their fields, as `own_names`; a name may be dotted."""
     given_as = {}
     for given, value in pairs:
-        own = _own_name(given)
+        own = _own_name(given) if isinstance(given, str) else given
         if given_as.setdefault(own, given) != given:
             raise ValueError(f"{given_as[own]} and {given} are two names of one field: give one")
         if own != given and given not in _said:

@@ -1,6 +1,7 @@
 """merge: the one way to set a field, and what it refuses."""
 
 import copy
+import json
 import subprocess
 import sys
 
@@ -223,6 +224,16 @@ def test_the_log_says_once_what_a_field_is_called(nothing_said, caplog):
         merge({}, [f"{other}={another}", f"{alias}={value}"])
         merge({name: value}, {})
     assert caplog.messages == [f"{alias} is another name of the field {name}", f"{other} is another name of the field {its}"]
+
+
+def test_the_config_of_an_old_card_is_read_under_the_names_of_today():
+    """A card keeps the fields that are not the defaults, as JSON has them, under the names that they had then."""
+    phase = {alias: value for alias, name, value in ALIASED if FIELDS[name].per_phase}
+    recorded = json.loads(json.dumps({"epochs": 3, **{alias: value for alias, _, value in ALIASED}, "phases": [phase, {}]}))
+    own = own_names(recorded)
+    assert own["epochs"] == 3 and [own[name] for _, name, _ in ALIASED] == [value for _, _, value in ALIASED]
+    assert own["phases"] == ({name: value for _, name, value in ALIASED if FIELDS[name].per_phase}, {})
+    assert merge({**recorded, **SWITCHES}) == merge({**own, **SWITCHES})
 
 
 def test_an_option_of_a_net_may_be_called_like_an_alias():
