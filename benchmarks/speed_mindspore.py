@@ -108,10 +108,11 @@ def export(case, file):
 
 def pipeline(folder, epochs=3):
     """Images a second of each of `epochs` passes, after a first one, of the training pipeline at 224 pixels."""
-    from mindclf.config import CLASS_INDEX, DEFAULTS
+    from mindclf.config import DEFAULTS
     from mindclf.dataset import read_folder, train_pipeline
+    from mindclf.dataset.registry import DATA_SETS
 
-    image_set = read_folder(folder / "train", CLASS_INDEX["garbage26"], "stop")
+    image_set = read_folder(folder / "train", DATA_SETS["garbage26"].class_index, "stop")
     batches = train_pipeline(image_set, DEFAULTS)
     rates = []
     for _ in range(epochs + 1):

@@ -6,6 +6,7 @@ import platform
 from pathlib import Path
 
 import mindclf
+from mindclf.dataset.registry import DATA_SETS
 from mindclf.utils.cache import cache_folder
 from mindclf.utils.cores import usable_cores
 from mindclf.utils.files import first_line
@@ -14,8 +15,7 @@ EXTRAS = {  # what setup.py lists as extras: the packages that a user of each ne
     "onnx": ("onnx", "onnxruntime"), "torch": ("torch",), "convert": ("h5py",), "demo": ("gradio",),
     "notebooks": ("nbclient", "ipykernel", "notebook"), "tensorboard": ("tensorboard",), "heif": ("pillow-heif",),
 }
-ON_DISK_ONLY = {"102 flowers": "flowers102_on_disk", "16 Caltech classes": "caltech16_on_disk",
-                "flower photos": "flower_photos_on_disk"}
+IMAGENET = "ImageNet weights"
 GIB = 2**30
 
 
@@ -30,9 +30,9 @@ def examine():
         "cores": {"usable": usable_cores(), "present": os.cpu_count()},
         "memory_gib": memory_gib(),
         "cache": str(cache_folder()),
-        "data": {"MINDCLF_DATA": os.environ.get("MINDCLF_DATA", ""), "garbage photos": _found("garbage26_on_disk"),
-                 "CIFAR-10": _found("cifar10_on_disk"), **{name: _found(find) for name, find in ON_DISK_ONLY.items()},
-                 "ImageNet weights": _found("imagenet_on_disk")},
+        "data": {"MINDCLF_DATA": os.environ.get("MINDCLF_DATA", ""),
+                 **{row.title: _looked_for(lambda row=row: row.find(only_on_disk=True)) for row in DATA_SETS.values()},
+                 IMAGENET: _looked_for(_imagenet)},
     }
 
 
@@ -57,10 +57,10 @@ def describe(facts):
                                             facts["kernels"]["instruction_set"]))) + f": {facts['kernels']['reason']}"),
         ("memory", f"{memory['free']:.1f} GiB free of {memory['present']:.1f} GiB" if memory else "unknown"),
         ("cache", facts["cache"]),
-        ("garbage photos", data["garbage photos"] or f"not in data/{elsewhere}: they will be downloaded, or drawn offline"),
-        ("CIFAR-10", data["CIFAR-10"] or f"not in data/{elsewhere}: it will be downloaded"),
-        *((name, data[name] or f"not in data/{elsewhere}; there is no download") for name in ON_DISK_ONLY),
-        ("ImageNet weights", data["ImageNet weights"] or f"not in data/{elsewhere}: they will be downloaded"),
+        *((row.title, data[row.title] or f"not in data/{elsewhere}" + (f": {row.download}" if row.download else
+                                                                       "; there is no download"))
+          for row in DATA_SETS.values()),
+        (IMAGENET, data[IMAGENET] or f"not in data/{elsewhere}: they will be downloaded"),
     ]
     return lines
 
@@ -115,12 +115,16 @@ def _onednn():
     return {"ONEDNN_MAX_CPU_ISA": cap, "has_avx512": has_avx512, "reason": reason}
 
 
-def _found(name):
-    """The path that the function `name` of mindclf.dataset.locate finds, "" if it finds none, or why it cannot look."""
+def _looked_for(find):
+    """The path that `find` returns in a `Found`, "" if it returns None, or why it cannot look."""
     try:
-        from mindclf.dataset import locate
-
-        path = getattr(locate, name)()
+        found = find()
     except Exception as error:  # MINDCLF_DATA names no folder; or the import of MindSpore, see _device
         return f"not looked for: {first_line(error)}"
-    return path.as_posix() if path else ""
+    return found.path.as_posix() if found else ""
+
+
+def _imagenet():
+    from mindclf.dataset.locate import imagenet_on_disk
+
+    return imagenet_on_disk()

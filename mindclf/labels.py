@@ -71,9 +71,6 @@ CALTECH16 = ("Leopards", "bonsai", "brain", "buddha", "butterfly", "car_side", "
 # The class folders of the flower photos.
 FLOWER_PHOTOS = ("daisy", "dandelion", "rose", "sunflower", "tulip")
 
-# Class folder -> what people call the class, for data sets whose folders are called otherwise.
-FOLDER_NAMES = {"flowers102": {str(number): name for number, name in enumerate(FLOWERS102, start=1)}}
-
 # The names under which the tutorial's readers know these tables.
 class_en = [english for english, _, _ in GARBAGE]
 class_cn = [chinese for _, chinese, _ in GARBAGE]
@@ -133,21 +130,6 @@ def _look(name):
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     visible = (letter for letter in folded if letter in JOINERS or unicodedata.category(letter) != "Cf")
     return " ".join("".join(visible).split())
-
-
-def class_names(dataset, folders):
-    """What the classes in `folders` are called, in the same order: in most data sets as their folders.
-
-    Raises ValueError for a folder that the data set cannot have.
-    """
-    names = FOLDER_NAMES.get(dataset)
-    if names is None:
-        return tuple(folders)
-    for folder in folders:
-        if folder not in names:
-            raise ValueError(f"class_index has {folder!r}, but the class folders of dataset={dataset} are called "
-                             f"{next(iter(names))!r} to {list(names)[-1]!r}")
-    return tuple(names[folder] for folder in folders)
 
 
 def describe(name):

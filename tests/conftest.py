@@ -152,11 +152,11 @@ def make_config(folder, output):
 @pytest.fixture
 def few_of_cifar10(cifar10_folder, tmp_path, monkeypatch):
     """A config that trains a tiny net on CIFAR-10 as it is in `cifar10_folder`, of which only 60 and 40 images are read."""
-    from mindclf.dataset import splits
+    from mindclf.dataset import cifar10
     from mindclf.dataset.cifar10 import read_cifar10
 
     counts = {"train": 60, "test": 40}
-    monkeypatch.setattr(splits, "read_cifar10", lambda folder, usage: read_cifar10(folder, usage).take(range(counts[usage])))
+    monkeypatch.setattr(cifar10, "read_cifar10", lambda folder, usage: read_cifar10(folder, usage).take(range(counts[usage])))
     config = make_config(cifar10_folder, tmp_path)
     return {**config, "dataset": "cifar10", "class_index": {}, "augment": "padded_crop", "crop_share": 1.0, "epochs": 1}
 

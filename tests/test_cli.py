@@ -7,7 +7,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,8 +16,8 @@ from PIL import Image
 
 from mindclf.checkpoint import card_path, read_card
 from mindclf.cli import main
+from mindclf.cli.explain import stem
 from mindclf.cli.text import print_json
-from mindclf.cli.trained import stem
 from mindclf.config import merge
 from mindclf.dataset.splits import read_splits
 from mindclf.labels import describe
@@ -49,18 +48,6 @@ def fails(result):
 @pytest.fixture(scope="module")
 def photo(colour_folder):
     return next((colour_folder / "test" / "red").iterdir())
-
-
-def test_help_answers_at_once_without_mindspore():
-    times = []
-    for _ in range(3):
-        started = time.perf_counter()
-        result = run("--help")
-        times.append(time.perf_counter() - started)
-        assert result.returncode == 0 and "predict" in result.stdout
-    assert min(times) < 0.5
-    probe = "import sys, mindclf.cli; sys.exit('mindspore' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", probe], cwd=ROOT).returncode == 0
 
 
 def test_predict_prints_a_table(photo, fitted):

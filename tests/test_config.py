@@ -1,15 +1,18 @@
 """merge: the one way to set a field, and what it refuses."""
 
 import copy
+import json
 import subprocess
 import sys
 
 import pytest
+from easydict import EasyDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mindspore.dataset import vision
 
-from mindclf.config import CHOICES, DEFAULTS, IMAGENET_MEAN, NUMBERS, PHASE_FIELDS, RANGES, merge, phases_of
+from mindclf import config as config_module
+from mindclf.config import ALIASES, DEFAULTS, FIELDS, IMAGENET_MEAN, merge, own_names, phases_of
 from mindclf.dataset.folder import check_class_index
 
 TWO_PHASES = dict(phases=(dict(layers="head", epochs=3, lr_max=0.1), dict(layers="all", epochs=4)))
@@ -23,8 +26,24 @@ def test_imagenet_mean_is_on_the_scale_of_pixels():
     assert pytest.approx((123.675, 116.28, 103.53)) == IMAGENET_MEAN
 
 
-def test_tables_of_fields_name_only_fields():
-    assert {*CHOICES, *RANGES, *NUMBERS, *PHASE_FIELDS} <= set(DEFAULTS)
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_declaration_agrees_with_itself(name):
+    field = FIELDS[name]
+    assert field.help and "\n" not in field.help and not field.help.endswith(".")
+    assert bool(field.length) == (isinstance(field.default, tuple) and name != "phases")
+    if field.range:
+        low, high = field.range
+        assert low < high and all(low <= number <= high for number in (field.default if field.length else [field.default]))
+    if field.choices:
+        assert field.allowed.count(field.default) == 1 and set(field.choices) <= set(field.allowed)
+    if field.meant_for:
+        switch, values = field.meant_for
+        assert set(values) < set(FIELDS[switch].choices) and FIELDS[switch].per_phase >= field.per_phase
+
+
+def test_every_number_has_a_range():
+    numbers = [name for name, field in FIELDS.items() if type(field.default) in (int, float) or field.length]
+    assert [name for name in numbers if not FIELDS[name].range] == []
 
 
 @pytest.mark.parametrize(("text", "field", "value"), [
@@ -116,7 +135,7 @@ ONE_PHASE = "expected phases.N.FIELD with N from 0 to 0 and a field of a phase, 
     ("scale=(0.5,)", "scale=(0.5,) must have 2 numbers"),
     ("scale=(1.0, 0.5)", "scale=(1.0, 0.5) must be two positive numbers, the smaller first"),
     ("ratio=(0, 1)", "ratio=(0, 1) must be two positive numbers, the smaller first"),
-    ("scale=(0.5, 5)", "scale=(0.5, 5) is a part of the image's area: at most 1"),
+    ("scale=(0.5, 5)", "scale=(0.5, 5) must be numbers between 0 and 1"),
     ("mean=(1, 2, 3)", "mean and std belong together: set both or neither"),
     ("phases.1.epochs=2", f"phases.1.epochs: {ONE_PHASE}"),
     ("phases.0.net=x", f"phases.0.net: {ONE_PHASE}"),
@@ -143,6 +162,97 @@ def test_pixel_statistics_may_lie_at_the_ends_of_the_scale():
     mean, std = (0, 127.5, 255), (0.001, 1, 255)
     vision.Normalize(mean, std)
     assert (merge({}, {"mean": mean, "std": std}).mean, merge({}, {"mean": mean, "std": std}).std) == (mean, std)
+
+
+OTHERS = {"crop_share": 0.5, "size_share": 0.5, "layers": "head", "lr_end": 0.01, "plateau_figure": "top1"}  # than the defaults
+ALIASED = [(alias, name, next(OTHERS[key] for key in (alias, name) if key in OTHERS)) for alias, name in ALIASES.items()]
+SWITCHES = {"schedule": "plateau"}  # with which all of them mean something
+
+
+@pytest.fixture
+def nothing_said(monkeypatch):
+    """The log has told of no alias yet."""
+    monkeypatch.setattr(config_module, "_said", set())
+
+
+BOTH_NAMES = {"crop_share": "crop_pct", "size_share": "train_scale", "layers": "trainable", "lr_end": "min_lr",
+              "plateau_figure": "plateau_monitor"}
+
+
+def test_each_field_that_was_renamed_has_both_names():
+    assert set(map(frozenset, ALIASES.items())) == set(map(frozenset, BOTH_NAMES.items()))
+    assert not set(ALIASES) & set(FIELDS)
+
+
+@pytest.mark.parametrize(("alias", "name", "value"), ALIASED)
+def test_an_alias_works_like_the_name_of_its_field(alias, name, value):
+    expected = merge({name: value, **SWITCHES}, {})
+    assert expected[name] == value != DEFAULTS[name]
+    for config, overrides in (({alias: value}, {}), (EasyDict({alias: value}), []), ({}, {alias: value}),
+                              ({}, [f"{alias}={value}"]), (expected, {}), ({name: DEFAULTS[name]}, {alias: value}),
+                              ({alias: DEFAULTS[name]}, {name: value})):
+        assert merge({**config, **SWITCHES}, overrides) == expected
+
+
+@pytest.mark.parametrize(("alias", "name", "value"), [row for row in ALIASED if FIELDS[row[1]].per_phase])
+def test_an_alias_works_inside_phases(alias, name, value):
+    expected = merge({**SWITCHES, "phases": ({name: value}, {})}, {})
+    for phases, overrides in ((({alias: value}, {}), []), (({}, {}), [f"phases.0.{alias}={value}"]),
+                              (({alias: DEFAULTS[name]}, {}), {name: value}), (({name: DEFAULTS[name]}, {}), {alias: value}),
+                              (({}, {}), [f"phases=({{{alias!r}: {value!r}}}, {{}})"])):
+        found = merge({**SWITCHES, "phases": phases}, overrides)
+        assert found.phases == expected.phases and phases_of(found)[0][name] == value
+
+
+@pytest.mark.parametrize(("alias", "name", "value"), ALIASED)
+def test_two_names_of_one_field_are_one_too_many(alias, name, value):
+    for config, overrides in (({alias: value, name: value}, {}), ({}, {name: value, alias: value}),
+                              ({}, [f"{name}={value}", f"{alias}={value}"])):
+        with pytest.raises(ValueError) as raised:
+            merge(config, overrides)
+        assert str(raised.value) in (f"{one} and {other} are two names of one field: give one"
+                                     for one, other in ((alias, name), (name, alias)))
+    if FIELDS[name].per_phase:
+        with pytest.raises(ValueError, match="are two names of one field"):
+            merge({"phases": [{name: value, alias: value}]}, {})
+
+
+def test_the_log_says_once_what_a_field_is_called(nothing_said, caplog):
+    [(alias, name, value), (other, its, another), *_] = ALIASED
+    for _ in range(2):
+        merge({alias: value}, {})
+        merge({}, [f"{other}={another}", f"{alias}={value}"])
+        merge({name: value}, {})
+    assert caplog.messages == [f"{alias} is another name of the field {name}", f"{other} is another name of the field {its}"]
+
+
+def test_the_config_of_an_old_card_is_read_under_the_names_of_today():
+    """A card keeps the fields that are not the defaults, as JSON has them, under the names that they had then."""
+    phase = {alias: value for alias, name, value in ALIASED if FIELDS[name].per_phase}
+    recorded = json.loads(json.dumps({"epochs": 3, **{alias: value for alias, _, value in ALIASED}, "phases": [phase, {}]}))
+    own = own_names(recorded)
+    assert own["epochs"] == 3 and [own[name] for _, name, _ in ALIASED] == [value for _, _, value in ALIASED]
+    assert own["phases"] == ({name: value for _, name, value in ALIASED if FIELDS[name].per_phase}, {})
+    assert merge({**recorded, **SWITCHES}) == merge({**own, **SWITCHES})
+
+
+def test_an_option_of_a_net_may_be_called_like_an_alias():
+    options = dict.fromkeys(ALIASES, 1)
+    assert merge({}, [f"net_options.{alias}=1" for alias in ALIASES]).net_options == options
+    assert own_names({"net_options": options}) == {"net_options": options}
+
+
+def test_what_was_perhaps_meant_may_be_an_alias():
+    for alias in ALIASES:
+        with pytest.raises(ValueError, match=f"unknown field '{alias}x'; did you mean '{alias}'?"):
+            merge({}, {f"{alias}x": 1})
+
+
+def test_an_easydict_is_as_good_as_a_dict():
+    fields = dict(epochs=3, net_options=dict(width_mult=0.5), class_index=dict(a=0, b=1), phases=[dict(layers="head"), dict()])
+    merged = merge(fields, {})
+    for other in (merge(EasyDict(fields), {}), merge({}, EasyDict(fields)), merge(EasyDict(fields))):
+        assert other == merged and all(type(other[name]) is type(merged[name]) for name in merged)
 
 
 NO_ATTRIBUTES = ("__background__", "__class__", "__dict__", "__init__", "items", "keys", "update", "pop", "get", "copy", "self",
@@ -334,12 +444,13 @@ ODD = [0, 1, 10**400, -1.0, "true", "1e400", "[" * 5000, "((1))", "cosine", "mom
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=6), st.sampled_from(ODD))
 VALUES = st.recursive(SCALARS, lambda inner: st.one_of(st.lists(inner, max_size=3), st.tuples(inner, inner),
                                                        st.dictionaries(SCALARS, inner, max_size=2)), max_leaves=4)
-NAMES = st.one_of(st.sampled_from([*DEFAULTS, "net_options.width_mult", "phases.0.epochs", "class_index.a", "epochs.x"]),
+NAMES = st.one_of(st.sampled_from([*DEFAULTS, *ALIASES, "net_options.width_mult", "phases.0.epochs", "class_index.a",
+                                   "epochs.x"]),
                   st.text(max_size=6))
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
-@given(st.dictionaries(st.sampled_from(list(DEFAULTS)), VALUES, max_size=1),
+@given(st.dictionaries(st.sampled_from([*DEFAULTS, *ALIASES]), VALUES, max_size=1),
        st.one_of(st.dictionaries(NAMES, VALUES, max_size=2), st.lists(st.builds("{}={}".format, NAMES, VALUES), max_size=2)))
 def test_merge_gives_a_config_within_its_ranges_or_one_line(config, overrides):
     before = copy.deepcopy(DEFAULTS)
@@ -352,8 +463,11 @@ def test_merge_gives_a_config_within_its_ranges_or_one_line(config, overrides):
         assert before == DEFAULTS
     assert list(merged) == list(DEFAULTS)
     for phase in phases_of(merged):
-        assert all(low <= phase[name] <= high for name, (low, high) in RANGES.items())
-        assert all(phase[name] in choices for name, choices in CHOICES.items())
+        for name, field in FIELDS.items():
+            if field.range:
+                low, high = field.range
+                assert all(low <= number <= high for number in (phase[name] if field.length else [phase[name]]))
+            assert not field.choices or phase[name] in field.allowed
     for name, default in DEFAULTS.items():
         assert isinstance(merged[name], dict if isinstance(default, dict) else type(default))
     assert merge(merged, {}) == merged

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from mindclf import labels
+from mindclf.dataset.registry import DATA_SETS, class_names
 
 # Written out from the tutorial, not read from the package: these indices number the outputs of published checkpoints.
 TUTORIAL = {
@@ -46,15 +47,16 @@ def test_describe_knows_nothing_of_other_classes():
 
 def test_a_flower_belongs_to_the_number_of_its_folder():
     """These three are in the tutorial's text; '10' comes before '2' only among texts."""
-    assert labels.class_names("flowers102", ("1", "10", "2")) == ("pink primrose", "globe thistle", "hard-leaved pocket orchid")
+    assert class_names("flowers102", ("1", "10", "2")) == ("pink primrose", "globe thistle", "hard-leaved pocket orchid")
     assert len(set(labels.FLOWERS102)) == 102
-    assert labels.class_names("garbage26", ("1", "10")) == ("1", "10")
+    assert class_names("garbage26", ("1", "10")) == ("1", "10")
     with pytest.raises(ValueError, match="class_index has 'rose', but the class folders of dataset=flowers102 are called '1' "):
-        labels.class_names("flowers102", ("1", "rose"))
+        class_names("flowers102", ("1", "rose"))
 
 
 def test_flowers_are_called_as_in_the_file_that_comes_with_the_images(shared):
     file = shared / "data" / "flowers102" / "cat_to_name.json"
     if not file.is_file():
         pytest.skip("needs ../shared/data/flowers102, which is not beside this clone")
-    assert labels.FOLDER_NAMES["flowers102"] == json.loads(file.read_text(encoding="utf-8"))
+    folders = DATA_SETS["flowers102"].class_index
+    assert dict(zip(folders, class_names("flowers102", folders))) == json.loads(file.read_text(encoding="utf-8"))

@@ -50,7 +50,7 @@ def test_the_command_of_a_recorded_run_still_asks_for_that_run(file, monkeypatch
         recipe = load_recipe(ROOT / words[1], monkeypatch)
         config = {**recipe["config"], **recipe.get("variants", {}).get(file.stem.partition("-")[0], {})}
     asked = json.loads(json.dumps(merge(config, overrides)))
-    recorded = json.loads(json.dumps({**DEFAULTS, **card["config"]}))
+    recorded = json.loads(json.dumps(merge(card["config"])))
     assert [(name, recorded[name], asked[name]) for name in DEFAULTS
             if name not in OF_THE_RUN and recorded[name] != asked[name]] == []
     assert asked["net_options"].items() <= recorded["net_options"].items()

@@ -4,39 +4,37 @@ import logging
 import os
 import sys
 
-from mindclf.cli import training
-from mindclf.cli.parser import make_parser, parse
+from mindclf.cli import compare, train
+from mindclf.cli.parser import Recipe, make_parser, parse
 from mindclf.cli.text import USER_ERROR
 from mindclf.config import merge, own_images
-from mindclf.utils.cache import use_cache
-from mindclf.utils.files import first_line
 
 
-def main(argv=None, config=None, variants=None):
-    """Runs one command and returns its exit status: 0, or 2 after one line on standard error about what the user can mend.
+def main(argv=None, config=None, variants=None, **fields):
+    """Runs one command and returns its exit status: 0, or 2 after one line on standard error about what the user can fix.
 
-    A training that SIGINT or SIGTERM stopped returns 130 or 143, after a line that says how to go on.
+    A training that SIGINT or SIGTERM stopped returns 130 or 143, after a line that says how to resume it.
 
-    `config` is a recipe's: what its commands start from. Without one they start from mindclf.config.DEFAULTS. A recipe with
-    `variants`, {name: the fields in which it differs}, has the command `compare` besides.
+    `config`, a dict or an EasyDict, and the keyword arguments `fields` are a recipe's: what its commands start from. Without
+    any they start from mindclf.config.DEFAULTS. A recipe with `variants`, {name: the fields in which it differs}, has the command
+    `compare` besides.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # not in a notebook
             stream.reconfigure(errors="replace")  # a terminal that cannot show Chinese gets question marks, not a traceback
-    is_recipe = config is not None
-    arguments = parse(make_parser(is_recipe, variants or {}), argv, is_recipe)
+    recipe = Recipe({**(config or {}), **fields}, variants or {}) if config is not None or fields else None
+    arguments = parse(make_parser(recipe), argv, recipe is not None)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    if arguments.command in (training.train, training.compare):
+    if arguments.command in (train, compare):
         logging.getLogger("mindclf").setLevel(logging.INFO)
+    from mindclf.utils.cache import use_cache
+    from mindclf.utils.files import first_line
+
     try:
-        own_folder = getattr(arguments, "own_folder", None)
-        start = own_images(own_folder) if own_folder else config or {}
-        fields = list(getattr(arguments, "fields", []))
-        if getattr(arguments, "max_pixels", None) is not None:
-            fields.append(f"max_pixels={arguments.max_pixels}")
-        config = merge(start, fields)
+        config = merge(own_images(arguments.own_folder) if arguments.own_folder else recipe.config if recipe else {},
+                       _asked_for(arguments))
         use_cache(config.cache_dir)
-        return arguments.command(arguments, config, is_recipe)
+        return arguments.command.run(arguments, config, recipe is not None)
     except BrokenPipeError:  # whoever reads our output has seen enough, as in `mindclf predict photos/ | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -47,3 +45,12 @@ def main(argv=None, config=None, variants=None):
         wipe = "\r\x1b[K" if sys.stderr.isatty() else ""  # the line that shows progress
         print(f"{wipe}mindclf: {stop or 'stopped'}", file=sys.stderr)
         return getattr(stop, "status", 130)  # 128 + the number of SIGINT
+
+
+def _asked_for(arguments):
+    """The "field=value" texts of the command line, those of options such as --device too."""
+    fields = {text.partition("=")[0] for text in arguments.fields}
+    for name in (text.partition("=")[0] for text in arguments.options):
+        if name in fields:
+            raise ValueError(f"{name} is given as a field and as an option: give one")
+    return [*arguments.fields, *arguments.options]

@@ -1,9 +1,8 @@
-"""The commands that write weights for somebody else, or take them over: export, quantize, convert."""
+"""The checkpoint that a command takes, and its card."""
 
 from pathlib import Path
 
-from mindclf.cli.text import print_table
-from mindclf.labels import class_names
+from mindclf.dataset.registry import class_names
 
 
 def checkpoint_and_card(arguments, config, is_recipe):
@@ -31,37 +30,3 @@ def checkpoint_and_card(arguments, config, is_recipe):
         "mean": mean, "std": std, "crop_share": config.crop_share, "raw_size": RAW_SIZE.get(config.dataset, ()),
         "checkpoint_origin": config.checkpoint_origin,
     }
-
-
-def export(arguments, config, is_recipe):
-    from mindclf.device import use_device
-    from mindclf.export import export
-
-    use_device("CPU")
-    checkpoint, card = checkpoint_and_card(arguments, config, is_recipe)
-    print(export(checkpoint, arguments.format, arguments.to, card, arguments.with_preprocessing, arguments.batch_size))
-    return 0
-
-
-def quantize(arguments, config, is_recipe):
-    from mindclf.device import use_device
-    from mindclf.quantize import quantize
-
-    use_device("CPU")
-    given = {"calibration_images": arguments.calibration_images, "allowed_loss": arguments.allow_loss}
-    made = quantize(arguments.model, config, arguments.to,
-                    **{name: value for name, value in given.items() if value is not None})
-    print(f"{made.before.images} test images: {made.origin}")
-    print_table([("", "before", "after"), ("top-1", f"{made.before.top1:.2%}", f"{made.after.top1:.2%}"),
-                  ("loss", f"{made.before.loss:.4f}", f"{made.after.loss:.4f}"),
-                  ("MiB", f"{made.bytes_before / 2**20:.2f}", f"{made.bytes_after / 2**20:.2f}")], right=(1, 2))
-    print(made.path)
-    return 0
-
-
-def convert(arguments, config, is_recipe):
-    from mindclf.convert import convert
-
-    given = {text.partition("=")[0].partition(".")[0] for text in arguments.fields}
-    print(convert(arguments.source, arguments.destination, arguments.net, **{name: config[name] for name in given}))
-    return 0

@@ -1,20 +1,37 @@
-"""Images on disk -> batches on the device."""
+"""Images on disk -> batches on the device.
 
-from mindclf.dataset.folder import ImageSet, Scan, read_folder, scan_folder
-from mindclf.dataset.images import Reading, decode_image, encoded_image, whole_image
-from mindclf.dataset.independence import independent
-from mindclf.dataset.pipeline import (
-    augmented_pipeline,
-    create_dataset,
-    epoch_pipeline,
-    eval_pipeline,
-    pixel_pipeline,
-    preprocessing_of,
-    seen_box,
-    train_pipeline,
-)
-from mindclf.dataset.transforms import eval_transforms, unnormalize
+The names below are imported at their first use: the config needs mindclf.dataset.registry alone, and no MindSpore.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mindclf.dataset.folder import ImageSet, Scan, read_folder, scan_folder
+    from mindclf.dataset.images import Reading, decode_image, encoded_image, whole_image
+    from mindclf.dataset.independence import independent
+    from mindclf.dataset.pipeline import (
+        augmented_pipeline,
+        create_dataset,
+        epoch_pipeline,
+        eval_pipeline,
+        pixel_pipeline,
+        preprocessing_of,
+        seen_box,
+        train_pipeline,
+    )
+    from mindclf.dataset.transforms import eval_transforms, unnormalize
 
 __all__ = ["ImageSet", "Reading", "Scan", "augmented_pipeline", "create_dataset", "decode_image", "encoded_image",
            "epoch_pipeline", "eval_pipeline", "eval_transforms", "independent", "pixel_pipeline", "preprocessing_of",
            "read_folder", "scan_folder", "seen_box", "train_pipeline", "unnormalize", "whole_image"]
+
+_MODULES = ("images", "folder", "transforms", "independence", "pipeline")  # that define these names
+
+
+def __getattr__(name):
+    for module in _MODULES if name in __all__ else ():
+        defined = vars(importlib.import_module(f"{__name__}.{module}"))
+        if name in defined:
+            return defined[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

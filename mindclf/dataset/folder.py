@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from mindspore import dataset as ds
 
-from mindclf.config import CHOICES
+from mindclf.config import merge
 from mindclf.dataset.images import DEFAULT_READING, Facts, Reading, check_image, encoded_image
 from mindclf.dataset.layout import NAMES_SHOWN, class_folders, entries, listed
 from mindclf.dataset.names import say_ignored
@@ -158,8 +158,7 @@ def read_folder(folder, class_index, on_bad_image="stop", part=None, skip_with="
     and counted in the log. `skip_with` is how the user asks for that, for the message. What is odd about images that are used
     (broken EXIF, one colour) is logged too. `reading` and `find_white` are those of `scan_folder`.
     """
-    if on_bad_image not in CHOICES["on_bad_image"]:
-        raise ValueError(f"on_bad_image={on_bad_image!r} is not known; expected one of {', '.join(CHOICES['on_bad_image'])}")
+    merge({}, {"on_bad_image": on_bad_image})  # refuses another word
     scan = scan_folder(folder, class_index, part, reading, find_white)
     if scan.problems:
         count = f"{len(scan.problems)} problem{'s' if len(scan.problems) > 1 else ''} in {folder}"

@@ -1,4 +1,7 @@
-"""Where a recipe's data and pretrained weights are: in data/, $MINDCLF_DATA or the cache, on the network, or made here."""
+"""Finders of data sets and of pretrained weights: in data/, $MINDCLF_DATA or the cache, on the network, or made here.
+
+mindclf.dataset.registry names the finders of data sets, and says what they have in common.
+"""
 
 import contextlib
 import logging
@@ -49,14 +52,14 @@ class Found:
     origin: str
 
 
-def find_garbage26():
+def find_garbage26(only_on_disk=False):
     """The folder with train/ and test/ of the garbage set, as `Found`: photos if they can be had, else drawings.
 
     Drawings are made in the cache when the photos are in neither place and cannot be downloaded.
     """
-    folder = garbage26_on_disk()
-    if folder:
-        return Found(folder, "photos of the garbage sorting tutorial")
+    folder = _folder_on_disk(GARBAGE26_FOLDERS, "train", "test")
+    if folder or only_on_disk:
+        return folder and Found(folder, "photos of the garbage sorting tutorial")
     try:
         folder = _download_zip(GARBAGE26_URL, "data_en", _photos_of_garbage)
         return Found(folder, f"photos downloaded from {GARBAGE26_URL}")
@@ -73,9 +76,9 @@ def find_imagenet_mobilenet_v2(check):
 
     `check` looks at a file that was downloaded: it says in words what confirms it, or raises ValueError.
     """
-    file = imagenet_on_disk()
-    if file:
-        return Found(file, "ImageNet weights")
+    found = imagenet_on_disk()
+    if found:
+        return found
     try:
         folder = _download_zip(IMAGENET_URL, "mobilenetV2-200_1067", lambda folder: check(_checkpoint_in(folder)))
     except ConnectionError as error:
@@ -84,23 +87,21 @@ def find_imagenet_mobilenet_v2(check):
     return Found(_checkpoint_in(folder), f"ImageNet weights downloaded from {IMAGENET_URL}")
 
 
-def garbage26_on_disk():
-    """The folder with the photos of the garbage set in data/, $MINDCLF_DATA or the cache; or None."""
-    return _folder_on_disk(GARBAGE26_FOLDERS, "train", "test")
-
-
 def imagenet_on_disk():
-    """The file with ImageNet weights of MobileNetV2 in data/, $MINDCLF_DATA or the cache; or None."""
-    return next((root / name for root in _roots() for name in IMAGENET_FILES if (root / name).is_file()), None)
+    """The file with ImageNet weights of MobileNetV2 in data/, $MINDCLF_DATA or the cache, as `Found`; or None."""
+    files = (root / name for root in _roots() for name in IMAGENET_FILES)
+    return next((Found(file, "ImageNet weights") for file in files if file.is_file()), None)
 
 
-def find_cifar10():
-    """The folder with the binary files of CIFAR-10, as `Found`.
+def find_cifar10(only_on_disk=False):
+    """The folder with the binary files of CIFAR-10, as `Found`; with `only_on_disk` perhaps the file of a JPEG copy.
 
     Files on disk come first, then a copy whose images are JPEGs, which is unpacked once into the cache,
     then the network. Raises ValueError that says what to do if there is none: nothing stands in for these images.
     """
-    place = cifar10_on_disk()
+    place = _cifar10_on_disk()
+    if only_on_disk:
+        return place and Found(place, "CIFAR-10, not checked")
     if place is None:
         folder, url = _download_cifar10()
         return Found(folder, cifar10.origin_of(folder) + (f" downloaded from {url}" if url else ""))
@@ -114,7 +115,7 @@ def find_cifar10():
     return Found(place, cifar10.origin_of(place))
 
 
-def cifar10_on_disk():
+def _cifar10_on_disk():
     """The folder with files of CIFAR-10, or else the JPEG copy, in data/, $MINDCLF_DATA or the cache; or None."""
     roots = _roots()
     folders = (root / name for name in CIFAR10_FOLDERS for root in roots)  # the copy's folder last
@@ -122,59 +123,44 @@ def cifar10_on_disk():
     return folder or next((root / name for root in roots for name in CIFAR10_COPIES if (root / name).is_file()), None)
 
 
-def find_flowers102():
+def find_flowers102(only_on_disk=False):
     """The folder with train/, valid/ and test/ of Oxford's 102 flowers, as `Found`.
 
     Raises ValueError that says what to do if it is not on disk: no address is known that has the images divided so.
     """
-    folder = flowers102_on_disk()
-    if folder is None:
-        raise ValueError("the 102 flowers are neither in data/ nor in $MINDCLF_DATA, and mindclf cannot download them: put the "
-                         "folder flowers102 with train/, valid/ and test/, each with class folders '1' to '102', into data/, or "
-                         "set MINDCLF_DATA to the folder that has it")
-    return Found(folder, "photos of Oxford's 102 flowers")
+    folder = _folder_on_disk(FLOWERS102_FOLDERS, "train", "valid", "test")
+    if folder or only_on_disk:
+        return folder and Found(folder, "photos of Oxford's 102 flowers")
+    raise ValueError("the 102 flowers are neither in data/ nor in $MINDCLF_DATA, and mindclf cannot download them: put the "
+                     "folder flowers102 with train/, valid/ and test/, each with class folders '1' to '102', into data/, or "
+                     "set MINDCLF_DATA to the folder that has it")
 
 
-def flowers102_on_disk():
-    """The folder with Oxford's 102 flowers in data/, $MINDCLF_DATA or the cache; or None."""
-    return _folder_on_disk(FLOWERS102_FOLDERS, "train", "valid", "test")
-
-
-def find_caltech16():
+def find_caltech16(only_on_disk=False):
     """The folder with the class folders of 16 Caltech-101 classes, as `Found`.
 
     Raises ValueError that says what to do if it is not on disk: no address is known that has these classes alone.
     """
-    folder = caltech16_on_disk()
-    if folder is None:
-        raise ValueError(f"the 16 Caltech classes are neither in data/ nor in $MINDCLF_DATA, and mindclf cannot download them: "
-                         f"copy {', '.join(CALTECH16)} of Caltech-101 into data/caltech16/, or set MINDCLF_DATA "
-                         f"to the folder that has caltech16/")
-    return Found(folder, "photos of 16 Caltech-101 classes")
+    folder = _folder_on_disk(CALTECH16_FOLDERS)
+    if folder or only_on_disk:
+        return folder and Found(folder, "photos of 16 Caltech-101 classes")
+    raise ValueError(f"the 16 Caltech classes are neither in data/ nor in $MINDCLF_DATA, and mindclf cannot download them: "
+                     f"copy {', '.join(CALTECH16)} of Caltech-101 into data/caltech16/, or set MINDCLF_DATA "
+                     f"to the folder that has caltech16/")
 
 
-def caltech16_on_disk():
-    """The folder with 16 Caltech-101 classes in data/, $MINDCLF_DATA or the cache; or None."""
-    return _folder_on_disk(CALTECH16_FOLDERS)
-
-
-def find_flower_photos():
+def find_flower_photos(only_on_disk=False):
     """The folder with the class folders of photos of five flowers, as `Found`. Raises ValueError if it is not on disk."""
-    folder = flower_photos_on_disk()
-    if folder is None:
-        plural = _folder_on_disk(FLOWER_PHOTOS_FOLDERS, "daisy", "dandelion", "roses", "sunflowers", "tulips")
-        if plural:
-            raise ValueError(f"{plural} has roses, sunflowers and tulips, as TensorFlow's archive calls them: rename these "
-                             f"folders rose, sunflower and tulip")
-        raise ValueError(f"the flower photos are neither in data/ nor in $MINDCLF_DATA, and mindclf cannot download them: put "
-                         f"the folder flower_photos with {', '.join(FLOWER_PHOTOS)} into data/, or set MINDCLF_DATA to the "
-                         f"folder that has it")
-    return Found(folder, "photos of five flowers" + (", at 128 pixels" if folder.name.endswith("_128") else ""))
-
-
-def flower_photos_on_disk():
-    """The folder with the photos of five flowers in data/, $MINDCLF_DATA or the cache; or None."""
-    return _folder_on_disk(FLOWER_PHOTOS_FOLDERS, *FLOWER_PHOTOS)
+    folder = _folder_on_disk(FLOWER_PHOTOS_FOLDERS, *FLOWER_PHOTOS)
+    if folder or only_on_disk:
+        return folder and Found(folder, "photos of five flowers" + (", at 128 pixels" if folder.name.endswith("_128") else ""))
+    plural = _folder_on_disk(FLOWER_PHOTOS_FOLDERS, "daisy", "dandelion", "roses", "sunflowers", "tulips")
+    if plural:
+        raise ValueError(f"{plural} has roses, sunflowers and tulips, as TensorFlow's archive calls them: rename these "
+                         f"folders rose, sunflower and tulip")
+    raise ValueError(f"the flower photos are neither in data/ nor in $MINDCLF_DATA, and mindclf cannot download them: put "
+                     f"the folder flower_photos with {', '.join(FLOWER_PHOTOS)} into data/, or set MINDCLF_DATA to the "
+                     f"folder that has it")
 
 
 def _folder_on_disk(names, *inside):

@@ -4,16 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mindclf.dataset import locate
-from mindclf.dataset.cifar10 import is_folder, read_cifar10
 from mindclf.dataset.folder import ImageSet
 from mindclf.dataset.images import Reading, whole_image
 from mindclf.dataset.layout import files_below, split_folders
+from mindclf.dataset.registry import DATA_SETS
 from mindclf.drawings.generate import draw_image
 from mindclf.labels import class_en
 
-ON_DISK = {"garbage26": locate.garbage26_on_disk, "cifar10": locate.cifar10_on_disk, "flowers102": locate.flowers102_on_disk,
-           "caltech16": locate.caltech16_on_disk, "flower_photos": locate.flower_photos_on_disk}
 DRAWN = "drawings made by mindclf, no photos"
 
 
@@ -22,32 +19,40 @@ def sample_images(card, count):
 
     Nothing is downloaded. Where the data of the card is not on disk, or has fewer images that can be read, they are drawn.
     """
-    folder = _folder_of(card)
-    image_set = _from_folder(folder, count, Reading.of(card)) if folder else ()
+    data_set = DATA_SETS.get(card.get("config", {}).get("dataset"))
+    folder = _folder_of(card, data_set)
+    if folder is None:
+        image_set = ()
+    elif data_set and data_set.reader:
+        image_set = _read(data_set, folder, count)
+    else:
+        image_set = _from_folder(folder, count, Reading.of(card))
     if len(image_set) == count:
         return image_set, card.get("data", {}).get("origin") or "images of the data set"
     images = (draw_image(class_en[number % len(class_en)], np.random.default_rng(number)) for number in range(count))
     return _unlabelled(map(whole_image, images)), DRAWN
 
 
-def _folder_of(card):
+def _folder_of(card, data_set):
     """The folder of the data that the card names: where the run had it, or where its data set is found."""
     path = card.get("data", {}).get("path")
-    dataset = card.get("config", {}).get("dataset")
     if path and Path(path).is_dir():
         return Path(path)
-    found = ON_DISK[dataset]() if dataset in ON_DISK else None
-    return found if found and found.is_dir() else None
+    found = data_set and data_set.find(only_on_disk=True)
+    return found.path if found and found.path.is_dir() else None
+
+
+def _read(data_set, folder, count):
+    """Up to `count` images from all over the test images in `folder`, whose files are those of `data_set`."""
+    try:
+        images = data_set.read(folder, "test")
+    except ValueError:  # no matter here: training and evaluation say what is wrong with them
+        return ()
+    return images.take(range(0, len(images), max(1, len(images) // count))[:count])
 
 
 def _from_folder(folder, count, reading):
     """Up to `count` images from all over the test images in `folder`, or over all where it is not divided."""
-    if is_folder(folder):
-        try:
-            images = read_cifar10(folder, "test")
-        except ValueError:  # no matter here: training and evaluation say what is wrong with them
-            return ()
-        return images.take(range(0, len(images), len(images) // count)[:count])
     place = split_folders(folder).get("test") or folder
     files = [file for file in files_below(place) if file.is_file()]
     found = []

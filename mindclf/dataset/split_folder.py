@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mindclf import __version__
-from mindclf.config import DEFAULTS, RANGES
+from mindclf.config import merge
 from mindclf.dataset.content import chosen_for_test
 from mindclf.dataset.duplicates import equal_images, warnings_of
 from mindclf.dataset.folder import ImageSet, draw, first_places, read_folder
@@ -148,10 +148,7 @@ def _check_rule(every, fraction, seed):
         return None
     if not 0 < fraction < 1:
         raise ValueError(f"fraction={fraction} must lie between 0 and 1, as in 0.2 for a fifth")
-    seed, (low, high) = DEFAULTS.seed if seed is None else seed, RANGES["seed"]
-    if not low <= seed <= high:
-        raise ValueError(f"seed={seed} must lie between {low} and {high}")
-    return seed
+    return merge({}, {} if seed is None else {"seed": seed}).seed
 
 
 def _check_places(source, destination):

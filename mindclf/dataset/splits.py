@@ -7,23 +7,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mindclf.config import DEFAULTS, merge
-from mindclf.dataset.cifar10 import origin_of, pixel_statistics_of, read_cifar10
+from mindclf.dataset.cifar10 import pixel_statistics_of
 from mindclf.dataset.content import chosen_for_test, chosen_for_validation
 from mindclf.dataset.duplicates import equal_images, warnings_of
 from mindclf.dataset.folder import ImageSet, check_class_index, read_folder
 from mindclf.dataset.images import Reading
 from mindclf.dataset.layout import check_divided, say_unused, split_folders, unwrapped
-from mindclf.dataset.locate import find_caltech16, find_cifar10, find_flower_photos, find_flowers102, find_garbage26
+from mindclf.dataset.registry import DATA_SETS, class_names
 from mindclf.dataset.seen import seen_by, warn_of_seen
 from mindclf.dataset.split_folder import divide_files
 from mindclf.drawings.generate import ORIGIN, is_drawn
-from mindclf.labels import class_names, number_classes
+from mindclf.labels import number_classes
 
 log = logging.getLogger(__name__)
 
 EVERY = 5  # of a named data set that is not divided every 5th image of a class is for testing, as recorded figures have it
-FIND = {"garbage26": find_garbage26, "cifar10": find_cifar10, "flowers102": find_flowers102, "caltech16": find_caltech16,
-        "flower_photos": find_flower_photos}
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def read_splits(config):
         train = read_images(folder, "train", config, find_white=True)
         config = merge(config, {"white": train.reading.white or 0})
         test = read_images(folder, "test", config)
-    if config.dataset != "cifar10" and "valid" in split_folders(folder):
+    if not _has_reader(config) and "valid" in split_folders(folder):
         if config.valid_fraction != DEFAULTS.valid_fraction:
             raise ValueError(f"valid_fraction={config.valid_fraction} means nothing to {folder}: its folder "
                              f"{split_folders(folder)['valid'].name}/ has the images that are held out")
@@ -101,13 +99,13 @@ def read_images(folder, split, config, by_name=False, find_white=False):
     each class is for testing, by content (see mindclf.dataset.content), so that images that are added move no other. With
     `by_name` it is every 5th by file name, and so it is in a data set with a name. Images that are the same byte for byte stay
     together. Only of a person's own undivided folder "all" has a meaning, all of them.
-    Raises ValueError for whatever is wrong with them, and for a class_index that is not that of "cifar10".
+    Raises ValueError for whatever is wrong with them, and for another class_index than the files of "cifar10" have.
     """
     classes = check_class_index(config.class_index)
-    if config.dataset == "cifar10":
-        images = read_cifar10(folder, split)
+    if _has_reader(config):
+        images = DATA_SETS[config.dataset].read(folder, split)
         if classes != images.classes:
-            raise ValueError(f"the classes of dataset=cifar10 are {', '.join(images.classes)}, in this order, not "
+            raise ValueError(f"the classes of dataset={config.dataset} are {', '.join(images.classes)}, in this order, not "
                              f"{', '.join(classes[:10])}{', ...' if len(classes) > 10 else ''}")
         return images
     check_divided(folder, [split])
@@ -223,15 +221,20 @@ def find_folder(config):
     """(folder, origin) of the data set that the config names."""
     if config.dataset_path:
         folder = Path(config.dataset_path)
-        if config.dataset == "cifar10":
-            return folder, origin_of(folder)
+        if _has_reader(config):
+            return folder, DATA_SETS[config.dataset].describe_files(folder)
         folder = unwrapped(folder)
         return folder, ORIGIN if is_drawn(folder) else "your folder"
     if config.dataset:
-        found = FIND[config.dataset]()
+        found = DATA_SETS[config.dataset].find()
         return found.path, found.origin
     raise ValueError("dataset and dataset_path are empty: name a folder of images, as in dataset_path=my_images, or a data "
-                     f"set with dataset={', '.join(FIND)}")
+                     f"set with dataset={', '.join(DATA_SETS)}")
+
+
+def _has_reader(config):
+    """Whether the data set of `config` has files of another kind than images in class folders."""
+    return bool(config.dataset and DATA_SETS[config.dataset].reader)
 
 
 def _is_own_and_undivided(folder, config):

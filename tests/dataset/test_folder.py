@@ -151,7 +151,7 @@ def test_a_folder_without_class_folders_says_what_is_expected(tmp_path):
 
 
 def test_an_unknown_word_for_bad_images_is_refused(pets):
-    with pytest.raises(ValueError, match="on_bad_image='ignore' is not known; expected one of stop, skip"):
+    with pytest.raises(ValueError, match="on_bad_image='ignore' is not known; expected one of 'stop', 'skip'"):
         read_folder(pets, PETS, "ignore")
 
 

@@ -11,7 +11,6 @@ import pytest
 
 from mindclf.dataset import cifar10, locate
 from mindclf.dataset.locate import (
-    cifar10_on_disk,
     find_caltech16,
     find_cifar10,
     find_flower_photos,
@@ -251,11 +250,11 @@ def test_files_of_cifar10_win_over_copies_wherever_they_are(elsewhere):
     for copy in copies[::-1]:
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.touch()
-        assert cifar10_on_disk() == copy
+        assert find_cifar10(only_on_disk=True).path == copy
     unpacked = make_cifar(Path("data/cifar-10-batches-bin-jpeg"))
-    assert cifar10_on_disk() == unpacked
+    assert find_cifar10(only_on_disk=True).path == unpacked
     official = make_cifar(elsewhere / "cifar-10-batches-bin")
-    assert cifar10_on_disk() == official
+    assert find_cifar10(only_on_disk=True).path == official
 
 
 def test_a_copy_of_cifar10_is_unpacked_once(elsewhere, monkeypatch):

@@ -315,7 +315,7 @@ def test_what_is_divided_is_not_divided_again(pets, tmp_path):
     ({"fraction": 1.0}, "fraction=1.0 must lie between 0 and 1"),
     ({"fraction": float("nan")}, "fraction=nan must lie between 0 and 1"),
     ({"fraction": 0.2, "seed": -1}, "seed=-1 must lie between 0 and 2147483647"),
-    ({"on_bad_image": "ignore"}, "on_bad_image='ignore' is not known; expected one of stop, skip"),
+    ({"on_bad_image": "ignore"}, "on_bad_image='ignore' is not known; expected one of 'stop', 'skip'"),
 ])
 def test_a_rule_that_is_none_is_refused(pets, tmp_path, rule, told):
     with pytest.raises(ValueError) as raised:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mindclf.config import IMAGENET_MEAN, merge, pixel_statistics
-from mindclf.dataset import splits
+from mindclf.dataset import locate
 from mindclf.dataset.locate import Found
 from mindclf.dataset.splits import find_folder, read_splits, with_statistics
 from mindclf.labels import CIFAR10
@@ -47,7 +47,7 @@ def test_with_nothing_held_out_all_are_trained_on(cifar):
 
 
 def test_without_a_path_cifar10_is_looked_for(monkeypatch):
-    monkeypatch.setitem(splits.FIND, "cifar10", lambda: Found("a folder", "an origin"))
+    monkeypatch.setattr(locate, "find_cifar10", lambda only_on_disk: Found("a folder", "an origin"))
     assert find_folder(merge({"dataset": "cifar10"}, {})) == ("a folder", "an origin")
 
 

@@ -1,31 +1,18 @@
-"""The commands for folders of images: split, stats."""
+"""mindclf stats: what is in a folder of images."""
 
-from pathlib import Path
+from mindclf.cli.arguments import add_max_pixels
+from mindclf.cli.text import print_counts, print_json, print_table, tally
 
-from mindclf.cli.text import print_counts, print_json, print_table, quoted, tally, this_python
-
-
-def split(arguments, config, is_recipe):
-    from mindclf.dataset.images import Reading
-    from mindclf.dataset.split_folder import MANIFEST, split_folder
-
-    made = split_folder(arguments.source, arguments.destination, arguments.every, arguments.fraction, arguments.seed,
-                        arguments.on_bad_image, Reading.of(config))
-    count, classes = len(made.train) + len(made.test), made.train.classes
-    print_counts(classes, {"train": [made.train.labels.count(label) for label in range(len(classes))],
-                           "test": [made.test.labels.count(label) for label in range(len(classes))]})
-    copies = sum(len(group) - 1 for group in made.duplicates)
-    links = {count: "hard links: an image that is changed in one place changes in both", 0: "copies"}
-    print()
-    print_table([
-        ("images", links.get(made.linked, f"{made.linked:,} hard links, {count - made.linked:,} copies")),
-        ("duplicates", f"{copies:,}, each on the same side as the image that it repeats" if copies else "none"),
-        ("manifest", (Path(arguments.destination) / MANIFEST).as_posix()),
-        ("train on it", f"{this_python()} -m mindclf train {quoted(arguments.destination)}")])
-    return 0
+HELP = "say what is in a folder of images: classes, sizes, kinds, mean and standard deviation of the pixels"
 
 
-def stats(arguments, config, is_recipe):
+def add_arguments(parser, recipe):
+    parser.add_argument("folder", metavar="DIR", help="has a folder for each class, or train/ and test/ with such folders")
+    add_max_pixels(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(arguments, config, is_recipe):
     from mindclf.dataset.images import Reading
     from mindclf.dataset.layout import NAMES_SHOWN
     from mindclf.dataset.statistics import folder_statistics

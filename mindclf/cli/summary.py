@@ -1,35 +1,20 @@
-"""The commands that say what there is: doctor, nets, summary."""
+"""mindclf summary: the layers of a net."""
 
 from mindclf.cli.text import print_json, print_table
 
-
-def doctor(arguments, config, is_recipe):
-    from mindclf.doctor import describe, examine
-
-    facts = examine()
-    if arguments.json:
-        print_json(facts)
-    else:
-        print_table(describe(facts))
-    return 0
+HELP = "show a net's layers: output shapes, parameters, multiply-accumulates (MACs), memory"
 
 
-def nets(arguments, config, is_recipe):
-    from mindspore.nn.utils import no_init_parameters
-
-    from mindclf.nets import NETS, create_net
-    from mindclf.summary import count_parameters, paper
-
-    rows = []
-    for name in NETS:
-        with no_init_parameters():
-            trainable, _ = count_parameters(create_net(name, 1000).get_parameters())
-        rows.append((name, f"{trainable:,}", paper(name)))
-    print_table(rows, right=(1,))
-    return 0
+def add_arguments(parser, recipe):
+    parser.add_argument("net", metavar="NET", help="one of those that `mindclf nets` lists")
+    parser.add_argument("words", nargs="*", metavar="net_options.x=y", help="sets an option of the net")
+    parser.add_argument("--size", type=int, default=224, metavar="PIXELS", help="height and width of an image (224)")
+    parser.add_argument("--classes", type=int, default=1000, metavar="N", help="number of classes (1000)")
+    parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="images in a training step (32)")
+    parser.add_argument("--json", action="store_true", help="one JSON object with layers, totals and memory")
 
 
-def summary(arguments, config, is_recipe):
+def run(arguments, config, is_recipe):
     for field in arguments.fields:
         if not field.startswith(("net_options.", "net_options=")):
             raise ValueError(f"{field!r}: a summary takes no field but net_options, as in net_options.width_mult=0.5")

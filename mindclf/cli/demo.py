@@ -1,0 +1,29 @@
+"""mindclf demo: a page in the browser to try a checkpoint."""
+
+from mindclf.cli.arguments import add_checkpoint, add_device, set_checkpoint
+from mindclf.cli.weights import checkpoint_and_card
+
+HELP = "show a page in your browser to try a checkpoint with images; only this machine sees it"
+
+
+def add_arguments(parser, recipe):
+    parser.add_argument("words", nargs="*", metavar="CHECKPOINT", help="the checkpoint; the same as --checkpoint")
+    add_checkpoint(parser, recipe, exported=False)
+    parser.add_argument("--examples", metavar="FOLDER",
+                        help="images to offer (default: drawings, where the classes are garbage)")
+    parser.add_argument("--port", type=int, default=7860, metavar="N", help="where the page is (7860); 0 for any free one")
+    add_device(parser)
+
+
+def sort_words(arguments, parser, is_recipe):
+    set_checkpoint(arguments, parser, arguments.words)
+
+
+def run(arguments, config, is_recipe):
+    from mindclf.demo import serve
+    from mindclf.device import use_device
+
+    use_device(config.device_target)
+    checkpoint, card = checkpoint_and_card(arguments, config, is_recipe)
+    serve(checkpoint, arguments.examples, arguments.port, card)
+    return 0

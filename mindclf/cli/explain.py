@@ -1,0 +1,64 @@
+"""mindclf explain: where on an image a class is seen."""
+
+from pathlib import Path
+
+from mindclf.cli.arguments import LEADING, add_checkpoint, add_device, add_image_options, images_after_checkpoint
+from mindclf.cli.weights import checkpoint_and_card
+
+HELP = "show where on an image a class is seen, by Grad-CAM: file, URL, - for standard input"
+
+
+def add_arguments(parser, recipe):
+    parser.usage = "%(prog)s [options] [CHECKPOINT] IMAGE"
+    parser.epilog = LEADING
+    parser.add_argument("words", nargs="+", metavar="IMAGE", help="a file, a URL, or - for standard input")
+    add_checkpoint(parser, recipe, exported=False)
+    parser.add_argument("--class", dest="class_name", metavar="NAME", help="the class to look for (default: the likeliest)")
+    parser.add_argument("--to", metavar="FILE", help="what to write (default: IMAGE_explained.png in the working folder)")
+    add_device(parser)
+    add_image_options(parser)
+
+
+def sort_words(arguments, parser, is_recipe):
+    images = images_after_checkpoint(arguments, parser)
+    if len(images) > 1:
+        parser.error(f"explain takes one image, not {', '.join(images)}")
+    [arguments.image] = images
+
+
+def run(arguments, config, is_recipe):
+    from mindclf.checkpoint import has_card, read_card
+    from mindclf.dataset import Reading
+    from mindclf.device import use_device
+    from mindclf.explain import explain
+    from mindclf.predict import gather
+    from mindclf.report import plots
+    from mindclf.utils.files import one_line
+
+    checkpoint, card = checkpoint_and_card(arguments, config, is_recipe)
+    known = card or (read_card(checkpoint) if has_card(checkpoint) else {})
+    found = list(gather([arguments.image], arguments.allow_private, Reading.of({**known, "max_pixels": config.max_pixels})))
+    if len(found) > 1:
+        raise ValueError(f"{one_line(arguments.image)} has {len(found)} files: explain takes one image")
+    [(name, read)] = found
+    destination = Path(arguments.to or f"{stem(name)}_explained.png")
+    if destination.suffix != ".png":
+        raise ValueError(f"{one_line(destination)}: the name of the image that is written ends in .png")
+    if destination.exists():
+        raise ValueError(f"{one_line(destination)} exists and is not overwritten: name another with --to")
+    image = read()
+    use_device(config.device_target)
+    explained = explain(checkpoint, image, arguments.class_name, card)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    plots.explanation(explained, destination)
+    print(one_line(destination))
+    return 0
+
+
+def stem(image):
+    """What a file about an image, a path, a URL or "-", is named after: the name without folder and suffix."""
+    from urllib.parse import unquote, urlsplit
+
+    if image.startswith(("http://", "https://")):
+        image = unquote(urlsplit(image).path)
+    return Path(image).stem.lstrip("-") or "image"

@@ -1,0 +1,56 @@
+"""mindclf train: from images to a checkpoint and a report."""
+
+import re
+
+from mindclf.cli.arguments import add_device, add_fields, fields_and_paths, one_path
+from mindclf.cli.fields import help_text
+from mindclf.cli.text import quoted, this_python
+
+HELP = "train a net and report its accuracy on the test images"
+BATCH_SIZE_SET = re.compile(r"batch_size=|phases\b")  # a field that says how large batches are
+OWN_FOLDER = ("FOLDER has your own images: a folder for each class, of which about a fifth is for testing, or train/ and test/ "
+              "(or val/) with such folders. A head is trained on ImageNet features, unless fields say otherwise.")
+
+
+def add_arguments(parser, recipe):
+    parser.usage = "%(prog)s [options] " + ("" if recipe else "[FOLDER] ") + "[field=value ...]"
+    parser.epilog = help_text("" if recipe else OWN_FOLDER, recipe.config if recipe else {})
+    add_fields(parser)
+    add_device(parser)
+
+
+def sort_words(arguments, parser, is_recipe):
+    fields, folders = (arguments.words, []) if is_recipe else fields_and_paths(arguments.words)
+    arguments.fields, arguments.own_folder = fields, one_path(folders, parser, "train takes one folder of images")
+
+
+def run(arguments, config, is_recipe):
+    from mindclf.distributed import collectives
+    from mindclf.train import fit
+    from mindclf.train.own_folder import prepared
+
+    if arguments.own_folder:
+        for name in ("dataset", "dataset_path"):
+            if any(text.startswith(f"{name}=") for text in arguments.fields):
+                raise ValueError(f"{arguments.own_folder} and {name} exclude each other: give one")
+        config = prepared(config, arguments.own_folder)
+    named = config.resume or any(text.startswith("output=") for text in arguments.fields)
+    fitted = fit(config, shrink_batches=not is_recipe and not any(map(BATCH_SIZE_SET.match, arguments.fields)), or_next=not named)
+    if not collectives.is_main_process():
+        return 0
+    figures = fitted.report.metrics()
+    imbalance = fitted.report.imbalance(fitted.classes)
+    balanced = f"balanced    {imbalance}\n" if imbalance else ""
+    python = this_python()
+    print(f"\ndata        {fitted.data_origin}\n"
+          f"started at  {fitted.weights_origin}\n"
+          f"accuracy    {figures['top1']:.2%} of {figures['images']} test images (top-5 {figures['top5']:.2%})\n{balanced}"
+          f"time        {fitted.seconds:.0f} s\n"
+          f"checkpoint  {fitted.checkpoint}\n"
+          f"report      {fitted.checkpoint.parent / 'report.html'}\n"
+          f"images      {fitted.checkpoint.parent / 'predictions.png'}, classes.png, confusion.png, curves.png\n"
+          f"your photo  {python} -m mindclf predict --checkpoint {quoted(str(fitted.checkpoint))} photo.jpg")
+    if "no photos" in fitted.data_origin:
+        print(f"            this net has seen drawings only; for photos use the one that comes with mindclf:\n"
+              f"            {python} -m mindclf predict photo.jpg")
+    return 0
