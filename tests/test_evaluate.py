@@ -1,98 +1,39 @@
-"""The figures of a Report, against counting by hand."""
+"""Evaluation counts every image, in its order."""
 
 import numpy as np
 import pytest
 from mindspore import dataset as ds
 from mindspore import nn
 
-from mindclf.evaluate import predict_logits, report, softmax
-
-# Six classes, four images. The label of the first is likeliest, of the second third, of the third last, of the fourth second.
-LOGITS = np.array([[9, 1, 2, 3, 4, 5], [7, 5, 6, 1, 2, 3], [6, 0, 5, 4, 3, 2], [1, 9, 2, 3, 4, 8]], np.float32)
-LABELS = np.array([0, 1, 1, 5])
+from mindclf.evaluate import evaluate, predict_logits
 
 
-def test_figures_are_those_of_counting():
-    result = report(LOGITS, LABELS, 6)
-    assert (result.top1, result.top5, result.images) == (0.25, 0.75, 4)
-    probabilities = [np.exp(row - row.max()) / np.exp(row - row.max()).sum() for row in LOGITS.astype(float)]
-    assert result.loss == pytest.approx(-np.mean([np.log(row[label]) for row, label in zip(probabilities, LABELS)]))
-    assert result.confusion.sum() == 4
-    assert [result.confusion[pair] for pair in ((0, 0), (1, 0), (5, 1))] == [1, 2, 1]
+class Double(nn.Cell):
+    def construct(self, x):
+        return x * 2
 
 
-def test_per_class_leaves_out_classes_without_images():
-    result = report(LOGITS, LABELS, 6)
-    assert result.per_class[[0, 1, 5]].tolist() == [1, 0, 0]
-    assert np.isnan(result.per_class[[2, 3, 4]]).all()
-    assert result.as_dict()["per_class"] == [1, 0, None, None, None, 0]
-
-
-def results(right, wrong):
-    """A `Report` of as many images of each class, of which so many are taken for their own and so many for the next class."""
-    classes = len(right)
-    labels = np.repeat(np.arange(classes), np.add(right, wrong))
-    taken_for = np.concatenate([[label] * right[label] + [(label + 1) % classes] * wrong[label] for label in range(classes)])
-    return report(np.eye(classes, dtype=np.float32)[taken_for.astype(int)], labels, classes)
-
-
-def test_balanced_accuracy_is_the_mean_recall_of_the_classes_that_have_images():
-    """As scikit-learn's balanced_accuracy_score: its own example, and classes that the truth lacks count for nothing."""
-    truth, predicted = np.array([0, 1, 0, 0, 1, 0]), np.array([0, 1, 0, 0, 0, 1])
-    result = report(np.eye(2, dtype=np.float32)[predicted], truth, 2)
-    assert result.balanced_accuracy == result.metrics()["balanced_accuracy"] == 0.625
-    assert report(np.eye(5, dtype=np.float32)[predicted], truth, 5).balanced_accuracy == 0.625
-    uneven = results([9, 30, 0], [1, 10, 5])
-    assert uneven.balanced_accuracy == pytest.approx(np.mean([9 / 10, 30 / 40, 0 / 5])) and uneven.top1 == 39 / 55
-
-
-def test_a_class_that_is_never_right_is_named_though_top1_is_high():
-    """10 roses and 110 tulips, all taken for tulips."""
-    result = results([0, 110], [10, 0])
-    assert result.top1 == pytest.approx(0.9167, abs=1e-4)
-    assert result.imbalance(["rose", "tulip"]) == "50.00%, the mean over the classes; the worst: rose 0% of 10"
-
-
-def test_one_bad_class_of_many_is_named_though_the_mean_differs_little():
-    result = results([5] * 29 + [2], [0] * 29 + [3])
-    assert abs(result.top1 - result.balanced_accuracy) < 0.01
-    assert result.imbalance([f"c{label}" for label in range(30)]) == "98.00%, the mean over the classes; the worst: c29 40% of 5"
-
-
-def test_the_worst_classes_come_first_and_three_at_most():
-    result = results([10, 4, 1, 3, 100], [0, 6, 9, 7, 0])
-    assert result.worst_classes() == [2, 3, 1]
-    assert result.imbalance("abcde").endswith("; the worst: c 10% of 10, d 30% of 10, b 40% of 10")
-
-
-@pytest.mark.parametrize("result", [results([9, 8, 10], [1, 2, 0]), results([10, 10], [0, 0]), results([0, 0], [5, 5])])
-def test_where_classes_differ_little_nothing_is_said(result):
-    assert result.imbalance(["a", "b", "c"]) == ""
-
-
-def test_constant_logits_win_nothing():
-    result = report(np.zeros((10, 7), np.float32), np.arange(10) % 7, 7)
-    assert (result.top1, result.top5) == (0, 0)
-
-
-def test_broken_logits_win_nothing():
-    result = report(np.full((4, 7), np.nan, np.float32), np.arange(4), 7)
-    assert (result.top1, result.top5) == (0, 0)
-
-
-def test_probabilities_of_large_logits_are_finite():
-    np.testing.assert_allclose(softmax(np.array([[1e4, 0, -1e4]], np.float32)), [[1, 0, 0]])
+def rows(values, labels):
+    return ds.NumpySlicesDataset((values, np.array(labels, np.int32)), ["x", "y"], shuffle=False).batch(4)
 
 
 @pytest.mark.parametrize("count", [1, 4, 6, 7])
 def test_every_image_is_counted_in_its_order(count):
     """Whatever is left for the last batch, and also when a batch is more than there is."""
-    class Double(nn.Cell):
-        def construct(self, x):
-            return x * 2
-
     values = np.arange(count * 2, dtype=np.float32).reshape(count, 2)
-    batches = ds.NumpySlicesDataset((values, np.arange(count, dtype=np.int32)), ["x", "y"], shuffle=False).batch(4)
-    logits, labels = predict_logits(Double(), batches)
+    logits, labels = predict_logits(Double(), rows(values, range(count)))
     np.testing.assert_array_equal(logits, values * 2)
     np.testing.assert_array_equal(labels, np.arange(count))
+
+
+def test_a_net_is_evaluated_in_inference_mode_over_all_of_its_outputs():
+    net = Double().set_train(True)
+    values = np.array([[1, 0], [0, 1], [1, 0], [1, 0], [0, 1]], np.float32)
+    result = evaluate(net, rows(values, [0, 1, 0, 1, 0]), 2)
+    assert (result.top1, result.images, net.training) == (0.6, 5, False)
+    assert result.confusion.tolist() == [[2, 1], [1, 1]]
+
+
+def test_outputs_of_a_shard_are_completed_before_they_are_counted():
+    whole = evaluate(Double(), rows(np.eye(3, dtype=np.float32)[:1], [0]), 3, lambda shard: np.concatenate([shard] * 3))
+    assert (whole.images, whole.top1) == (3, 1.0)

@@ -6,8 +6,8 @@ from mindclf.cli.text import print_counts, print_json, print_table, quoted, tall
 
 
 def split(arguments, config, is_recipe):
-    from mindclf.dataset.images import Reading
     from mindclf.dataset.split_folder import MANIFEST, split_folder
+    from mindclf.preprocessing import Reading
 
     made = split_folder(arguments.source, arguments.destination, arguments.every, arguments.fraction, arguments.seed,
                         arguments.on_bad_image, Reading.of(config))
@@ -26,9 +26,9 @@ def split(arguments, config, is_recipe):
 
 
 def stats(arguments, config, is_recipe):
-    from mindclf.dataset.images import Reading
     from mindclf.dataset.layout import NAMES_SHOWN
     from mindclf.dataset.statistics import folder_statistics
+    from mindclf.preprocessing import Reading
 
     found = folder_statistics(arguments.folder, Reading.of(config))
     if arguments.json:

@@ -1,4 +1,4 @@
-"""A few images to check a net with: of the data that its card names where they are on disk, else drawn."""
+"""Samples: a few images to check a net with, of the data that its card names where they are on disk, else drawn."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import numpy as np
 from mindclf.dataset import locate
 from mindclf.dataset.cifar10 import is_folder, read_cifar10
 from mindclf.dataset.folder import ImageSet
-from mindclf.dataset.images import Reading, whole_image
+from mindclf.dataset.images import whole_image
 from mindclf.dataset.layout import files_below, split_folders
 from mindclf.drawings.generate import draw_image
 from mindclf.labels import class_en
@@ -18,25 +18,24 @@ DRAWN = "drawings made by mindclf, no photos"
 
 
 def sample_images(card, count):
-    """(`ImageSet`, in words what they are): `count` images as the net that `card` describes was tested on. Labels mean nothing.
+    """(`ImageSet`, in words what they are): `count` images as the net of the `Card` was tested on. Labels mean nothing.
 
     Nothing is downloaded. Where the data of the card is not on disk, or has fewer images that can be read, they are drawn.
     """
     folder = _folder_of(card)
-    image_set = _from_folder(folder, count, Reading.of(card)) if folder else ()
+    image_set = _from_folder(folder, count, card.preprocessing.reading) if folder else ()
     if len(image_set) == count:
-        return image_set, card.get("data", {}).get("origin") or "images of the data set"
+        return image_set, card.data.get("origin") or "images of the data set"
     images = (draw_image(class_en[number % len(class_en)], np.random.default_rng(number)) for number in range(count))
     return _unlabelled(map(whole_image, images)), DRAWN
 
 
 def _folder_of(card):
     """The folder of the data that the card names: where the run had it, or where its data set is found."""
-    path = card.get("data", {}).get("path")
-    dataset = card.get("config", {}).get("dataset")
+    path = card.data.get("path")
     if path and Path(path).is_dir():
         return Path(path)
-    found = ON_DISK[dataset]() if dataset in ON_DISK else None
+    found = ON_DISK[card.dataset]() if card.dataset in ON_DISK else None
     return found if found and found.is_dir() else None
 
 

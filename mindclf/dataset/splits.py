@@ -11,13 +11,13 @@ from mindclf.dataset.cifar10 import origin_of, pixel_statistics_of, read_cifar10
 from mindclf.dataset.content import chosen_for_test, chosen_for_validation
 from mindclf.dataset.duplicates import equal_images, warnings_of
 from mindclf.dataset.folder import ImageSet, check_class_index, read_folder
-from mindclf.dataset.images import Reading
 from mindclf.dataset.layout import check_divided, say_unused, split_folders, unwrapped
 from mindclf.dataset.locate import find_caltech16, find_cifar10, find_flower_photos, find_flowers102, find_garbage26
 from mindclf.dataset.seen import seen_by, warn_of_seen
 from mindclf.dataset.split_folder import divide_files
 from mindclf.drawings.generate import ORIGIN, is_drawn
 from mindclf.labels import class_names, number_classes
+from mindclf.preprocessing import Reading
 
 log = logging.getLogger(__name__)
 
