@@ -4,19 +4,22 @@ import logging
 import platform
 import shutil
 import time
+from dataclasses import replace
 
 import mindspore as ms
 import numpy as np
 import PIL
 
 from mindclf import __version__
-from mindclf.checkpoint import card_path, read_card, save_checkpoint
+from mindclf.card import Card, card_path, read_card
+from mindclf.checkpoint import save_checkpoint
 from mindclf.config import DEFAULTS
 from mindclf.dataset.folder import check_class_index
 from mindclf.dataset.seen import seen_images
 from mindclf.device import describe_device
 from mindclf.distributed import collectives
-from mindclf.labels import describe
+from mindclf.labels import class_labels
+from mindclf.preprocessing import Preprocessing
 from mindclf.train.resume import state_path
 from mindclf.utils.files import command_line, write_json
 
@@ -52,7 +55,7 @@ class Keeper:
         log.info("phase %d epoch %d  loss %.4f top-1 %.2f%%  %s loss %.4f top-1 %.2f%%  rate %.2e  %.0f images/s  %.1f s",
                  row["phase"], row["epoch"], row["train_loss"], 100 * row["train_top1"], row["watched"], row["loss"],
                  100 * row["top1"], row["learning_rate"], row["images_per_second"], row["seconds"])
-        self.epoch = {"phase": row["phase"], "epoch": row["epoch"], "metrics": {row["watched"]: report.metrics()}}
+        self.epoch = {"phase": row["phase"], "epoch": row["epoch"], "metrics": {row["watched"]: report.scalars()}}
         self._save(self.snapshot, "newest epoch of a run")
         score = [report.top1, -report.loss]
         if row["watched"] == "held out" and (self.best_score is None or score > self.best_score):
@@ -108,7 +111,7 @@ def complete_card(checkpoint, report, history):
     for which training waited for its data.
     """
     card = read_card(checkpoint)
-    card["metrics"]["test"] = report.metrics()
+    card["metrics"]["test"] = report.scalars()
     card["speed"] = []
     for phase in sorted({row["phase"] for row in history}):
         rows = [row for row in history if row["phase"] == phase]
@@ -126,16 +129,11 @@ def make_card(config, splits, weights_origin, device, parent):
 
     `parent` is the card of the checkpoint that the net starts from, {} where there is none: what that has seen counts as seen.
     """
-    known = [describe(name) for name in splits.classes]
+    labels = class_labels(splits.classes, config.dataset)
+    preprocessing = replace(Preprocessing.from_config(config, splits.train.raw_size), reading=splits.train.reading)
     seen = seen_images(splits, parent, config.pretrained)
     return {
-        "net": config.net, "net_options": dict(config.net_options), "classes": list(splits.classes),
-        "class_folders": list(check_class_index(config.class_index)),
-        "classes_chinese": [entry.get("chinese", "") for entry in known],
-        "categories": [entry.get("category", "") for entry in known],
-        "image_height": config.image_height, "image_width": config.image_width,
-        "mean": list(config.mean), "std": list(config.std), "crop_share": config.crop_share,
-        "raw_size": list(splits.train.raw_size or ()), **({"white": white} if (white := splits.train.reading.white) else {}),
+        **Card.describing(config.net, config.net_options, labels, preprocessing, check_class_index(config.class_index)),
         "data": {"origin": splits.origin, "path": splits.path, "train": len(splits.train), "held_out": len(splits.valid),
                  "test": len(splits.test), "digest": splits.digest()},
         "start": weights_origin, "command": command_line(), "workers": collectives.size(), "seed": config.seed,

@@ -13,7 +13,9 @@ from mindclf.dataset.seen import seen_by, warn_of_seen
 from mindclf.dataset.splits import read_splits, with_statistics
 from mindclf.device import describe_device, use_device
 from mindclf.distributed import collectives
-from mindclf.evaluate import Report, predict_logits, report
+from mindclf.evaluate import predict_logits
+from mindclf.metrics import Metrics, compute_metrics
+from mindclf.preprocessing import Preprocessing
 from mindclf.pretrained import check_start, parent_card, start_net
 from mindclf.report import plots
 from mindclf.report.html import Measured, page
@@ -39,7 +41,7 @@ class Fitted:
     """What `fit` made: the checkpoint to use, its report on the test images of `classes`, where data and weights came from."""
 
     checkpoint: Path
-    report: Report
+    report: Metrics
     data_origin: str
     weights_origin: str
     classes: tuple
@@ -156,9 +158,9 @@ def _fit_in(folder, config, signals, device, again, shrink_batches, may_extend):
     if collectives.is_main_process():
         load_checkpoint(best, net)
     collectives.broadcast_parameters(net)
-    logits, labels = (collectives.unshard(rows, len(splits.test))
-                      for rows in predict_logits(net, eval_pipeline(collectives.shard(splits.test), config)))
-    result = report(logits, labels, len(splits.classes))
+    batches = eval_pipeline(collectives.shard(splits.test), Preprocessing.from_config(config), config.eval_batch_size)
+    logits, labels = (collectives.unshard(rows, len(splits.test)) for rows in predict_logits(net, batches))
+    result = compute_metrics(logits, labels, len(splits.classes))
     fitted = Fitted(best, result, splits.origin, weights_origin, splits.classes)
     if not collectives.is_main_process():
         return fitted
@@ -234,7 +236,7 @@ def write_report(output, measured, config):
     And curves.png, if it has a history. predictions.png has config.grid_rows x config.grid_columns of the images. report.html
     (see `page`) has everything but that grid in one file, and the worst mistakes with their heat.
     """
-    images, result = measured.images, measured.report
+    images, result = measured.images, measured.metrics
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "report.json", {"classes": list(images.classes), **result.as_dict()})
     plots.confusion_matrix(result.confusion, images.classes, output / "confusion.png")

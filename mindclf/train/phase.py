@@ -7,6 +7,7 @@ from mindclf.dataset import epoch_pipeline, eval_pipeline
 from mindclf.distributed import collectives
 from mindclf.evaluate import evaluate
 from mindclf.nets import freeze, seed_dropout, unfreeze
+from mindclf.preprocessing import Preprocessing
 from mindclf.train.batches import EpochBatches
 from mindclf.train.callbacks import (
     EqualStatistics,
@@ -54,7 +55,7 @@ def train_phase(net, number, config, splits, keeper, signals, begin=None, state=
     else:
         trained = net
         make_batches = partial(epoch_pipeline, splits.train, config)
-        watched_batches = eval_pipeline(collectives.shard(watched), config)
+        watched_batches = eval_pipeline(collectives.shard(watched), Preprocessing.from_config(config), config.eval_batch_size)
     epochs_done, steps_done = (state.facts["position"][unit] for unit in ("epochs", "steps")) if state else (0, 0)
     batches = EpochBatches(make_batches, count, config.batch_size, config.seed, number, config.mixup_alpha, len(splits.classes),
                            epochs_done, steps_done)

@@ -11,7 +11,8 @@ import numpy as np
 from easydict import EasyDict
 from mindspore import Tensor
 
-from mindclf.checkpoint import read_card, read_weights, settle
+from mindclf.card import read_card, settle
+from mindclf.checkpoint import read_weights
 from mindclf.config import DEFAULTS, phases_of
 from mindclf.train.callbacks import read_history
 from mindclf.train.output import HISTORY

@@ -197,7 +197,7 @@ def test_evaluation_counts_every_image_once(job, colour_folder):
     """9 test images and 9 held-out ones for two workers."""
     checkpoint = job[0] / "run-whole" / "best.ckpt"
     net, card = load_net(checkpoint)
-    report = evaluate(net, eval_pipeline(read_folder(colour_folder / "test", CLASS_INDEX), card), 3).as_dict()
+    report = evaluate(net, eval_pipeline(read_folder(colour_folder / "test", CLASS_INDEX), card.preprocessing, 4), 3).as_dict()
     for _, facts in saw(job, "whole"):
         assert facts["report"]["images"] == 9
         assert facts["report"]["confusion"] == report["confusion"]
@@ -248,7 +248,7 @@ def test_shared_features_are_those_of_one_worker(job, config):
     snapshot = next((job[0] / "run-endless" / "epochs").glob("*.ckpt"))
     net, card = load_net(snapshot)
     held_out = read_splits(merge(config, {})).valid
-    report = evaluate(net, eval_pipeline(held_out, card), 3)
+    report = evaluate(net, eval_pipeline(held_out, card.preprocessing, 4), 3)
     assert card["metrics"]["held out"]["images"] == report.images == 6
     assert card["metrics"]["held out"]["loss"] == pytest.approx(report.loss, abs=1e-5)
 
