@@ -22,9 +22,10 @@ from mindclf.dataset import augmented_pipeline, encoded_image, eval_pipeline, re
 from mindclf.dataset.draws import STORED_VIEWS, Draws
 from mindclf.dataset.locate import find_garbage26
 from mindclf.device import describe_device, set_seeds, use_device
-from mindclf.evaluate import predict_logits
+from mindclf.inference.logits import predict_logits
 from mindclf.labels import index_en
 from mindclf.nets import MobileNetV2Head, freeze
+from mindclf.preprocessing import Preprocessing
 from mindclf.pretrained import start_net
 from mindclf.train import cosine_decay_lr
 from mindclf.train.features import PooledFeatures
@@ -52,7 +53,7 @@ def main():
         net, settled, _ = start_net(config, len(index_en))
         freeze(net.backbone)
         backbone = PooledFeatures(net)
-        centre, labels = predict_logits(backbone, eval_pipeline(test, settled))
+        centre, labels = predict_logits(backbone, evaluated(test, settled))
         squashed = features_of(backbone, squashed_batches(test, settled))
         views = random_views(backbone, train, settled, seed)
 
@@ -71,7 +72,7 @@ def main():
         score("reported: 'test' set is augmented training images", accuracy(heads["corrected"], crops, crop_labels))
 
         moving, moving_views = batch_norm_in_training_mode(config, train)
-        moved_centre, _ = predict_logits(moving, eval_pipeline(test, settled))
+        moved_centre, _ = predict_logits(moving, evaluated(test, settled))
         moved_squashed = features_of(moving, squashed_batches(test, settled))
         score("frozen backbone's batch norm in training mode",
               accuracy(train_head(moving_views, CORRECTED, seed), moved_centre, labels))
@@ -84,10 +85,15 @@ def main():
         backbone = PooledFeatures(net)
         views = random_views(backbone, train, other, seed)
         score("other pixel statistics, padding and epsilon than the weights'",
-              accuracy(train_head(views, CORRECTED, seed), predict_logits(backbone, eval_pipeline(test, other))[0], labels))
+              accuracy(train_head(views, CORRECTED, seed), predict_logits(backbone, evaluated(test, other))[0], labels))
 
     write_result(__file__, {**provenance(describe_device("CPU")), "data": found.origin, "test_images": len(test),
                             "seeds": SEEDS, "seconds": round(time.perf_counter() - started), "top1": scores})
+
+
+def evaluated(images, config):
+    """The batches of evaluation."""
+    return eval_pipeline(images, Preprocessing.from_config(config), config.eval_batch_size)
 
 
 def train_head(views, options, seed):

@@ -1,4 +1,4 @@
-"""What it gains to look at mirror images too (`--mirror`): the checkpoints that come with mindclf, on their test images.
+"""What test-time augmentation (horizontal flip, `--mirror`) gains: the checkpoints that come with mindclf, on their test images.
 
     python benchmarks/mirror.py                # five minutes on two cores; writes results/tables/mirror.json
 """
@@ -8,9 +8,8 @@ from common import provenance, require_photos, write_result
 from mindclf.config import merge
 from mindclf.dataset.splits import find_folder, images_to_measure
 from mindclf.device import describe_device, use_device
-from mindclf.evaluate import report
 from mindclf.inference.runner import Runner
-from mindclf.pretrained import GARBAGE_SORTER
+from mindclf.metrics import compute_metrics
 
 CHECKPOINTS = {"garbage26_mobilenet_v2": "garbage26", "cifar10_mobilenet_v1": "cifar10", "cifar10_shufflenet_v1": "cifar10"}
 BATCH_SIZE = 128
@@ -25,10 +24,10 @@ def main():
         require_photos(origin)
         result[name] = {"data": origin}
         for key, mirror in (("plain", False), ("mirror", True)):
-            runner = Runner(GARBAGE_SORTER.with_name(f"{name}.ckpt"), mirror=mirror)
+            runner = Runner(name, mirror=mirror)
             images, _ = images_to_measure(runner.card, folder, config)
             logits, labels = runner.logits(images, BATCH_SIZE)
-            result[name][key] = report(logits, labels, len(runner.card["classes"])).metrics()
+            result[name][key] = compute_metrics(logits, labels, len(runner.card.classes)).scalars()
             print(name, key, result[name][key], flush=True)
     write_result(__file__, {**provenance(device), **result})
 

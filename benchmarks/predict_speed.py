@@ -3,10 +3,10 @@
     python benchmarks/predict_speed.py               # some minutes on two cores; writes results/tables/predict_speed.json
     python benchmarks/predict_speed.py --count 128   # of fewer images; writes outputs/predict_speed.json
 
-What `mindclf predict` does between its start and its last answer, but for printing: `gather`, then `Predictor.sort`, on training
-photos of the garbage set, taken evenly from all classes, with the sorter that comes with mindclf (MobileNetV2 at 224 pixels), and
-with its .onnx, which `export` writes first. Each runtime has warmed up; rounds alternate, and the figure is the median of the
-rounds. A folder of photos is sorted twice at the least, so files come from the system's cache.
+What `mindclf predict` does between its start and its last answer, but for printing: `gather`, then `Predictor.predict_iter`, on
+training photos of the garbage set, taken evenly from all classes, with the sorter that comes with mindclf (MobileNetV2 at 224
+pixels), and with its .onnx, which `export` writes first. Each runtime has warmed up; rounds alternate, and the figure is the
+median of the rounds. A folder of photos is sorted twice at the least, so files come from the system's cache.
 """
 
 import argparse
@@ -65,13 +65,13 @@ def some_files(folder, count):
 def measure(predictors, files, rounds):
     """{"images_per_second": {runtime: spread over the rounds}, "cores_taken_by_others": {runtime: the most in a round}}."""
     for predictor in predictors.values():
-        sort(predictor, files[:WARM_UP])
+        predict_all(predictor, files[:WARM_UP])
     rates, others = ({runtime: [] for runtime in predictors} for _ in range(2))
     for number in range(rounds):
         names = list(predictors)
         for runtime in names[number % len(names):] + names[:number % len(names)]:
             started, idle = time.perf_counter(), busy_seconds() - time.process_time()
-            sort(predictors[runtime], files)
+            predict_all(predictors[runtime], files)
             seconds = time.perf_counter() - started
             rates[runtime].append(len(files) / seconds)
             others[runtime].append((busy_seconds() - time.process_time() - idle) / seconds)
@@ -81,13 +81,13 @@ def measure(predictors, files, rounds):
             "cores_taken_by_others": {runtime: round(max(values), 3) for runtime, values in others.items()}}
 
 
-def sort(predictor, files):
+def predict_all(predictor, files):
     """Sorts the files as `mindclf predict` does. Raises ValueError for an image that cannot be read: it would count as fast."""
-    from mindclf.predict import gather
+    from mindclf.inference.sources import gather
 
-    for _, guesses in predictor.sort(gather(files)):
-        if isinstance(guesses, ValueError):
-            raise guesses
+    for _, found in predictor.predict_iter(gather(files)):
+        if isinstance(found, ValueError):
+            raise found
 
 
 def size_of(file):

@@ -17,11 +17,11 @@ from pathlib import Path
 from common import ROOT, RUNS
 
 from mindclf.checkpoint import load_net, read_card, save_checkpoint
-from mindclf.config import merge
+from mindclf.config import DEFAULTS, merge
 from mindclf.dataset import eval_pipeline
 from mindclf.dataset.splits import read_images
 from mindclf.device import use_device
-from mindclf.evaluate import evaluate
+from mindclf.inference.logits import evaluate_net
 from mindclf.utils.files import write_json
 
 LOG_FILES = ("history.csv", "report.json")
@@ -58,18 +58,18 @@ def publish_comparison(compared, log):
 def publish_weights(run, name):
     use_device("CPU")
     net, card = load_net(run / "best.ckpt")
-    config = merge(card["config"], {"class_index": card.get("class_folders") or card["classes"]})
-    images = read_images(Path(card["data"]["path"]), "test", config)
+    config = merge(card["config"], {"class_index": card.class_folders})
+    images = read_images(Path(card.data["path"]), "test", config)
     full = {parameter.name: parameter.value() for parameter in net.get_parameters()}
     for parameter in net.get_parameters():
         if parameter.ndim > 1:
             parameter.set_data(parameter.astype("float16").astype("float32"))
-    report = evaluate(net, eval_pipeline(images, card), len(card["classes"]))
+    report = evaluate_net(net, eval_pipeline(images, card.preprocessing, DEFAULTS.eval_batch_size), len(card.classes))
     before = card["metrics"]["test"]["top1"]
     half = report.top1 > before - 1e-6
     print(f"top-1 {before:.4f} in float32, {report.top1:.4f} in float16: stored as {'float16' if half else 'float32'}")
     if half:
-        card["metrics"]["test"] = report.metrics()
+        card["metrics"]["test"] = report.scalars()
         card["stored_as"] = "float16 kernels, float32 vectors"
     else:
         for parameter in net.get_parameters():

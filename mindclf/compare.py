@@ -54,7 +54,7 @@ def _compare(config, runs, sizes, seeds, output, device):
         for seed, run in zip(seeds, configs):
             log.info("%s, seed %d", name, seed)
             try:
-                figures = fit(run, may_extend=False).report.metrics()
+                figures = fit(run, may_extend=False).report.scalars()
             except ValueError as error:
                 log.warning("%s, seed %d failed: %s", name, seed, error)
                 row["failed"].append(f"seed {seed}: {first_line(error)}")

@@ -1,4 +1,6 @@
-"""A page on this machine to try a net with one's own images: `mindclf demo`. It is made with Gradio, the extra `demo`."""
+"""Demo: a page on this machine to try a net with one's own images, `mindclf demo`. It is made with Gradio, the extra `demo`."""
+
+from __future__ import annotations
 
 import contextlib
 import logging
@@ -12,23 +14,24 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from mindclf.dataset import ImageSet, Reading, whole_image
+from mindclf.checkpoint import CheckpointFile
+from mindclf.dataset import ImageSet, whole_image
 from mindclf.drawings.generate import draw_image
 from mindclf.explain import explanations, net_with_gradients
-from mindclf.labels import CATEGORIES
-from mindclf.predict import URL_BYTES, gather
-from mindclf.report.html import jpeg
+from mindclf.inference.sources import URL_BYTES, gather
+from mindclf.labels import BIN_COLOURS
 from mindclf.utils.extras import require
+from mindclf.utils.html import jpeg_element
 
 log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 UPLOAD_BYTES = URL_BYTES  # as much as is read from an address
 KEPT_SECONDS = 600        # what was uploaded is removed so much later, and at the end
-HEAT_PIXELS = 640         # the longer side of the answer's image
+SHOWN_PIXELS = 640        # the longer side of the answer's image
 EXAMPLES = 12             # shown at most
 DRAWN_PIXELS = 480
-DRAWN = {  # class: seed. Two of each bin that the published sorter, which has seen photos only, takes for what they are
+DRAWN = {  # class: seed. Two of each bin that the published sorter, which has seen photos only, predicts correctly
     "Broom": 1, "Disposable Chopsticks": 15, "Basketball": 8, "Paper": 2, "Eggshell": 12, "Banana Peel": 1,
     "Tablet capsules": 14, "Battery": 10,
 }
@@ -60,9 +63,11 @@ STYLE = """
 .answer .name { display: flex; flex-wrap: wrap; gap: 0 .8rem; align-items: baseline; padding-top: 1rem; }
 .answer .name b { font-size: 1.8rem; line-height: 1.3; }
 .answer .name span { font-size: 1.4rem; }
-.answer .guess { display: grid; grid-template-columns: 1fr auto; gap: .1rem .8rem; padding-top: .2rem; padding-bottom: .4rem; }
-.answer .guess i { grid-column: 1 / -1; height: 8px; border-radius: 4px;
-                   background: linear-gradient(var(--bin), var(--bin)) 0 / var(--share) no-repeat, var(--border-color-primary); }
+.answer .prediction { display: grid; grid-template-columns: 1fr auto; gap: .1rem .8rem;
+                      padding-top: .2rem; padding-bottom: .4rem; }
+.answer .prediction i { grid-column: 1 / -1; height: 8px; border-radius: 4px;
+                        background: linear-gradient(var(--bin), var(--bin)) 0 / var(--width) no-repeat,
+                                    var(--border-color-primary); }
 .answer .number { font-variant-numeric: tabular-nums; font-weight: 600; }
 .answer figure img { display: block; width: 100%; max-height: 420px; object-fit: contain; border-radius: 8px;
                      background: var(--background-fill-secondary); }
@@ -77,19 +82,20 @@ STYLE = """
 """
 
 
-def serve(checkpoint, examples=None, port=0, card=None):
+def serve(checkpoint: str | Path | CheckpointFile, examples: str | Path | None = None, port: int = 0) -> None:
     """Shows the page on this machine, at no other address than HOST, until it is interrupted.
 
-    `examples` is a folder of images to offer; without one the page offers drawings of those of the net's classes that mindclf
-    can draw. `port` 0 stands for any free one. `card` stands in for the card of a checkpoint that has none. Images that are
-    uploaded lie in a temporary folder, which is gone at the end. Raises ValueError for what cannot be used.
+    `examples` is a folder of images to offer; without one the page offers drawings of the garbage classes that the net knows.
+    `port` 0 stands for any free one. Images that are uploaded lie in a temporary folder, which is gone at the end. Raises
+    ValueError for what cannot be used.
     """
+    checkpoint = CheckpointFile.of(checkpoint)
     with _listen(port) as listener, tempfile.TemporaryDirectory(prefix="mindclf-demo-") as folder:
         os.environ.update(OFFLINE, GRADIO_TEMP_DIR=folder)  # Gradio reads them when it is imported
         require("gradio", "the page is made with Gradio", "pip install gradio")
         uvicorn = require("uvicorn", "the page is served by uvicorn", "pip install gradio, which brings it")
-        net, card = net_with_gradients(checkpoint, card)
-        app = page(net, card, Path(checkpoint).stem, example_images(examples, card["classes"], folder), folder)
+        net, card = net_with_gradients(checkpoint)
+        app = page(net, card, checkpoint.path.stem, example_images(examples, card.labels, folder), folder)
         config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1,  # a browser holds its connection for ever
                                 headers=[("Content-Security-Policy", POLICY), ("Referrer-Policy", "no-referrer")])
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # whichever way it ends, the temporary folder goes
@@ -154,18 +160,18 @@ def answer(net, card, path):
         return ('<div class="answer empty quiet"><p>Drop an image, or choose an example.</p>'
                 '<p lang="zh-CN">放入一张图片，或选一个示例。</p></div>')
     try:
-        image = whole_image(Path(path).read_bytes(), Path(path).name, Reading.of(card))
+        image = whole_image(Path(path).read_bytes(), Path(path).name, card.preprocessing.reading)
     except (ValueError, OSError) as error:
         return ('<div class="answer refused" role="alert"><p class="bin">This image is not used '
                 f'<span lang="zh-CN">这张图片不能用</span></p><p>{escape(str(error))}</p></div>')
-    [explanation] = explanations(net, card, ImageSet((image,), (0,), tuple(card["classes"])))
-    guess = explanation.guess
-    heat = jpeg(explanation.shrunk(HEAT_PIXELS).overlay, f"heat of {guess.name}")
-    return (f'<div class="answer" role="status" style="--bin: {_colour(guess)}">{_bin(guess)}'
-            f'<p class="name"><b>{escape(guess.name)}</b> <span lang="zh-CN">{escape(guess.chinese)}</span></p>'
-            f"{''.join(map(_guess, explanation.guesses))}"
-            f"<figure>{heat}<figcaption class=\"quiet\">Red spoke most for {escape(guess.name)}; what is dark was not seen. "
-            f'<span lang="zh-CN">红色处最支持“{escape(guess.chinese or guess.name)}”；暗处网络没有看到。</span>'
+    [explanation] = explanations(net, card.preprocessing, card.labels, ImageSet((image,), (0,), card.classes))
+    top = explanation.prediction
+    heatmap = jpeg_element(explanation.shrunk(SHOWN_PIXELS).overlay, f"heatmap of {top.name}")
+    return (f'<div class="answer" role="status" style="--bin: {_colour(top)}">{_bin(top)}'
+            f'<p class="name"><b>{escape(top.name)}</b> <span lang="zh-CN">{escape(top.chinese)}</span></p>'
+            f"{''.join(map(_bar, explanation.predictions))}"
+            f"<figure>{heatmap}<figcaption class=\"quiet\">Red spoke most for {escape(top.name)}; what is dark was not seen. "
+            f'<span lang="zh-CN">红色处最支持“{escape(top.chinese or top.name)}”；暗处网络没有看到。</span>'
             "</figcaption></figure></div>")
 
 
@@ -176,14 +182,16 @@ def uploaded(path, folder):
     return path
 
 
-def example_images(folder, classes, to):
-    """Paths of up to EXAMPLES images: from all over `folder`, or, without one, drawings of `classes` made in the folder `to`.
+def example_images(folder, labels, to):
+    """Paths of up to EXAMPLES images: from all over `folder`, or, without one, drawings made in the folder `to`.
 
-    Files that cannot be used are left out with a warning each. Raises ValueError for a folder without an image.
+    Of the classes `labels` it draws those that belong in a bin: others may have the name of one and be something else. Files
+    that cannot be used are left out with a warning each. Raises ValueError for a folder without an image.
     """
     if folder is None:
         paths = []
-        for name in (name for name in DRAWN if name in classes):
+        garbage = {label.name for label in labels if label.category}
+        for name in (name for name in DRAWN if name in garbage):
             paths.append(str(Path(to) / f"{name}.png"))
             draw_image(name, np.random.default_rng(DRAWN[name]), DRAWN_PIXELS).save(paths[-1])
         return paths
@@ -218,31 +226,29 @@ def _listen(port):
 
 
 def _intro(name, card):
-    count = len(card["classes"])
+    count = len(card.classes)
     name = escape(name)
     return ('<div class="intro"><h1>What is on the image? <span lang="zh-CN">图片上是什么？</span></h1>'
             f"<p>{name} answers with one of its {count} classes, whatever it is shown. Images stay on this computer.<br>"
             f'<span lang="zh-CN">无论看到什么，{name} 都会从 {count} 个类别中选一个。图片不会离开这台电脑。</span></p></div>')
 
 
-def _bin(guess):
+def _bin(prediction):
     """The line about the bin, or nothing for a class that belongs in none."""
-    if not guess.category:
+    if prediction.category not in BIN_COLOURS:
         return ""
-    colour = _bin_colour(guess)
-    return (f'<p class="bin">{escape(guess.category.capitalize())} waste, {colour} bin '
-            f'<span lang="zh-CN">{escape(guess.category_chinese)}，{BINS[colour][1]}桶</span></p>')
+    colour = BIN_COLOURS[prediction.category]
+    return (f'<p class="bin">{escape(prediction.category.capitalize())} waste, {colour} bin '
+            f'<span lang="zh-CN">{escape(prediction.category_chinese)}，{BINS[colour][1]}桶</span></p>')
 
 
-def _guess(guess):
-    chinese = f' <span lang="zh-CN">{escape(guess.chinese)}</span>' if guess.chinese else ""
-    return (f'<div class="guess" style="--bin: {_colour(guess)}; --share: {guess.probability:.1%}">'
-            f'<span>{escape(guess.name)}{chinese}</span><span class="number">{guess.probability:.1%}</span><i></i></div>')
+def _bar(prediction):
+    """A class and its probability, as a number and as a bar."""
+    chinese = f' <span lang="zh-CN">{escape(prediction.chinese)}</span>' if prediction.chinese else ""
+    probability = f"{prediction.probability:.1%}"
+    return (f'<div class="prediction" style="--bin: {_colour(prediction)}; --width: {probability}">'
+            f'<span>{escape(prediction.name)}{chinese}</span><span class="number">{probability}</span><i></i></div>')
 
 
-def _colour(guess):
-    return BINS[_bin_colour(guess)][0] if guess.category else NO_BIN
-
-
-def _bin_colour(guess):
-    return CATEGORIES[guess.category_chinese][1]
+def _colour(prediction):
+    return BINS[BIN_COLOURS[prediction.category]][0] if prediction.category in BIN_COLOURS else NO_BIN

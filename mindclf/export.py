@@ -1,4 +1,6 @@
-"""A checkpoint as a file for other runtimes, checked before it is called done."""
+"""Export: a checkpoint as a file for other runtimes, checked before it is called done."""
+
+from __future__ import annotations
 
 import contextlib
 import shutil
@@ -10,9 +12,9 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from mindclf import kernels
-from mindclf.checkpoint import CARD_FORMAT, MAX_BATCH, load_net, replacing_with_card, save_checkpoint
-from mindclf.config import pixel_statistics
-from mindclf.dataset import eval_pipeline, pixel_pipeline, preprocessing_of
+from mindclf.card import CARD_FORMAT, MAX_BATCH, Card, replacing_with_card
+from mindclf.checkpoint import CheckpointFile, load_net, save_checkpoint
+from mindclf.dataset import eval_pipeline, pixel_pipeline
 from mindclf.dataset.samples import sample_images
 from mindclf.device import exclusive
 from mindclf.inference.onnx import open_session, put_normalisation_in_front, require, write_card
@@ -25,26 +27,28 @@ CHECKED = (1, 4)  # batch sizes that a file for any number of images is run with
 
 
 @exclusive()
-def export(checkpoint, file_format, destination=None, card=None, with_preprocessing=False, batch_size=None):
+def export(checkpoint: str | Path | CheckpointFile, file_format: str, destination: str | Path | None = None,
+           with_preprocessing: bool = False, batch_size: int | None = None) -> Path:
     """Writes the net of `checkpoint` as "mindir", "onnx" or "safetensors" and its card beside it; returns the path.
 
-    A .mindir or .onnx takes normalised float32 images (N, 3, height, width) and gives logits (N, classes). With
-    `with_preprocessing` it takes pixels, uint8 RGB (N, height, width, 3), and normalises them itself; resizing and cropping stay
-    outside, for they begin with images of any size. N is any number, or `batch_size` if that is given. Batch norm is folded.
-    A .safetensors has the weights as they are.
+    `checkpoint` is a path, a name in checkpoints/, or a `CheckpointFile`. A .mindir or .onnx takes normalised float32 images
+    (N, 3, height, width) and gives logits (N, classes). With `with_preprocessing` it takes pixels, uint8 RGB
+    (N, height, width, 3), and normalises them itself; resizing and cropping stay outside, for they begin with images of any size.
+    N is any number, or `batch_size` if that is given. Batch norm is folded. A .safetensors has the weights as they are.
 
     Its card says in "exported" what the file takes, how images are to be preprocessed and how it was checked; an .onnx has the
     card in its metadata too. Before it gets its name, the file is run on images (see `sample_images`) and compared with the
-    net: ValueError if a logit differs by more than TOLERANCE, or than that part of the largest logit where it is more than 1.
-    ONNX needs the extra `onnx`. `card` stands in for the card of a checkpoint that has none.
+    net: ValueError if a logit differs by more than TOLERANCE, or than that fraction of the largest logit where it is more than 1.
+    ONNX needs the extra `onnx`.
     """
-    destination = _destination(checkpoint, file_format, destination)
+    checkpoint = CheckpointFile.of(checkpoint)
+    destination = _destination(checkpoint.path, file_format, destination)
     if file_format == "safetensors" and (with_preprocessing or batch_size):
         raise ValueError("a safetensors file holds weights alone: leave out the preprocessing and the batch size")
     if batch_size is not None and not 1 <= batch_size <= MAX_BATCH:
         raise ValueError(f"batch_size={batch_size} must lie between 1 and {MAX_BATCH}")
     with kernels.off():  # other runtimes know only MindSpore's operators
-        net, card = load_net(checkpoint, card)
+        net, card = load_net(checkpoint)
         if file_format == "safetensors":
             with claimed(destination, is_file=True):
                 return save_checkpoint(net, destination, card)
@@ -52,13 +56,16 @@ def export(checkpoint, file_format, destination=None, card=None, with_preprocess
     images, pixels, origin = _samples(card)
     expected = net(Tensor(images)).asnumpy()
     inputs = pixels if with_preprocessing else images
-    card = {**card, "format": CARD_FORMAT,
-            "exported": _facts(file_format, inputs, batch_size, with_preprocessing, preprocessing_of(card))}
-    mean, std = pixel_statistics(card)
+    inside = card.preprocessing if with_preprocessing else None
+    card = Card({**card, "format": CARD_FORMAT, "exported": {
+        "format": file_format, "with_preprocessing": with_preprocessing, "batch_size": batch_size,
+        "input": {"type": str(inputs.dtype), "shape": [batch_size or "N", *inputs.shape[1:]],
+                  "values": "pixels, 0 to 255" if with_preprocessing else "(pixel - mean) / std"},
+        "preprocessing": card.preprocessing.describe()}})
     write, run = {"mindir": (_write_mindir, _run_mindir), "onnx": (_write_onnx, _run_onnx)}[file_format]
     destination.parent.mkdir(parents=True, exist_ok=True)
     with claimed(destination, is_file=True), replacing_with_card(destination, card) as file:
-        write(folded, file, (batch_size, *images.shape[1:]), (mean, std) if with_preprocessing else None)
+        write(folded, file, (batch_size, *images.shape[1:]), inside)
         differences = []
         for count in [batch_size] if batch_size else CHECKED:
             chosen = np.arange(count) % len(images)
@@ -69,17 +76,17 @@ def export(checkpoint, file_format, destination=None, card=None, with_preprocess
         card["exported"]["checked"] = {"pictures": origin, "batch_sizes": [batch_size] if batch_size else list(CHECKED),
                                        "largest_difference": float(f"{difference:.2g}")}
         if file_format == "onnx":
-            write_card(file, card, preprocessing_of(card))
+            write_card(file, card)
     return destination
 
 
 class _Normalising(nn.Cell):
     """`net` behind the normalisation of evaluation: pixels, uint8 (N, height, width, 3) -> what the net gives."""
 
-    def __init__(self, net, mean, std):
+    def __init__(self, net, preprocessing):
         super().__init__(auto_prefix=False)
         self.net = net
-        self.mean, self.std = (Tensor(values, ms.float32) for values in (mean, std))
+        self.mean, self.std = (Tensor(values, ms.float32) for values in (preprocessing.mean, preprocessing.std))
 
     def construct(self, pixels):
         images = (ops.cast(pixels, ms.float32) - self.mean) / self.std
@@ -92,10 +99,10 @@ def _destination(checkpoint, file_format, destination):
     if file_format not in SUFFIXES:
         raise ValueError(f"format {file_format!r} is not known; expected one of {', '.join(SUFFIXES)} (AIR needs an Ascend)")
     suffix = SUFFIXES[file_format]
-    destination = Path(destination) if destination else Path(checkpoint).with_suffix(suffix)
+    destination = Path(destination) if destination else checkpoint.with_suffix(suffix)
     if destination.suffix != suffix:
         raise ValueError(f"{destination}: a file of format {file_format} has a name that ends in {suffix}")
-    if destination.exists() and Path(checkpoint).exists() and destination.samefile(checkpoint):
+    if destination.exists() and checkpoint.exists() and destination.samefile(checkpoint):
         raise ValueError(f"{checkpoint} cannot be written over: name another file")
     return destination
 
@@ -103,25 +110,16 @@ def _destination(checkpoint, file_format, destination):
 def _samples(card):
     """(images, pixels, origin): images as the net takes them, float32 and normalised, and as uint8; what they are, in words."""
     image_set, origin = sample_images(card, max(CHECKED))
-    batches = (pipeline(image_set, {**card, "eval_batch_size": len(image_set)}) for pipeline in (eval_pipeline, pixel_pipeline))
+    batches = (pipeline(image_set, card.preprocessing, len(image_set)) for pipeline in (eval_pipeline, pixel_pipeline))
     images, pixels = (next(batch.create_tuple_iterator(num_epochs=1, output_numpy=True))[0] for batch in batches)
     return images, pixels, origin
 
 
-def _facts(file_format, inputs, batch_size, with_preprocessing, preprocessing):
-    return {
-        "format": file_format, "with_preprocessing": with_preprocessing, "batch_size": batch_size,
-        "input": {"type": str(inputs.dtype), "shape": [batch_size or "N", *inputs.shape[1:]],
-                  "values": "pixels, 0 to 255" if with_preprocessing else "(pixel - mean) / std"},
-        "preprocessing": preprocessing,
-    }
-
-
-def _write_mindir(net, file, shape, statistics=None):
-    """Writes `net` for images of `shape`, whose first number is None for any; or, with (mean, std), for their pixels."""
+def _write_mindir(net, file, shape, preprocessing=None):
+    """Writes `net` for images of `shape`, whose first number is None for any; `preprocessing` has it take pixels."""
     dtype = ms.float32
-    if statistics:
-        net, shape, dtype = _Normalising(net, *statistics), (shape[0], *shape[2:], shape[1]), ms.uint8
+    if preprocessing:
+        net, shape, dtype = _Normalising(net, preprocessing), (shape[0], *shape[2:], shape[1]), ms.uint8
     with _plainly_named(file) as plain:
         ms.export(net, _example(shape, dtype), file_name=str(plain), file_format="MINDIR")
 
@@ -130,7 +128,7 @@ def _run_mindir(file, images):
     return nn.GraphCell(ms.load(str(file)))(Tensor(images)).asnumpy()
 
 
-def _write_onnx(net, file, shape, statistics=None):
+def _write_onnx(net, file, shape, preprocessing=None):
     """As `_write_mindir`."""
     require("onnx")  # before a minute goes into the export
     require("onnxruntime")
@@ -138,8 +136,8 @@ def _write_onnx(net, file, shape, statistics=None):
     with _plainly_named(file) as plain:
         ms.onnx.export(net, _example(shape, ms.float32), file_name=str(plain), input_names=["images"], output_names=["logits"],
                        dynamic_axes=axes)
-    if statistics:
-        put_normalisation_in_front(file, *statistics)
+    if preprocessing:
+        put_normalisation_in_front(file, preprocessing)
 
 
 def _run_onnx(file, images):

@@ -2,6 +2,8 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 # The four sorting categories of Shanghai's rules: Chinese name, English name, colour of the bin.
 CATEGORIES = {
@@ -77,7 +79,37 @@ class_cn = [chinese for _, chinese, _ in GARBAGE]
 index_en = {english: index for index, english in enumerate(class_en)}
 garbage_classes = {category: [cn for _, cn, kind in GARBAGE if kind == category] for category in CATEGORIES}
 
+BIN_COLOURS = dict(CATEGORIES.values())  # by category
+
 JOINERS = "\u200c\u200d"  # of the invisible characters those that change how others look, in Persian or in emoji
+
+
+@dataclass(frozen=True)
+class ClassLabel:
+    """What a class is called, and the bin that it belongs in; "" for what is not known or does not exist."""
+
+    name: str
+    chinese: str = ""
+    category: str = ""          # "residual", "recyclable", "food" or "hazardous"
+    category_chinese: str = ""
+
+
+LABELS = {  # of data sets whose classes have more than one name: {class: its `ClassLabel`}
+    "garbage26": {english: ClassLabel(english, chinese, CATEGORIES[category][0], category)
+                  for english, chinese, category in GARBAGE},
+    "cifar10": {english: ClassLabel(english, chinese) for english, chinese in CIFAR10_CHINESE.items()},
+}
+
+
+def class_labels(names: Iterable[str], dataset: str = "") -> tuple[ClassLabel, ...]:
+    """A `ClassLabel` for each of the class names, in their order.
+
+    Chinese names and bins are known of the classes of `dataset`; without it, of `names` that are all the classes of one of these
+    data sets and no others. One name alone tells nothing: somebody's own class "Paper" may be anything.
+    """
+    names = tuple(names)
+    known = LABELS.get(dataset) or next((table for table in LABELS.values() if table.keys() == set(names)), {})
+    return tuple(known.get(name, ClassLabel(name)) for name in names)
 
 
 class ClassIndex(dict):
@@ -132,9 +164,3 @@ def _look(name):
     return " ".join("".join(visible).split())
 
 
-def describe(name):
-    """What is known of the class called `name` besides that: a dict with its Chinese name and its category, or {}."""
-    for english, chinese, category in GARBAGE:
-        if english == name:
-            return {"chinese": chinese, "category": CATEGORIES[category][0], "category_chinese": category}
-    return {"chinese": CIFAR10_CHINESE[name]} if name in CIFAR10_CHINESE else {}

@@ -6,7 +6,7 @@ from pathlib import Path
 from mindspore.nn.utils import no_init_parameters
 
 from mindclf import __version__, nets
-from mindclf.checkpoint import has_card, load_checkpoint, read_card
+from mindclf.checkpoint import GARBAGE_SORTER, has_card, load_checkpoint, named_checkpoint, read_card
 from mindclf.config import merge, phases_of, pixel_statistics
 from mindclf.convert import convert_tf_mobilenet_v2
 from mindclf.dataset.locate import IMAGENET_FILES, find_imagenet_mobilenet_v2
@@ -16,11 +16,6 @@ from mindclf.utils.cache import adding_to, cache_folder
 from mindclf.utils.files import sha256
 
 log = logging.getLogger(__name__)
-
-_HERE = Path(__file__).resolve().parent
-# An installed mindclf carries the checkpoints inside the package, a clone has them at its top.
-CHECKPOINTS = next((folder for folder in (_HERE / "checkpoints", _HERE.parent / "checkpoints") if folder.is_dir()), _HERE)
-GARBAGE_SORTER = CHECKPOINTS / "garbage26_mobilenet_v2.ckpt"
 
 
 def create_net(name, num_classes=1000, pretrained=False, **options):
@@ -145,19 +140,6 @@ def _fits_mobilenet_v2(path):
         backbone = MobileNetV2Backbone()
     load_checkpoint(path, backbone)
     return f"all {len(list(backbone.get_parameters()))} weights of MobileNetV2's backbone"
-
-
-def named_checkpoint(text):
-    """The path of the checkpoint that `text` names: a file in checkpoints/ without its .ckpt, or itself as a path.
-
-    Raises ValueError for what looks like a name and is none.
-    """
-    own, path = CHECKPOINTS / f"{text}.ckpt", Path(text)
-    if not (own.is_file() or path.suffix or path.exists()):
-        names = ", ".join(sorted(file.stem for file in CHECKPOINTS.glob("*.ckpt")))
-        raise ValueError(f"there is no checkpoint {text}: give the path of a file, or the name of one that comes with mindclf, "
-                         f"{names}")
-    return own if own.is_file() else path
 
 
 def converted(source):

@@ -1,17 +1,21 @@
-"""An exported .onnx with 8-bit integers for weights and activations: smaller and faster, and what that costs in accuracy."""
+"""Quantisation: an exported .onnx with 8-bit weights and activations, smaller and faster, and what that costs in accuracy."""
+
+from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mindclf.checkpoint import replacing_with_card
-from mindclf.dataset import preprocessing_of
+from mindclf.card import Card, replacing_with_card
+from mindclf.checkpoint import CheckpointFile
 from mindclf.dataset.splits import find_folder, images_to_measure, labelled_for
-from mindclf.evaluate import Report, filled_up, report
+from mindclf.inference.logits import filled_up
 from mindclf.inference.onnx import require, write_card
 from mindclf.inference.runner import Runner
+from mindclf.metrics import Metrics, compute_metrics
 from mindclf.utils.claim import claimed
 from mindclf.utils.files import command_line, first_line, sha256
 
@@ -25,31 +29,32 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Quantized:
-    """What `quantize` made, and from what: reports on the test images, sizes in bytes, where the images come from."""
+    """What `quantize` made, and from what: metrics on the test images, sizes in bytes, where the images come from."""
 
     path: Path
-    before: Report
-    after: Report
+    before: Metrics
+    after: Metrics
     bytes_before: int
     bytes_after: int
     origin: str
 
 
-def quantize(model, config, destination=None, calibration_images=None, allowed_loss=ALLOWED_LOSS):
+def quantize(model: str | Path, config: Mapping, destination: str | Path | None = None, calibration_images: int | None = None,
+             allowed_loss: float = ALLOWED_LOSS) -> Quantized:
     """Writes the .onnx file `model` with 8-bit integers to `destination`, and its card; returns a `Quantized`.
 
     `config`, a full one, names the data as for training. Static quantisation by ONNX Runtime's own tool: activations get the
     ranges that so many training images show (CALIBRATION_IMAGES by default, or all if there are fewer), spread over all of
     them and preprocessed as evaluation does; each channel of a
     weight gets a scale of its own. The first FLOAT_CONVOLUTIONS stay in float32. Top-1 is measured on all test images before
-    and after. If it falls by more than `allowed_loss`, a part of 1, ValueError says so and nothing is written. `destination` is
+    and after. If it falls by more than `allowed_loss`, a fraction, ValueError says so and nothing is written. `destination` is
     by default `model` with _int8 in its name.
     """
     model = Path(model)
     destination = Path(destination) if destination else model.with_name(f"{model.stem}_int8.onnx")
     _check(model, destination, calibration_images, allowed_loss)
     runner = Runner(model, runtime="onnxruntime")
-    card = dict(runner.card)
+    card = Card(runner.card)
     if "quantized" in card:
         raise ValueError(f"{model} has 8-bit integers already: give the .onnx that it was made from")
     folder, origin = find_folder(config)
@@ -60,17 +65,17 @@ def quantize(model, config, destination=None, calibration_images=None, allowed_l
     if calibration_images > len(train):
         raise ValueError(f"calibration_images={calibration_images} is more than the {len(train)} training images")
     chosen = train.take(np.linspace(0, len(train) - 1, calibration_images).round().astype(int).tolist())
-    before = _measure(runner, test, card)
+    before = _measure(runner, test)
     destination.parent.mkdir(parents=True, exist_ok=True)
     with claimed(destination, is_file=True), replacing_with_card(destination, card) as file:
         _write_quantized(model, file, runner, chosen)
-        after = _measure(Runner(file, card, "onnxruntime"), test, card)
+        after = _measure(Runner(CheckpointFile(file, card), "onnxruntime"), test)
         loss = before.top1 - after.top1
         if loss > allowed_loss + ROUNDING:
             raise ValueError(f"{destination} was not written: top-1 falls from {before.top1:.2%} to {after.top1:.2%} of "
                              f"{after.images} test images, and the allowed loss is {allowed_loss:.2%}; more calibration "
                              f"images may help, --allow-loss {loss + 1e-4:.4f} would let it pass")
-        card["metrics"] = {"test": after.metrics()}
+        card["metrics"] = {"test": after.scalars()}
         card["quantized"] = {
             "method": "static, by ONNX Runtime: 8-bit activations, 7-bit weights stored in 8, a scale for each channel",
             "float_convolutions": FLOAT_CONVOLUTIONS,
@@ -80,7 +85,7 @@ def quantize(model, config, destination=None, calibration_images=None, allowed_l
         }
         exported = card.get("exported", {})
         card["exported"] = {name: value for name, value in exported.items() if name != "checked"}  # that was the other file
-        write_card(file, card, preprocessing_of(card))
+        write_card(file, card)
     return Quantized(destination, before, after, model.stat().st_size, destination.stat().st_size, origin)
 
 
@@ -113,8 +118,8 @@ def _check(model, destination, calibration_images, allowed_loss):
         raise ValueError(f"allowed_loss={allowed_loss} must lie between 0 and 1, as in 0.01 for a hundredth")
 
 
-def _measure(runner, test, card):
-    return report(*runner.logits(test, BATCH_SIZE), len(card["classes"]))
+def _measure(runner, test):
+    return compute_metrics(*runner.logits(test, BATCH_SIZE), len(runner.card.classes))
 
 
 def _write_quantized(model, file, runner, images):

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from mindclf.config import pixel_statistics
-from mindclf.dataset import ImageSet, train_pipeline, unnormalize
+from mindclf.dataset import ImageSet, train_pipeline
 from mindclf.dataset.splits import with_statistics
+from mindclf.preprocessing import Preprocessing
 
 TOP = Path(__file__).resolve().parent.parent  # of the clone: the notebooks belong to one
 RESULTS = ("checkpoints/*.json", "benchmarks/results/tables/*.json", "benchmarks/results/runs/*/*.json")
@@ -53,7 +53,7 @@ def training_views(image_set, config):
     """The first batch of training as the net sees it, as `ImageSet` of pixels: augmented, the normalisation undone."""
     config = with_statistics(config, image_set)
     images, labels = next(train_pipeline(image_set, config).create_tuple_iterator(num_epochs=1, output_numpy=True))
-    return ImageSet(tuple(unnormalize(images, *pixel_statistics(config))), tuple(labels.tolist()), image_set.classes)
+    return ImageSet(tuple(Preprocessing.from_config(config).unnormalize(images)), tuple(labels.tolist()), image_set.classes)
 
 
 def show(image, pixels=None):

@@ -46,7 +46,7 @@ def test_prediction_uses_or_names_every_image(corpus, fitted, tmp_path):
     result = run("predict", "--json", "--checkpoint", fitted.checkpoint, *(corpus / split / "red" for split in HALVES),
                  cwd=tmp_path, preexec_fn=obey_permissions)
     assert result.returncode == 2
-    labels = {row["image"]: row["guesses"][0]["name"] for row in map(json.loads, result.stdout.splitlines())}
+    labels = {row["image"]: row["predictions"][0]["name"] for row in map(json.loads, result.stdout.splitlines())}
     errors = result.stderr.splitlines()
     for split, entries in HALVES.items():
         for entry in entries:

@@ -109,7 +109,7 @@ def test_each_runtime_sorts_all_files_once_a_round_and_bad_images_do_not_count_a
         def __init__(self):
             self.sorted = []
 
-        def sort(self, sources):
+        def predict_iter(self, sources):
             names = [name for name, _ in sources]
             self.sorted.append(len(names))
             return ((name, ValueError("bad") if name == "bad.jpg" else []) for name in names)
@@ -119,4 +119,4 @@ def test_each_runtime_sorts_all_files_once_a_round_and_bad_images_do_not_count_a
     assert all(runtime.sorted == [48, 60, 60, 60] for runtime in runtimes.values())  # 48 to warm up
     assert {name: figures["count"] for name, figures in measured["images_per_second"].items()} == {"one": 3, "other": 3}
     with pytest.raises(ValueError, match="bad"):
-        predict_speed.sort(Fake(), ["bad.jpg"])
+        predict_speed.predict_all(Fake(), ["bad.jpg"])

@@ -1,32 +1,16 @@
 """Weights and cards on disk: what fits loads, what does not is named, what is damaged is noticed."""
 
-import contextlib
-import hashlib
-import json
 import os
-import tempfile
 from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from mindspore import Parameter, Tensor, nn
-from mindspore.nn.utils import no_init_parameters
 
-from mindclf.checkpoint import (
-    card_path,
-    has_card,
-    load_checkpoint,
-    load_net,
-    next_card_path,
-    read_card,
-    read_weights,
-    save_checkpoint,
-    settle,
-)
-from mindclf.nets import MobileNetV2, MobileNetV2Backbone, create_net
+from mindclf.card import card_path, has_card, next_card_path, read_card, settle
+from mindclf.checkpoint import load_checkpoint, load_net, read_weights, save_checkpoint
+from mindclf.nets import MobileNetV2, MobileNetV2Backbone
 from mindclf.train.adamw import AdamW
 from mindclf.utils.files import CannotWrite, new_folder, write_text
 from tests.conftest import TINY_NET
@@ -105,7 +89,7 @@ def test_what_does_not_fit_is_listed_key_by_key(tmp_path):
     message = str(error.value)
     assert "odd.ckpt does not fit the net" in message and "\n" not in message
     assert "missing features.0.features.0.weight (8, 3, 3, 3)" in message
-    assert "left over backbone.extra (3,)" in message
+    assert "unexpected backbone.extra (3,)" in message
     assert "head.1.weight has shape (4, 32), the net wants (3, 32)" in message
     assert message.count(";") == 2
 
@@ -239,90 +223,6 @@ def test_a_damaged_file_without_a_card_loads_whole_or_is_one_clear_line(stored, 
     assert refused > 50
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    ("{", "is not a card"),
-    ("[]", "expected a JSON object"),
-    (json.dumps({**CARD, "format": 1}), "'weights_sha256' must be of type str"),
-    (json.dumps({**CARD, "format": 1, "classes": "abc", "weights_sha256": ""}), "'classes' must be of type list"),
-    (json.dumps({**CARD, "format": 99, "weights_sha256": ""}), "format 99"),
-    ("[" * 100_000, "is not a card: maximum recursion depth"),
-    ('{"format": ' + "9" * 5000 + "}", "is not a card: Exceeds the limit"),
-    ("{" + " " * 2**24 + "}", "is not a card: it is larger than 16 MiB"),
-    *((json.dumps({**CARD, "format": 1, "weights_sha256": "", **fields}), message) for fields, message in [
-        ({"format": True}, "'format' must be of type int, received True"),
-        ({"format": 0}, "has format 0"),
-        ({"classes": ["a", 7]}, "'classes' must hold names of one line, received 7"),
-        ({"classes": ["a", "b\nc"]}, "'classes' must hold names of one line"),
-        ({"class_folders": ["a"]}, "'class_folders' must be as many as the 3 classes"),
-        ({"image_height": 10**9}, "image_height=1000000000 must lie between 32 and 4096"),
-        ({"image_width": -1}, "image_width=-1 must lie between 32 and 4096"),
-        ({"mean": [1, 2]}, r"mean=\(1, 2\) must have 3 numbers"),
-        ({"mean": [1, 2, "3"]}, "mean=.* must be numbers"),
-        ({"std": [1, 2, float("nan")]}, "std=.* must be numbers"),
-        ({"std": [1, 2, 0]}, r"std=\(1, 2, 0\) must be numbers between 0.001 and 255"),
-        ({"mean": [1, 2, 256]}, r"mean=\(1, 2, 256\) must be numbers between 0 and 255"),
-        ({"std": []}, "mean and std belong together"),
-        ({"crop_share": 0}, "crop_share=0.0 must lie between 0.1 and 1"),
-        ({"crop_share": "1"}, "'crop_share' must be of type number, received '1'"),
-        ({"raw_size": [32]}, "'raw_size' must be a height and a width"),
-        ({"raw_size": [32, 10**9]}, "'raw_size' must be a height and a width"),
-        ({"raw_size": "32"}, "'raw_size' must be of type list"),
-        ({"config": []}, "'config' must be of type dict"),
-        ({"config": {"dataset": []}}, r"'config.dataset' must be of type str, received \[\]"),
-        ({"data": {"path": 7}}, "'data.path' must be of type str, received 7"),
-        ({"data": {"train": "many"}}, "'data.train' must be of type int, received 'many'"),
-        ({"speed": [{"phase": 1, "images_per_second": "many", "data_share": 0}]},
-         "'speed' must hold numbers phase, images_per_second, data_share, received {'phase': 1, "),
-        ({"speed": [7]}, "'speed' must hold numbers .*, received 7"),
-        ({"data": {"test": 0.5}}, "'data.test' must be of type int, received 0.5"),
-        ({"seen_images": []}, "'seen_images' must be of type dict"),
-        ({"seen_images": {"train": "", "validation": ""}}, "'seen_images.test' must hold 8 characters of base64 an image"),
-        ({"seen_images": {"train": "AAAAAAA", "validation": "", "test": ""}}, "'seen_images.train' must hold 8 characters"),
-        ({"seen_images": {"train": "", "validation": "AAAA-AAA", "test": ""}}, "'seen_images.validation' must hold 8 characters"),
-        ({"seen_images": {"train": "", "validation": "", "test": "", "parents_unknown": ["a\nb"]}},
-         "'seen_images.parents_unknown' must hold names of one line"),
-        ({"exported": {"batch_size": 0}}, "'exported.batch_size' must lie between 1 and 65536, received 0"),
-    ]),
-])
-def test_a_card_that_is_none_says_why(tmp_path, content, message):
-    path = save_checkpoint(small_net(), tmp_path / "net.ckpt", CARD)
-    card_path(path).write_text(content)
-    with pytest.raises(ValueError, match=message):
-        read_card(path)
-
-
-JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.sampled_from([1, 32, 4096, "a"])),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=2)), max_leaves=5)
-FIELDS = [*CARD, "format", "weights_sha256", "crop_share", "raw_size", "class_folders", "config", "metrics", "data", "exported",
-          "speed", "seen_images", "other"]
-
-
-@settings(max_examples=200, deadline=None, derandomize=True)
-@given(st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=2), st.sets(st.sampled_from(FIELDS), max_size=1))
-def test_a_card_is_refused_in_one_line_or_fit_for_use(changed, missing):
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "net.ckpt"
-        path.write_bytes(b"weights")
-        card = {**CARD, "format": 1, "weights_sha256": hashlib.sha256(b"weights").hexdigest(), **changed}
-        card_path(path).write_text(json.dumps({name: value for name, value in card.items() if name not in missing}))
-        try:
-            read = read_card(path)
-        except ValueError as error:
-            assert str(error).startswith(str(path)) and "\n" not in str(error) and len(str(error)) < 1000
-            return
-    assert all(type(name) is str for name in read["classes"])
-    assert all(32 <= read[side] <= 4096 and type(read[side]) is int for side in ("image_height", "image_width"))
-    for name in ("mean", "std"):
-        assert len(read[name]) in (0, 3) and np.isfinite(np.array(read[name], float)).all()
-    assert all(value > 0 for value in read["std"])
-    assert 0.1 <= read.get("crop_share", 1) <= 1
-    assert len(read.get("raw_size", ())) in (0, 2) and all(type(side) is int and side > 0 for side in read.get("raw_size", ()))
-    if {"net", "net_options"} & changed.keys():
-        with contextlib.suppress(ValueError), no_init_parameters():  # what is wrong with these is create_net's to say
-            create_net(read["net"], 3, **read["net_options"])
-
-
 def test_what_is_not_there_is_named(tmp_path):
     with pytest.raises(ValueError, match="none.ckpt does not exist"):
         read_card(tmp_path / "none.ckpt")
@@ -379,13 +279,6 @@ def test_of_a_first_save_that_is_cut_short_nothing_or_all_is_there(tmp_path):
     path.unlink()  # killed before the weights came
     settle(path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_card_keeps_names_that_are_no_utf_8(tmp_path):
-    """As folders from an archive of another encoding have them."""
-    folder = os.fsdecode(b"caf\xe9")
-    path = save_checkpoint(small_net(), tmp_path / "net.ckpt", {**CARD, "command": f"mindclf train {folder}"})
-    assert read_card(path)["command"] == f"mindclf train {folder}"
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"weights_sha256": 1}'])

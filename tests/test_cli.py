@@ -20,7 +20,7 @@ from mindclf.cli.explain import stem
 from mindclf.cli.text import print_json
 from mindclf.config import merge
 from mindclf.dataset.splits import read_splits
-from mindclf.labels import describe
+from mindclf.labels import CIFAR10_CHINESE
 from mindclf.predict import Predictor
 from tests.conftest import SALTS, at_position, make_config
 from tests.support.web_server import running_server
@@ -65,7 +65,7 @@ def test_predict_prints_json_lines_for_folders_and_standard_input(photo, colour_
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert len(rows) == 10 and rows[-1]["image"] == "-"
     same = next(row for row in rows if row["image"] == str(photo))
-    assert same["guesses"] == rows[-1]["guesses"]
+    assert same["predictions"] == rows[-1]["predictions"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "ascii", "gbk", "latin-1", "cp1252"])
@@ -93,7 +93,7 @@ def test_predict_works_straight_after_installation(photo, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_explain_writes_the_heat_beside_the_image_and_never_over_a_file(photo, fitted, tmp_path, monkeypatch, capsys):
+def test_explain_writes_the_heatmap_beside_the_image_and_never_over_a_file(photo, fitted, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     command = ["explain", str(photo), "--checkpoint", str(fitted.checkpoint)]
     assert main(command) == 0
@@ -134,20 +134,21 @@ def test_eval_measures_a_checkpoint(fitted, colour_folder, tmp_path):
                                                                        "confusion.png", "predictions.png"}
 
 
-def test_eval_and_predict_look_at_mirror_images_if_asked(fitted, colour_folder, tmp_path, capsys):
+def test_eval_and_predict_augment_at_test_time_if_asked(fitted, colour_folder, tmp_path, capsys):
     assert main(["eval", "--mirror", "--checkpoint", str(fitted.checkpoint), f"dataset_path={colour_folder}"]) == 0
-    assert capsys.readouterr().out.startswith(f"9 test images: your folder, with mirror images ({colour_folder.as_posix()})\n")
+    assert capsys.readouterr().out.startswith(f"9 test images: your folder, with test-time augmentation (horizontal flip) "
+                                                  f"({colour_folder.as_posix()})\n")
     image = np.zeros((40, 40, 3), np.uint8)
     image[:, :9, 0], image[:, 9:, 2] = 250, 90
     Image.fromarray(image).save(tmp_path / "sides.png")
-    likeliest = []
+    probabilities = []
     for options, mirror in (([], False), (["--mirror"], True)):
         assert main(["predict", "--json", *options, "--checkpoint", str(fitted.checkpoint), str(tmp_path / "sides.png")]) == 0
-        shown = json.loads(capsys.readouterr().out)["guesses"][0]["probability"]
-        [[guess, *_]] = Predictor(fitted.checkpoint, mirror=mirror).predict([tmp_path / "sides.png"])
-        likeliest.append(guess.probability)
-        assert shown == pytest.approx(guess.probability, abs=1e-6)
-    assert abs(likeliest[0] - likeliest[1]) > 1e-4
+        shown = json.loads(capsys.readouterr().out)["predictions"][0]["probability"]
+        [top, *_] = Predictor(fitted.checkpoint, mirror=mirror).predict(tmp_path / "sides.png")
+        probabilities.append(top.probability)
+        assert shown == pytest.approx(top.probability, abs=1e-6)
+    assert abs(probabilities[0] - probabilities[1]) > 1e-4
 
 
 def test_a_checkpoint_is_exported_quantized_measured_and_used(fitted, colour_folder, tmp_path, capsys):
@@ -277,12 +278,12 @@ def test_a_checkpoint_of_cifar10_is_trained_measured_and_used(few_of_cifar10, tm
         assert grid.width > 3 * grid.height
     Image.new("RGB", (300, 200), "navy").save(tmp_path / "photo.jpg")
     assert main(["predict", "--checkpoint", checkpoint, str(tmp_path / "photo.jpg")]) == 0
-    guesses = capsys.readouterr().out.splitlines()[1:]
-    assert len(guesses) == 3 and all(describe(guess.split()[0])["chinese"] == guess.split()[1] for guess in guesses)
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert len(lines) == 3 and all(CIFAR10_CHINESE[line.split()[0]] == line.split()[1] for line in lines)
     bare = shutil.copy(checkpoint, tmp_path / "tutorial.ckpt")  # the recipe says the same as the card
     recipe = {**few_of_cifar10, "mean": card["mean"], "std": card["std"]}
     assert main(["predict", "--checkpoint", str(bare), str(tmp_path / "photo.jpg")], config=recipe) == 0
-    assert capsys.readouterr().out.splitlines()[1:] == guesses
+    assert capsys.readouterr().out.splitlines()[1:] == lines
 
 
 def test_a_flower_keeps_its_name_from_folder_to_prediction(colour_folder, tmp_path, capsys):
@@ -305,7 +306,7 @@ def test_a_flower_keeps_its_name_from_folder_to_prediction(colour_folder, tmp_pa
     capsys.readouterr()
     for colour, name in names.items():
         assert main(["predict", "--json", "--checkpoint", str(checkpoint), str(colour_folder / "test" / colour / "0.png")]) == 0
-        assert json.loads(capsys.readouterr().out)["guesses"][0]["name"] == name
+        assert json.loads(capsys.readouterr().out)["predictions"][0]["name"] == name
     for where in (["dataset=flowers102"], []):  # the card alone says which folder is which flower
         report = tmp_path / "report"
         assert main(["eval", "--checkpoint", str(checkpoint), "--report", str(report), f"dataset_path={flowers}", *where]) == 0
@@ -486,7 +487,7 @@ def test_a_folder_of_class_folders_becomes_a_sorter_with_two_commands(my_images,
     words = shlex.split(printed.removeprefix("your photo"))
     assert words[1:4] == ["-m", "mindclf", "predict"] and words[-1] == "photo.jpg"
     result = run("predict", "--json", *words[4:-1], my_images / "红 色" / "side.jpg", cwd=tmp_path)
-    assert json.loads(result.stdout)["guesses"][0]["name"] == "红 色"
+    assert json.loads(result.stdout)["predictions"][0]["name"] == "红 色"
     measure = ["eval", "--checkpoint", str(output / "best.ckpt")]
     assert main([*measure, "--json", f"dataset_path={my_images}"]) == 0
     assert json.loads(capsys.readouterr().out)["top1"] == card["metrics"]["test"]["top1"]
@@ -524,7 +525,7 @@ def test_classes_whose_names_no_attribute_can_have_train_resume_evaluate_and_pre
     assert main(["eval", "--json", "--checkpoint", str(checkpoint), f"dataset_path={folder}"]) == 0
     assert json.loads(capsys.readouterr().out)["classes"] == sorted(names.values())
     assert main(["predict", "--json", "--top-k", "3", "--checkpoint", str(checkpoint), str(folder / "items" / "0.png")]) == 0
-    assert {guess["name"] for guess in json.loads(capsys.readouterr().out)["guesses"]} == set(names.values())
+    assert {each["name"] for each in json.loads(capsys.readouterr().out)["predictions"]} == set(names.values())
 
 
 def refused(*arguments):

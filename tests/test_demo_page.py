@@ -116,12 +116,12 @@ def test_the_page_says_what_it_sees_and_where(opened, tablets, tmp_path):
     expected = explain(GARBAGE_SORTER, tablets)
     opened.choose_file(INPUT, tablets)
     opened.wait_for(ANSWERED)
-    assert expected.guess.name == "Tablet capsules"  # or the image proves little
+    assert expected.prediction.name == "Tablet capsules"  # or the image proves little
     assert opened.text(".answer .bin") == "Hazardous waste, red bin 有害垃圾，红色桶"
     assert opened.script("getComputedStyle(document.querySelector('.answer .bin')).backgroundColor") == "rgb(184, 38, 28)"
     assert opened.text(".answer .name").split("\n") == ["Tablet capsules", "药片胶囊"]
-    rows = opened.script("[...document.querySelectorAll('.answer .guess')].map(row => row.innerText.split('\\n'))")
-    assert rows == [[f"{guess.name} {guess.chinese}", f"{guess.probability:.1%}"] for guess in expected.guesses]
+    rows = opened.script("[...document.querySelectorAll('.answer .prediction')].map(row => row.innerText.split('\\n'))")
+    assert rows == [[f"{each.name} {each.chinese}", f"{each.probability:.1%}"] for each in expected.predictions]
     opened.wait_for("document.querySelector('.answer img').complete")
     assert opened.script("document.querySelector('.answer img').naturalWidth") == 480
     opened.wait_for("document.querySelectorAll('#examples img').length == 8")

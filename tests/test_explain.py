@@ -1,4 +1,4 @@
-"""Grad-CAM: the heat is what the paper's equations say, and it lies where the class is, on the image as it came."""
+"""Grad-CAM: the heatmap is what the paper's equations say, and it lies where the class is, on the image as it came."""
 
 import itertools
 import unicodedata
@@ -13,9 +13,10 @@ from PIL import Image
 from mindclf.checkpoint import load_net
 from mindclf.dataset import ImageSet
 from mindclf.explain import OPACITY, UNSEEN_LIGHT, class_activation, explain, explanations, find_class
-from mindclf.labels import class_en
+from mindclf.labels import class_en, class_labels
 from mindclf.nets.layers import DenseHead, ImageClassifier, conv2d
 from mindclf.predict import Predictor
+from mindclf.preprocessing import Preprocessing
 from mindclf.train import fit
 from tests.conftest import COLOURS, make_config
 
@@ -38,12 +39,12 @@ def test_activations_are_equations_1_and_2_in_numpy():
 
     maps = np.maximum(np.einsum("kc,nchw->nkhw", to_maps, images), 0)
     logits = np.einsum("nkhw,lkhw->nl", maps, to_logits) + bias
-    for labels in ([2, 0, 1, 1], None):
-        gradients = to_logits[logits.argmax(1) if labels is None else labels]             # (4, 7, 5, 6)
+    for targets in ([2, 0, 1, 1], None):
+        gradients = to_logits[logits.argmax(1) if targets is None else targets]           # (4, 7, 5, 6)
         summed = np.einsum("nk,nkhw->nhw", gradients.mean((2, 3)), maps)
         expected = np.maximum(summed, 0) / summed.max((1, 2), keepdims=True)
         assert (summed.max((1, 2)) > 0).all() and (summed < 0).any()
-        activations, found = class_activation(net, Tensor(images), labels)
+        activations, found = class_activation(net, Tensor(images), targets)
         np.testing.assert_allclose(activations, expected, atol=1e-5)
         np.testing.assert_allclose(found, logits, atol=1e-4)
         assert activations.dtype == np.float32
@@ -58,11 +59,11 @@ def test_dropout_sleeps_and_the_net_is_left_in_inference_mode():
     assert first.max() == 1 and not net.training
 
 
-@pytest.mark.parametrize("labels", [[0], [0, 2], [0, -1], [[0, 1]]])
-def test_labels_must_be_a_class_for_each_image(labels):
+@pytest.mark.parametrize("targets", [[0], [0, 2], [0, -1], [[0, 1]]])
+def test_targets_must_be_a_class_for_each_image(targets):
     net = ImageClassifier(pointwise(np.eye(3)), DenseHead(3, 2))
     with pytest.raises(ValueError, match="must be a class from 0 to 1 for each of 2 images"):
-        class_activation(net, Tensor(np.ones((2, 3, 4, 4), np.float32)), labels)
+        class_activation(net, Tensor(np.ones((2, 3, 4, 4), np.float32)), targets)
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +74,9 @@ def colour_net():
     return ImageClassifier(pointwise([[1, -1, -1], [-1, -1, 1]]), head)
 
 
-def colour_card(**fields):
-    return {"classes": ["red", "blue"], "image_height": 64, "image_width": 64, "mean": [0, 0, 0], "std": [255, 255, 255],
-            "crop_share": 1.0, **fields}
+def looking(size=(64, 64), crop_pct=1.0, raw_size=None):
+    """The `Preprocessing` of `colour_net`."""
+    return Preprocessing(size, crop_pct, (0, 0, 0), (255, 255, 255), raw_size)
 
 
 def painted(size, *rectangles):
@@ -91,55 +92,55 @@ def in_grey(pixels):
     return np.repeat((np.asarray(pixels) @ (0.299, 0.587, 0.114))[..., None], 3, -1)
 
 
-def looked_at(net, card, pixels, label):
-    [found] = explanations(net, card, ImageSet((pixels,), (0,), tuple(card["classes"])), [label])
+def looked_at(net, preprocessing, pixels, target):
+    labels = class_labels(["red", "blue"])
+    [found] = explanations(net, preprocessing, labels, ImageSet((pixels,), (0,), ("red", "blue")), [target])
     return found
 
 
-CUTS = [  # height and width of the image, height and width of what the net sees, crop_share, raw_size
-    ((120, 200), (64, 64), 1.0, ()),
-    ((200, 120), (64, 64), 0.875, ()),
-    ((120, 200), (64, 48), 0.875, ()),
-    ((160, 160), (48, 64), 0.5, ()),
+CUTS = [  # height and width of the image, height and width of what the net sees, crop_pct, raw_size
+    ((120, 200), (64, 64), 1.0, None),
+    ((200, 120), (64, 64), 0.875, None),
+    ((120, 200), (64, 48), 0.875, None),
+    ((160, 160), (48, 64), 0.5, None),
     ((120, 200), (32, 32), 1.0, (32, 32)),
     ((200, 120), (64, 64), 0.875, (32, 32)),
 ]
 
 
-@pytest.mark.parametrize("label", [0, 1], ids=["red", "blue"])
-@pytest.mark.parametrize(("size", "seen", "crop_share", "raw_size"), CUTS)
-def test_heat_lies_on_the_class_looked_for_however_the_image_is_cut(colour_net, size, seen, crop_share, raw_size, label):
+@pytest.mark.parametrize("target", [0, 1], ids=["red", "blue"])
+@pytest.mark.parametrize(("size", "seen", "crop_pct", "raw_size"), CUTS)
+def test_the_heatmap_lies_on_the_class_looked_for_however_the_image_is_cut(colour_net, size, seen, crop_pct, raw_size, target):
     middle, centre = size[0] // 2, size[1] // 2
     red = (middle - 7, middle + 23, centre - 25, centre + 5)
     blue = (middle - 28, middle - 8, centre + 15, centre + 35)
-    card = colour_card(image_height=seen[0], image_width=seen[1], crop_share=crop_share, raw_size=list(raw_size))
-    found = looked_at(colour_net, card, painted(size, (*red, RED), (*blue, BLUE)), label)
-    assert found.heat.shape == size and found.heat.dtype == np.float32
-    assert found.guess.name == ("red", "blue")[label] and [guess.name for guess in found.guesses] == ["red", "blue"]
-    top, bottom, left, right = (red, blue)[label]
+    found = looked_at(colour_net, looking(seen, crop_pct, raw_size), painted(size, (*red, RED), (*blue, BLUE)), target)
+    assert found.heatmap.shape == size and found.heatmap.dtype == np.float32
+    assert found.prediction.name == ("red", "blue")[target] and [each.name for each in found.predictions] == ["red", "blue"]
+    top, bottom, left, right = (red, blue)[target]
     blur = 8 if raw_size else 4  # pixels of the image: two of what the net sees
-    inside = found.heat[top + blur:bottom - blur, left + blur:right - blur]
-    around = found.heat[top - blur:bottom + blur, left - blur:right + blur]
+    inside = found.heatmap[top + blur:bottom - blur, left + blur:right - blur]
+    around = found.heatmap[top - blur:bottom + blur, left - blur:right + blur]
     assert inside.min() > 0.8
-    assert around.sum() > 0.99 * found.heat.sum()
+    assert around.sum() > 0.99 * found.heatmap.sum()
     rows, columns = np.indices(size)
     for places, first, last in ((rows, top, bottom), (columns, left, right)):
-        assert np.average(places, weights=found.heat) == pytest.approx((first + last - 1) / 2, abs=blur / 4)
+        assert np.average(places, weights=found.heatmap) == pytest.approx((first + last - 1) / 2, abs=blur / 4)
 
 
-def test_what_the_net_did_not_see_has_no_heat_and_is_dark(colour_net):
+def test_what_the_net_did_not_see_has_no_heatmap_and_is_dark(colour_net):
     pixels = painted((100, 200), (0, 100, 0, 40, RED))  # the net sees the middle, columns 50 to 149
-    found = looked_at(colour_net, colour_card(), pixels, label=0)
-    assert not found.heat.any()
+    found = looked_at(colour_net, looking(), pixels, target=0)
+    assert not found.heatmap.any()
     overlay = np.asarray(found.overlay)
     np.testing.assert_allclose(overlay[:, 50:150], in_grey(pixels[:, 50:150]), atol=1)
     for unseen in (np.s_[:, :50], np.s_[:, 150:]):
         np.testing.assert_allclose(overlay[unseen], UNSEEN_LIGHT * in_grey(pixels[unseen]), atol=1)
 
 
-def test_the_overlay_is_the_image_in_grey_under_the_colours_of_its_heat(colour_net):
+def test_the_overlay_is_the_image_in_grey_under_the_colours_of_its_heatmap(colour_net):
     pixels = painted((80, 80), (20, 60, 0, 40, RED))
-    found = looked_at(colour_net, colour_card(), pixels, label=0)
+    found = looked_at(colour_net, looking(), pixels, target=0)
     assert found.overlay.size == (80, 80) and found.overlay.mode == "RGB"
     overlay = np.asarray(found.overlay).astype(float)
     hottest = 255 * np.array(colormaps["turbo"](1.0)[:3])
@@ -147,11 +148,11 @@ def test_the_overlay_is_the_image_in_grey_under_the_colours_of_its_heat(colour_n
     assert (overlay[:, 60:] == GREY).all()
 
 
-def test_a_smaller_copy_has_its_heat_in_the_same_place(colour_net):
-    found = looked_at(colour_net, colour_card(), painted((120, 200), (20, 60, 60, 100, RED)), label=0)
+def test_a_smaller_copy_has_its_heatmap_in_the_same_place(colour_net):
+    found = looked_at(colour_net, looking(), painted((120, 200), (20, 60, 60, 100, RED)), target=0)
     small = found.shrunk(50)
-    assert small.image.size == (50, 30) and small.heat.shape == (30, 50) and found.image.size == (200, 120)
-    assert np.abs(small.heat - found.heat.reshape(30, 4, 50, 4).mean((1, 3))).mean() < 0.02
+    assert small.image.size == (50, 30) and small.heatmap.shape == (30, 50) and found.image.size == (200, 120)
+    assert np.abs(small.heatmap - found.heatmap.reshape(30, 4, 50, 4).mean((1, 3))).mean() < 0.02
 
 
 @pytest.fixture(scope="module")
@@ -181,27 +182,28 @@ def test_a_trained_net_points_at_what_it_was_trained_to_tell(finder):
     fitted, boxes = finder
     net, card = load_net(fitted.checkpoint)
     paths = [path for path in boxes if "/test/" in path]
-    labels = [next(label for label, name in enumerate(card["classes"]) if f"/{name}/" in path) for path in paths]
+    targets = [next(index for index, name in enumerate(card.classes) if f"/{name}/" in path) for path in paths]
     hits = 0
-    for path, found in zip(paths, explanations(net, card, ImageSet(tuple(paths), tuple(labels), tuple(card["classes"])), labels)):
-        row, column = np.unravel_index(found.heat.argmax(), found.heat.shape)
+    images = ImageSet(tuple(paths), tuple(targets), card.classes)
+    for path, found in zip(paths, explanations(net, card.preprocessing, card.labels, images, targets)):
+        row, column = np.unravel_index(found.heatmap.argmax(), found.heatmap.shape)
         top, left = boxes[path]
         hits += top - 4 <= row < top + 24 and left - 4 <= column < left + 24
     assert len(paths) == 24 and hits >= 18  # by chance 28 * 28 of 64 * 64 pixels: 5 of 24
 
 
-def test_explain_guesses_as_prediction_does(finder):
+def test_explain_predicts_as_a_predictor_does(finder):
     fitted, boxes = finder
     path = next(path for path in boxes if "/test/red" in path)
     found = explain(fitted.checkpoint, path)
-    [guesses] = Predictor(fitted.checkpoint).predict([path])
-    assert [guess.name for guess in found.guesses] == [guess.name for guess in guesses]
-    assert [guess.probability for guess in found.guesses] == pytest.approx([guess.probability for guess in guesses], abs=1e-4)
-    assert found.guess == found.guesses[0]
+    expected = Predictor(fitted.checkpoint).predict(path)
+    assert [each.name for each in found.predictions] == [each.name for each in expected]
+    assert [each.probability for each in found.predictions] == pytest.approx([each.probability for each in expected], abs=1e-4)
+    assert found.prediction == found.predictions[0]
     other = explain(fitted.checkpoint, Image.open(path), class_name="blue")
-    blue = next(guess for guess in found.guesses if guess.name == "blue")
-    assert (other.guess.name, other.guess.probability) == ("blue", pytest.approx(blue.probability, abs=1e-6))
-    assert not np.array_equal(other.heat, found.heat)
+    blue = next(each for each in found.predictions if each.name == "blue")
+    assert (other.prediction.name, other.prediction.probability) == ("blue", pytest.approx(blue.probability, abs=1e-6))
+    assert not np.array_equal(other.heatmap, found.heatmap)
 
 
 def test_a_photo_on_its_side_is_explained_upright(finder, tmp_path):
@@ -210,17 +212,19 @@ def test_a_photo_on_its_side_is_explained_upright(finder, tmp_path):
     on_its_side[274] = 6
     Image.new("RGB", (90, 60), "red").save(tmp_path / "side.jpg", exif=on_its_side)
     found = explain(fitted.checkpoint, tmp_path / "side.jpg")
-    assert found.image.size == (60, 90) and found.heat.shape == (90, 60)
+    assert found.image.size == (60, 90) and found.heatmap.shape == (90, 60)
 
 
 def test_a_class_is_found_by_its_name_in_either_language():
-    assert find_class("Battery", class_en) == find_class("电池", class_en) == class_en.index("Battery")
+    garbage = class_labels(class_en)
+    assert find_class("Battery", garbage) == find_class("电池", garbage) == class_en.index("Battery")
     for known, typed in itertools.permutations([unicodedata.normalize(form, "Äpfel") for form in ("NFC", "NFD")]):
-        assert find_class(typed, ("cat", known)) == 1  # a folder on macOS, a key on a keyboard
+        assert find_class(typed, class_labels(["cat", known])) == 1  # a folder on macOS, a key on a keyboard
     with pytest.raises(ValueError, match="class 'batery' is not known; did you mean 'Battery'"):
-        find_class("batery", class_en)
-    with pytest.raises(ValueError, match="class 'zebra' is not known; the classes are: cat, dog$"):
-        find_class("zebra", ("cat", "dog"))
+        find_class("batery", garbage)
+    for own, typed in ((["cat", "dog"], "zebra"), (["Battery", "Paper"], "电池")):  # classes of one's own have English names only
+        with pytest.raises(ValueError, match=f"class '{typed}' is not known; the classes are: {own[0]}, {own[1]}$"):
+            find_class(typed, class_labels(own))
 
 
 def test_an_image_that_cannot_be_read_is_named(finder, tmp_path):

@@ -68,7 +68,7 @@ def test_pixels_are_what_evaluation_normalises(fitted, colour_folder):
     image_set = read_folder(colour_folder / "test", CLASS_INDEX)
     runner = Runner(fitted.checkpoint)
     [images] = runner.images(image_set, 9)
-    [pixels] = (batch for batch, _ in pixel_pipeline(image_set, {**runner.card, "eval_batch_size": 9}).create_tuple_iterator(
+    [pixels] = (batch for batch, _ in pixel_pipeline(image_set, runner.preprocessing, 9).create_tuple_iterator(
         num_epochs=1, output_numpy=True))
     expected = (pixels - np.array(runner.card["mean"])) / np.array(runner.card["std"])
     np.testing.assert_allclose(images, expected.transpose(0, 3, 1, 2), atol=1e-5)

@@ -6,6 +6,7 @@ import pytest
 
 from mindclf import labels
 from mindclf.dataset.registry import DATA_SETS, class_names
+from mindclf.labels import ClassLabel
 
 # Written out from the tutorial, not read from the package: these indices number the outputs of published checkpoints.
 TUTORIAL = {
@@ -34,15 +35,20 @@ def test_categories_hold_8_10_4_and_4_classes():
         "干垃圾": 8, "可回收物": 10, "湿垃圾": 4, "有害垃圾": 4}
 
 
-def test_describe_knows_the_chinese_name_and_the_category():
+@pytest.mark.parametrize("dataset", ["garbage26", ""])
+def test_garbage_has_chinese_names_and_bins(dataset):
     chinese = {"residual": "干垃圾", "recyclable": "可回收物", "food": "湿垃圾", "hazardous": "有害垃圾"}
-    for english, chinese_name, category in TUTORIAL.values():
-        assert labels.describe(english) == {"chinese": chinese_name, "category": category, "category_chinese": chinese[category]}
+    names = [english for english, _, _ in reversed(TUTORIAL.values())]
+    for (english, chinese_name, category), label in zip(reversed(TUTORIAL.values()), labels.class_labels(names, dataset)):
+        assert label == ClassLabel(english, chinese_name, category, chinese[category])
         assert chinese_name in labels.garbage_classes[chinese[category]]
 
 
-def test_describe_knows_nothing_of_other_classes():
-    assert labels.describe("seashell") == {}
+def test_a_class_of_ones_own_has_a_name_alone_whatever_that_is():
+    for names in (["Battery", "Paper"], [*labels.class_en, "Else"], labels.class_en[1:], ["seashell"], []):
+        assert labels.class_labels(names) == tuple(map(ClassLabel, names))
+    assert labels.class_labels(["Battery"], "garbage26")[0].category == "hazardous"  # a part of that data set
+    assert labels.class_labels(["Battery"], "flowers102") == (ClassLabel("Battery"),)
 
 
 def test_a_flower_belongs_to_the_number_of_its_folder():

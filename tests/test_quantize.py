@@ -25,11 +25,11 @@ def config(colour_folder):
     return merge({}, {"dataset_path": str(colour_folder)})
 
 
-def right_share(file, folder):
-    """The part of the test images that the file gets right, counted by hand."""
+def accuracy_of(file, folder):
+    """The fraction of the test images that the file predicts correctly, counted by hand."""
     images = read_folder(folder / "test", CLASS_INDEX)
-    guesses = Predictor(file).predict(images.paths, top_k=1)
-    return np.mean([CLASS_INDEX[guess.name] == label for [guess], label in zip(guesses, images.labels)])
+    predictions = Predictor(file).predict(images.paths, top_k=1)
+    return np.mean([CLASS_INDEX[top.name] == label for [top], label in zip(predictions, images.labels)])
 
 
 @pytest.mark.parametrize("options", [{}, {"with_preprocessing": True}, {"batch_size": 4}], ids=str)
@@ -42,8 +42,8 @@ def test_a_quantized_file_has_8_bit_weights_and_says_its_accuracy(exported, conf
     card = read_card(made.path)
     for when, measured, file in (("before", made.before, model), ("after", made.after, made.path)):
         assert card["quantized"][f"top1_{when}"] == round(measured.top1, 6)
-        assert measured.top1 == pytest.approx(right_share(file, colour_folder))
-    assert card["metrics"] == {"test": made.after.metrics()} and made.after.images == 9
+        assert measured.top1 == pytest.approx(accuracy_of(file, colour_folder))
+    assert card["metrics"] == {"test": made.after.scalars()} and made.after.images == 9
     assert (made.bytes_before, made.bytes_after) == (model.stat().st_size, made.path.stat().st_size)
     assert "checked" not in card["exported"] and card["classes"] == ["green", "blue", "red"]
     inside = Predictor(shutil.copy(made.path, tmp_path / "alone.onnx")).card

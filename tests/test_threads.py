@@ -16,9 +16,9 @@ from mindspore import Tensor
 
 from mindclf.dataset import eval_pipeline, read_folder
 from mindclf.device import exclusive, pynative
-from mindclf.evaluate import predict_logits
 from mindclf.explain import explain
 from mindclf.export import export
+from mindclf.inference.logits import predict_logits
 from mindclf.predict import Predictor
 from mindclf.train import fit
 from tests.conftest import CLASS_INDEX, ONLY_HEAD
@@ -73,7 +73,7 @@ def test_explanations_evaluations_and_exports_side_by_side_are_those_of_one_thre
         return explain(fitted.checkpoint, image).activation
 
     def logits(image):
-        return predict_logits(predictor.net, eval_pipeline(image_set, predictor.card))[0]
+        return predict_logits(predictor.net, eval_pipeline(image_set, predictor.preprocessing, 16))[0]
 
     def predicted(image):
         return predictor.logits([np.asarray(ms.dataset.vision.Decode()(np.fromfile(image, np.uint8)))])
@@ -196,8 +196,8 @@ from mindclf.predict import Predictor
 
 use_device("CPU")
 if os.fork() == 0:
-    [[guess, *_]] = Predictor({str(fitted.checkpoint)!r}).predict([{images[0]!r}])
-    print(guess.name, flush=True)
+    [[top, *_]] = Predictor({str(fitted.checkpoint)!r}).predict([{images[0]!r}])
+    print(top.name, flush=True)
     os._exit(0)
 print(os.wait()[1])
 """)

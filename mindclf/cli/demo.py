@@ -1,7 +1,7 @@
 """mindclf demo: a page in the browser to try a checkpoint."""
 
 from mindclf.cli.arguments import add_checkpoint, add_device, set_checkpoint
-from mindclf.cli.weights import checkpoint_and_card
+from mindclf.cli.weights import checkpoint_of
 
 HELP = "show a page in your browser to try a checkpoint with images; only this machine sees it"
 
@@ -24,6 +24,5 @@ def run(arguments, config, is_recipe):
     from mindclf.device import use_device
 
     use_device(config.device_target)
-    checkpoint, card = checkpoint_and_card(arguments, config, is_recipe)
-    serve(checkpoint, arguments.examples, arguments.port, card)
+    serve(checkpoint_of(arguments, config, is_recipe), arguments.examples, arguments.port)
     return 0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mindclf.cli.arguments import add_checkpoint, add_device, add_fields, add_mirror, fields_and_paths, set_checkpoint
 from mindclf.cli.text import print_json, print_table
-from mindclf.cli.weights import checkpoint_and_card
+from mindclf.cli.weights import checkpoint_of
 
 HELP = "measure a checkpoint on the test images"
 
@@ -28,42 +28,27 @@ def sort_words(arguments, parser, is_recipe):
 
 
 def run(arguments, config, is_recipe):
-    from mindclf.checkpoint import load_net
-    from mindclf.dataset.splits import find_folder, images_to_measure
     from mindclf.device import use_device
-    from mindclf.evaluate import report
-    from mindclf.inference.runner import EXPORTED, Runner
-    from mindclf.report.history import history_beside
-    from mindclf.report.html import Measured
+    from mindclf.evaluation import evaluate_on
     from mindclf.report.write import write_report
     from mindclf.utils.claim import claimed
 
     use_device(config.device_target)
-    file, card = checkpoint_and_card(arguments, config, is_recipe)
     with claimed(arguments.report) if arguments.report else contextlib.nullcontext():
-        runner = Runner(file, card, mirror=arguments.mirror)
-        card = runner.card
-        folder, origin = find_folder(config)
-        if arguments.mirror:
-            origin += ", with mirror images"
-        images, chosen = images_to_measure(card, folder, config)
-        logits, labels = runner.logits(images, config.eval_batch_size)
-        result = report(logits, labels, len(card["classes"]))
+        found = evaluate_on(checkpoint_of(arguments, config, is_recipe), config, arguments.mirror)
         if arguments.report:
-            net = None if file.suffix in EXPORTED else load_net(file, card)[0]  # the runner's has no gradients for Grad-CAM
-            measured = Measured(file, net, card, origin, images, logits, result, history_beside(file))
-            write_report(Path(arguments.report), measured, config)
+            write_report(Path(arguments.report), found.measured(), config)
+    metrics, classes, chosen = found.metrics, found.card.classes, found.chosen
     if arguments.json:
         left_out = {"trained_on": chosen.trained_on, "validation": chosen.validation}
-        print_json({"data": origin, "classes": card["classes"], "left_out": left_out, **result.as_dict()})
+        print_json({"data": found.origin, "classes": classes, "left_out": left_out, **metrics.as_dict()})
         return 0
-    figures = result.metrics()
-    imbalance = result.imbalance(card["classes"])
-    print(f"{_measured(chosen, figures['images'])} {origin} ({folder.as_posix()}){_left_out(chosen)}\n"
-          f"top-1 {figures['top1']:.2%}  top-5 {figures['top5']:.2%}  loss {figures['loss']:.4f}"
+    imbalance = metrics.imbalance(classes)
+    print(f"{_measured(chosen, metrics.images)} {found.origin} ({found.folder.as_posix()}){_left_out(chosen)}\n"
+          f"top-1 {metrics.top1:.2%}  top-5 {metrics.top5:.2%}  loss {metrics.loss:.4f}"
           + (f"\nbalanced accuracy {imbalance}" if imbalance else ""))
     print_table([(name, f"{value:.0%}" if value == value else "no images")
-                  for name, value in zip(card["classes"], result.per_class)])
+                  for name, value in zip(classes, metrics.per_class)])
     return 0
 
 

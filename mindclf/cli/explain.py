@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mindclf.cli.arguments import LEADING, add_checkpoint, add_device, add_image_options, images_after_checkpoint
-from mindclf.cli.weights import checkpoint_and_card
+from mindclf.cli.weights import checkpoint_of
 
 HELP = "show where on an image a class is seen, by Grad-CAM: file, URL, - for standard input"
 
@@ -27,17 +27,16 @@ def sort_words(arguments, parser, is_recipe):
 
 
 def run(arguments, config, is_recipe):
-    from mindclf.checkpoint import has_card, read_card
-    from mindclf.dataset import Reading
     from mindclf.device import use_device
-    from mindclf.explain import explain
-    from mindclf.predict import gather
+    from mindclf.explain import check_has_gradients, explain
+    from mindclf.inference.sources import gather
     from mindclf.report import plots
     from mindclf.utils.files import one_line
 
-    checkpoint, card = checkpoint_and_card(arguments, config, is_recipe)
-    known = card or (read_card(checkpoint) if has_card(checkpoint) else {})
-    found = list(gather([arguments.image], arguments.allow_private, Reading.of({**known, "max_pixels": config.max_pixels})))
+    checkpoint = checkpoint_of(arguments, config, is_recipe)
+    check_has_gradients(checkpoint.path)
+    preprocessing = checkpoint.read_card().preprocessing.with_max_pixels(config.max_pixels)
+    found = list(gather([arguments.image], arguments.allow_private, preprocessing.reading))
     if len(found) > 1:
         raise ValueError(f"{one_line(arguments.image)} has {len(found)} files: explain takes one image")
     [(name, read)] = found
@@ -48,7 +47,7 @@ def run(arguments, config, is_recipe):
         raise ValueError(f"{one_line(destination)} exists and is not overwritten: name another with --to")
     image = read()
     use_device(config.device_target)
-    explained = explain(checkpoint, image, arguments.class_name, card)
+    explained = explain(checkpoint, image, arguments.class_name)
     destination.parent.mkdir(parents=True, exist_ok=True)
     plots.explanation(explained, destination)
     print(one_line(destination))

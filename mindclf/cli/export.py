@@ -1,7 +1,7 @@
 """mindclf export: a checkpoint as a file for other runtimes."""
 
 from mindclf.cli.arguments import add_checkpoint, add_device, set_checkpoint
-from mindclf.cli.weights import checkpoint_and_card
+from mindclf.cli.weights import checkpoint_of
 
 HELP = "write a checkpoint for other runtimes, and check that it computes the same"
 
@@ -28,6 +28,6 @@ def run(arguments, config, is_recipe):
     from mindclf.export import export
 
     use_device(config.device_target)
-    checkpoint, card = checkpoint_and_card(arguments, config, is_recipe)
-    print(export(checkpoint, arguments.format, arguments.to, card, arguments.with_preprocessing, arguments.batch_size))
+    checkpoint = checkpoint_of(arguments, config, is_recipe)
+    print(export(checkpoint, arguments.format, arguments.to, arguments.with_preprocessing, arguments.batch_size))
     return 0

@@ -11,7 +11,7 @@ from mindclf.cli.arguments import (
     images_after_checkpoint,
 )
 from mindclf.cli.text import USER_ERROR, print_json, print_table
-from mindclf.cli.weights import checkpoint_and_card
+from mindclf.cli.weights import checkpoint_of
 
 HELP = "say what is on images: files, folders, URLs, - for standard input"
 
@@ -36,31 +36,33 @@ def sort_words(arguments, parser, is_recipe):
 
 def run(arguments, config, is_recipe):
     from mindclf.device import use_device
-    from mindclf.predict import Predictor, gather
+    from mindclf.inference.sources import gather
+    from mindclf.predict import Predictor
 
     use_device(config.device_target)
-    predictor = Predictor(*checkpoint_and_card(arguments, config, is_recipe), arguments.runtime, arguments.mirror,
-                          config.max_pixels)
+    predictor = Predictor(checkpoint_of(arguments, config, is_recipe), arguments.runtime, arguments.mirror, config.max_pixels)
     if predictor.net is None and config.device_target not in ("auto", "CPU"):
         raise ValueError(f"device_target={config.device_target}: ONNX Runtime computes on the CPU here; take --device CPU")
     failed = False
-    for name, guesses in predictor.sort(gather(arguments.images, arguments.allow_private, predictor.reading), arguments.top_k):
-        if isinstance(guesses, ValueError):
+    sources = gather(arguments.images, arguments.allow_private, predictor.preprocessing.reading)
+    for name, found in predictor.predict_iter(sources, arguments.top_k):
+        if isinstance(found, ValueError):
             failed = True
-            print(f"mindclf: {guesses}", file=sys.stderr)
+            print(f"mindclf: {found}", file=sys.stderr)
         else:
-            _show(name, guesses, arguments.json)
+            _show(name, found, arguments.json)
     return USER_ERROR if failed else 0
 
 
-def _show(name, guesses, as_json):
+def _show(name, predictions, as_json):
     from dataclasses import asdict
 
     from mindclf.utils.files import one_line
 
     if as_json:
-        print_json({"image": name, "guesses": [asdict(guess) for guess in guesses]})
+        print_json({"image": name, "predictions": [asdict(prediction) for prediction in predictions]})
         return
     print(one_line(name))
-    print_table([("  " + guess.name, guess.chinese, " ".join(filter(None, (guess.category, guess.category_chinese))),
-                   f"{guess.probability:.1%}") for guess in guesses])
+    print_table([("  " + prediction.name, prediction.chinese,
+                  " ".join(filter(None, (prediction.category, prediction.category_chinese))),
+                  f"{prediction.probability:.1%}") for prediction in predictions])

@@ -22,8 +22,8 @@ def add_arguments(parser, recipe):
 
 
 def run(arguments, config, is_recipe):
-    from mindclf.dataset.images import Reading
     from mindclf.dataset.split_folder import MANIFEST, split_folder
+    from mindclf.preprocessing import Reading
 
     made = split_folder(arguments.source, arguments.destination, arguments.every, arguments.fraction, arguments.seed,
                         arguments.on_bad_image, Reading.of(config))

@@ -13,9 +13,9 @@ def add_arguments(parser, recipe):
 
 
 def run(arguments, config, is_recipe):
-    from mindclf.dataset.images import Reading
     from mindclf.dataset.layout import NAMES_SHOWN
     from mindclf.dataset.statistics import folder_statistics
+    from mindclf.preprocessing import Reading
 
     found = folder_statistics(arguments.folder, Reading.of(config))
     if arguments.json:

@@ -38,7 +38,7 @@ def run(arguments, config, is_recipe):
     fitted = fit(config, shrink_batches=not is_recipe and not any(map(BATCH_SIZE_SET.match, arguments.fields)), or_next=not named)
     if not collectives.is_main_process():
         return 0
-    figures = fitted.report.metrics()
+    figures = fitted.report.scalars()
     imbalance = fitted.report.imbalance(fitted.classes)
     balanced = f"balanced    {imbalance}\n" if imbalance else ""
     python = this_python()

@@ -1,5 +1,6 @@
 """Images on disk -> batches on the device.
 
+
 The names below are imported at their first use: the config needs mindclf.dataset.registry alone, and no MindSpore.
 """
 
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mindclf.dataset.folder import ImageSet, Scan, read_folder, scan_folder
-    from mindclf.dataset.images import Reading, decode_image, encoded_image, whole_image
+    from mindclf.dataset.images import decode_image, encoded_image, whole_image
     from mindclf.dataset.independence import independent
     from mindclf.dataset.pipeline import (
         augmented_pipeline,
@@ -16,17 +17,15 @@ if TYPE_CHECKING:
         epoch_pipeline,
         eval_pipeline,
         pixel_pipeline,
-        preprocessing_of,
-        seen_box,
         train_pipeline,
     )
-    from mindclf.dataset.transforms import eval_transforms, unnormalize
+    from mindclf.preprocessing import Reading
 
 __all__ = ["ImageSet", "Reading", "Scan", "augmented_pipeline", "create_dataset", "decode_image", "encoded_image",
-           "epoch_pipeline", "eval_pipeline", "eval_transforms", "independent", "pixel_pipeline", "preprocessing_of",
-           "read_folder", "scan_folder", "seen_box", "train_pipeline", "unnormalize", "whole_image"]
+           "epoch_pipeline", "eval_pipeline", "independent", "pixel_pipeline", "read_folder", "scan_folder", "train_pipeline",
+           "whole_image"]
 
-_MODULES = ("images", "folder", "transforms", "independence", "pipeline")  # that define these names
+_MODULES = ("images", "folder", "independence", "pipeline")  # that define these names
 
 
 def __getattr__(name):

@@ -13,11 +13,12 @@ import numpy as np
 from mindspore import dataset as ds
 
 from mindclf.config import merge
-from mindclf.dataset.images import DEFAULT_READING, Facts, Reading, check_image, encoded_image
+from mindclf.dataset.images import Facts, check_image, encoded_image
 from mindclf.dataset.layout import NAMES_SHOWN, class_folders, entries, listed
 from mindclf.dataset.names import say_ignored
 from mindclf.dataset.ranges import problem_of, white_of
 from mindclf.labels import alike, check_distinct, composed, escaped, number_classes
+from mindclf.preprocessing import DEFAULT_READING, Reading
 from mindclf.utils.cores import usable_cores
 from mindclf.utils.files import one_line, sha256
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageMode, ImageOps, UnidentifiedImageError
 
-from mindclf.config import DEFAULTS
 from mindclf.dataset import ranges
 from mindclf.dataset.kinds import is_heif, is_raw_photo, what_it_is
 from mindclf.dataset.memory import BYTES_A_PIXEL, DECODING, give_back
+from mindclf.preprocessing import DEFAULT_READING
 from mindclf.utils.extras import require
 from mindclf.utils.files import first_line, one_line, open_file
 
@@ -34,26 +34,6 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 class RefusedError(ValueError):
     """An image that is whole, and that is not read all the same."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How images are read, the same in training, evaluation and prediction of a net.
-
-    `max_pixels` is the most pixels that one may have. `white` is the value that is white in images of more than 8 bits; None
-    goes by the file (see mindclf.dataset.ranges).
-    """
-
-    max_pixels: int = DEFAULTS.max_pixels
-    white: float | None = None
-
-    @classmethod
-    def of(cls, fields):
-        """As a config or a card says, or both in one dict."""
-        return cls(fields.get("max_pixels") or DEFAULTS.max_pixels, fields.get("white") or None)
-
-
-DEFAULT_READING = Reading()
 
 
 @dataclass(frozen=True)

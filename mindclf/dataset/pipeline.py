@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import itertools
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,11 +13,11 @@ from mindspore import dataset as ds
 from mindclf.config import DEFAULTS, VARIATION_FIELDS, pixel_statistics
 from mindclf.dataset.draws import Draws
 from mindclf.dataset.folder import read_folder
-from mindclf.dataset.images import Reading, opened_image, small_image
+from mindclf.dataset.images import opened_image, small_image
 from mindclf.dataset.layout import split_folders, unwrapped
 from mindclf.dataset.reduce import Reduced
-from mindclf.dataset.transforms import eval_box, eval_transforms, pixel_transforms, shorter_side
 from mindclf.dataset.views import RandomCrop, RandomCropDecodeResize, RandomViews
+from mindclf.preprocessing import Preprocessing, Reading
 from mindclf.utils.cores import usable_cores
 
 
@@ -39,7 +40,9 @@ def create_dataset(dataset_path, config, training=True):
     split = "train" if training else "test"
     folder = split_folders(unwrapped(dataset_path)).get(split, Path(dataset_path) / split)
     images = read_folder(folder, config["class_index"], config["on_bad_image"], reading=Reading.of(config), find_white=training)
-    return train_pipeline(images, config) if training else eval_pipeline(images, config)
+    if training:
+        return train_pipeline(images, config)
+    return eval_pipeline(images, Preprocessing.from_config(config), config["eval_batch_size"])
 
 
 def train_pipeline(images, config):
@@ -138,56 +141,30 @@ class _Batches:
             yield indices[batch], self.labels[indices[batch]], words[batch]
 
 
-def eval_pipeline(images, config):
-    """All of `images` in their order, the last batch as short as it comes. A card will do for `config`.
+def eval_pipeline(images, preprocessing, batch_size):
+    """(image, label) batches of all of `images` in their order, as `preprocessing` makes them: float32 (batch, 3, height, width).
 
-    If the card says that the net was trained on images of one `raw_size`, files are brought to that size first.
+    The last batch is as short as it comes. Images that are pixels of one size are taken at that size.
     """
-    config = {**DEFAULTS, **config}
-    raw_size = _raw_size(images, config)
-    return _eval_pipeline(images, eval_transforms(*_size_and_statistics(config), config["crop_share"], raw_size), config)
+    return _eval_pipeline(images, preprocessing, batch_size, Preprocessing.transforms)
 
 
-def pixel_pipeline(images, config):
+def pixel_pipeline(images, preprocessing, batch_size):
     """The batches of `eval_pipeline` before they are normalised: uint8 (batch, height, width, 3), for nets that do so inside."""
-    config = {**DEFAULTS, **config}
-    size, *_ = _size_and_statistics(config)
-    return _eval_pipeline(images, pixel_transforms(size, config["crop_share"], _raw_size(images, config)), config)
+    return _eval_pipeline(images, preprocessing, batch_size, Preprocessing.pixel_transforms)
 
 
-def preprocessing_of(card):
-    """What `eval_pipeline` does to an image for the net that `card` describes, as JSON can hold it, for other programs to do.
-
-    In this order: bring to raw_size by averaging the centre that has its shape, bring the shorter side to shorter_side by
-    bilinear interpolation, take the central crop (each of them unless it is null), subtract mean, divide by std, both on the
-    scale of the pixels, 0 to 255. Before that, in images of more than 8 bits, `white` becomes 255: see mindclf.dataset.ranges.
-    """
-    config = {**DEFAULTS, **card}
-    size, mean, std = _size_and_statistics(config)
-    raw_size = list(config.get("raw_size", ()))
-    side = shorter_side(size, config["crop_share"], raw_size)
-    return {"colours": "RGB", "raw_size": raw_size or None, "shorter_side": side, "crop": list(size) if side else None,
-            "mean": list(mean), "std": list(std), **({"white": card["white"]} if "white" in card else {})}
-
-
-def _eval_pipeline(images, operations, config):
-    raw_size = _raw_size(images, config)
+def _eval_pipeline(images, preprocessing, batch_size, transforms):
     if images.raw_size:
-        rows = images.source()
+        preprocessing = replace(preprocessing, raw_size=images.raw_size)
+        rows, operations = images.source(), []
     else:
-        size, *_ = _size_and_statistics(config)
-        rows = images.source(Reduced(size, config["crop_share"], raw_size))
-        operations = [partial(small_image, size=raw_size), *operations] if raw_size else operations
+        rows = images.source(Reduced(preprocessing))
+        operations = [partial(small_image, size=preprocessing.raw_size)] if preprocessing.raw_size else []
+    operations += transforms(preprocessing)
     if operations:
         rows = rows.map(operations, "image", num_parallel_workers=_threads())
-    return rows.batch(config["eval_batch_size"])
-
-
-def seen_box(images, config, size):
-    """The part of one of `images`, of `size` (height, width), that `eval_pipeline` shows to a net: see `eval_box`."""
-    config = {**DEFAULTS, **config}
-    image_size, *_ = _size_and_statistics(config)
-    return eval_box(size, image_size, config["crop_share"], _raw_size(images, config))
+    return rows.batch(batch_size)
 
 
 def _random_views(images, config):
@@ -199,7 +176,7 @@ def _random_views(images, config):
     if config["augment"] == "padded_crop":
         crop = RandomCrop(config["crop_padding"] if images.raw_size else round(config["crop_padding"] * share))
         if not images.raw_size:
-            load = partial(_load_centre, images, pixel_transforms(size, crop_share=1)[1:])  # Pillow decodes
+            load = partial(_load_centre, images, Preprocessing(size, crop_pct=1).pixel_transforms()[1:])  # Pillow decodes
         fields["cutout"] = round(config["cutout"] * share)
     else:
         crop = RandomCropDecodeResize(config["scale"], config["ratio"])
@@ -219,7 +196,7 @@ def _load(images, index):
 
 @contextlib.contextmanager
 def _load_centre(images, transforms, index):
-    """Gives what evaluation sees of the image at an index, with a crop_share of 1."""
+    """Gives what evaluation sees of the image at an index, with a crop_pct of 1."""
     with opened_image(images.paths[index], reading=images.reading) as image:
         pixels = np.asarray(image.decoded().convert("RGB"))
         for transform in transforms:
@@ -230,11 +207,3 @@ def _load_centre(images, transforms, index):
 def _threads():
     """How many threads of a pipeline prepare images at once."""
     return min(usable_cores(), 8)  # MindSpore refuses more threads than cores
-
-
-def _raw_size(images, config):
-    return images.raw_size or tuple(config.get("raw_size", ()))
-
-
-def _size_and_statistics(config):
-    return (config["image_height"], config["image_width"]), *pixel_statistics(config)

@@ -11,22 +11,20 @@ from PIL import Image
 
 from mindclf.dataset.images import as_bmp, small_image
 from mindclf.dataset.memory import BYTES_A_PIXEL, DECODING
-from mindclf.dataset.transforms import shorter_side
 
 WAITING_BYTES = 2**21    # an image whose encoded bytes are more is reduced
 DECODED_PIXELS = 2**24   # and one of more pixels, for each thread holds one of them decoded
 
 
 class Reduced:
-    """Called with an encoded image, gives one of which `pixel_transforms` of the same arguments make the very same pixels.
+    """Called with an encoded image, gives one of which the `pixel_transforms` of a Preprocessing make the very same pixels.
 
     It is the same one, unless it is large. Then it is brought to its size by the operations of those transforms, and of its
     longer side the centre is cut out: a shape that the resizing after that leaves as it is.
     """
 
-    def __init__(self, image_size, crop_share, raw_size=None):
-        self.raw_size, self.image_size = raw_size, tuple(image_size)
-        self.side = None if raw_size else shorter_side(image_size, crop_share, raw_size)
+    def __init__(self, preprocessing):
+        self.raw_size, self.size, self.side = preprocessing.raw_size, preprocessing.size, preprocessing.shorter_side
         self._decode, self._resize = vision.Decode(), vision.Resize(self.side) if self.side else None
 
     def __call__(self, encoded):
@@ -37,7 +35,7 @@ class Reduced:
             return as_bmp(Image.fromarray(small_image(encoded, self.raw_size)))
         with DECODING.room(BYTES_A_PIXEL * pixels):
             resized = self._resize(self._decode(encoded))
-        small = resized[tuple(_centre(*sides, self.side) for sides in zip(resized.shape, self.image_size))]
+        small = resized[tuple(_centre(*sides, self.side) for sides in zip(resized.shape, self.size))]
         return as_bmp(Image.fromarray(small)) if self._resize(small).shape == small.shape else encoded
 
 

@@ -1,11 +1,11 @@
-"""A few images to check a net with: of the data that its card names where they are on disk, else drawn."""
+"""Samples: a few images to check a net with, of the data that its card names where they are on disk, else drawn."""
 
 from pathlib import Path
 
 import numpy as np
 
 from mindclf.dataset.folder import ImageSet
-from mindclf.dataset.images import Reading, whole_image
+from mindclf.dataset.images import whole_image
 from mindclf.dataset.layout import files_below, split_folders
 from mindclf.dataset.registry import DATA_SETS
 from mindclf.drawings.generate import draw_image
@@ -15,27 +15,27 @@ DRAWN = "drawings made by mindclf, no photos"
 
 
 def sample_images(card, count):
-    """(`ImageSet`, in words what they are): `count` images as the net that `card` describes was tested on. Labels mean nothing.
+    """(`ImageSet`, in words what they are): `count` images as the net of the `Card` was tested on. Labels mean nothing.
 
     Nothing is downloaded. Where the data of the card is not on disk, or has fewer images that can be read, they are drawn.
     """
-    data_set = DATA_SETS.get(card.get("config", {}).get("dataset"))
+    data_set = DATA_SETS.get(card.dataset)
     folder = _folder_of(card, data_set)
     if folder is None:
         image_set = ()
     elif data_set and data_set.reader:
         image_set = _read(data_set, folder, count)
     else:
-        image_set = _from_folder(folder, count, Reading.of(card))
+        image_set = _from_folder(folder, count, card.preprocessing.reading)
     if len(image_set) == count:
-        return image_set, card.get("data", {}).get("origin") or "images of the data set"
+        return image_set, card.data.get("origin") or "images of the data set"
     images = (draw_image(class_en[number % len(class_en)], np.random.default_rng(number)) for number in range(count))
     return _unlabelled(map(whole_image, images)), DRAWN
 
 
 def _folder_of(card, data_set):
     """The folder of the data that the card names: where the run had it, or where its data set is found."""
-    path = card.get("data", {}).get("path")
+    path = card.data.get("path")
     if path and Path(path).is_dir():
         return Path(path)
     found = data_set and data_set.find(only_on_disk=True)

@@ -1,4 +1,4 @@
-"""The images that a net has seen: their digests, which its card keeps, so that it is measured on others.
+"""Seen images: the digests of those that a net was trained on, which its card keeps, so that it is measured on others.
 
 A digest here is short: SHORT characters of base64, the first 48 bits of the SHA-256 of the file. Of 50,000 images and 50,000
 others two agree by chance once in 100,000 such pairs of folders.
@@ -55,7 +55,7 @@ def seen_images(splits, parent, parent_name):
     """What a card keeps of the images of `splits`, a Splits, and of those that the net's parent has seen: a dict, {} if nothing.
 
     {"train": short digests in a row, "validation": ..., "test": ...}. `parent` is the card of the checkpoint `parent_name` that
-    training started from, {} for fresh weights. More than MAX_IMAGES are not kept, and the log says so.
+    training started from, {} for a random initialisation. More than MAX_IMAGES are not kept, and the log says so.
     """
     own = {side: set(map(short, digests)) for side, digests in splits.digests.items()} if not splits.train.raw_size else {}
     before = (seen_by(parent) if parent else Seen()) or Seen(unknown=(parent_name,) if _is_own_folder(parent) else ())
@@ -91,4 +91,4 @@ def _unpacked(text):
 
 def _is_own_folder(card):
     """Whether `card` is of a net that was trained on somebody's own folder, not on a data set with a name."""
-    return "path" in card.get("data", {}) and not card.get("config", {}).get("dataset")
+    return "path" in card.data and not card.dataset

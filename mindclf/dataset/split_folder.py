@@ -11,8 +11,8 @@ from mindclf.config import merge
 from mindclf.dataset.content import chosen_for_test
 from mindclf.dataset.duplicates import equal_images, warnings_of
 from mindclf.dataset.folder import ImageSet, draw, first_places, read_folder
-from mindclf.dataset.images import DEFAULT_READING
 from mindclf.dataset.layout import index_of_folders, split_folders, unwrapped
+from mindclf.preprocessing import DEFAULT_READING
 from mindclf.utils.files import command_line, new_folder, write_json
 
 log = logging.getLogger(__name__)

@@ -11,13 +11,13 @@ from mindclf.dataset.cifar10 import pixel_statistics_of
 from mindclf.dataset.content import chosen_for_test, chosen_for_validation
 from mindclf.dataset.duplicates import equal_images, warnings_of
 from mindclf.dataset.folder import ImageSet, check_class_index, read_folder
-from mindclf.dataset.images import Reading
 from mindclf.dataset.layout import check_divided, say_unused, split_folders, unwrapped
 from mindclf.dataset.registry import DATA_SETS, class_names
 from mindclf.dataset.seen import seen_by, warn_of_seen
 from mindclf.dataset.split_folder import divide_files
 from mindclf.drawings.generate import ORIGIN, is_drawn
 from mindclf.labels import number_classes
+from mindclf.preprocessing import Reading
 
 log = logging.getLogger(__name__)
 

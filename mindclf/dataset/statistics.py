@@ -9,8 +9,9 @@ import numpy as np
 
 from mindclf.dataset.duplicates import equal_images, warnings_of
 from mindclf.dataset.folder import scan_folder
-from mindclf.dataset.images import DEFAULT_READING, opened_image
+from mindclf.dataset.images import opened_image
 from mindclf.dataset.layout import index_of_folders, listed, say_unused, split_folders, unwrapped
+from mindclf.preprocessing import DEFAULT_READING
 from mindclf.utils.cores import usable_cores
 
 VALUES = np.arange(256)

@@ -1,14 +1,19 @@
 """ONNX files: the card inside, the preprocessing in front of the net, and what runs them. All of it needs the extra `onnx`."""
 
-import json
+from __future__ import annotations
 
-from mindclf.checkpoint import CARD_FIELDS, card_path, has_card, parse_card, read_card
+import json
+from pathlib import Path
+
+from mindclf.card import REQUIRED, Card, card_path, has_card, read_card
+from mindclf.checkpoint import CheckpointFile
+from mindclf.preprocessing import Preprocessing
 from mindclf.utils import extras
 from mindclf.utils.cores import usable_cores
 from mindclf.utils.files import first_line
 
 CARD_KEY = "mindclf.card"  # of the metadata; "classes" and "preprocessing" are for readers who do not know cards
-INSIDE = {name: kind for name, kind in CARD_FIELDS.items() if name != "weights_sha256"}  # no file holds its own digest
+INSIDE = {**REQUIRED, "format": int}  # and no weights_sha256: no file holds its own digest
 
 
 def require(module):
@@ -16,25 +21,25 @@ def require(module):
     return extras.require(module, f"ONNX files need {module.partition('.')[0]}", "pip install onnx onnxruntime")
 
 
-def write_card(file, card, preprocessing):
-    """Puts `card` into the metadata of the ONNX file, and once more its classes and `preprocessing` (see `preprocessing_of`)."""
+def write_card(file: Path, card: Card) -> None:
+    """Puts `card` into the metadata of the ONNX file, and once more its classes and preprocessing (`Preprocessing.describe`)."""
     onnx = require("onnx")
     model = onnx.load(str(file))
     inside = {name: value for name, value in card.items() if name != "weights_sha256"}
     onnx.helper.set_model_props(model, {
         CARD_KEY: json.dumps(inside, ensure_ascii=False),
         "classes": json.dumps(card["classes"], ensure_ascii=False),
-        "preprocessing": json.dumps(preprocessing),
+        "preprocessing": json.dumps(card.preprocessing.describe()),
     })
     onnx.save(model, str(file))
 
 
-def open_onnx(path, card=None):
-    """(session, card) of the ONNX file at `path`: an InferenceSession of ONNX Runtime, and the card beside or inside the file.
+def open_onnx(file: CheckpointFile) -> tuple:
+    """(session, card) of an ONNX file: an InferenceSession of ONNX Runtime, and the card beside or inside the file.
 
-    `card` stands in for the card of a file that has none. Raises ValueError of one line if the file is missing, damaged, or
-    without a card, and if the card is not that of the file.
+    Raises ValueError of one line if the file is missing, damaged, or without a card, and if the card is not that of the file.
     """
+    path, card = file.path, file.card
     if not path.is_file():
         raise ValueError(f"{path} does not exist")
     if card is None and has_card(path):
@@ -56,13 +61,13 @@ def open_session(path):
         raise ValueError(f"{path} cannot be read as an ONNX file: {first_line(error)}") from None
 
 
-def check_input(session, card, path):
+def check_input(session, card: Card, path: Path) -> tuple[str, bool, int | None]:
     """(its name, whether it takes pixels, its batch size or None for any) of the input of a session.
 
     It takes normalised float32 images (N, 3, height, width), or pixels, uint8 (N, height, width, 3). Raises ValueError if it is
     something else, or if its sizes or its number of classes are not those of the card.
     """
-    height, width, classes = card["image_height"], card["image_width"], len(card["classes"])
+    (height, width), classes = card.preprocessing.size, len(card.classes)
     inputs, outputs = session.get_inputs(), session.get_outputs()
     expected = {"tensor(float)": [3, height, width], "tensor(uint8)": [height, width, 3]}
     if len(inputs) != 1 or list(inputs[0].shape[1:]) != expected.get(inputs[0].type):
@@ -74,10 +79,10 @@ def check_input(session, card, path):
     return first.name, first.type == "tensor(uint8)", first.shape[0] if isinstance(first.shape[0], int) else None
 
 
-def put_normalisation_in_front(file, mean, std):
+def put_normalisation_in_front(file: Path, preprocessing: Preprocessing) -> None:
     """Has the ONNX file take pixels, uint8 (N, height, width, 3), where it took float32 images (N, 3, height, width).
 
-    `mean` and `std` are three numbers each, in RGB order, on the scale of the pixels.
+    It normalises them with the mean and std of `preprocessing`.
     """
     onnx = require("onnx")
     helper, types = onnx.helper, onnx.TensorProto
@@ -94,8 +99,8 @@ def put_normalisation_in_front(file, mean, std):
         helper.make_node("Transpose", ["normalise.scaled"], [images.name], "normalise.transpose", perm=[0, 3, 1, 2]),
         *graph.node,
     ]
-    graph.initializer.extend([helper.make_tensor("normalise.mean", types.FLOAT, [3], list(mean)),
-                              helper.make_tensor("normalise.std", types.FLOAT, [3], list(std))])
+    graph.initializer.extend([helper.make_tensor("normalise.mean", types.FLOAT, [3], list(preprocessing.mean)),
+                              helper.make_tensor("normalise.std", types.FLOAT, [3], list(preprocessing.std))])
     del graph.node[:], graph.input[:]
     graph.node.extend(nodes)
     graph.input.append(pixels)
@@ -107,4 +112,4 @@ def _card_inside(session, path):
     if text is None:
         raise ValueError(f"{path} has no card, neither inside nor as {card_path(path).name} beside it: give an .onnx that "
                          f"mindclf export wrote")
-    return parse_card(text, f"the metadata of {path}", INSIDE)
+    return Card.parse(text, f"the metadata of {path}", INSIDE)

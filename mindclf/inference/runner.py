@@ -1,5 +1,8 @@
 """Files with a net, ready to run: checkpoints and .mindir in MindSpore, .onnx in ONNX Runtime."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -7,12 +10,13 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindclf.checkpoint import check_weights, load_net, read_card
-from mindclf.dataset import eval_pipeline, pixel_pipeline
+from mindclf.checkpoint import CheckpointFile, check_weights, load_net
+from mindclf.dataset import ImageSet, eval_pipeline, pixel_pipeline
 from mindclf.device import exclusive
-from mindclf.evaluate import run_batches, run_net
+from mindclf.inference.logits import run_batches, run_net
 from mindclf.inference.onnx import check_input, open_onnx
 from mindclf.nets import fold_batch_norm
+from mindclf.preprocessing import Preprocessing
 from mindclf.utils.files import first_line, one_line
 
 RUNTIMES = ("auto", "mindspore", "onnxruntime")
@@ -20,67 +24,74 @@ EXPORTED = (".mindir", ".onnx")  # what `export` writes besides checkpoints: a n
 
 
 class Runner:
-    """The net in the file at `path`: a checkpoint (.ckpt, .safetensors), or what `export` made of one (.mindir, .onnx).
+    """The net in a file, ready to run: in a checkpoint (.ckpt, .safetensors), or what `export` made of one (.mindir, .onnx).
 
-    `runtime` is "mindspore" or, for .onnx, "onnxruntime"; "auto" goes by the file's name. `card` stands in for the card of a file
-    that has none. With `mirror` the net looks at each image and at its mirror image, left for right, for twice the time; logits
-    are then the means of both. Raises ValueError for a runtime that does not run the file, and for a file that is damaged or not
-    its card's.
+    `checkpoint` is a path, a name in checkpoints/, or a `CheckpointFile`. `runtime` is "mindspore" or, for .onnx,
+    "onnxruntime"; "auto" goes by the file's name. `mirror` is test-time augmentation (horizontal flip): logits are the means of
+    those of an image and of its mirror image, for twice the time. Raises ValueError for a runtime that does not run the file, and
+    for a file that is damaged or not its card's.
 
-    `run` gives the logits of a batch, both NumPy arrays. `net` is the Cell that computes them, its batch norm folded, so that it
-    cannot be trained; it is None where ONNX Runtime does. `takes_pixels` says that the file normalises, `batch_size` that
-    it takes so many images at a time and no others; None is any number. `input_name` is that of an ONNX file.
+    `card` is the file's `Card`. `run` gives the logits of a batch, both NumPy
+    arrays. `net` is the Cell that computes them, its batch norm folded, so that it cannot be trained; it is None where ONNX
+    Runtime does. `takes_pixels` says that the file normalises, `batch_size` that it takes so many images at a time and no
+    others; None is any number. `input_name` is that of an ONNX file.
     """
 
-    def __init__(self, path, card=None, runtime="auto", mirror=False):
-        self.path = path = Path(path)
+    def __init__(self, checkpoint: str | Path | CheckpointFile, runtime: str = "auto", mirror: bool = False):
+        file = CheckpointFile.of(checkpoint)
+        self.path = path = file.path
         self.mirror = mirror
         self.runtime = _runtime_of(path, runtime)
         self.net = None
         if self.runtime == "onnxruntime":
-            session, self.card = open_onnx(path, card)
+            session, self.card = open_onnx(file)
             self.input_name, self.takes_pixels, self.batch_size = check_input(session, self.card, path)
             self.run = lambda images: session.run(None, {self.input_name: images})[0]
             return
         with exclusive():
             if path.suffix == ".mindir":
-                self.card = card or read_card(path)
+                self.card = file.read_card()
                 self.net = _read_mindir(path)
             else:
-                net, self.card = load_net(path, card)
+                net, self.card = load_net(file)
                 self.net = fold_batch_norm(net)
         exported = self.card.get("exported", {}) if path.suffix == ".mindir" else {}
         self.takes_pixels, self.batch_size = exported.get("with_preprocessing", False), exported.get("batch_size")
         self.run = partial(run_net, self.net)
 
-    def logits(self, images, batch_size, checked=True):
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What happens to an image for this net."""
+        return self.card.preprocessing
+
+    def logits(self, images: ImageSet, batch_size: int, checked: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """(logits (n, classes), labels (n,)) of n `ImageSet`, `batch_size` at a time, preprocessed as evaluation does.
 
         Raises ValueError that names an image whose logits are NaN or infinite, unless `checked` is False.
         """
         # MindSpore compiles the graph for each number of images; ONNX Runtime need not compute what fills up a batch.
         fill = self.runtime == "mindspore" or self.batch_size is not None
-        run = self._run_with_mirror_image if self.mirror else self.run
+        run = self._run_with_flip if self.mirror else self.run
         logits, labels = run_batches(run, self._batches(images, batch_size), fill)
         if checked:
             check_finite(logits, images.paths, self.path)
         return logits, labels
 
-    def images(self, image_set, batch_size):
+    def images(self, image_set: ImageSet, batch_size: int) -> Iterator[np.ndarray]:
         """Yields what `run` takes, NumPy arrays of up to `batch_size` of the `ImageSet`, preprocessed as evaluation does."""
         for images, _ in self._batches(image_set, batch_size).create_tuple_iterator(num_epochs=1, output_numpy=True):
             yield images
 
-    def _run_with_mirror_image(self, images):
+    def _run_with_flip(self, images):
         across = 2 if self.takes_pixels else 3  # the axis of the width
         return (self.run(images) + self.run(np.ascontiguousarray(np.flip(images, across)))) / 2
 
     def _batches(self, images, batch_size):
         pipeline = pixel_pipeline if self.takes_pixels else eval_pipeline
-        return pipeline(images, {**self.card, "eval_batch_size": self.batch_size or batch_size})
+        return pipeline(images, self.preprocessing, self.batch_size or batch_size)
 
 
-def check_finite(logits, images, file):
+def check_finite(logits: np.ndarray, images: Sequence, file: str | Path) -> None:
     """Raises ValueError if any of logits (n, classes) is NaN or infinite. It names the first such image and the net's `file`.
 
     `images` are the n images' paths, or pixels, which have no name but their position.

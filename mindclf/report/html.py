@@ -1,7 +1,5 @@
-"""report.html: how good a checkpoint is, on one page for a browser that asks for nothing outside of itself."""
+"""HTML report: how good a checkpoint is, report.html, one page for a browser that asks for nothing outside of itself."""
 
-import base64
-import io
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -10,16 +8,16 @@ import numpy as np
 from mindspore import nn
 
 from mindclf import __version__
+from mindclf.card import Card
 from mindclf.dataset import ImageSet, decode_image
-from mindclf.evaluate import Report, softmax
 from mindclf.explain import explanations
-from mindclf.labels import describe
+from mindclf.metrics import Metrics, softmax
 from mindclf.summary import count_parameters
 from mindclf.utils.files import one_line
+from mindclf.utils.html import image_element, jpeg_element
 
 MISTAKES = 12    # shown at most
 THUMBNAIL = 240  # pixels, the longer side
-JPEG_QUALITY = 80
 
 STYLE = """
 :root { color-scheme: light; }
@@ -54,11 +52,11 @@ class Measured:
 
     file: Path
     net: nn.Cell        # None for an exported file, which has no gradients for Grad-CAM
-    card: dict
+    card: Card
     origin: str         # of the images, in words
     images: ImageSet
     logits: np.ndarray  # (images, classes)
-    report: Report
+    metrics: Metrics
     history: list       # of the training, a row an epoch; empty if it is not known
 
     @property
@@ -70,12 +68,12 @@ class Measured:
 def page(measured, folder):
     """The page, a text in HTML, for the plots that `folder` has: confusion.png and, if there is a history, curves.png.
 
-    It shows the figures, what the card tells, the plots, each class, and up to MISTAKES images that the net is most confidently
-    wrong about, with the heat that Grad-CAM finds for what the net took them for. Images are small JPEGs inside the page. All
+    It shows the metrics, what the card tells, the plots, each class, and up to MISTAKES images that the net is most confidently
+    wrong about, with the heatmap by Grad-CAM of the class that it predicted. Images are small JPEGs inside the page. All
     texts that come from outside, such as names of classes and files, are escaped; the page forbids the browser to load anything.
     """
-    report, card = measured.report, measured.card
-    title = f"{card['net']} on {measured.origin}"
+    metrics = measured.metrics
+    title = f"{measured.card.net} on {measured.origin}"
     sections = [_section("Checkpoint" if measured.has_gradients else "Exported file", _facts(measured))]
     if measured.history:
         sections.append(_section("Training", _png(folder / "curves.png", "loss, accuracy and learning rate by epoch")))
@@ -84,10 +82,10 @@ def page(measured, folder):
         _section("Confusion", _png(folder / "confusion.png", "counts of predicted classes for each true class")),
         _section("The most confident mistakes", _mistakes(measured)),
     ]
-    figures = [("top-1", f"{report.top1:.1%}"), ("top-5", f"{report.top5:.1%}"),
-               ("balanced accuracy", f"{report.balanced_accuracy:.1%}"), ("loss", f"{report.loss:.3f}"),
-               ("test images", f"{report.images:,}")]
-    tiles = "".join(f"<div><b>{value}</b>{name}</div>" for name, value in figures)
+    shown = [("top-1", f"{metrics.top1:.1%}"), ("top-5", f"{metrics.top5:.1%}"),
+             ("balanced accuracy", f"{metrics.balanced_accuracy:.1%}"), ("loss", f"{metrics.loss:.3f}"),
+             ("test images", f"{metrics.images:,}")]
+    tiles = "".join(f"<div><b>{value}</b>{name}</div>" for name, value in shown)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -109,7 +107,7 @@ def page(measured, folder):
 
 
 def confident_mistakes(logits, labels):
-    """The indices of the images whose likeliest class is not that of `labels`, the most confident of them first."""
+    """The indices of the images whose most probable class is not that of `labels`, the most confident of them first."""
     wrong = np.flatnonzero(logits.argmax(1) != np.asarray(labels))
     return wrong[np.argsort(-softmax(logits[wrong]).max(1), kind="stable")] if len(wrong) else wrong
 
@@ -121,13 +119,13 @@ def _section(title, content):
 def _facts(measured):
     """What the card tells, without what it does not have: that of a tutorial's checkpoint has little."""
     card = measured.card
-    data, device = card.get("data", {}), card.get("device", {})
-    options = ", ".join(f"{name}={value}" for name, value in card["net_options"].items())
+    data, device, size = card.data, card.get("device", {}), card.preprocessing.size
+    options = ", ".join(f"{name}={value}" for name, value in card.net_options.items())
     facts = {
-        "net": card["net"] + (f" ({options})" if options else ""),
+        "net": card.net + (f" ({options})" if options else ""),
         "parameters": f"{count_parameters(measured.net.get_parameters())[0]:,}" if measured.has_gradients else None,
-        "input": f"{card['image_height']} x {card['image_width']} pixels, {len(card['classes'])} classes",
-        "trained on": (f"{data['origin']}: {data['train']:,} training and {data['held_out']:,} held-out images"
+        "input": f"{size[0]} x {size[1]} pixels, {len(card.classes)} classes",
+        "trained on": (f"{data['origin']}: {data['train']:,} training and {data['held_out']:,} validation images"
                        if {"origin", "train", "held_out"} <= data.keys() else data.get("name")),
         "started from": card.get("start"),
         "weights": card.get("chosen"),
@@ -146,46 +144,45 @@ def _facts(measured):
 
 
 def _classes(measured):
-    """A row for each class: its images, how many of them are right, and what the others are mostly taken for."""
-    confusion, classes = measured.report.confusion, measured.images.classes
-    chinese = [describe(name).get("chinese", "") for name in classes]
+    """A row for each class: its images, how many of them are predicted correctly, and as what most of the others."""
+    confusion, labels = measured.metrics.confusion, measured.card.labels
+    has_chinese = any(label.chinese for label in labels)
     rows = []
-    for label, (name, accuracy) in enumerate(zip(classes, measured.report.per_class)):
-        count, right = confusion[label].sum(), confusion[label, label]
-        others = np.where(np.arange(len(classes)) == label, 0, confusion[label])
-        taken_for = f"{classes[others.argmax()]} ({others.max()})" if others.any() else ""
+    for index, (label, accuracy) in enumerate(zip(labels, measured.metrics.per_class)):
+        count, correct = confusion[index].sum(), confusion[index, index]
+        others = np.where(np.arange(len(labels)) == index, 0, confusion[index])
+        predicted_as = f"{labels[others.argmax()].name} ({others.max()})" if others.any() else ""
         bar = f'<meter value="{accuracy:.4f}"></meter> {accuracy:.1%}' if count else "no images"
-        rows.append(f"<tr><th>{escape(name)}</th>" + (f"<td>{escape(chinese[label])}</td>" if any(chinese) else "")
-                    + f'<td class="number">{count:,}</td><td class="number">{right:,}</td><td>{bar}</td>'
-                      f"<td>{escape(taken_for)}</td></tr>")
-    head = ["class", *(["in Chinese"] if any(chinese) else []), "images", "right", "accuracy", "mostly taken for"]
-    cells = "".join(f'<th class="number">{name}</th>' if name in ("images", "right") else f"<th>{name}</th>" for name in head)
+        rows.append(f"<tr><th>{escape(label.name)}</th>" + (f"<td>{escape(label.chinese)}</td>" if has_chinese else "")
+                    + f'<td class="number">{count:,}</td><td class="number">{correct:,}</td><td>{bar}</td>'
+                      f"<td>{escape(predicted_as)}</td></tr>")
+    head = ["class", *(["in Chinese"] if has_chinese else []), "images", "correct", "accuracy", "mostly predicted as"]
+    cells = "".join(f'<th class="number">{name}</th>' if name in ("images", "correct") else f"<th>{name}</th>" for name in head)
     body = "\n".join(rows)
     return f'<div class="wide"><table>\n<thead><tr>{cells}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
 
 
 def _mistakes(measured):
-    image_set = measured.images
-    wrong = confident_mistakes(measured.logits, image_set.labels)
+    wrong = confident_mistakes(measured.logits, measured.images.labels)
     if not len(wrong):
-        return "<p>There are none: every image is right.</p>"
+        return "<p>There are none: every prediction is correct.</p>"
     shown = wrong[:MISTAKES]
     predicted = measured.logits[shown].argmax(1)
     figures = "\n".join(
-        _mistake(images, image_set, index, label, probabilities) for images, index, label, probabilities
+        _mistake(measured, images, index, target, probabilities) for images, index, target, probabilities
         in zip(_thumbnails(measured, shown, predicted), shown, predicted, softmax(measured.logits[shown])))
     count = f"All {len(wrong)}" if len(wrong) == len(shown) else f"{len(shown)} of {len(wrong)}"
-    heat = ("To the right of each image is its heat by Grad-CAM (arXiv:1610.02391): what is red spoke most for the wrong "
-            "class; what is dark the net did not see." if measured.has_gradients else
-            "Their heat by Grad-CAM is in the report of the checkpoint only: an exported file has no gradients.")
-    return f'<p>{count}. {heat}</p>\n<div class="mistakes">\n{figures}\n</div>'
+    heatmap = ("To the right of each image is its heatmap by Grad-CAM (arXiv:1610.02391): what is red spoke most for the wrong "
+               "class; what is dark the net did not see." if measured.has_gradients else
+               "Their heatmaps by Grad-CAM are in the report of the checkpoint only: an exported file has no gradients.")
+    return f'<p>{count}. {heatmap}</p>\n<div class="mistakes">\n{figures}\n</div>'
 
 
 def _thumbnails(measured, indices, predicted):
-    """Yields the images to show of each of the images: itself and, where the net has gradients, its heat."""
-    images = measured.images.take(indices)
+    """Yields the images to show of each of the images: itself and, where the net has gradients, its heatmap."""
+    images, card = measured.images.take(indices), measured.card
     if measured.has_gradients:
-        for explanation in explanations(measured.net, measured.card, images, predicted):
+        for explanation in explanations(measured.net, card.preprocessing, card.labels, images, predicted):
             small = explanation.shrunk(THUMBNAIL)
             yield small.image, small.overlay
         return
@@ -195,32 +192,21 @@ def _thumbnails(measured, indices, predicted):
         yield image,
 
 
-def _mistake(images, image_set, index, predicted, probabilities):
-    taken_for, truth = (_named(image_set.classes[label]) for label in (predicted, image_set.labels[index]))
-    source = image_set.paths[index]
+def _mistake(measured, images, index, predicted, probabilities):
+    true, source = measured.images.labels[index], measured.images.paths[index]
+    prediction, truth = (_named(measured.card.labels[label]) for label in (predicted, true))
     name = one_line(Path(source).name) if isinstance(source, str) else f"image {index}"
-    shown = "".join(jpeg(image, text) for image, text in zip(images, (name, f"heat of {taken_for}")))
+    shown = "".join(jpeg_element(image, text) for image, text in zip(images, (name, f"heatmap of {prediction}")))
     return (f"<figure>\n<div>{shown}</div>\n"
-            f'<figcaption><b class="wrong">{escape(taken_for)}</b> {probabilities[predicted]:.1%}<br>\n'
-            f"is {escape(truth)}, {probabilities[image_set.labels[index]]:.1%}<br>\n"
+            f'<figcaption><b class="wrong">{escape(prediction)}</b> {probabilities[predicted]:.1%}<br>\n'
+            f"is {escape(truth)}, {probabilities[true]:.1%}<br>\n"
             f'<span class="quiet">{escape(name)}</span></figcaption>\n</figure>')
 
 
-def _named(name):
+def _named(label):
     """A class with its Chinese name, where there is one."""
-    return " ".join(filter(None, (name, describe(name).get("chinese"))))
+    return " ".join(filter(None, (label.name, label.chinese)))
 
 
 def _png(path, alt):
-    return f'<div class="wide">{_image(path.read_bytes(), "png", alt)}</div>'
-
-
-def jpeg(image, alt):
-    """An img element that has `image`, a PIL image, inside."""
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
-    return _image(buffer.getvalue(), "jpeg", alt)
-
-
-def _image(data, kind, alt):
-    return f'<img alt="{escape(alt)}" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
+    return f'<div class="wide">{image_element(path.read_bytes(), "png", alt)}</div>'

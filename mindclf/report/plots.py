@@ -13,7 +13,7 @@ from matplotlib.font_manager import fontManager
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from mindclf.dataset import decode_image
-from mindclf.evaluate import softmax
+from mindclf.metrics import softmax
 from mindclf.utils.files import replacing
 
 log = logging.getLogger(__name__)
@@ -183,11 +183,12 @@ def explanation(explained, path):
 
     The title has the class's Chinese name too, where a font is installed that can write it.
     """
-    small, guess = explained.shrunk(EXPLAINED_PIXELS), explained.guess
-    chinese = guess.chinese if _installed_fonts() else ""
-    if chinese != guess.chinese:
-        log.warning("no font here has Chinese letters: the title is without %s. Install one, such as %s", guess.chinese, FONTS[0])
-    title = " ".join(filter(None, (guess.name, chinese, f"{guess.probability:.1%}")))
+    small, prediction = explained.shrunk(EXPLAINED_PIXELS), explained.prediction
+    chinese = prediction.chinese if _installed_fonts() else ""
+    if chinese != prediction.chinese:
+        log.warning("no font here has Chinese letters: the title is without %s. Install one, such as %s", prediction.chinese,
+                    FONTS[0])
+    title = " ".join(filter(None, (prediction.name, chinese, f"{prediction.probability:.1%}")))
     panel = 4 * min(max(small.image.width / small.image.height, 0.6), 2.5)  # inches
     figure = Figure(figsize=(max(2 * panel + 0.4, 2 * INCHES_PER_LETTER * len(title)), 4.7), layout="constrained")
     figure.suptitle(title)

@@ -11,7 +11,7 @@ def write_report(output, measured, config):
     And curves.png, if it has a history. predictions.png has config.grid_rows x config.grid_columns of the images. report.html
     (see `page`) has everything but that grid in one file, and the worst mistakes with their heatmaps.
     """
-    images, result = measured.images, measured.report
+    images, result = measured.images, measured.metrics
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "report.json", {"classes": list(images.classes), **result.as_dict()})
     plots.confusion_matrix(result.confusion, images.classes, output / "confusion.png")

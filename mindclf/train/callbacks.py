@@ -223,9 +223,9 @@ class Progress(Callback):
 
 
 class History(Callback):
-    """Evaluates after each epoch, adds a row to `file`, a HistoryFile, and passes it on: after_epoch(row, report).
+    """Evaluates after each epoch, adds a row to `file`, a HistoryFile, and passes it on: after_epoch(row, metrics).
 
-    `evaluate()` gives the report on the images called `watched`. "train_loss" and "train_top1" are those of the training
+    `evaluate()` gives the `Metrics` on the images called `watched`. "train_loss" and "train_top1" are those of the training
     batches as the net saw them: augmented, perhaps mixed, and while it was changing. "seconds" are those of training, without
     evaluation; for "data_seconds" of them training had to wait for `batches`, an EpochBatches.
     """
@@ -256,14 +256,14 @@ class History(Callback):
         seconds, waited = time.perf_counter() - self.started, self.batches.waited - self.waited
         self.started = None
         metrics = self.metrics
-        report = self.evaluate()
+        result = self.evaluate()
         row = {
             "phase": self.phase, "epoch": run_context.original_args().cur_epoch_num, "steps": metrics.step,
             "learning_rate": metrics.rate,
             "train_loss": sum(metrics.losses) / len(metrics.losses), "train_top1": metrics.top1,
-            "watched": self.watched, "loss": report.loss, "top1": report.top1, "top5": report.top5,
+            "watched": self.watched, "loss": result.loss, "top1": result.top1, "top5": result.top5,
             "images_per_second": metrics.images / seconds, "seconds": seconds, "data_seconds": waited,
         }
         if collectives.is_main_process():
             self.file.append(row)
-        self.after_epoch(row, report)
+        self.after_epoch(row, result)

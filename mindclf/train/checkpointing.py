@@ -4,6 +4,7 @@ import logging
 import platform
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import mindspore as ms
@@ -12,13 +13,15 @@ import PIL
 from mindspore.train import ModelCheckpoint
 
 from mindclf import __version__
-from mindclf.checkpoint import card_path, read_card, save_checkpoint
+from mindclf.card import Card, card_path, read_card
+from mindclf.checkpoint import save_checkpoint
 from mindclf.config import DEFAULTS
 from mindclf.dataset.folder import check_class_index
 from mindclf.dataset.seen import seen_images
 from mindclf.device import describe_device
 from mindclf.distributed import collectives
-from mindclf.labels import describe
+from mindclf.labels import class_labels
+from mindclf.preprocessing import Preprocessing
 from mindclf.train.state import state_path
 from mindclf.utils.files import command_line, write_json
 
@@ -161,16 +164,11 @@ def run_card(config, splits, weights_origin, device, parent):
     `parent` is the card of the checkpoint that the net is initialised from, {} where there is none: what that has seen counts as
     seen.
     """
-    known = [describe(name) for name in splits.classes]
+    labels = class_labels(splits.classes, config.dataset)
+    preprocessing = replace(Preprocessing.from_config(config, splits.train.raw_size), reading=splits.train.reading)
     seen = seen_images(splits, parent, config.pretrained)
     return {
-        "net": config.net, "net_options": dict(config.net_options), "classes": list(splits.classes),
-        "class_folders": list(check_class_index(config.class_index)),
-        "classes_chinese": [entry.get("chinese", "") for entry in known],
-        "categories": [entry.get("category", "") for entry in known],
-        "image_height": config.image_height, "image_width": config.image_width,
-        "mean": list(config.mean), "std": list(config.std), "crop_share": config.crop_share,
-        "raw_size": list(splits.train.raw_size or ()), **({"white": white} if (white := splits.train.reading.white) else {}),
+        **Card.describing(config.net, config.net_options, labels, preprocessing, check_class_index(config.class_index)),
         "data": {"origin": splits.origin, "path": splits.path, "train": len(splits.train), "held_out": len(splits.valid),
                  "test": len(splits.test), "digest": splits.digest()},
         "start": weights_origin, "command": command_line(), "workers": collectives.size(), "seed": config.seed,

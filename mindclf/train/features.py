@@ -13,7 +13,8 @@ from mindclf.dataset import augmented_pipeline, eval_pipeline
 from mindclf.dataset.draws import DRAWS_VERSION, STORED_VIEWS, Draws
 from mindclf.device import numerics
 from mindclf.distributed import collectives
-from mindclf.evaluate import predict_logits
+from mindclf.inference.logits import predict_logits
+from mindclf.preprocessing import Preprocessing
 from mindclf.train.state import write_arrays
 from mindclf.utils.cache import feature_folder
 from mindclf.utils.files import CannotWrite, writing
@@ -68,7 +69,7 @@ def _stored_view(net, images, config, view, identity):
         draws = Draws(config.seed, STORED_VIEWS, view)
         dataset = augmented_pipeline(images, config, draws, collectives.shard_indices(len(images)))
     else:
-        dataset = eval_pipeline(collectives.shard(images), config)
+        dataset = eval_pipeline(collectives.shard(images), Preprocessing.from_config(config), config.eval_batch_size)
     features, labels = (collectives.unshard(rows, len(images)) for rows in predict_logits(net, dataset))
     if file and collectives.is_main_process():
         _store(file, features, labels)

@@ -13,7 +13,9 @@ from mindclf.dataset.seen import seen_by, warn_of_seen
 from mindclf.dataset.splits import read_splits, with_statistics
 from mindclf.device import describe_device, use_device
 from mindclf.distributed import collectives
-from mindclf.evaluate import Report, predict_logits, report
+from mindclf.inference.logits import predict_logits
+from mindclf.metrics import Metrics, compute_metrics
+from mindclf.preprocessing import Preprocessing
 from mindclf.pretrained import check_start, parent_card, start_net
 from mindclf.report.history import HISTORY, HistoryFile
 from mindclf.report.html import Measured
@@ -40,7 +42,7 @@ class Fitted:
     """What `fit` made: the checkpoint to use, its report on the test images of `classes`, where data and weights came from."""
 
     checkpoint: Path
-    report: Report
+    report: Metrics
     data_origin: str
     weights_origin: str
     classes: tuple
@@ -178,14 +180,14 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
     if collectives.is_main_process():
         load_checkpoint(best, net)
     collectives.broadcast_parameters(net)
-    logits, labels = (collectives.unshard(rows, len(splits.test))
-                      for rows in predict_logits(net, eval_pipeline(collectives.shard(splits.test), config)))
-    result = report(logits, labels, len(splits.classes))
+    batches = eval_pipeline(collectives.shard(splits.test), Preprocessing.from_config(config), config.eval_batch_size)
+    logits, labels = (collectives.unshard(rows, len(splits.test)) for rows in predict_logits(net, batches))
+    result = compute_metrics(logits, labels, len(splits.classes))
     fitted = Fitted(best, result, splits.origin, weights_origin, splits.classes)
     if not collectives.is_main_process():
         return fitted
     rows = HistoryFile(output / HISTORY).rows()
-    card = complete_card(best, {**result.metrics(), **given.measure(logits, labels, "test")}, rows)
+    card = complete_card(best, {**result.scalars(), **given.measure(logits, labels, "test")}, rows)
     write_report(output, Measured(best, net, card, splits.origin, splits.test, logits, result, rows), config)
     log.info("%s: top-1 %.2f%%, top-5 %.2f%%, loss %.4f on %d test images", best.name, 100 * result.top1, 100 * result.top5,
              result.loss, result.images)

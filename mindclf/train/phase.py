@@ -8,8 +8,10 @@ from mindspore.train import CheckpointConfig
 
 from mindclf.dataset import epoch_pipeline, eval_pipeline
 from mindclf.distributed import collectives
-from mindclf.evaluate import predict_logits, report
+from mindclf.inference.logits import predict_logits
+from mindclf.metrics import compute_metrics
 from mindclf.nets import freeze, seed_dropout, unfreeze
+from mindclf.preprocessing import Preprocessing
 from mindclf.report.history import HistoryFile
 from mindclf.train.batches import EpochBatches, GivenBatches
 from mindclf.train.callbacks import (
@@ -138,11 +140,11 @@ class PhaseTrainer:
             self.events().close()
 
     def evaluate(self):
-        """The report on the validation images, or on the test images where there are none."""
+        """The `Metrics` on the validation images, or on the test images where there are none."""
         logits, labels = (collectives.unshard(rows, len(self.watched))
                           for rows in predict_logits(self.trained, self.watched_batches))
         self.trained.set_train(True)
-        result, name = report(logits, labels, len(self.run.splits.classes)), shown_name(self.watched_name)
+        result, name = compute_metrics(logits, labels, len(self.run.splits.classes)), shown_name(self.watched_name)
         self.terminate_on_nan.check(result.loss, f" on the {name} images")  # the last step may have broken the weights
         self.own_metrics = self.run.given.measure(logits, labels, name)
         return result
@@ -150,7 +152,7 @@ class PhaseTrainer:
     def after_epoch(self, row, result):
         """Takes the row of the history of an epoch that is over; the checkpoint comes after this."""
         self.schedule.after_epoch(row)
-        self.run.checkpoints.after_epoch(row, {**result.metrics(), **self.own_metrics})
+        self.run.checkpoints.after_epoch(row, {**result.scalars(), **self.own_metrics})
         if self._has_events:
             self.events().add(self.run.history.rows())  # before the state: a run that is killed in between finds them
 
@@ -182,7 +184,8 @@ class PhaseTrainer:
                                                    collectives.shard_indices(len(self.watched)))
         else:
             make_batches = partial(epoch_pipeline, train, config)
-            self.watched_batches = eval_pipeline(collectives.shard(self.watched), config)
+            self.watched_batches = eval_pipeline(collectives.shard(self.watched), Preprocessing.from_config(config),
+                                                 config.eval_batch_size)
         if self.run.given.train_dataset is not None:
             return GivenBatches(self.run.given.train_dataset)
         return EpochBatches(make_batches, count, config.batch_size, config.seed, self.number, config.mixup_alpha, classes)

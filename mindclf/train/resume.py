@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from easydict import EasyDict
 
-from mindclf.checkpoint import read_card, read_weights, settle
+from mindclf.card import read_card, settle
+from mindclf.checkpoint import read_weights
 from mindclf.config import DEFAULTS, phases_of
 from mindclf.report.history import HISTORY, HistoryFile
 from mindclf.train.schedules import plateau_of

@@ -9,10 +9,11 @@ from mindspore.dataset import vision
 from PIL import Image
 
 from mindclf.config import DEFAULTS
-from mindclf.dataset import cifar10, eval_pipeline, pixel_pipeline, train_pipeline
+from mindclf.dataset import cifar10, pixel_pipeline, train_pipeline
 from mindclf.dataset.cifar10 import MD5, origin_of, pixel_statistics_of, read_cifar10, unpack_copy
-from mindclf.labels import CIFAR10, describe
+from mindclf.labels import CIFAR10, class_labels
 from mindclf.utils.files import md5
+from tests.support.pipelines import evaluated, preprocessing_of
 
 UNCHANGED = dict(DEFAULTS, image_height=32, image_width=32, mean=(0, 0, 0), std=(1, 1, 1), crop_share=1.0, augment="padded_crop",
                  crop_padding=0, flip_prob=0.0, color_adjust=0.0, batch_size=10, eval_batch_size=7)
@@ -54,7 +55,7 @@ def test_planes_become_pixels_in_the_order_of_the_files(folder, train):
 
 def test_evaluation_shows_every_image_once_and_unchanged(folder):
     test = read_cifar10(folder, "test")
-    images, labels = joined(eval_pipeline(test, {**UNCHANGED, "eval_batch_size": 128}))
+    images, labels = joined(evaluated(test, {**UNCHANGED, "eval_batch_size": 128}))
     np.testing.assert_array_equal(images.transpose(0, 2, 3, 1), np.stack(test.paths))
     assert labels.tolist() == list(test.labels) and labels.dtype == np.int32
 
@@ -75,7 +76,7 @@ def test_held_out_images_are_read_from_their_places(train):
     kept, held_out = train.hold_out(0.1, seed=1)
     assert (len(kept), len(held_out)) == (45_000, 5_000)
     assert sorted([*place(kept.paths), *place(held_out.paths)]) == list(range(50_000))
-    images, labels = joined(eval_pipeline(held_out.take(range(4_000, 4_050)), UNCHANGED))
+    images, labels = joined(evaluated(held_out.take(range(4_000, 4_050)), UNCHANGED))
     assert place(images.transpose(0, 2, 3, 1)).tolist() == place(held_out.paths[4_000:4_050]).tolist()
     assert labels.tolist() == list(held_out.labels[4_000:4_050])
 
@@ -109,14 +110,14 @@ def test_cutout_puts_the_mean_colour_into_a_square(train, fields):
 
 
 def test_pixels_of_the_size_that_the_net_takes_are_those_of_the_files(train):
-    pixels, labels = joined(pixel_pipeline(train.take(range(10)), UNCHANGED))
+    pixels, labels = joined(pixel_pipeline(train.take(range(10)), preprocessing_of(UNCHANGED), 10))
     assert pixels.dtype == np.uint8 and labels.tolist() == list(train.labels[:10])
     np.testing.assert_array_equal(pixels, np.stack(train.paths[:10]))
 
 
 def test_images_become_as_large_as_the_net_wants_them(train):
     config = {**UNCHANGED, "image_height": 224, "image_width": 224}
-    for batches in (train_pipeline(train.take(range(10)), config), eval_pipeline(train.take(range(10)), config)):
+    for batches in (train_pipeline(train.take(range(10)), config), evaluated(train.take(range(10)), config)):
         images, _ = joined(batches)
         assert images.shape == (10, 3, 224, 224)
 
@@ -126,7 +127,7 @@ def test_resizing_comes_after_the_crop_and_is_that_of_evaluation(train):
     few = train.take(range(10))
     config = {**UNCHANGED, "image_height": 224, "image_width": 224}
     images, labels = joined(train_pipeline(few, config))
-    expected, _ = joined(eval_pipeline(few, config))
+    expected, _ = joined(evaluated(few, config))
     np.testing.assert_allclose(images, expected[labels], rtol=0, atol=1.01)  # the labels of the first ten are 0 to 9
     shifted, labels = joined(train_pipeline(few, {**config, "crop_padding": 1}))
     for image, index in zip(shifted.transpose(0, 2, 3, 1), labels):
@@ -172,7 +173,8 @@ def test_a_file_that_mindspore_would_read_besides_is_named(folder, tmp_path):
 
 
 def test_classes_have_chinese_names():
-    assert describe("frog") == {"chinese": "青蛙"} and all(describe(name)["chinese"] for name in CIFAR10)
+    labels = class_labels(CIFAR10, "cifar10")
+    assert labels[CIFAR10.index("frog")].chinese == "青蛙" and all(label.chinese for label in labels)
 
 
 def test_official_files_are_known_by_their_checksums(folder, monkeypatch):

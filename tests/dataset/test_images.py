@@ -8,7 +8,8 @@ from mindspore.dataset import vision
 from PIL import Image
 
 from mindclf.dataset import decode_image, encoded_image
-from mindclf.dataset.images import Reading, opened_image, whole_image
+from mindclf.dataset.images import opened_image, whole_image
+from mindclf.preprocessing import Reading
 
 HEIGHT, WIDTH = 24, 40
 ROUNDING = 3  # of 255: two JPEG decoders may round apart

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mindclf import predict
 from mindclf.dataset import folder, images, statistics
 from mindclf.dataset import reduce as reducing
 from mindclf.dataset.memory import BYTES_A_PIXEL, Budget
 from mindclf.dataset.reduce import Reduced
-from mindclf.dataset.transforms import pixel_transforms
+from mindclf.inference import sources
+from mindclf.preprocessing import Preprocessing
 
 ORIENTATION = 0x0112
 
@@ -51,7 +51,7 @@ class _Room:
 
 @pytest.fixture
 def sixteen_cores(monkeypatch):
-    for module in (folder, statistics, predict):
+    for module in (folder, statistics, sources):
         monkeypatch.setattr(module, "usable_cores", lambda: 16)
 
 
@@ -124,8 +124,8 @@ def test_images_read_ahead_are_few_where_they_are_large(sixteen_cores, monkeypat
         started.append(1)
         return image
 
-    monkeypatch.setattr(predict, "CHUNK_BYTES", 4000)
-    for chunk in predict._read_ahead((str(number), read) for number in range(60)):
+    monkeypatch.setattr(sources, "CHUNK_BYTES", 4000)
+    for chunk in sources.read_ahead((str(number), read) for number in range(60)):
         time.sleep(0.01)
         most = max(most, len(started) - done)
         done += len(chunk)
@@ -134,18 +134,19 @@ def test_images_read_ahead_are_few_where_they_are_large(sixteen_cores, monkeypat
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "BMP"])
-@pytest.mark.parametrize(("image_size", "crop_share"), [((64, 64), 0.875), ((96, 64), 0.7), ((32, 32), 1.0), ((65, 64), 0.7)])
-def test_a_large_image_waits_small_and_the_net_sees_the_same_pixels(monkeypatch, kind, image_size, crop_share):
+@pytest.mark.parametrize(("size", "crop_pct"), [((64, 64), 0.875), ((96, 64), 0.7), ((32, 32), 1.0), ((65, 64), 0.7)])
+def test_a_large_image_waits_small_and_the_net_sees_the_same_pixels(monkeypatch, kind, size, crop_pct):
     monkeypatch.setattr(reducing, "WAITING_BYTES", 2**16)
     rng = np.random.default_rng(0)
-    reduced = Reduced(image_size, crop_share)
+    preprocessing = Preprocessing(size, crop_pct)
+    reduced = Reduced(preprocessing)
     for width, height in ((401, 300), (300, 401), (640, 333), (1001, 230), (256, 256)):
         buffer = io.BytesIO()
         Image.fromarray(rng.integers(0, 256, (height, width, 3)).astype(np.uint8)).save(buffer, kind, quality=95)
         encoded = np.frombuffer(buffer.getvalue(), np.uint8)
         small = reduced(encoded)
         expected, found = encoded, small
-        for transform in pixel_transforms(image_size, crop_share):
+        for transform in preprocessing.pixel_transforms():
             expected, found = transform(expected), transform(found)
         assert len(small) < len(encoded)
         assert np.array_equal(expected, found)
@@ -154,11 +155,11 @@ def test_a_large_image_waits_small_and_the_net_sees_the_same_pixels(monkeypatch,
 def test_a_large_image_is_as_before_for_nets_of_raw_images(monkeypatch):
     monkeypatch.setattr(reducing, "WAITING_BYTES", 2**16)
     encoded = images.encoded_image(np.random.default_rng(0).integers(0, 256, (300, 400, 3)).astype(np.uint8))
-    small = Reduced((32, 32), 1.0, (32, 32))(encoded)
+    small = Reduced(Preprocessing((32, 32), 1.0, raw_size=(32, 32)))(encoded)
     assert len(small) < 4000
     assert np.array_equal(images.small_image(small, (32, 32)), images.small_image(encoded, (32, 32)))
 
 
 def test_a_small_image_passes_as_it_is():
     encoded = images.encoded_image(np.zeros((300, 400, 3), np.uint8))
-    assert Reduced((64, 64), 0.875)(encoded) is encoded
+    assert Reduced(Preprocessing((64, 64)))(encoded) is encoded

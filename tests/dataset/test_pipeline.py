@@ -9,8 +9,10 @@ from mindspore import dataset as ds
 from PIL import Image
 
 from mindclf.config import DEFAULTS
-from mindclf.dataset import ImageSet, augmented_pipeline, create_dataset, eval_pipeline, seen_box, train_pipeline, unnormalize
+from mindclf.dataset import ImageSet, augmented_pipeline, create_dataset, train_pipeline
 from mindclf.dataset.draws import STORED_VIEWS, Draws
+from mindclf.preprocessing import Preprocessing
+from tests.support.pipelines import evaluated
 
 CLASS_INDEX = {"red": 2, "green": 0, "blue": 1}  # of colour_folder: 10 images a class in train/, 3 in test/
 MEAN = np.array([0.485, 0.456, 0.406]) * 255     # of ImageNet, RGB
@@ -75,7 +77,7 @@ def test_size_share_makes_training_images_smaller_and_no_others(colour_folder, a
 
 
 def test_evaluation_counts_every_image_in_its_order(greys):
-    images, labels = joined(eval_pipeline(greys, small(eval_batch_size=4, **UNCHANGED)))
+    images, labels = joined(evaluated(greys, small(eval_batch_size=4, **UNCHANGED)))
     assert shades(images) == list(range(14))
     assert labels.tolist() == [index % 3 for index in range(14)]
 
@@ -209,7 +211,7 @@ def test_hue_changes_alone(wedge, augment):
 
 def test_evaluation_varies_nothing(wedge):
     everything = dict(rotation=90, flip_prob=1.0, vertical_flip_prob=1.0, color_adjust=1.0, hue_adjust=0.5, grey_prob=1.0)
-    plain, asked = (next(joined(eval_pipeline(wedge, small(**{**UNCHANGED, **fields})))) for fields in ({}, everything))
+    plain, asked = (next(joined(evaluated(wedge, small(**{**UNCHANGED, **fields})))) for fields in ({}, everything))
     assert np.array_equal(plain, asked)
     assert not (plain == plain[:, :1]).all()
 
@@ -246,10 +248,10 @@ def test_evaluation_sees_the_centre_pixel_by_pixel(tmp_path, height, width):
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     config = small(image_height=224, image_width=224)
-    images, _ = joined(eval_pipeline(ImageSet((tmp_path / "a.png",), (0,), ("a",)), config))
+    images, _ = joined(evaluated(ImageSet((tmp_path / "a.png",), (0,), ("a",)), config))
     top, left = (height - 224) // 2, (width - 224) // 2
     centre = pixels[top:top + 224, left:left + 224]
-    assert np.array_equal(unnormalize(images, MEAN, STD)[0], centre)
+    assert np.array_equal(Preprocessing((224, 224), mean=MEAN, std=STD).unnormalize(images)[0], centre)
     np.testing.assert_allclose(images[0], ((centre - MEAN) / STD).transpose(2, 0, 1), rtol=0, atol=1e-5)
 
 
@@ -259,7 +261,7 @@ def test_evaluation_brings_the_shorter_side_to_256(tmp_path):
     pixels[:, 256:] = 200
     Image.fromarray(pixels).save(tmp_path / "a.png")
     config = small(image_height=224, image_width=224, mean=(0, 0, 0), std=(1, 1, 1))
-    images, _ = joined(eval_pipeline(ImageSet((tmp_path / "a.png",), (0,), ("a",)), config))
+    images, _ = joined(evaluated(ImageSet((tmp_path / "a.png",), (0,), ("a",)), config))
     assert (images[..., :111] == 0).all()
     assert (images[..., 113:] == 200).all()
 
@@ -271,8 +273,8 @@ def test_a_padded_crop_of_a_photo_keeps_its_shape(tmp_path):
     photo.save(tmp_path / "wide.png")
     images = ImageSet((str(tmp_path / "wide.png"),) * 2, (0, 0), ("a",))
     config = small(augment="padded_crop", crop_padding=0, flip_prob=0.0, color_adjust=0.0, batch_size=2, crop_share=1.0)
-    train, evaluated = (next(joined(pipeline(images, config))) for pipeline in (train_pipeline, eval_pipeline))
-    np.testing.assert_allclose(train, evaluated, rtol=0, atol=1e-5)
+    views, seen = (next(joined(pipeline(images, config))) for pipeline in (train_pipeline, evaluated))
+    np.testing.assert_allclose(views, seen, rtol=0, atol=1e-5)
 
 
 def test_shifts_shrink_with_the_images(greys):
@@ -285,18 +287,8 @@ def test_shifts_shrink_with_the_images(greys):
 
 def test_statistics_of_the_config_hold(greys):
     config = small(**{**UNCHANGED, "mean": (10, 20, 30), "std": (1, 2, 4)})
-    images, _ = joined(eval_pipeline(greys.take([5]), config))  # grey 50
+    images, _ = joined(evaluated(greys.take([5]), config))  # grey 50
     assert images[0, :, 0, 0].tolist() == [40, 15, 5]
-
-
-def test_unnormalize_inverts_normalisation():
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3)).astype(np.uint8)
-    normalised = ((pixels - MEAN) / STD).transpose(0, 3, 1, 2).astype(np.float32)
-    assert np.array_equal(unnormalize(normalised, MEAN, STD), pixels)
-
-
-def test_unnormalize_stays_within_a_byte():
-    assert unnormalize(np.array([-9.0, 9.0]).reshape(2, 1, 1, 1), [100], [100]).ravel().tolist() == [0, 255]
 
 
 def test_gif_and_turned_jpeg_in_class_folders(tmp_path):
@@ -338,27 +330,3 @@ def test_bad_images_stop_or_are_skipped(tmp_path):
         create_dataset(tmp_path, config, training=False)
     _, labels = joined(create_dataset(tmp_path, {**config, "on_bad_image": "skip"}, training=False))
     assert labels.tolist() == [0]
-
-
-@pytest.mark.parametrize("raw_size", [(), (32, 32), (24, 40)])
-@pytest.mark.parametrize("crop_share", [1.0, 0.875, 0.4])
-@pytest.mark.parametrize("image_size", [(32, 32), (48, 32), (24, 40)])
-@pytest.mark.parametrize("size", [(90, 200), (200, 90), (150, 150)])
-def test_the_box_is_the_part_of_an_image_that_evaluation_shows(size, image_size, crop_share, raw_size):
-    """Of an image whose red is the column and whose green is the row, the net sees where each of its pixels comes from."""
-    pixels = np.zeros((*size, 3), np.uint8)
-    pixels[..., 0], pixels[..., 1] = np.arange(size[1]), np.arange(size[0])[:, None]
-    config = small(image_height=image_size[0], image_width=image_size[1], crop_share=crop_share, raw_size=raw_size,
-                   mean=(0, 0, 0), std=(1, 1, 1))
-    images = ImageSet((pixels,), (0,), ("a",))
-    [image], _ = joined(eval_pipeline(images, config))
-    top, left, bottom, right = seen_box(images, config, size)
-    assert 0 <= top < bottom <= 1 and 0 <= left < right <= 1
-    pixel = max(200 / min(raw_size), 1) if raw_size else 1  # at the edges pixels of raw_size know of no neighbours
-    for channel, first, last, side in ((0, left, right, 1), (1, top, bottom, 0)):
-        count, length = image_size[side], size[side]
-        expected = (first + (np.arange(count) + 0.5) / count * (last - first)) * length - 0.5
-        seen = image[channel].mean(axis=1 - side)
-        np.testing.assert_allclose(seen, expected, atol=0.75 + pixel / 2)
-        middle = slice(count // 4, -(count // 4))
-        np.testing.assert_allclose(seen[middle], expected[middle], atol=1.25)

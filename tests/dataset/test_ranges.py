@@ -6,13 +6,15 @@ from PIL import Image
 
 from mindclf.cli import main
 from mindclf.config import DEFAULTS, merge
-from mindclf.dataset import Reading, create_dataset, decode_image, eval_pipeline, read_folder, scan_folder, train_pipeline
+from mindclf.dataset import Reading, create_dataset, decode_image, read_folder, scan_folder, train_pipeline
 from mindclf.dataset.images import encoded_image, whole_image
 from mindclf.dataset.ranges import Range, problem_of, white_of
 from mindclf.dataset.split_folder import split_folder
 from mindclf.dataset.splits import labelled_for, read_splits
 from mindclf.dataset.statistics import folder_statistics
+from mindclf.preprocessing import Preprocessing
 from mindclf.train.checkpointing import run_card
+from tests.support.pipelines import evaluated
 
 CLASSES = {"dark": 0, "light": 1}
 DEPTHS = {  # how 8-bit grey is stored: (file's suffix, what white is, the values)
@@ -78,10 +80,10 @@ def test_training_and_evaluation_see_the_same_whatever_the_depth(tmp_path, depth
     assert len(of_these.train) == len(of_8.train) == 10
     assert of_these.train.reading.white == of_these.test.reading.white == DEPTHS[depth][1]
     assert np.array_equal(*(batches(train_pipeline(splits.train, config("x"))) for splits in (of_8, of_these)))
-    assert np.array_equal(*(batches(eval_pipeline(splits.test, config("x"))) for splits in (of_8, of_these)))
+    assert np.array_equal(*(batches(evaluated(splits.test, config("x"))) for splits in (of_8, of_these)))
     card = run_card(config("x"), of_these, "", "CPU", {})
     assert card.get("white") == DEPTHS[depth][1]
-    reading = Reading.of(card)
+    reading = Preprocessing.from_card(card).reading
     for seen, path in zip(of_8.test.paths, of_these.test.paths):
         assert np.array_equal(np.asarray(decode_image(path, reading)), np.asarray(decode_image(seen)))
         assert np.array_equal(whole_image(path, reading=reading), encoded_image(np.asarray(decode_image(seen))))

@@ -5,8 +5,10 @@ import shutil
 import numpy as np
 import pytest
 
+from mindclf.card import Card
 from mindclf.dataset import decode_image, whole_image
 from mindclf.dataset.samples import DRAWN, sample_images
+from tests.test_checkpoint import CARD
 
 
 @pytest.fixture(autouse=True)
@@ -16,8 +18,12 @@ def no_data(tmp_path, monkeypatch):
     monkeypatch.setenv("MINDCLF_DATA", "")
 
 
+def card(**fields):
+    return Card({**CARD, **fields})
+
+
 def card_of(folder):
-    return {"data": {"path": str(folder), "origin": "your folder"}, "config": {"dataset_path": str(folder)}}
+    return card(data={"path": str(folder), "origin": "your folder"}, config={"dataset_path": str(folder)})
 
 
 def test_they_are_test_images_of_the_cards_data(colour_folder):
@@ -37,14 +43,15 @@ def test_they_come_from_more_than_one_class(colour_folder):
 def test_a_known_data_set_is_found_where_it_is_now(colour_folder, tmp_path):
     for split in ("train", "test"):
         shutil.copytree(colour_folder / split, tmp_path / "data" / "garbage26" / split)
-    card = {"data": {"path": "elsewhere", "origin": "photos"}, "config": {"dataset": "garbage26"}}
-    assert sample_images(card, 4)[1] == "photos"
+    found = card(data={"path": "elsewhere", "origin": "photos"}, config={"dataset": "garbage26"})
+    assert sample_images(found, 4)[1] == "photos"
 
 
-@pytest.mark.parametrize("card", [{}, {"data": {"path": "elsewhere"}, "config": {"dataset": "flowers102"}}, card_of("empty")])
-def test_without_data_they_are_drawn(card, tmp_path):
+@pytest.mark.parametrize("known", [
+    card(), card(data={"path": "elsewhere"}, config={"dataset": "flowers102"}), card_of("empty")])
+def test_without_data_they_are_drawn(known, tmp_path):
     (tmp_path / "empty").mkdir()
-    image_set, origin = sample_images(card, 3)
+    image_set, origin = sample_images(known, 3)
     assert origin == DRAWN and len(image_set) == 3
     images = [np.asarray(decode_image(photo)) for photo in image_set.paths]
     assert all(image.std() > 1 for image in images) and not np.array_equal(images[0], images[1])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mindclf.checkpoint import parse_card
+from mindclf.card import Card
 from mindclf.config import merge
 from mindclf.dataset import seen
 from mindclf.dataset.seen import Seen, seen_by, seen_images
@@ -38,7 +38,7 @@ def card_of(splits, parent=None, parent_name="parent.ckpt"):
     """What the card of a net that was trained on `splits` says of its images, as read from its file."""
     card = {**CARD, "classes": ["cat", "dog"], "config": {}, "seen_images": seen_images(splits, parent or {}, parent_name),
             "data": {"path": splits.path, "train": len(splits.train), "held_out": len(splits.valid), "test": len(splits.test)}}
-    return parse_card(json.dumps({**card, "format": 1, "weights_sha256": ""}), "card")
+    return Card.parse(json.dumps({**card, "format": 1, "weights_sha256": ""}), "card")
 
 
 def contents(images):

@@ -24,7 +24,7 @@ from mindclf.dataset import eval_pipeline, read_folder
 from mindclf.dataset.splits import read_splits
 from mindclf.distributed import collectives, worker
 from mindclf.distributed.launch import _Job, launch
-from mindclf.evaluate import evaluate
+from mindclf.inference.logits import evaluate_net
 from mindclf.train import fit
 from mindclf.train.batches import check_count
 from mindclf.train.callbacks import StopOnSignal
@@ -197,7 +197,8 @@ def test_evaluation_counts_every_image_once(job, colour_folder):
     """9 test images and 9 held-out ones for two workers."""
     checkpoint = job[0] / "run-whole" / "best.ckpt"
     net, card = load_net(checkpoint)
-    report = evaluate(net, eval_pipeline(read_folder(colour_folder / "test", CLASS_INDEX), card), 3).as_dict()
+    images = read_folder(colour_folder / "test", CLASS_INDEX)
+    report = evaluate_net(net, eval_pipeline(images, card.preprocessing, 4), 3).as_dict()
     for _, facts in saw(job, "whole"):
         assert facts["report"]["images"] == 9
         assert facts["report"]["confusion"] == report["confusion"]
@@ -249,7 +250,7 @@ def test_shared_features_are_those_of_one_worker(job, config):
     snapshot = next(file for file in snapshots if read_card(file)["metrics"])  # the newest is within an epoch
     net, card = load_net(snapshot)
     held_out = read_splits(merge(config, {})).valid
-    report = evaluate(net, eval_pipeline(held_out, card), 3)
+    report = evaluate_net(net, eval_pipeline(held_out, card.preprocessing, 4), 3)
     assert card["metrics"]["held out"]["images"] == report.images == 6
     assert card["metrics"]["held out"]["loss"] == pytest.approx(report.loss, abs=1e-5)
 

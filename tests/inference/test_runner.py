@@ -12,11 +12,12 @@ from mindspore import Tensor, nn
 from PIL import Image
 
 from mindclf import kernels
-from mindclf.checkpoint import card_path, load_net, read_card, save_checkpoint
+from mindclf.card import OF_CLASSES
+from mindclf.checkpoint import CheckpointFile, card_path, load_net, read_card, save_checkpoint
 from mindclf.cli import main
 from mindclf.dataset import ImageSet, read_folder
 from mindclf.explain import explain
-from mindclf.inference.onnx import CARD_KEY, write_card
+from mindclf.inference.onnx import CARD_KEY
 from mindclf.nets.layers import GlobalAvgPooling
 from mindclf.predict import Predictor
 from tests.conftest import CLASS_INDEX
@@ -31,23 +32,23 @@ def onnx():
     return pytest.importorskip("onnx", reason="needs the extra onnx")
 
 
-def refusal(path, **arguments):
+def refusal(checkpoint, **arguments):
     """The line with which a Predictor refuses a file."""
     with pytest.raises(ValueError) as raised:
-        Predictor(path, **arguments)
+        Predictor(checkpoint, **arguments)
     assert "\n" not in str(raised.value)
     return str(raised.value)
 
 
 @pytest.mark.parametrize(("file_format", "options"), FILES, ids=str)
-def test_guesses_are_the_same_from_the_checkpoint_and_from_exported_files(exported, fitted, colour_folder, file_format, options):
+def test_predictions_from_the_checkpoint_and_from_exported_files_are_equal(exported, fitted, colour_folder, file_format, options):
     paths = read_folder(colour_folder / "test", CLASS_INDEX).paths
     predictor = Predictor(exported(file_format, **options))
     for images in (paths, paths[:1]):  # 9, which no batch size divides, and one alone
-        for expected, guesses in zip(Predictor(fitted.checkpoint).predict(images), predictor.predict(images), strict=True):
-            assert [guess.name for guess in guesses] == [guess.name for guess in expected]
-            np.testing.assert_allclose([guess.probability for guess in guesses], [guess.probability for guess in expected],
-                                       atol=1e-4)
+        for expected, found in zip(Predictor(fitted.checkpoint).predict(images), predictor.predict(images), strict=True):
+            assert [prediction.name for prediction in found] == [prediction.name for prediction in expected]
+            np.testing.assert_allclose([prediction.probability for prediction in found],
+                                       [prediction.probability for prediction in expected], atol=1e-4)
 
 
 def test_an_onnx_needs_no_card_beside_it(exported, tmp_path, colour_folder):
@@ -106,6 +107,19 @@ def foreign(onnx, tmp_path):
     return tmp_path / "foreign.onnx"
 
 
+def put_metadata(file, properties):
+    import onnx
+
+    model = onnx.load(str(file))
+    onnx.helper.set_model_props(model, properties)
+    onnx.save(model, str(file))
+
+
+def put_card(file, fields):
+    """Puts a card of these fields, fit for use or not, into the file."""
+    put_metadata(file, {CARD_KEY: json.dumps(fields)})
+
+
 def test_an_onnx_without_a_card_is_refused(foreign):
     assert refusal(foreign) == (f"{foreign} has no card, neither inside nor as foreign.onnx.json beside it: give an .onnx that "
                                 f"mindclf export wrote")
@@ -114,12 +128,12 @@ def test_an_onnx_without_a_card_is_refused(foreign):
 @pytest.mark.parametrize(("change", "message"), [
     ({}, None),
     ({"image_height": 64}, "it takes tensor(float) ['batch', 3, 32, 32], the card says images of 64 x 32 pixels"),
-    ({"classes": list("abcd"), "class_folders": list("abcd")}, "it gives 3 logits, the card has 4 classes"),
+    ({field: list("abcd") for field in OF_CLASSES}, "it gives 3 logits, the card has 4 classes"),
     ({"mean": "grey"}, "field 'mean' must be of type list, received 'grey'"),
     ({"format": 2}, "has format 2, this mindclf reads up to 1: update mindclf"),
 ])
 def test_a_card_inside_must_be_one_and_fit_the_net(foreign, fitted, change, message):
-    write_card(foreign, {**read_card(fitted.checkpoint), **change}, {})
+    put_card(foreign, {**read_card(fitted.checkpoint), **change})
     if message is None:
         assert Predictor(foreign).classes == ("green", "blue", "red")
     else:
@@ -128,10 +142,8 @@ def test_a_card_inside_must_be_one_and_fit_the_net(foreign, fitted, change, mess
 
 @pytest.mark.parametrize(("text", "message"), [
     ("{", "foreign.onnx is not a card: "), ("[]", "expected a JSON object, received list")])
-def test_metadata_that_are_no_card_are_refused(onnx, foreign, text, message):
-    model = onnx.load(str(foreign))
-    onnx.helper.set_model_props(model, {CARD_KEY: text})
-    onnx.save(model, str(foreign))
+def test_metadata_that_are_no_card_are_refused(foreign, text, message):
+    put_metadata(foreign, {CARD_KEY: text})
     assert message in refusal(foreign)
 
 
@@ -147,7 +159,7 @@ def logarithm(onnx, foreign, fitted):
     model.graph.node[1].output[0] = "flat"
     model.graph.node.append(onnx.helper.make_node("Log", ["flat"], ["logits"]))
     onnx.save(model, str(foreign))
-    write_card(foreign, read_card(fitted.checkpoint), {})
+    put_card(foreign, read_card(fitted.checkpoint))
     return foreign
 
 
@@ -176,8 +188,9 @@ def test_logits_that_are_no_numbers_are_no_figures(logarithm, dark_and_bright):
         return predictor.runner.logits(ImageSet(images, (0,) * len(images), predictor.classes), 2)
 
     assert np.isfinite(measure(bright)[0]).all()
-    for ask, named in ((lambda: predictor.predict([dark]), "the image"), (lambda: measure(bright, dark), dark),
-                       (lambda: measure(bright, np.zeros((40, 40, 3), np.uint8)), "image 2 of 2")):
+    black = np.zeros((40, 40, 3), np.uint8)
+    for ask, named in ((lambda: predictor.predict([bright, dark]), dark), (lambda: predictor.predict(black), "the image"),
+                       (lambda: measure(bright, dark), dark), (lambda: measure(bright, black), "image 2 of 2")):
         with pytest.raises(ValueError, match=f"^{re.escape(named)}: the net in .* gives NaN or infinity for it"):
             ask()
 
@@ -200,7 +213,8 @@ def test_a_mindir_with_weights_that_nothing_can_be_computed_with_is_refused(fitt
         [weight] = [parameter for parameter in net.get_parameters() if parameter.name.endswith(f".{name}")]
         weight.set_data(Tensor(np.full(weight.shape, value, np.float32)))
         ms.export(net, Tensor(np.zeros((1, 3, 32, 32), np.float32)), file_name=str(tmp_path / "net"), file_format="MINDIR")
-    assert refusal(tmp_path / "net.mindir", card=read_card(fitted.checkpoint)).startswith(
+    file = CheckpointFile(tmp_path / "net.mindir", read_card(fitted.checkpoint))
+    assert refusal(file).startswith(
         f"{tmp_path / 'net.mindir'} holds weights that nothing can be computed with: {weight.name} has ")
 
 

@@ -16,8 +16,8 @@ import pytest
 from mindspore.dataset import vision
 from PIL import Image
 
-from mindclf import predict
-from mindclf.predict import gather, read_url
+from mindclf.inference import sources
+from mindclf.inference.sources import gather, read_url
 from mindclf.utils import http
 from tests.support.web_server import PATIENCE
 
@@ -161,7 +161,7 @@ def test_standard_input_without_an_image_is_refused(monkeypatch, data):
 
 def test_standard_input_that_is_too_large_is_refused(monkeypatch):
     """And not cut off: what is left of a JPEG may look like a whole one."""
-    monkeypatch.setattr(predict, "URL_BYTES", 1500)
+    monkeypatch.setattr(sources, "URL_BYTES", 1500)
     assert "larger" in refusal(standard_input(monkeypatch, noisy_jpeg()), "standard input")
 
 
@@ -202,15 +202,15 @@ def test_a_url_that_is_none_is_refused(bad):
 
 
 def test_a_url_is_read_up_to_a_limit(url, monkeypatch):
-    monkeypatch.setattr(predict, "URL_BYTES", 1024)
+    monkeypatch.setattr(sources, "URL_BYTES", 1024)
     assert len(read_url(f"{url}/kilobyte", allow_private=True)) == 1024
-    monkeypatch.setattr(predict, "URL_BYTES", 1023)
+    monkeypatch.setattr(sources, "URL_BYTES", 1023)
     assert "is larger than" in refusal(lambda: read_url(f"{url}/kilobyte", allow_private=True), f"{url}/kilobyte")
 
 
 @pytest.mark.parametrize("page", ["endless", "endless chunks"])
 def test_an_endless_answer_costs_little_memory_and_time(url, monkeypatch, page):
-    monkeypatch.setattr(predict, "URL_BYTES", 2**20)
+    monkeypatch.setattr(sources, "URL_BYTES", 2**20)
     start = time.monotonic()
     tracemalloc.start()
     assert "is larger than" in refusal(lambda: read_url(f"{url}/{page}", allow_private=True), f"{url}/{page}")
@@ -222,7 +222,7 @@ def test_an_endless_answer_costs_little_memory_and_time(url, monkeypatch, page):
 
 @pytest.mark.parametrize("page", ["silent", "dripping body", "dripping head", "dripping status", "continue"])
 def test_a_server_that_does_not_end_is_given_up(url, monkeypatch, page):
-    monkeypatch.setattr(predict, "URL_SECONDS", SECONDS)
+    monkeypatch.setattr(sources, "URL_SECONDS", SECONDS)
     start = time.monotonic()
     assert "not complete within 0.4 s" in refusal(lambda: read_url(f"{url}/{page}", allow_private=True), f"{url}/{page}")
     assert SECONDS <= time.monotonic() - start < 5 * SECONDS
@@ -230,7 +230,7 @@ def test_a_server_that_does_not_end_is_given_up(url, monkeypatch, page):
 
 def test_a_handshake_that_does_not_end_is_given_up(monkeypatch):
     """TLS to a port that takes the connection and says nothing."""
-    monkeypatch.setattr(predict, "URL_SECONDS", SECONDS)
+    monkeypatch.setattr(sources, "URL_SECONDS", SECONDS)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"https://127.0.0.1:{silent.getsockname()[1]}/a.png"
         start = time.monotonic()
@@ -262,14 +262,14 @@ def test_https_is_read_from_a_server_that_is_trusted_and_from_no_other(secure, m
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     assert read_url(page, allow_private=True) == encode()
     assert "no public address" in refusal(lambda: read_url(page), page)
-    monkeypatch.setattr(predict, "URL_SECONDS", SECONDS)
+    monkeypatch.setattr(sources, "URL_SECONDS", SECONDS)
     page, start = f"{url}/dripping", time.monotonic()
     assert "not complete within 0.4 s" in refusal(lambda: read_url(page, allow_private=True), page)
     assert SECONDS <= time.monotonic() - start < 5 * SECONDS
 
 
 def test_a_name_server_that_does_not_answer_is_given_up(monkeypatch):
-    monkeypatch.setattr(predict, "URL_SECONDS", SECONDS)
+    monkeypatch.setattr(sources, "URL_SECONDS", SECONDS)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(3 * SECONDS))
     assert "not complete within 0.4 s" in refusal(lambda: read_url("http://slow.example/"), "http://slow.example/")
 

@@ -11,6 +11,7 @@ from mindclf.nets import create_net, freeze
 from mindclf.nets.layers import Add, BatchNorm, GlobalAvgPooling, MaxPool, conv2d
 from mindclf.nets.shufflenet_v1 import GroupConv
 from tests.conftest import TINY_NET
+from tests.test_checkpoint import CARD
 
 pytestmark = pytest.mark.skipif(not kernels.status()[0], reason=f"the kernels are not in use: {kernels.status()[2]}")
 
@@ -194,7 +195,7 @@ def test_training_twice_gives_the_same_bits():
 def test_a_checkpoint_goes_from_one_to_the_other(tmp_path):
     ours, plain = both(tiny)
     losses(ours, 3)
-    path = save_checkpoint(ours, tmp_path / "net.ckpt", {})
+    path = save_checkpoint(ours, tmp_path / "net.ckpt", CARD)
     load_checkpoint(path, plain)
     x = images(2, 3, 32, 32)
     assert_same([ours.set_train(False)(x).asnumpy()], [plain.set_train(False)(x).asnumpy()])

@@ -18,6 +18,7 @@ from mindclf.nets.layers import Dropout
 from tests.reference import KEYS_FILE, REFERENCE_FILE
 from tests.reference.cases import CASES, KINDS, NUM_CLASSES
 from tests.reference.rule import direction, images, weight
+from tests.test_checkpoint import CARD
 
 REFERENCE = json.loads(REFERENCE_FILE.read_text())
 KEYS = json.loads(gzip.decompress(KEYS_FILE.read_bytes()))
@@ -128,7 +129,7 @@ def test_a_frozen_backbone_leaves_the_head_and_gives_the_features_of_inference(k
 
 def test_a_checkpoint_brings_every_weight_back(kind, tmp_path):
     case, net = kind
-    path = save_checkpoint(net, tmp_path / "net.ckpt", {})
+    path = save_checkpoint(net, tmp_path / "net.ckpt", CARD)
     with no_init_parameters():
         other = create_net(case.net, NUM_CLASSES, **case.options)
     load_checkpoint(path, other)

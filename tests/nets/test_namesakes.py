@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from mindspore.nn.utils import no_init_parameters
 
-from mindclf.checkpoint import load_checkpoint, load_net, save_checkpoint
+from mindclf.card import Card
+from mindclf.checkpoint import CheckpointFile, load_checkpoint, load_net, save_checkpoint
 from mindclf.cli import main
 from mindclf.config import merge
 from mindclf.nets import NETS, create_net
@@ -15,6 +16,8 @@ from mindclf.nets.namesakes import SQUEEZENET, namesake_of
 from mindclf.pretrained import start_net
 from mindclf.utils.files import sha256
 
+CARD = {"net": "squeezenet1_1", "net_options": {}, "classes": list("abcde"), "image_height": 64, "image_width": 64, "mean": [],
+        "std": []}
 ASKED = "has no card, and mindcv has a net with the same keys, but .*checkpoint_origin=mindclf$"
 
 
@@ -65,15 +68,14 @@ def test_pretrained_asks_too(squeezenet, capsys, tmp_path, monkeypatch, colour_f
 
 def test_a_stand_in_for_a_card_says_the_origin(squeezenet):
     _, path = squeezenet
-    card = {"net": "squeezenet1_1", "net_options": {}, "classes": list("abcde")}
     with pytest.raises(ValueError, match=ASKED):
-        load_net(path, card)
-    load_net(path, {**card, "checkpoint_origin": "mindclf"})
+        load_net(CheckpointFile(path, Card(CARD)))
+    load_net(CheckpointFile(path, Card(CARD), "mindclf"))
 
 
 def test_a_card_says_the_origin(squeezenet, tmp_path):
     net, _ = squeezenet
-    path = save_checkpoint(net, tmp_path / "own.ckpt", {"net": "squeezenet1_1"})
+    path = save_checkpoint(net, tmp_path / "own.ckpt", CARD)
     load_checkpoint(path, create_net("squeezenet1_1", 5))
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mindclf.card import Card
 from mindclf.config import merge
 from mindclf.dataset import ImageSet
-from mindclf.evaluate import report
+from mindclf.metrics import compute_metrics
 from mindclf.nets import create_net
 from mindclf.report import html as paging
 from mindclf.report.html import MISTAKES, THUMBNAIL, Measured, confident_mistakes
@@ -24,7 +25,8 @@ CLASSES = ("<b>", "Battery", "dog & cat")
 HOSTILE = '"><script src="https://example.com/x.js"></script>'
 SPARSE = {"net": "mobilenet_v2", "net_options": TINY_NET, "classes": list(CLASSES), "image_height": 32, "image_width": 32,
           "mean": [0, 0, 0], "std": [255, 255, 255]}  # what a card needs
-CARD = {**SPARSE, "seed": 0, "command": HOSTILE, "versions": {"mindclf": "0.1.0", "mindspore": "2.10.0"},
+CARD = {**SPARSE, "classes_chinese": ["", "电池", ""], "categories_chinese": ["", "", ""], "seed": 0, "command": HOSTILE,
+        "versions": {"mindclf": "0.1.0", "mindspore": "2.10.0"},
         "data": {"origin": "your folder", "train": 1234, "held_out": 5, "test": 20}, "seconds": 61.4, "start": "fresh weights",
         "device": {"target": "CPU", "processor": "a processor", "cores": 2},
         "speed": [{"phase": 1, "images_per_second": 1234.5, "data_share": 0.0213},
@@ -76,7 +78,7 @@ class Reader(HTMLParser):
 def measured(folder, margins, card=CARD, history=()):
     """A tiny net's results on an image for each of `margins`, of the classes in turn.
 
-    So much is the logit of the right class above another's, if it is positive; else so much is another's above the right one.
+    So much is the logit of the true class above another's, if it is positive; else so much is another's above the true one.
     """
     rng = np.random.default_rng(0)
     labels = np.arange(len(margins)) % 3
@@ -86,8 +88,8 @@ def measured(folder, margins, card=CARD, history=()):
     logits = np.zeros((len(margins), 3), np.float32)
     logits[np.arange(len(margins)), np.where(np.array(margins) > 0, labels, (labels + 1) % 3)] = np.abs(margins)
     net = create_net("mobilenet_v2", 3, **TINY_NET)
-    return Measured(Path("outputs/<u>/best.ckpt"), net, card, "drawings & photos", images, logits, report(logits, labels, 3),
-                    list(history))
+    return Measured(Path("outputs/<u>/best.ckpt"), net, Card(card), "drawings & photos", images, logits,
+                    compute_metrics(logits, labels, 3), list(history))
 
 
 def read(folder, results):
@@ -119,7 +121,7 @@ def test_texts_from_outside_are_text(read_page):
         assert text in read_page.text, text
     assert not {"i", "u"} & {tag for tag, _ in read_page.tags}  # of the names of files and of the checkpoint
     alternatives = [attributes["alt"] for tag, attributes in read_page.tags if tag == "img"]
-    assert "heat of <b>" in alternatives and "<i>16&.png" in alternatives
+    assert "heatmap of <b>" in alternatives and "<i>16&.png" in alternatives
 
 
 def test_the_most_confident_mistakes_come_first(read_page):
@@ -134,13 +136,13 @@ def test_the_most_confident_mistakes_come_first(read_page):
     assert f"{MISTAKES} of {len(wrong)}" in read_page.text
 
 
-def test_confidence_orders_mistakes_and_right_answers_are_none():
+def test_confidence_orders_mistakes_and_correct_predictions_are_none():
     logits = np.log(np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]]))
     assert confident_mistakes(logits, [1, 1, 0, 1]).tolist() == [0, 2, 1]
     assert confident_mistakes(logits, [0, 0, 1, 1]).tolist() == []
 
 
-def test_each_mistake_is_a_thumbnail_with_another_under_heat(read_page):
+def test_each_mistake_is_a_thumbnail_with_another_under_its_heatmap(read_page):
     images = read_page.images()
     assert len(images) == 2 * MISTAKES
     for image, overlay in zip(images[::2], images[1::2]):
@@ -149,22 +151,22 @@ def test_each_mistake_is_a_thumbnail_with_another_under_heat(read_page):
         assert difference[:, :20].mean() > 30  # the net saw a square in the middle: what lies beside it is dark
 
 
-def test_a_class_has_its_counts_and_what_it_is_mostly_taken_for(read_page):
+def test_a_class_has_its_counts_and_what_it_is_mostly_predicted_as(read_page):
     rows = [row for row in read_page.rows if row[0] in CLASSES]
     margins = np.array(MARGINS)
     for label, row in enumerate(rows):
         own = margins[label::3]
-        right = (own > 0).sum()
-        taken_for = f"{CLASSES[(label + 1) % 3]} ({len(own) - right})"
-        assert [cell.strip() for cell in row] == [CLASSES[label], "电池" if label == 1 else "", str(len(own)), str(right),
-                                                  f"{right / len(own):.1%}", taken_for]
+        correct = (own > 0).sum()
+        predicted_as = f"{CLASSES[(label + 1) % 3]} ({len(own) - correct})"
+        assert [cell.strip() for cell in row] == [CLASSES[label], "电池" if label == 1 else "", str(len(own)), str(correct),
+                                                  f"{correct / len(own):.1%}", predicted_as]
     assert len(rows) == 3
 
 
 def test_the_figures_and_the_card_are_told(read_page):
     facts = {row[0]: row[1] for row in read_page.rows if len(row) == 2}
     assert facts["net"].startswith("mobilenet_v2 (last_channel=32, ")
-    assert facts["trained on"] == "your folder: 1,234 training and 5 held-out images"
+    assert facts["trained on"] == "your folder: 1,234 training and 5 validation images"
     assert (facts["seed"], facts["command"], facts["trained for"]) == ("0", HOSTILE, "61 s")
     assert facts["speed"] == ("phase 1: 1,234.5 images/s, 2.1% of the time waiting for them; "
                               "phase 2: 50 images/s, 0.0% of the time waiting for them")
@@ -176,7 +178,7 @@ def test_the_figures_and_the_card_are_told(read_page):
 
 def test_a_card_that_tells_little_makes_a_page_without_mistakes_or_training(tmp_path):
     found = read(tmp_path, measured(tmp_path, [1, 2, 3, 4], card=SPARSE))
-    assert "There are none: every image is right." in found.text
+    assert "There are none: every prediction is correct." in found.text
     assert found.images() == [] and "Training" not in found.text
     assert [row[0] for row in found.rows if len(row) == 2] == ["net", "parameters", "input"]
 
@@ -188,17 +190,17 @@ def test_training_is_shown_where_its_history_is_known(tmp_path):
     assert "All 1" in found.text and len(found.images()) == 2
 
 
-def test_an_exported_files_mistakes_are_shown_without_heat(tmp_path):
+def test_an_exported_files_mistakes_are_shown_without_heatmaps(tmp_path):
     found = read(tmp_path, replace(measured(tmp_path, [1, -2, 3, -4]), net=None))
     assert [image.size for image in found.images()] == [(THUMBNAIL, THUMBNAIL * 400 // 600)] * 2
-    assert "All 2. Their heat by Grad-CAM is in the report of the checkpoint only" in found.text
+    assert "All 2. Their heatmaps by Grad-CAM are in the report of the checkpoint only" in found.text
     assert "Exported file" in found.text and "parameters" not in [row[0] for row in found.rows]
 
 
 def test_a_class_without_images_is_said_to_have_none(tmp_path):
     found = read(tmp_path, measured(tmp_path, [1, 2]))
     [row] = [row for row in found.rows if row[0] == "dog & cat"]
-    assert row[2:] == ["0", "0", "no images", ""]
+    assert row[-4:] == ["0", "0", "no images", ""]
 
 
 def test_the_page_stays_small(tmp_path):

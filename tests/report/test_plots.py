@@ -7,7 +7,7 @@ from PIL import Image
 
 from mindclf.dataset import ImageSet
 from mindclf.explain import Explanation
-from mindclf.predict import Guess
+from mindclf.inference.predictions import Prediction
 from mindclf.report import plots
 
 CLASSES = ("cat", "dog")
@@ -130,8 +130,8 @@ def test_a_class_without_images_is_said_to_have_none(saved, tmp_path):
 @pytest.mark.parametrize(("font", "title"), [("DejaVu Sans", "Battery 电池 97.1%"), (None, "Battery 97.1%")])
 def test_an_explanation_has_the_chinese_name_if_a_font_can_write_it(saved, tmp_path, monkeypatch, caplog, font, title):
     monkeypatch.setattr(plots, "_installed_fonts", lambda: [font] if font else [])
-    explained = Explanation(Image.new("RGB", (60, 40), "red"), Guess.of("Battery", 0.971), [], np.eye(2, dtype=np.float32),
-                            (0, 0, 1, 1))
+    explained = Explanation(Image.new("RGB", (60, 40), "red"), Prediction("Battery", 0.971, "电池"), [],
+                            np.eye(2, dtype=np.float32), (0, 0, 1, 1))
     plots.explanation(explained, tmp_path / "explained.png")
     [figure] = saved
     assert figure.get_suptitle() == title
@@ -144,7 +144,7 @@ def test_an_explanation_has_the_chinese_name_if_a_font_can_write_it(saved, tmp_p
 @pytest.mark.parametrize("size", [(200, 3000), (3000, 200)])
 @pytest.mark.parametrize("name", ["Can", "Disposable Chopsticks of a Brand with a Long Name"])
 def test_titles_of_an_explanation_fit_beside_each_other(saved, tmp_path, size, name):
-    explained = Explanation(Image.new("RGB", size), Guess(name, 0.5), [], np.zeros((2, 2), np.float32), (0, 0, 1, 1))
+    explained = Explanation(Image.new("RGB", size), Prediction(name, 0.5), [], np.zeros((2, 2), np.float32), (0, 0, 1, 1))
     plots.explanation(explained, tmp_path / "explained.png")
     [figure] = saved
     [title] = figure.texts
@@ -155,7 +155,8 @@ def test_titles_of_an_explanation_fit_beside_each_other(saved, tmp_path, size, n
 
 
 def test_a_class_whose_name_has_dollars_is_written_as_it_is(saved, tmp_path):
-    explained = Explanation(Image.new("RGB", (200, 3000)), Guess("a$_$b", 0.5), [], np.zeros((2, 2), np.float32), (0, 0, 1, 1))
+    explained = Explanation(Image.new("RGB", (200, 3000)), Prediction("a$_$b", 0.5), [], np.zeros((2, 2), np.float32),
+                            (0, 0, 1, 1))
     plots.explanation(explained, tmp_path / "explained.png")
     assert saved[0].get_suptitle() == "a$_$b 50.0%" and saved[0].axes[0].images[0].get_array().shape[0] == 1024
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from mindclf.evaluate import Report
+from mindclf.metrics import Metrics
 from mindclf.report.history import HISTORY_FIELDS, HistoryFile, history_beside
 from mindclf.train.callbacks import History, MetricTracker, Progress, TerminateOnNaN
 
@@ -101,7 +101,7 @@ def test_an_epoch_sums_up_its_steps(tmp_path, monkeypatch):
     metrics = MetricTracker([0.5, 0.25, 0.125, 0.0625], batch_size=4, steps_per_epoch=2)
     metrics.load_state_dict({"step": 2, "losses": [9.0, 9.0], "correct_predictions": 8})
     batches, rows = SimpleNamespace(waited=7.0), []
-    history = History(HistoryFile(tmp_path / "history.csv"), 2, metrics, batches, "test", lambda: Report(0.9, 0.5, 1.0, 3, None),
+    history = History(HistoryFile(tmp_path / "history.csv"), 2, metrics, batches, "test", lambda: Metrics(0.9, 0.5, 1.0, 3, None),
                       lambda row, report: rows.append(row))
     history.load_state_dict({"seconds": 0.5, "waited": 0.25})
     history.on_train_epoch_begin(None)

@@ -20,13 +20,14 @@ from mindclf.checkpoint import load_net, read_card, read_weights, save_checkpoin
 from mindclf.config import VARIATION_FIELDS, merge
 from mindclf.dataset import eval_pipeline, read_folder
 from mindclf.dataset.splits import read_splits
-from mindclf.evaluate import evaluate
+from mindclf.inference.logits import evaluate_net
 from mindclf.labels import CIFAR10
 from mindclf.nets import create_net
 from mindclf.pretrained import start_net
 from mindclf.report.history import HistoryFile
 from mindclf.train import callbacks, checkpointing, features, fit
 from tests.conftest import CLASS_INDEX, ONLY_HEAD
+from tests.support.pipelines import evaluated
 
 
 def test_fit_learns_the_colours_and_writes_what_it_promises(fitted):
@@ -42,7 +43,7 @@ def test_fit_learns_the_colours_and_writes_what_it_promises(fitted):
 def test_the_card_is_enough_to_repeat_the_evaluation(fitted, colour_folder):
     net, card = load_net(fitted.checkpoint)
     images = read_folder(colour_folder / "test", {name: index for index, name in enumerate(card["classes"])})
-    again = evaluate(net, eval_pipeline(images, card), len(card["classes"]))
+    again = evaluate_net(net, eval_pipeline(images, card.preprocessing, 4), len(card.classes))
     assert again.top1 == fitted.report.top1
     assert again.loss == pytest.approx(fitted.report.loss, abs=1e-6)
     assert card["metrics"]["test"]["top1"] == pytest.approx(fitted.report.top1, abs=1e-6)
@@ -160,7 +161,7 @@ def test_stored_features_are_those_of_the_net(tiny_config, colour_folder, monkey
         return features.stored_features(net, image_set, merge(config, changes))[0]
 
     first = stored()
-    images = images_of(eval_pipeline(image_set, config))
+    images = images_of(evaluated(image_set, config))
     np.testing.assert_allclose(first, net.backbone(Tensor(images)).asnumpy().mean((2, 3)), atol=1e-5)
 
     def not_again(*_):
@@ -316,7 +317,7 @@ def test_cifar10_from_files_to_card(few_of_cifar10, caplog):
     found = read_splits(merge(few_of_cifar10, {}))
     pixels = np.stack(found.train.paths).astype(float).reshape(-1, 3)
     np.testing.assert_allclose((card["mean"], card["std"]), (pixels.mean(0), pixels.std(0)))
-    again = evaluate(net, eval_pipeline(found.test, card), 10)
+    again = evaluate_net(net, eval_pipeline(found.test, card.preprocessing, 4), 10)
     assert (again.top1, again.top5) == (fitted.report.top1, fitted.report.top5) and again.images == 40
     assert f"top-1 {100 * again.top1:.2f}%, top-5 {100 * again.top5:.2f}%" in caplog.text
 

@@ -103,7 +103,7 @@ def expected(whole):
 
 # Where it is killed: an epoch of the first phase has 8 steps, of the second 4; each has 3 epochs. The riskiest come first.
 MOMENTS = [
-    ("mindclf.checkpoint", "next_card_path", 4, True),                          # best weights written, their card not
+    ("mindclf.card", "next_card_path", 4, True),                                # best weights written, their card not
     ("mindclf.train.callbacks", "MetricTracker.on_train_step_end", 13, False),  # in the second epoch of the head
     ("mindclf.train.batches", "EpochBatches.__next__", 12, True),               # while the data set is read
     ("mindclf.train.phase", "predict_logits", 2, True),                         # while it evaluates

@@ -1,19 +1,17 @@
-"""The figures of a Report, against counting by hand."""
+"""Metrics against counting by hand."""
 
 import numpy as np
 import pytest
-from mindspore import dataset as ds
-from mindspore import nn
 
-from mindclf.evaluate import predict_logits, report, softmax
+from mindclf.metrics import compute_metrics, softmax
 
-# Six classes, four images. The label of the first is likeliest, of the second third, of the third last, of the fourth second.
+# Six classes, four images. The label of the first scores highest, of the second third, of the third last, of the fourth second.
 LOGITS = np.array([[9, 1, 2, 3, 4, 5], [7, 5, 6, 1, 2, 3], [6, 0, 5, 4, 3, 2], [1, 9, 2, 3, 4, 8]], np.float32)
 LABELS = np.array([0, 1, 1, 5])
 
 
-def test_figures_are_those_of_counting():
-    result = report(LOGITS, LABELS, 6)
+def test_metrics_are_those_of_counting():
+    result = compute_metrics(LOGITS, LABELS, 6)
     assert (result.top1, result.top5, result.images) == (0.25, 0.75, 4)
     probabilities = [np.exp(row - row.max()) / np.exp(row - row.max()).sum() for row in LOGITS.astype(float)]
     assert result.loss == pytest.approx(-np.mean([np.log(row[label]) for row, label in zip(probabilities, LABELS)]))
@@ -22,32 +20,32 @@ def test_figures_are_those_of_counting():
 
 
 def test_per_class_leaves_out_classes_without_images():
-    result = report(LOGITS, LABELS, 6)
+    result = compute_metrics(LOGITS, LABELS, 6)
     assert result.per_class[[0, 1, 5]].tolist() == [1, 0, 0]
     assert np.isnan(result.per_class[[2, 3, 4]]).all()
     assert result.as_dict()["per_class"] == [1, 0, None, None, None, 0]
 
 
-def results(right, wrong):
-    """A `Report` of as many images of each class, of which so many are taken for their own and so many for the next class."""
-    classes = len(right)
-    labels = np.repeat(np.arange(classes), np.add(right, wrong))
-    taken_for = np.concatenate([[label] * right[label] + [(label + 1) % classes] * wrong[label] for label in range(classes)])
-    return report(np.eye(classes, dtype=np.float32)[taken_for.astype(int)], labels, classes)
+def results(correct, wrong):
+    """The `Metrics` of as many images of each class, of which so many are predicted correctly and so many as the next class."""
+    classes = len(correct)
+    labels = np.repeat(np.arange(classes), np.add(correct, wrong))
+    predicted = np.concatenate([[label] * correct[label] + [(label + 1) % classes] * wrong[label] for label in range(classes)])
+    return compute_metrics(np.eye(classes, dtype=np.float32)[predicted.astype(int)], labels, classes)
 
 
 def test_balanced_accuracy_is_the_mean_recall_of_the_classes_that_have_images():
     """As scikit-learn's balanced_accuracy_score: its own example, and classes that the truth lacks count for nothing."""
     truth, predicted = np.array([0, 1, 0, 0, 1, 0]), np.array([0, 1, 0, 0, 0, 1])
-    result = report(np.eye(2, dtype=np.float32)[predicted], truth, 2)
-    assert result.balanced_accuracy == result.metrics()["balanced_accuracy"] == 0.625
-    assert report(np.eye(5, dtype=np.float32)[predicted], truth, 5).balanced_accuracy == 0.625
+    result = compute_metrics(np.eye(2, dtype=np.float32)[predicted], truth, 2)
+    assert result.balanced_accuracy == result.scalars()["balanced_accuracy"] == 0.625
+    assert compute_metrics(np.eye(5, dtype=np.float32)[predicted], truth, 5).balanced_accuracy == 0.625
     uneven = results([9, 30, 0], [1, 10, 5])
     assert uneven.balanced_accuracy == pytest.approx(np.mean([9 / 10, 30 / 40, 0 / 5])) and uneven.top1 == 39 / 55
 
 
-def test_a_class_that_is_never_right_is_named_though_top1_is_high():
-    """10 roses and 110 tulips, all taken for tulips."""
+def test_a_class_that_is_never_predicted_is_named_though_top1_is_high():
+    """10 roses and 110 tulips, all predicted as tulips."""
     result = results([0, 110], [10, 0])
     assert result.top1 == pytest.approx(0.9167, abs=1e-4)
     assert result.imbalance(["rose", "tulip"]) == "50.00%, the mean over the classes; the worst: rose 0% of 10"
@@ -71,28 +69,14 @@ def test_where_classes_differ_little_nothing_is_said(result):
 
 
 def test_constant_logits_win_nothing():
-    result = report(np.zeros((10, 7), np.float32), np.arange(10) % 7, 7)
+    result = compute_metrics(np.zeros((10, 7), np.float32), np.arange(10) % 7, 7)
     assert (result.top1, result.top5) == (0, 0)
 
 
 def test_broken_logits_win_nothing():
-    result = report(np.full((4, 7), np.nan, np.float32), np.arange(4), 7)
+    result = compute_metrics(np.full((4, 7), np.nan, np.float32), np.arange(4), 7)
     assert (result.top1, result.top5) == (0, 0)
 
 
 def test_probabilities_of_large_logits_are_finite():
     np.testing.assert_allclose(softmax(np.array([[1e4, 0, -1e4]], np.float32)), [[1, 0, 0]])
-
-
-@pytest.mark.parametrize("count", [1, 4, 6, 7])
-def test_every_image_is_counted_in_its_order(count):
-    """Whatever is left for the last batch, and also when a batch is more than there is."""
-    class Double(nn.Cell):
-        def construct(self, x):
-            return x * 2
-
-    values = np.arange(count * 2, dtype=np.float32).reshape(count, 2)
-    batches = ds.NumpySlicesDataset((values, np.arange(count, dtype=np.int32)), ["x", "y"], shuffle=False).batch(4)
-    logits, labels = predict_logits(Double(), batches)
-    np.testing.assert_array_equal(logits, values * 2)
-    np.testing.assert_array_equal(labels, np.arange(count))

@@ -1,0 +1,65 @@
+"""Evaluation: how good a checkpoint is on a data set, or on a folder of images."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mindclf.card import Card
+from mindclf.checkpoint import CheckpointFile, load_net
+from mindclf.config import merge
+from mindclf.dataset import ImageSet
+from mindclf.dataset.registry import DATA_SETS
+from mindclf.dataset.splits import find_folder, images_to_measure
+from mindclf.device import use_device
+from mindclf.inference.runner import EXPORTED, Runner
+from mindclf.metrics import Metrics, compute_metrics
+from mindclf.report.history import history_beside
+from mindclf.report.html import Measured
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The `metrics` of a checkpoint on `images`, what was `chosen` of `folder` and why, and where the data come from."""
+
+    checkpoint: CheckpointFile
+    card: Card
+    metrics: Metrics
+    images: ImageSet
+    logits: np.ndarray  # (images, classes)
+    chosen: object
+    folder: Path
+    origin: str
+
+    def measured(self):
+        """What `write_report` takes."""
+        file = self.checkpoint.path
+        net = None if file.suffix in EXPORTED else load_net(self.checkpoint)[0]  # the runner's has no gradients for Grad-CAM
+        return Measured(file, net, self.card, self.origin, self.images, self.logits, self.metrics, history_beside(file))
+
+
+def evaluate(checkpoint, data="", mirror=False, **fields) -> Metrics:
+    """The `Metrics` of a checkpoint on test images: in Python what `mindclf eval` does.
+
+    `checkpoint` is a path, the name of a file in checkpoints/ without .ckpt, or a `CheckpointFile`. `data` is a folder, or the
+    name of a data set. With `mirror` test-time augmentation: the mean of the logits of an image and of its horizontal flip.
+    `fields` are fields of the config, such as eval_batch_size=64. Of images that training has seen it measures none, where the
+    card knows them. Raises ValueError for a checkpoint or data that cannot be used.
+
+        mindclf.evaluate("cifar10_mobilenet_v1", "cifar10").top1
+    """
+    config = merge({"dataset" if data in DATA_SETS else "dataset_path": str(data)}, fields)
+    use_device(config.device_target)
+    return evaluate_on(CheckpointFile.of(checkpoint), config, mirror).metrics
+
+
+def evaluate_on(checkpoint, config, mirror=False):
+    """The `Evaluation` of a `CheckpointFile` on the data that `config` names."""
+    runner = Runner(checkpoint, mirror=mirror)
+    folder, origin = find_folder(config)
+    if mirror:
+        origin += ", with test-time augmentation (horizontal flip)"
+    images, chosen = images_to_measure(runner.card, folder, config)
+    logits, labels = runner.logits(images, config.eval_batch_size)
+    metrics = compute_metrics(logits, labels, len(runner.card.classes))
+    return Evaluation(checkpoint, runner.card, metrics, images, logits, chosen, folder, origin)

@@ -1,0 +1,56 @@
+"""Logits: a net over every image of a data set, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from mindspore import Tensor
+from mindspore.dataset import Dataset
+from mindspore.nn import Cell
+
+from mindclf.device import exclusive
+from mindclf.metrics import Metrics, compute_metrics
+
+
+def evaluate_net(net: Cell, dataset: Dataset, num_classes: int, whole: Callable = lambda rows: rows) -> Metrics:
+    """The `Metrics` of `net` over `dataset`, batches of (images, labels). Leaves the net in inference mode.
+
+    If `dataset` is a shard of the images, `whole` makes the outputs for all of them from those for the shard.
+    """
+    logits, labels = map(whole, predict_logits(net, dataset))
+    return compute_metrics(logits, labels, num_classes)
+
+
+def predict_logits(net: Cell, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (n, classes) and labels (n,) of a whole data set, in its order, from a Cell, which is left in inference mode."""
+    net.set_train(False)
+    return run_batches(partial(run_net, net), dataset)
+
+
+def run_net(net: Cell, images: np.ndarray) -> np.ndarray:
+    """What a Cell gives for `images`. Threads that call this wait for one another."""
+    with exclusive():
+        return net(Tensor(images)).asnumpy()
+
+
+def run_batches(run: Callable[[np.ndarray], np.ndarray], dataset: Dataset, fill: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (n, classes) and labels (n,) of a whole data set, in its order.
+
+    `run` gives the logits of a batch of images. With `fill` a last batch that is shorter is filled up and the outputs for the
+    filling are dropped: of another shape, MindSpore would compile the graph again, and a net for batches of one size would
+    refuse it.
+    """
+    batch_size = dataset.get_batch_size()
+    logits, labels = [], []
+    for images, batch_labels in dataset.create_tuple_iterator(num_epochs=1, output_numpy=True):
+        count = len(images)
+        logits.append(run(filled_up(images, batch_size) if fill else images)[:count])
+        labels.append(batch_labels)
+    return np.concatenate(logits), np.concatenate(labels)
+
+
+def filled_up(images: np.ndarray, count: int) -> np.ndarray:
+    """`images` with the last one repeated until there are `count`."""
+    return np.concatenate([images, np.repeat(images[-1:], count - len(images), axis=0)])

@@ -1,0 +1,85 @@
+"""Metrics of classification: loss, top-k accuracy, macro recall and the confusion matrix of a net's logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+WORST_SHOWN = 3
+MUCH = 0.05             # between top-1 and balanced accuracy
+MUCH_OF_A_CLASS = 0.25  # between top-1 and the accuracy of a class
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """How good a net is over a data set. `confusion[t][p]` counts the images of class t that were predicted as class p."""
+
+    loss: float            # mean cross-entropy, without label smoothing
+    top1: float            # 0 to 1
+    top5: float            # 0 to 1
+    images: int
+    confusion: np.ndarray  # (classes, classes) int
+
+    @property
+    def per_class(self) -> np.ndarray:
+        """The recall of each class (classes,), 0 to 1: its fraction of correct predictions. NaN for a class without images."""
+        counts = self.confusion.sum(1)
+        return np.divide(self.confusion.diagonal(), counts, out=np.full(len(counts), np.nan), where=counts > 0)
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Macro recall, 0 to 1: the mean recall of the classes that have images, as scikit-learn defines balanced accuracy."""
+        return float(np.nanmean(self.per_class))
+
+    def worst_classes(self, count: int = WORST_SHOWN) -> list[int]:
+        """Up to `count` indices of the classes of least recall, the least first, of those below top-1."""
+        per_class = self.per_class
+        below = np.flatnonzero(per_class < self.top1)
+        return below[np.argsort(per_class[below], kind="stable")][:count].tolist()
+
+    def imbalance(self, classes: Sequence[str]) -> str:
+        """What top-1 hides, in words: balanced accuracy and the worst of `classes`; "" where they differ little from top-1."""
+        worst = self.worst_classes()
+        drop = self.top1 - min((self.per_class[label] for label in worst), default=self.top1)
+        if abs(self.top1 - self.balanced_accuracy) < MUCH and drop < MUCH_OF_A_CLASS:
+            return ""
+        named = ", ".join(f"{classes[label]} {self.per_class[label]:.0%} of {self.confusion[label].sum()}"
+                          for label in worst)
+        return f"{self.balanced_accuracy:.2%}, the mean over the classes; the worst: {named}"
+
+    def scalars(self) -> dict:
+        """The metrics that are one number each, rounded: what a card keeps."""
+        return {"top1": round(self.top1, 6), "top5": round(self.top5, 6), "balanced_accuracy": round(self.balanced_accuracy, 6),
+                "loss": round(self.loss, 6), "images": self.images}
+
+    def as_dict(self) -> dict:
+        """Everything, as JSON can hold it."""
+        return {**asdict(self), **self.scalars(), "confusion": self.confusion.tolist(),
+                "per_class": [None if np.isnan(value) else round(float(value), 6) for value in self.per_class]}
+
+
+def compute_metrics(logits: np.ndarray, labels: np.ndarray, num_classes: int) -> Metrics:
+    """The `Metrics` of logits (n, classes) against labels (n,), for n > 0."""
+    probabilities = softmax(logits)[np.arange(len(labels)), labels]
+    confusion = np.zeros((num_classes, num_classes), int)
+    np.add.at(confusion, (labels, logits.argmax(1)), 1)
+    return Metrics(loss=float(-np.log(probabilities.clip(1e-30)).mean()), top1=top_k_accuracy(logits, labels, 1),
+                   top5=top_k_accuracy(logits, labels, 5), images=len(labels), confusion=confusion)
+
+
+def top_k_accuracy(logits: np.ndarray, labels: np.ndarray, k: int) -> float:
+    """The fraction of n images whose label is among the `k` classes of the largest logits (n, classes); labels are (n,).
+
+    It is, if fewer than `k` other classes score as high. Ties count against it, and so does NaN, so that neither constant nor
+    broken logits win anything.
+    """
+    own = logits[np.arange(len(labels)), labels][:, None]
+    return float(((~(logits < own)).sum(1) <= k).mean())
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities (n, classes) of logits (n, classes), in float64."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
+    return shifted / shifted.sum(1, keepdims=True)
