@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from mindclf.config import merge
+from mindclf.config import RAW_SIZE, merge
 from mindclf.labels import ClassLabel, class_labels
 from mindclf.preprocessing import Preprocessing
 from mindclf.utils.files import one_line, replacing, sha256, write_json, writing
@@ -122,6 +122,19 @@ class Card(dict):
     def data(self) -> dict:
         """Where the images came from and how many they were; {} if it is not known."""
         return self.get("data", {})
+
+
+def make_card(net_name: str, classes: Sequence[str], config: Mapping | None = None) -> Card:
+    """The card of a net that you trained yourself, with which `Predictor`, `evaluate` and `export` take its checkpoint.
+
+    `net_name` is one of mindclf.nets.NETS and `classes` are the names of its outputs, in their order. `config` has those of the
+    fields that matter to preprocessing and to the net: image_height, image_width, mean, std, crop_pct, net_options; the others
+    are left at their defaults. Write it with `save_checkpoint(net, path, card)`, or give it to `CardCheckpoint`. Raises
+    ValueError for a field that is not fit for use.
+    """
+    fields = merge(dict(config or {}), {})
+    labels = class_labels(classes, fields.dataset)
+    return Card.describing(net_name, fields.net_options, labels, Preprocessing.from_config(fields, RAW_SIZE.get(fields.dataset)))
 
 
 def card_path(path: str | Path) -> Path:

@@ -15,14 +15,14 @@ from mindspore.nn import Cell
 from mindspore.nn.utils import no_init_parameters
 from mindspore.train.checkpoint_pb2 import Checkpoint
 
-from mindclf.card import Card, card_path, has_card, read_card, replacing_with_card
+from mindclf.card import Card, card_path, has_card, make_card, read_card, replacing_with_card
 from mindclf.device import exclusive
 from mindclf.nets import HEAD_KEYS, create_net
 from mindclf.nets.namesakes import check_origin
 from mindclf.utils.files import first_line, one_line, with_modes
 
 __all__ = ["CHECKPOINTS", "GARBAGE_SORTER", "CheckpointFile", "card_path", "check_weights", "fill_net", "has_card",
-           "load_checkpoint", "load_net", "named_checkpoint", "read_card", "read_weights", "save_checkpoint"]
+           "load_checkpoint", "load_net", "make_card", "named_checkpoint", "read_card", "read_weights", "save_checkpoint"]
 
 _HERE = Path(__file__).resolve().parent
 # An installed mindclf carries the checkpoints inside the package, a clone has them at its top.

@@ -20,7 +20,7 @@ ALLOWED = {  # parts of mindclf that the files of a part may import; parts that 
     "preprocessing": {"config"},
     "metrics": set(),
     "dataset": {"dataset", REGISTRY, "config", "drawings", "kernels", "labels", "preprocessing", "utils"},
-    "evaluation": {"card", "checkpoint", "config", "dataset", "device", "inference", "metrics", "report"},
+    "evaluation": {"card", "checkpoint", "config", "dataset", REGISTRY, "device", "inference", "metrics", "report"},
     "card": {"config", "labels", "preprocessing", "utils"},
     "checkpoint": {"card", "device", "nets", "utils"},
     "convert": {"convert", "checkpoint", "config", "dataset", "nets", "utils"},

@@ -88,7 +88,7 @@ def _names_checkpoint(word):
         return not path.is_dir()
     if word == "-" or path.suffix or path.exists():
         return False
-    from mindclf.pretrained import CHECKPOINTS
+    from mindclf.checkpoint import CHECKPOINTS
 
     return (CHECKPOINTS / f"{word}.ckpt").is_file()
 

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 from mindspore import dataset as ds
+from mindspore.dataset import vision
 
 from mindclf.config import DEFAULTS, VARIATION_FIELDS, pixel_statistics
 from mindclf.dataset.draws import Draws
 from mindclf.dataset.folder import read_folder
 from mindclf.dataset.images import opened_image, small_image
+from mindclf.dataset.independence import independent
 from mindclf.dataset.layout import split_folders, unwrapped
 from mindclf.dataset.reduce import Reduced
 from mindclf.dataset.views import RandomCrop, RandomCropDecodeResize, RandomViews
@@ -21,7 +23,7 @@ from mindclf.preprocessing import Preprocessing, Reading
 from mindclf.utils.cores import usable_cores
 
 
-def create_dataset(dataset_path, config, training=True):
+def create_dataset(dataset_path, config, training=True, transforms=None):
     """The pipeline over `dataset_path`/train or, with training=False, `dataset_path`/test: (image, label) batches.
 
     The two folders may be called otherwise (see `split_folders`).
@@ -35,14 +37,35 @@ def create_dataset(dataset_path, config, training=True):
     Training images are shuffled and augmented as config.seed says, whatever the seed of MindSpore, and otherwise in each epoch
     of an iterator and in each iterator: the first one of two data sets made alike gives the same images. They are batches
     from the beginning, so what follows, such as `shuffle` or `take`, has batches for rows.
+
+    `transforms`, a list of MindSpore's vision operations or of functions, takes the place of all of this: each image comes to it
+    as pixels, uint8 (H, W, 3) in RGB at its own size, and must leave it as float32 (3, image_height, image_width), the same size
+    for all. In training its random operations are independent of each other (see `independent`), and images are shuffled.
     """
     config = {**DEFAULTS, **config}
     split = "train" if training else "test"
     folder = split_folders(unwrapped(dataset_path)).get(split, Path(dataset_path) / split)
     images = read_folder(folder, config["class_index"], config["on_bad_image"], reading=Reading.of(config), find_white=training)
+    if transforms is not None:
+        return _transformed(images, list(transforms), config, training)
     if training:
         return train_pipeline(images, config)
     return eval_pipeline(images, Preprocessing.from_config(config), config["eval_batch_size"])
+
+
+def _transformed(images, transforms, config, training):
+    """Batches of `images` after `transforms` of one's own."""
+    rows, batch_size = images.source(), config["batch_size" if training else "eval_batch_size"]
+    if not images.raw_size:
+        rows = rows.map(vision.Decode(), "image", num_parallel_workers=_threads())
+    if training:
+        if len(images) < batch_size:
+            raise ValueError(f"batch_size={batch_size} is more than the {len(images)} training images")
+        rows = rows.shuffle(len(images))
+        transforms = independent(transforms, config["seed"])
+    if transforms:
+        rows = rows.map(transforms, "image", num_parallel_workers=1 if training else _threads())
+    return rows.batch(batch_size, drop_remainder=training)
 
 
 def train_pipeline(images, config):

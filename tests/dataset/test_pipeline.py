@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from easydict import EasyDict
 from mindspore import dataset as ds
+from mindspore.dataset import vision
 from PIL import Image
 
 from mindclf.config import DEFAULTS
-from mindclf.dataset import ImageSet, augmented_pipeline, create_dataset, train_pipeline
+from mindclf.dataset import ImageSet, augmented_pipeline, create_dataset, decode_image, read_folder, train_pipeline
 from mindclf.dataset.draws import STORED_VIEWS, Draws
 from mindclf.preprocessing import Preprocessing
 from tests.support.pipelines import evaluated
@@ -330,3 +331,20 @@ def test_bad_images_stop_or_are_skipped(tmp_path):
         create_dataset(tmp_path, config, training=False)
     _, labels = joined(create_dataset(tmp_path, {**config, "on_bad_image": "skip"}, training=False))
     assert labels.tolist() == [0]
+
+
+def test_transforms_of_ones_own_take_the_place_of_ours(colour_folder):
+    """Each image twice as bright, and mirrored or not: every image once an epoch, and never another value."""
+    def halved(image):
+        return (image[:32, :32] / 2).astype(np.float32).transpose(2, 0, 1)
+
+    config = {"class_index": CLASS_INDEX, "batch_size": 6, "eval_batch_size": 4}
+    images, labels = joined(create_dataset(colour_folder, config, training=False, transforms=[halved]))
+    plain = [np.asarray(decode_image(path)) for path in read_folder(colour_folder / "test", CLASS_INDEX).paths]
+    np.testing.assert_array_equal(images, [halved(image) for image in plain])
+    flips = [vision.RandomHorizontalFlip(0.5), vision.RandomVerticalFlip(0.5), halved]
+    dataset = create_dataset(colour_folder, config, transforms=flips)
+    _, labels = joined(dataset)
+    assert sorted(labels) == sorted(read_folder(colour_folder / "train", CLASS_INDEX).labels)
+    with pytest.raises(ValueError, match="^batch_size=31 is more than the 30 training images$"):
+        create_dataset(colour_folder, {**config, "batch_size": 31}, transforms=flips)
