@@ -31,7 +31,7 @@ def main():
     found = find_garbage26()
     require_photos(found.origin)
     images = read_folder(found.path / "train", index_en)
-    config = merge({}, dict(dataset="garbage26", pretrained="imagenet", batch_size=64, layers="head"))
+    config = merge({}, dict(dataset="garbage26", pretrained="imagenet", batch_size=64, trainable="head"))
     net, config, start = start_net(config, len(index_en))
     freeze(net.backbone)
     features, labels = stored_features(net, images, config)

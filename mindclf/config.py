@@ -83,9 +83,9 @@ GROUPS = {
             "initialisation that of its training images, and else ImageNet's", range=(0, 255), length=3),
         "std": Field(  # at least what MindSpore's Normalize takes
             (), "standard deviation of the pixels, like mean", range=(0.001, 255), length=3),
-        "crop_share": Field(
+        "crop_pct": Field(
             0.875, "fraction of height and width that evaluation sees: the central crop; 1.0 is the whole image", range=(0.1, 1),
-            alias="crop_pct"),
+            alias="crop_share"),
         "augment": Field(
             "resized_crop", "how training images are cropped at random; padded_crop is for small images",
             choices=("resized_crop", "padded_crop")),
@@ -120,12 +120,12 @@ GROUPS = {
             "same keys for a net that computes something else", choices=("mindclf",)),
     },
     "Training": {
-        "layers": Field(
+        "trainable": Field(
             "all", "layers that are trained: all, or the head alone, with the backbone frozen", choices=("all", "head"),
-            per_phase=True, alias="trainable"),
-        "size_share": Field(
+            per_phase=True, alias="layers"),
+        "train_scale": Field(
             1.0, "height and width of training images as a fraction of image_height and image_width (progressive resizing); "
-            "crop_padding and cutout shrink with them", range=(0.25, 1), per_phase=True, alias="train_scale"),
+            "crop_padding and cutout shrink with them", range=(0.25, 1), per_phase=True, alias="size_share"),
         "epochs": Field(10, "passes over the training images", range=(1, 100_000), per_phase=True),
         "batch_size": Field(16, "size of a training batch", "images", (1, 65_536), per_phase=True),
         "eval_batch_size": Field(16, "size of a batch in evaluation", "images", (1, 65_536)),
@@ -136,14 +136,14 @@ GROUPS = {
             "cosine", "of the learning rate after warm-up; one_cycle falls in a straight line",
             choices=("cosine", "one_cycle", "constant", "plateau"), per_phase=True),
         "lr_max": Field(0.05, "largest learning rate", range=(0, 1e3), per_phase=True),
-        "lr_end": Field(
+        "min_lr": Field(
             0.0, "learning rate at the end of cosine and one_cycle, and the least of plateau", range=(0, 1e3), per_phase=True,
-            meant_for=("schedule", ("cosine", "one_cycle", "plateau")), alias="min_lr"),
+            meant_for=("schedule", ("cosine", "one_cycle", "plateau")), alias="lr_end"),
         "warmup_epochs": Field(
             0, "epochs in which the learning rate rises to lr_max in a straight line", range=(0, 100_000), per_phase=True),
-        "plateau_figure": Field(
+        "plateau_monitor": Field(
             "loss", "metric of the validation images, or without such of the test images, that lowers the learning rate when it "
-            "stops improving", choices=("loss", "top1"), per_phase=True, meant_for=PLATEAU, alias="plateau_monitor"),
+            "stops improving", choices=("loss", "top1"), per_phase=True, meant_for=PLATEAU, alias="plateau_figure"),
         "plateau_factor": Field(
             0.5, "factor by which the learning rate is then lowered", range=(0.01, 0.99), per_phase=True, meant_for=PLATEAU),
         "plateau_patience": Field(
@@ -166,7 +166,7 @@ GROUPS = {
             0.0, f"decay a step of the exponential moving average (EMA) of the weights, which is then kept: 0 is none, else "
             f"{LEAST_EMA_DECAY} or more", range=(0, 0.99999), per_phase=True),
         "cached_views": Field(
-            0, "layers=head: train on so many stored views of each image; 0 computes each anew", "views", (0, 1000),
+            0, "trainable=head: train on so many stored views of each image; 0 computes each anew", "views", (0, 1000),
             per_phase=True),
         "phases": Field(
             (), "a dict of fields for each phase of the training, such as a first one for the head alone; () is one phase"),
@@ -218,7 +218,7 @@ def own_images(folder):
         dataset_path=folder,
         net="mobilenet_v2",
         pretrained="imagenet",
-        layers="head",
+        trainable="head",
         cached_views=1,
         epochs=40,
         batch_size=16,
@@ -293,14 +293,14 @@ def _check(config):
     for values in phases_of(config):
         for name, value in values.items():
             _check_value(name, value)
-        if values.cached_views and values.layers != "head":
-            raise ValueError(f"cached_views={values.cached_views} needs layers='head': the features of a backbone that trains "
+        if values.cached_views and values.trainable != "head":
+            raise ValueError(f"cached_views={values.cached_views} needs trainable='head': the features of a backbone that trains "
                              f"cannot be stored")
         if values.nesterov and (values.optimizer != "sgd" or not values.momentum):
             raise ValueError(f"nesterov=True needs optimizer='sgd' and a momentum, received optimizer={values.optimizer!r} and "
                              f"momentum={values.momentum}: MindSpore's Momentum computes something else on CPU")
-        if values.lr_end > values.lr_max:
-            raise ValueError(f"lr_end={values.lr_end} is more than lr_max={values.lr_max}: the learning rate only falls")
+        if values.min_lr > values.lr_max:
+            raise ValueError(f"min_lr={values.min_lr} is more than lr_max={values.lr_max}: the learning rate only falls")
         if 0 < values.ema_decay < LEAST_EMA_DECAY:
             raise ValueError(f"ema_decay={values.ema_decay} must be 0 or at least {LEAST_EMA_DECAY}: the average takes in the "
                              f"weights of every 8th step")

@@ -46,7 +46,7 @@ class Preprocessing:
     """
 
     size: tuple[int, int]
-    crop_pct: float = DEFAULTS.crop_share
+    crop_pct: float = DEFAULTS.crop_pct
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     raw_size: tuple[int, int] | None = None
@@ -55,7 +55,7 @@ class Preprocessing:
     @classmethod
     def from_config(cls, config: Mapping, raw_size: tuple[int, int] | None = None) -> Preprocessing:
         """Of a net that is trained with a full `config` on images of `raw_size`, None for files of any size."""
-        return cls((config["image_height"], config["image_width"]), config["crop_share"], *pixel_statistics(config), raw_size,
+        return cls((config["image_height"], config["image_width"]), config["crop_pct"], *pixel_statistics(config), raw_size,
                    Reading.of(config))
 
     @classmethod

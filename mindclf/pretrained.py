@@ -61,9 +61,9 @@ def start_net(config, num_classes, net=None):
     if path:
         load_checkpoint(path, net.backbone, config.checkpoint_origin)
     log.info("net %s, initialised from %s", config.net, origin)
-    if not path and phases_of(config)[0].layers == "head":
-        log.warning("the first phase trains a head on a backbone of random weights, which cannot learn much: take layers=all, or "
-                    "name a checkpoint as pretrained")
+    if not path and phases_of(config)[0].trainable == "head":
+        log.warning("the first phase trains a head on a backbone of random weights, which cannot learn much: take trainable=all, "
+                    "or name a checkpoint as pretrained")
     return net, config, origin
 
 
@@ -85,9 +85,9 @@ def _given_net(config, num_classes, net):
 def _check_size(net, config):
     """Raises ValueError for images that are too small for training `net`."""
     smallest, given = net.min_training_size, (config.image_height, config.image_width)
-    scale = min(phase.size_share for phase in phases_of(config))
+    scale = min(phase.train_scale for phase in phases_of(config))
     if round(min(given) * scale) < smallest:
-        at_scale = f" at size_share={scale}" if scale != 1 else ""
+        at_scale = f" at train_scale={scale}" if scale != 1 else ""
         raise ValueError(f"image_height={given[0]} and image_width={given[1]}{at_scale} are too small for training {config.net} "
                          f"with net_options={dict(config.net_options)}: it takes {smallest} pixels and up")
 

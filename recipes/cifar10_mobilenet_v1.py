@@ -17,7 +17,7 @@ config = dict(
     valid_fraction=0.02,   # 1,000 images choose the best epoch
     image_height=48,
     image_width=48,
-    crop_share=1.0,
+    crop_pct=1.0,
     augment="padded_crop",
     cutout=12,
     color_adjust=0.0,
@@ -32,7 +32,7 @@ config = dict(
     weight_decay=5e-4,
     label_smoothing=0.1,
     phases=(               # two epochs on images of 40 pixels, then the rate falls in a line
-        dict(size_share=5 / 6, epochs=2, lr_max=0.1, lr_end=0.07, warmup_epochs=1),
+        dict(train_scale=5 / 6, epochs=2, lr_max=0.1, min_lr=0.07, warmup_epochs=1),
         dict(epochs=18, lr_max=0.07),
     ),
     grid_rows=8,

@@ -18,7 +18,7 @@ config = dict(
     valid_fraction=0.02,   # 1,000 images choose the best epoch
     image_height=32,
     image_width=32,
-    crop_share=1.0,
+    crop_pct=1.0,
     augment="padded_crop",
     cutout=8,
     color_adjust=0.0,
@@ -32,7 +32,7 @@ config = dict(
     weight_decay=5e-4,
     label_smoothing=0.1,
     phases=(               # one line of rates, first on images of 24 pixels, which take 0.6 of the time
-        dict(size_share=0.75, epochs=10, lr_max=0.15, lr_end=0.09, warmup_epochs=2),
+        dict(train_scale=0.75, epochs=10, lr_max=0.15, min_lr=0.09, warmup_epochs=2),
         dict(epochs=12, lr_max=0.09),
     ),
     grid_rows=2,

@@ -19,7 +19,7 @@ config = dict(
     image_width=224,
     mean=(0.4914 * 255, 0.4822 * 255, 0.4465 * 255),
     std=(0.2023 * 255, 0.1994 * 255, 0.2010 * 255),
-    crop_share=1.0,
+    crop_pct=1.0,
     augment="padded_crop",
     color_adjust=0.0,
     net="shufflenet_v1",
@@ -28,7 +28,7 @@ config = dict(
     batch_size=128,        # 390 steps = 50,000 / 128
     eval_batch_size=128,
     lr_max=0.05,
-    lr_end=0.0005,
+    min_lr=0.0005,
     warmup_epochs=4,
     weight_decay=4e-5,
     label_smoothing=0.1,

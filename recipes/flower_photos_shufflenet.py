@@ -27,7 +27,7 @@ config = dict(
     schedule="one_cycle",
     label_smoothing=0.1,
     phases=(                             # one line of rates, first on images of 48 pixels, which take half the time
-        dict(size_share=0.75, epochs=8, lr_max=0.05, lr_end=0.02, warmup_epochs=1),
+        dict(train_scale=0.75, epochs=8, lr_max=0.05, min_lr=0.02, warmup_epochs=1),
         dict(epochs=4, lr_max=0.02),
     ),
     grid_rows=2,

@@ -27,8 +27,8 @@ config = dict(
     pretrained="imagenet",
     label_smoothing=0.1,
     phases=(
-        dict(layers="head", cached_views=2, epochs=20, batch_size=64, lr_max=0.1, weight_decay=4e-4),
-        dict(layers="all", epochs=10, batch_size=32, lr_max=0.006, warmup_epochs=1, weight_decay=1e-4),  # 204 steps = 6,552 / 32
+        dict(trainable="head", cached_views=2, epochs=20, batch_size=64, lr_max=0.1, weight_decay=4e-4),
+        dict(trainable="all", epochs=10, batch_size=32, lr_max=0.006, warmup_epochs=1, weight_decay=1e-4),  # 204 steps
     ),
     grid_rows=2,
     grid_columns=4,

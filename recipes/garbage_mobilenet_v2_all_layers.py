@@ -18,7 +18,7 @@ config = dict(
     scale=(0.35, 1.0),
     phases=(
         {},  # the head, as in garbage_mobilenet_v2.py
-        dict(layers="all", cached_views=0, epochs=8, batch_size=32, lr_max=0.004, warmup_epochs=1, weight_decay=1e-4),
+        dict(trainable="all", cached_views=0, epochs=8, batch_size=32, lr_max=0.004, warmup_epochs=1, weight_decay=1e-4),
     ),
     output="outputs/garbage_mobilenet_v2_all_layers",
 )

@@ -139,7 +139,7 @@ def cifar10_folder(tmp_path_factory):
 TINY_NET = {"last_channel": 32, "inverted_residual_setting": [[6, 16, 2, 2]]}
 
 # Fields of a training whose graphs compile sooner still, for tests of what is around it.
-ONLY_HEAD = {"layers": "head", "cached_views": 1}
+ONLY_HEAD = {"trainable": "head", "cached_views": 1}
 
 
 def make_config(folder, output):
@@ -158,7 +158,7 @@ def few_of_cifar10(cifar10_folder, tmp_path, monkeypatch):
     counts = {"train": 60, "test": 40}
     monkeypatch.setattr(cifar10, "read_cifar10", lambda folder, usage: read_cifar10(folder, usage).take(range(counts[usage])))
     config = make_config(cifar10_folder, tmp_path)
-    return {**config, "dataset": "cifar10", "class_index": {}, "augment": "padded_crop", "crop_share": 1.0, "epochs": 1}
+    return {**config, "dataset": "cifar10", "class_index": {}, "augment": "padded_crop", "crop_pct": 1.0, "epochs": 1}
 
 
 @pytest.fixture

@@ -214,7 +214,7 @@ def test_a_folder_is_split_and_what_is_printed_trains_on_it(colour_folder, tmp_p
     assert words[1:] == ["-m", "mindclf", "train", str(tmp_path / "new set")]
     result = run(*words[3:], "image_height=32", "image_width=32", "epochs=1", "batch_size=6", "net_options.last_channel=32",
                  f"output={tmp_path / 'run'}", "net_options.inverted_residual_setting=[[1, 8, 1, 2]]", "pretrained=",
-                 "layers=all", "cached_views=0")
+                 "trainable=all", "cached_views=0")
     assert result.returncode == 0, result.stderr
     assert read_card(tmp_path / "run" / "best.ckpt")["classes"] == ["blue", "green", "red"]
 
@@ -515,7 +515,7 @@ def test_classes_whose_names_no_attribute_can_have_train_resume_evaluate_and_pre
     folder, names = tmp_path / "photos", {"red": "__background__", "green": "__class__", "blue": "items"}
     for colour, name in names.items():
         shutil.copytree(colour_folder / "train" / colour, folder / name)
-    fields = ("image_height=32", "image_width=32", "layers=all", "cached_views=0", "pretrained=", "epochs=1", "batch_size=6",
+    fields = ("image_height=32", "image_width=32", "trainable=all", "cached_views=0", "pretrained=", "epochs=1", "batch_size=6",
               "net_options.last_channel=32", "net_options.inverted_residual_setting=[[1, 8, 1, 2]]", f"output={tmp_path / 'run'}")
     checkpoint = tmp_path / "run" / "best.ckpt"
     for resume in ((), ("resume=true",)):

@@ -15,7 +15,7 @@ from mindclf import config as config_module
 from mindclf.config import ALIASES, DEFAULTS, FIELDS, IMAGENET_MEAN, merge, own_names, phases_of
 from mindclf.dataset.folder import check_class_index
 
-TWO_PHASES = dict(phases=(dict(layers="head", epochs=3, lr_max=0.1), dict(layers="all", epochs=4)))
+TWO_PHASES = dict(phases=(dict(trainable="head", epochs=3, lr_max=0.1), dict(trainable="all", epochs=4)))
 
 
 def test_no_override_gives_the_defaults():
@@ -129,7 +129,7 @@ ONE_PHASE = "expected phases.N.FIELD with N from 0 to 0 and a field of a phase, 
     ("valid_fraction=1", "valid_fraction=1.0 must lie between 0 and 0.9"),
     ("image_height=31", "image_height=31 must lie between 32 and 4096"),
     ("optimizer=momentun", "optimizer='momentun' is not known; expected one of 'momentum', 'sgd', 'adam', 'adamw'"),
-    ("layers=body", "layers='body' is not known; expected one of 'all', 'head'"),
+    ("trainable=body", "trainable='body' is not known; expected one of 'all', 'head'"),
     ("device_target=cpu", "device_target='cpu' is not known; expected one of 'auto', 'CPU', 'GPU', 'Ascend'"),
     ("mean=(1, 2)", "mean=(1, 2) must have 3 numbers"),
     ("scale=(0.5,)", "scale=(0.5,) must have 2 numbers"),
@@ -164,7 +164,8 @@ def test_pixel_statistics_may_lie_at_the_ends_of_the_scale():
     assert (merge({}, {"mean": mean, "std": std}).mean, merge({}, {"mean": mean, "std": std}).std) == (mean, std)
 
 
-OTHERS = {"crop_share": 0.5, "size_share": 0.5, "layers": "head", "lr_end": 0.01, "plateau_figure": "top1"}  # than the defaults
+# Other values than the defaults.
+OTHERS = {"crop_pct": 0.5, "train_scale": 0.5, "trainable": "head", "min_lr": 0.01, "plateau_monitor": "top1"}
 ALIASED = [(alias, name, next(OTHERS[key] for key in (alias, name) if key in OTHERS)) for alias, name in ALIASES.items()]
 SWITCHES = {"schedule": "plateau"}  # with which all of them mean something
 
@@ -249,7 +250,7 @@ def test_what_was_perhaps_meant_may_be_an_alias():
 
 
 def test_an_easydict_is_as_good_as_a_dict():
-    fields = dict(epochs=3, net_options=dict(width_mult=0.5), class_index=dict(a=0, b=1), phases=[dict(layers="head"), dict()])
+    fields = dict(epochs=3, net_options=dict(width_mult=0.5), class_index=dict(a=0, b=1), phases=[dict(trainable="head"), dict()])
     merged = merge(fields, {})
     for other in (merge(EasyDict(fields), {}), merge({}, EasyDict(fields)), merge(EasyDict(fields))):
         assert other == merged and all(type(other[name]) is type(merged[name]) for name in merged)
@@ -314,14 +315,14 @@ def test_a_text_field_takes_no_number():
 
 def test_an_override_replaces_a_field_in_the_phases_that_set_it():
     merged = merge(TWO_PHASES, ["epochs=9", "lr_max=0.2", "momentum=0.5"])
-    assert merged.phases == (dict(layers="head", epochs=9, lr_max=0.2), dict(layers="all", epochs=9))
+    assert merged.phases == (dict(trainable="head", epochs=9, lr_max=0.2), dict(trainable="all", epochs=9))
     assert [(phase.epochs, phase.lr_max, phase.momentum) for phase in phases_of(merged)] == [(9, 0.2, 0.5), (9, 0.2, 0.5)]
 
 
 def test_a_phase_keeps_what_was_not_overridden():
     first, second = phases_of(merge(TWO_PHASES, ["batch_size=4"]))
-    assert (first.layers, first.epochs, first.lr_max, first.batch_size) == ("head", 3, 0.1, 4)
-    assert (second.layers, second.epochs, second.lr_max, second.batch_size) == ("all", 4, DEFAULTS.lr_max, 4)
+    assert (first.trainable, first.epochs, first.lr_max, first.batch_size) == ("head", 3, 0.1, 4)
+    assert (second.trainable, second.epochs, second.lr_max, second.batch_size) == ("all", 4, DEFAULTS.lr_max, 4)
 
 
 def test_values_of_phases_become_the_type_of_their_field():
@@ -353,7 +354,7 @@ def test_merge_leaves_the_defaults_as_they_were():
     (dict(epoch=2), "phases: unknown field 'epoch'; did you mean 'epochs'?"),
     (dict(seed=2), "phases: unknown field 'seed'"),
     (dict(epochs=0), "epochs=0 must lie between 1 and 100000"),
-    (dict(layers="body"), "layers='body' is not known"),
+    (dict(trainable="body"), "trainable='body' is not known"),
     (dict(lr_max="much"), "lr_max='much' must be of type float"),
     (dict(epochs="two"), "epochs='two' must be of type int"),
 ])
@@ -364,10 +365,10 @@ def test_a_mistake_in_a_phase_is_named(phase, message):
 
 
 def test_cached_views_need_a_frozen_backbone():
-    with pytest.raises(ValueError, match="cached_views=2 needs layers='head'"):
+    with pytest.raises(ValueError, match="cached_views=2 needs trainable='head'"):
         merge({}, ["cached_views=2"])
-    assert merge({}, ["cached_views=2", "layers=head"]).cached_views == 2
-    with pytest.raises(ValueError, match="cached_views=2 needs layers='head'"):
+    assert merge({}, ["cached_views=2", "trainable=head"]).cached_views == 2
+    with pytest.raises(ValueError, match="cached_views=2 needs trainable='head'"):
         merge(TWO_PHASES, ["cached_views=2"])
 
 
@@ -380,14 +381,14 @@ def test_nesterov_needs_sgd_with_momentum():
 
 def test_rates_fall():
     for schedule in ("cosine", "one_cycle", "plateau"):
-        with pytest.raises(ValueError, match="lr_end=0.2 is more than lr_max=0.1"):
-            merge({}, [f"schedule={schedule}", "lr_end=0.2", "lr_max=0.1"])
-    assert merge({}, ["schedule=plateau", "lr_end=1e-6", "layers=head", "cached_views=2"]).lr_end == 1e-6
+        with pytest.raises(ValueError, match="min_lr=0.2 is more than lr_max=0.1"):
+            merge({}, [f"schedule={schedule}", "min_lr=0.2", "lr_max=0.1"])
+    assert merge({}, ["schedule=plateau", "min_lr=1e-6", "trainable=head", "cached_views=2"]).min_lr == 1e-6
 
 
 @pytest.mark.parametrize(("overrides", "message"), [
-    (["schedule=constant", "lr_end=0.01"],
-     "lr_end=0.01 means nothing to schedule='constant': it is for schedule='cosine' or 'one_cycle' or 'plateau'"),
+    (["schedule=constant", "min_lr=0.01"],
+     "min_lr=0.01 means nothing to schedule='constant': it is for schedule='cosine' or 'one_cycle' or 'plateau'"),
     (["plateau_patience=3"], "plateau_patience=3 means nothing to schedule='cosine': it is for schedule='plateau'"),
     (["optimizer=adam", "momentum=0.5"],
      "momentum=0.5 means nothing to optimizer='adam': it is for optimizer='momentum' or 'sgd'"),

@@ -11,7 +11,7 @@ import numpy as np
 from mindspore import dataset as ds
 from mindspore.dataset import vision
 
-from mindclf.config import DEFAULTS, VARIATION_FIELDS, pixel_statistics
+from mindclf.config import DEFAULTS, VARIATION_FIELDS, own_names, pixel_statistics
 from mindclf.dataset.draws import Draws
 from mindclf.dataset.folder import read_folder
 from mindclf.dataset.images import opened_image, small_image
@@ -42,7 +42,7 @@ def create_dataset(dataset_path, config, training=True, transforms=None):
     as pixels, uint8 (H, W, 3) in RGB at its own size, and must leave it as float32 (3, image_height, image_width), the same size
     for all. In training its random operations are independent of each other (see `independent`), and images are shuffled.
     """
-    config = {**DEFAULTS, **config}
+    config = {**DEFAULTS, **own_names(config)}
     split = "train" if training else "test"
     folder = split_folders(unwrapped(dataset_path)).get(split, Path(dataset_path) / split)
     images = read_folder(folder, config["class_index"], config["on_bad_image"], reading=Reading.of(config), find_white=training)
@@ -70,7 +70,7 @@ def _transformed(images, transforms, config, training):
 
 def train_pipeline(images, config):
     """Augmented, whole batches of `images`, shuffled: in each epoch of an iterator, and in each iterator, otherwise."""
-    config = {**DEFAULTS, **config}
+    config = {**DEFAULTS, **own_names(config)}
     if len(images) < config["batch_size"]:
         raise ValueError(f"batch_size={config['batch_size']} is more than the {len(images)} training images")
 
@@ -94,7 +94,7 @@ def augmented_pipeline(images, config, draws, indices=None):
     The last batch is as short as it comes.
     """
     indices = range(len(images)) if indices is None else indices
-    return _augmented(images, {**DEFAULTS, **config}, lambda _: itertools.repeat((draws, indices)), len(indices),
+    return _augmented(images, {**DEFAULTS, **own_names(config)}, lambda _: itertools.repeat((draws, indices)), len(indices),
                       config["eval_batch_size"], drop_remainder=False)
 
 
@@ -192,7 +192,7 @@ def _eval_pipeline(images, preprocessing, batch_size, transforms):
 
 def _random_views(images, config):
     """The RandomViews of training that a config asks for. With raw images crop_padding is in pixels of their own size."""
-    share = config["size_share"]
+    share = config["train_scale"]
     size = tuple(round(side * share) for side in (config["image_height"], config["image_width"]))
     fields = {field: config[field] for field in VARIATION_FIELDS}
     load = partial(_load, images)

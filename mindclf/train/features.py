@@ -103,7 +103,7 @@ def _identity(backbone, images, config):
         digest.update(parameter.asnumpy().tobytes())
     for image, label in zip(images.digests(), images.labels):
         digest.update(f"{image} {label}\n".encode())
-    fields = ("image_height", "image_width", "size_share", "mean", "std", "crop_share", "augment", "crop_padding", "cutout",
+    fields = ("image_height", "image_width", "train_scale", "mean", "std", "crop_pct", "augment", "crop_padding", "cutout",
               "scale", "ratio", *VARIATION_FIELDS, "net", "net_options")
     white = images.reading.white
     digest.update(repr([config[field] for field in fields] + ([white] if white else [])).encode())

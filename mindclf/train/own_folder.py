@@ -41,7 +41,7 @@ def prepared(config, folder):
     for name, place in places.items():
         if place and not divided and Path(place).resolve().is_relative_to(folder.resolve()):
             raise ValueError(f"{name}={place} lies in {folder}, where it would be a class: run this elsewhere, or set {name}")
-    if config.layers == "head" and not config.pretrained and not config.phases:
-        raise ValueError("pretrained= is empty, and a head on a backbone of random weights learns little: add layers=all "
+    if config.trainable == "head" and not config.pretrained and not config.phases:
+        raise ValueError("pretrained= is empty, and a head on a backbone of random weights learns little: add trainable=all "
                          "cached_views=0, or let pretrained name a checkpoint")
     return merge(config, {} if config.class_index else {"class_index": classes})

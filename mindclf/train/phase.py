@@ -58,7 +58,7 @@ class Run:
 class PhaseTrainer:
     """Trains the net of `run`, a `Run`, in the phase of this `number` as the phase's `config` says.
 
-    layers="head" freezes the backbone for good. With cached_views the head alone is trained, on stored features. After each
+    trainable="head" freezes the backbone for good. With cached_views the head alone is trained, on stored features. After each
     epoch the whole net goes to epochs/ with its card, in the place of the one before, and so does the training state: what a run
     that is killed leaves behind. With save_checkpoint_steps they go there within an epoch too. On a signal the run saves the
     same after the current step, and stops. Nothing is written before the first step.
@@ -70,7 +70,7 @@ class PhaseTrainer:
     def __init__(self, run, number, config):
         self.run, self.number, self.config = run, number, config
         given, classes = run.given, len(run.splits.classes)
-        if config.layers == "head":
+        if config.trainable == "head":
             freeze(run.net.backbone)
         else:
             unfreeze(run.net)
@@ -118,7 +118,7 @@ class PhaseTrainer:
         if config.schedule == "plateau" and self.watched_name == "test":
             log.warning("there are no validation images: the learning rate follows the test images, whose metrics then look too "
                         "good")
-        title = f"phase {self.number} ({config.layers})"
+        title = f"phase {self.number} ({config.trainable})"
         log.info("%s: %d epochs of %d steps of %d images, %s, learning rate up to %g", title, config.epochs, self.steps,
                  metrics.images_per_step, type(self.model.train_network.optimizer).__name__, max(metrics.rates))
         signals.deferred = True

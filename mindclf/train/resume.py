@@ -10,7 +10,7 @@ from easydict import EasyDict
 
 from mindclf.card import read_card, settle
 from mindclf.checkpoint import read_weights
-from mindclf.config import DEFAULTS, phases_of
+from mindclf.config import DEFAULTS, own_names, phases_of
 from mindclf.report.history import HISTORY, HistoryFile
 from mindclf.train.schedules import plateau_of
 from mindclf.train.state import TrainingState, load_state, state_path
@@ -44,6 +44,7 @@ def earlier_run(output, card, may_extend=True):
     missing = [name for name in ("config", "versions", "device", "data") if name not in earlier]
     if missing:
         raise ValueError(f"{refusal}: {last} is of no run, its card lacks {', '.join(missing)}")
+    earlier = {**earlier, "config": own_names(earlier["config"])}  # an older mindclf called some of them otherwise
     position = state.position if state else {"phase": earlier["phase"], "epochs": earlier["epoch"], "steps": 0}
     _check_same(card, earlier, refusal, output)
     then, now = (_phases(run) for run in (earlier, card))

@@ -65,7 +65,7 @@ def rates_of(optimizer, total_steps):
 
 def plateau_of(config):
     """The `ReduceLROnPlateau` that the phase `config` asks for."""
-    return ReduceLROnPlateau(config.lr_max, config.plateau_figure, config.plateau_factor, config.plateau_patience, config.lr_end)
+    return ReduceLROnPlateau(config.lr_max, config.plateau_monitor, config.plateau_factor, config.plateau_patience, config.min_lr)
 
 
 def learning_rates(config, steps_per_epoch):
@@ -76,9 +76,9 @@ def learning_rates(config, steps_per_epoch):
     """
     total_steps, warmup_steps = config.epochs * steps_per_epoch, config.warmup_epochs * steps_per_epoch
     if config.schedule == "cosine":
-        return cosine_decay_lr(config.lr_max, total_steps, warmup_steps, config.lr_end)
+        return cosine_decay_lr(config.lr_max, total_steps, warmup_steps, config.min_lr)
     if config.schedule == "one_cycle":
-        return one_cycle_lr(config.lr_max, total_steps, warmup_steps, config.lr_end)
+        return one_cycle_lr(config.lr_max, total_steps, warmup_steps, config.min_lr)
     return _warmup(config.lr_max, total_steps, warmup_steps) + [config.lr_max] * (total_steps - warmup_steps)
 
 

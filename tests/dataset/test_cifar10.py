@@ -15,7 +15,7 @@ from mindclf.labels import CIFAR10, class_labels
 from mindclf.utils.files import md5
 from tests.support.pipelines import evaluated, preprocessing_of
 
-UNCHANGED = dict(DEFAULTS, image_height=32, image_width=32, mean=(0, 0, 0), std=(1, 1, 1), crop_share=1.0, augment="padded_crop",
+UNCHANGED = dict(DEFAULTS, image_height=32, image_width=32, mean=(0, 0, 0), std=(1, 1, 1), crop_pct=1.0, augment="padded_crop",
                  crop_padding=0, flip_prob=0.0, color_adjust=0.0, batch_size=10, eval_batch_size=7)
 
 
@@ -95,7 +95,7 @@ def test_a_padded_crop_shifts_the_image_over_black(train):
 
 
 @pytest.mark.parametrize("fields", [
-    {"cutout": 8}, {"image_height": 64, "image_width": 64, "size_share": 0.5, "cutout": 16}], ids=["whole", "size_share"])
+    {"cutout": 8}, {"image_height": 64, "image_width": 64, "train_scale": 0.5, "cutout": 16}], ids=["whole", "train_scale"])
 def test_cutout_puts_the_mean_colour_into_a_square(train, fields):
     train = train.take(range(10))
     images, labels = joined(train_pipeline(train, {**UNCHANGED, "mean": (5, 5, 5), **fields}))

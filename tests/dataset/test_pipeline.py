@@ -72,7 +72,7 @@ def test_height_stands_before_width(colour_folder):
 
 @pytest.mark.parametrize("augment", AUGMENTS)
 def test_size_share_makes_training_images_smaller_and_no_others(colour_folder, augment):
-    config = small(image_height=32, image_width=48, size_share=0.75, **augment)
+    config = small(image_height=32, image_width=48, train_scale=0.75, **augment)
     shapes = [next(iter(create_dataset(colour_folder, config, training)))[0].shape for training in (True, False)]
     assert shapes == [(16, 3, 24, 36), (9, 3, 32, 48)]
 
@@ -273,14 +273,14 @@ def test_a_padded_crop_of_a_photo_keeps_its_shape(tmp_path):
     photo.paste((255, 255, 255), (32, 16, 64, 48))
     photo.save(tmp_path / "wide.png")
     images = ImageSet((str(tmp_path / "wide.png"),) * 2, (0, 0), ("a",))
-    config = small(augment="padded_crop", crop_padding=0, flip_prob=0.0, color_adjust=0.0, batch_size=2, crop_share=1.0)
+    config = small(augment="padded_crop", crop_padding=0, flip_prob=0.0, color_adjust=0.0, batch_size=2, crop_pct=1.0)
     views, seen = (next(joined(pipeline(images, config))) for pipeline in (train_pipeline, evaluated))
     np.testing.assert_allclose(views, seen, rtol=0, atol=1e-5)
 
 
 def test_shifts_shrink_with_the_images(greys):
     """Half an image is shifted half as far: by at most 4 of 16 pixels, for 8 of 32."""
-    config = small(**{**UNCHANGED, "augment": "padded_crop", "crop_padding": 8, "size_share": 0.5, "batch_size": 8})
+    config = small(**{**UNCHANGED, "augment": "padded_crop", "crop_padding": 8, "train_scale": 0.5, "batch_size": 8})
     images, _ = joined(train_pipeline(greys.take([9] * 64), config))
     shifts = [16 - np.count_nonzero(image[0].any(axis=axis)) for image in images for axis in (0, 1)]
     assert (images.shape, min(shifts), max(shifts)) == ((64, 3, 16, 16), 0, 4)
@@ -348,3 +348,14 @@ def test_transforms_of_ones_own_take_the_place_of_ours(colour_folder):
     assert sorted(labels) == sorted(read_folder(colour_folder / "train", CLASS_INDEX).labels)
     with pytest.raises(ValueError, match="^batch_size=31 is more than the 30 training images$"):
         create_dataset(colour_folder, {**config, "batch_size": 31}, transforms=flips)
+
+
+def test_older_names_of_fields_are_taken(colour_folder):
+    config = {"class_index": CLASS_INDEX, "image_height": 32, "image_width": 32, "eval_batch_size": 4}
+
+    def seen(**crop):
+        images, _ = joined(create_dataset(colour_folder, {**config, **crop}, training=False))
+        return images
+
+    now, then, whole = seen(crop_pct=0.5), seen(crop_share=0.5), seen(crop_pct=1.0)
+    assert np.array_equal(now, then) and not np.array_equal(now, whole)

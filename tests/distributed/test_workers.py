@@ -103,7 +103,7 @@ def job(plain, everything, config, tmp_path_factory):
         "whole": named("whole", everything),
         "stopped": named("stopped", everything, happens={"step": 2, "signal": "SIGTERM"}),  # of 6, 3 an epoch
         "resumed": named("stopped", everything, resume=True),
-        "endless": named("endless", config, layers="head", cached_views=2, epochs=1000, keep_checkpoint_max=2,
+        "endless": named("endless", config, trainable="head", cached_views=2, epochs=1000, keep_checkpoint_max=2,
                          happens={"step": 9}),
     }
     (folder / "configs.json").write_text(json.dumps(configs))
@@ -258,7 +258,7 @@ def test_shared_features_are_those_of_one_worker(job, config):
 @needs_msrun
 def test_a_worker_that_is_killed_ends_the_job(config, tmp_path):
     (tmp_path / "configs.json").write_text(json.dumps({"killed": {
-        **config, "output": str(tmp_path / "run-killed"), "epochs": 1000, "layers": "head", "happens": {
+        **config, "output": str(tmp_path / "run-killed"), "epochs": 1000, "trainable": "head", "happens": {
             "step": 1, "signal": "SIGKILL"}}}))
     with launched(SCRIPT, "train", folder=tmp_path) as job:
         status, why = ends(job)

@@ -51,7 +51,8 @@ def test_a_whole_number_will_do_for_a_fraction():
     ({"net": "alexnet", "net_options": {"hidden_channels": 8}, "image_height": 62, "image_width": 64}, 63),
     ({"net": "inception_v3", "net_options": {"aux_logits": True}, "image_height": 75, "image_width": 75}, 299),
     ({"net": "inception_v3", "net_options": {}, "image_height": 75, "image_width": 74}, 75),
-    ({"net": "inception_v3", "net_options": {}, "image_height": 99, "image_width": 99, "phases": ({"size_share": 0.75}, {})}, 75),
+    ({"net": "inception_v3", "net_options": {}, "image_height": 99, "image_width": 99,
+      "phases": ({"train_scale": 0.75}, {})}, 75),
 ])
 def test_training_on_images_that_are_too_small_is_refused_before_it_starts(tiny_config, fields, smallest):
     with pytest.raises(ValueError, match=f"image_height={fields['image_height']} and .* it takes {smallest} pixels and up"):

@@ -110,8 +110,8 @@ def test_what_cannot_be_changed_is_named_and_changes_nothing(run, fields, messag
 
 
 def test_a_phase_that_is_over_keeps_its_epochs_and_the_last_may_have_more(tiny_config):
-    config = {**tiny_config, "phases": [{"layers": "head", "cached_views": 1, "epochs": 1},
-                                        {"layers": "head", "cached_views": 1, "epochs": 1, "schedule": "plateau",
+    config = {**tiny_config, "phases": [{"trainable": "head", "cached_views": 1, "epochs": 1},
+                                        {"trainable": "head", "cached_views": 1, "epochs": 1, "schedule": "plateau",
                                          "plateau_patience": 0, "plateau_factor": 0.5, "lr_max": 1e-6}]}
     fit(config)
     config["resume"] = True

@@ -87,26 +87,26 @@ def test_with_nothing_held_out_the_last_epoch_is_the_best(tiny_config, caplog):
 
 
 @pytest.mark.parametrize("phases", [
-    [{"layers": "head", "cached_views": 2, "epochs": 2}],
-    [{"layers": "head", "epochs": 1}],
-    [{"layers": "head", "cached_views": 1, "epochs": 1}, {"layers": "all", "epochs": 2, "lr_max": 0.01}],
+    [{"trainable": "head", "cached_views": 2, "epochs": 2}],
+    [{"trainable": "head", "epochs": 1}],
+    [{"trainable": "head", "cached_views": 1, "epochs": 1}, {"trainable": "all", "epochs": 2, "lr_max": 0.01}],
 ])
 def test_the_backbone_moves_only_where_all_layers_train(tiny_config, fitted, phases):
     config = {**tiny_config, "pretrained": str(fitted.checkpoint), "valid_fraction": 0.0, "phases": phases}
     weights = read_weights(fit(config).checkpoint)
     backbone = {name: value for name, value in read_weights(fitted.checkpoint).items() if name.startswith("features.")}
     moved = [name for name, value in backbone.items() if not np.array_equal(weights[name], value)]
-    assert moved == (list(backbone) if phases[-1]["layers"] == "all" else [])
+    assert moved == (list(backbone) if phases[-1]["trainable"] == "all" else [])
     rows = HistoryFile(Path(config["output"]) / "history.csv").rows()
     assert [(row["phase"], row["epoch"]) for row in rows] == [
         (number, epoch) for number, phase in enumerate(phases, 1) for epoch in range(1, phase["epochs"] + 1)]
 
 
 def test_every_way_of_training_goes_through_all_phases(tiny_config):
-    """Plateau, averaged and mixed, on stored features and on images; lr_end keeps the rate from falling further."""
-    config = {**tiny_config, "epochs": 4, "schedule": "plateau", "plateau_patience": 0, "plateau_factor": 0.01, "lr_end": 0.04,
+    """Plateau, averaged and mixed, on stored features and on images; min_lr keeps the rate from falling further."""
+    config = {**tiny_config, "epochs": 4, "schedule": "plateau", "plateau_patience": 0, "plateau_factor": 0.01, "min_lr": 0.04,
               "mixup_alpha": 0.4, "ema_decay": 0.9, "optimizer": "sgd", "nesterov": True,
-              "phases": [{"layers": "head", "cached_views": 1}, {"layers": "all", "schedule": "one_cycle"}]}
+              "phases": [{"trainable": "head", "cached_views": 1}, {"trainable": "all", "schedule": "one_cycle"}]}
     fitted = fit(config)
     rows = HistoryFile(fitted.checkpoint.parent / "history.csv").rows()
     assert len(rows) == 8
@@ -129,7 +129,7 @@ def test_a_figure_that_does_not_improve_lowers_the_rate(tiny_config):
 def test_the_best_epoch_of_all_phases_is_kept(tiny_config, fitted):
     """The second phase, at far too large a rate, spoils what the first one learned."""
     config = {**tiny_config, "pretrained": str(fitted.checkpoint),
-              "phases": [{"layers": "head", "epochs": 2}, {"layers": "all", "epochs": 2, "lr_max": 3.0}]}
+              "phases": [{"trainable": "head", "epochs": 2}, {"trainable": "all", "epochs": 2, "lr_max": 3.0}]}
     checkpoint = fit(config).checkpoint
     rows = HistoryFile(checkpoint.parent / "history.csv").rows()
     best, card = max(rows, key=lambda row: (row["top1"], -row["loss"])), read_card(checkpoint)
@@ -263,7 +263,7 @@ def test_one_seed_gives_the_same_weights_in_two_processes(tiny_config, tmp_path)
     script = ("import json, sys; from mindclf import kernels; from mindclf.train import fit; fit(json.loads(sys.argv[1])); "
               "print(kernels.in_use())")
     config = {**tiny_config, "feature_cache": "", "seed": 3, "phases": [
-        {"layers": "head", "cached_views": 2, "epochs": 1}, {"layers": "all", "epochs": 1}]}
+        {"trainable": "head", "cached_views": 2, "epochs": 1}, {"trainable": "all", "epochs": 1}]}
     fit({**config, "output": str(tmp_path / "a")})
     done = subprocess.run([sys.executable, "-c", script, json.dumps({**config, "output": str(tmp_path / "b")})], check=True,
                           capture_output=True, timeout=300)

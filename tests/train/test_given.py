@@ -91,7 +91,7 @@ def test_of_several_phases_each_has_its_optimizer(still):
         made.append((len(net.trainable_params()), list(learning_rates)))
         return nn.SGD(net.trainable_params(), learning_rates, loss_scale=1024.0)
 
-    phases = [{"layers": "head", "lr_max": 0.5}, {"layers": "all", "lr_max": 0.25}]
+    phases = [{"trainable": "head", "lr_max": 0.5}, {"trainable": "all", "lr_max": 0.25}]
     fit({**still, "phases": phases, "schedule": "constant"}, optimizer=make)
     (head, rates), (every, other_rates) = made
     assert head < every and rates == [0.5] * 4 and other_rates == [0.25] * 4

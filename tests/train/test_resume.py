@@ -35,8 +35,8 @@ def all_at_once(colour_folder, tmp_path_factory):
     tiny_config = make_config(colour_folder, tmp_path_factory.mktemp("all_at_once"))
     return {**tiny_config, "net_options": {**tiny_config["net_options"], "has_dropout": True}, "schedule": "plateau",
             "plateau_patience": 0, "plateau_factor": 0.5, "ema_decay": 0.9, "mixup_alpha": 0.4, "phases": [
-                {"layers": "head", "cached_views": 2, "epochs": 3},
-                {"layers": "all", "epochs": 3, "warmup_epochs": 1, "lr_max": 0.02, "sam_rho": 0.05 if KILLS > 1 else 0.0}]}
+                {"trainable": "head", "cached_views": 2, "epochs": 3},
+                {"trainable": "all", "epochs": 3, "warmup_epochs": 1, "lr_max": 0.02, "sam_rho": 0.05 if KILLS > 1 else 0.0}]}
 
 
 class Forks:

@@ -46,7 +46,7 @@ def test_a_warmup_that_takes_all_steps_is_refused(total, warmup):
 def test_each_schedule_has_its_rates(schedule, expected):
     """Three epochs of two steps, the first of them warm-up."""
     config = merge({}, {"schedule": schedule, "epochs": 3, "warmup_epochs": 1, "lr_max": 0.4,
-                        "lr_end": 0.0 if schedule == "constant" else 0.1})
+                        "min_lr": 0.0 if schedule == "constant" else 0.1})
     assert learning_rates(config, 2) == pytest.approx(expected, abs=1e-5)
 
 
