@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mindclf.checkpoint import card_path, read_card
+from mindclf.card import OF_CLASSES, card_path, read_card
 from mindclf.cli import main
 from mindclf.cli.explain import stem
 from mindclf.cli.text import print_json
@@ -443,7 +443,7 @@ def bad_things(tmp_path_factory, fitted):
     wrong = bad / "wrong.ckpt"
     wrong.write_bytes(fitted.checkpoint.read_bytes())
     card = read_card(fitted.checkpoint)
-    card.update({field: [*card[field], "fourth"] for field in ("classes", "class_folders")})
+    card.update({field: [*card[field], "fourth"] for field in OF_CLASSES})
     card_path(wrong).write_text(json.dumps(card))
     return {"bad": bad, "wrong": wrong}
 
@@ -509,6 +509,29 @@ def test_a_folder_of_class_folders_becomes_a_sorter_with_two_commands(my_images,
         file.unlink()
     assert main([*measure, f"dataset_path={moved}"]) == 2
     assert "none is left to measure it with, name others" in capsys.readouterr().err
+
+
+def test_a_class_of_ones_own_has_neither_a_bin_nor_a_chinese_name(colour_folder, tmp_path, capsys):
+    """Whatever it is called: a Paper is no garbage unless the card says so."""
+    folder = tmp_path / "photos"
+    for colour, name in {"red": "Battery", "green": "Paper"}.items():
+        shutil.copytree(colour_folder / "train" / colour, folder / name)
+    fields = ("image_height=32", "image_width=32", "layers=all", "cached_views=0", "pretrained=", "epochs=1", "batch_size=6",
+              "net_options.last_channel=32", "net_options.inverted_residual_setting=[[1, 8, 1, 2]]", f"output={tmp_path / 'run'}")
+    assert main(["train", str(folder), *fields]) == 0
+    checkpoint = tmp_path / "run" / "best.ckpt"
+    card = read_card(checkpoint)
+    assert (card["classes_chinese"], card["categories"], card["categories_chinese"]) == (["", ""],) * 3
+    capsys.readouterr()
+    photo = str(folder / "Paper" / "0.png")
+    assert main(["predict", "--checkpoint", str(checkpoint), photo]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == photo and sorted(line.split()[0] for line in lines[1:]) == ["Battery", "Paper"]
+    assert all(len(line.split()) == 2 and line.isascii() for line in lines[1:])
+    assert main(["predict", "--json", "--checkpoint", str(checkpoint), photo]) == 0
+    for found in json.loads(capsys.readouterr().out)["predictions"]:
+        assert (found["chinese"], found["category"], found["category_chinese"]) == ("", "", "")
+    assert "电池" not in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
 def test_classes_whose_names_no_attribute_can_have_train_resume_evaluate_and_predict(colour_folder, tmp_path, capsys):

@@ -6,6 +6,7 @@ import unicodedata
 
 import pytest
 
+from mindclf.card import Card
 from mindclf.config import DEFAULTS, merge
 from mindclf.dataset.folder import check_class_index, read_folder
 from mindclf.dataset.layout import check_names, class_folders, index_of_folders, split_folders, unwrapped
@@ -13,8 +14,9 @@ from mindclf.dataset.samples import sample_images
 from mindclf.dataset.split_folder import split_folder
 from mindclf.dataset.splits import find_folder, labelled_for, read_splits
 from mindclf.dataset.statistics import folder_statistics
-from mindclf.predict import gather
+from mindclf.inference.sources import gather
 from tests.dataset.test_folder import grow, names, png
+from tests.test_checkpoint import CARD
 
 COMPOSED, TAKEN_APART = (unicodedata.normalize(form, "Äpfel") for form in ("NFC", "NFD"))
 
@@ -63,7 +65,7 @@ def test_what_systems_leave_behind_is_in_no_command(littered, tmp_path, caplog):
         assert sorted(f"{path.parent.name}/{path.name}" for path in moved) == here
         assert [name.removeprefix(f"{littered}/") for name, _ in gather([str(littered)])] == here
         assert {path for path, _ in measured(littered)} <= set(here)
-        sampled, _ = sample_images({"data": {"path": str(littered)}}, 20)
+        sampled, _ = sample_images(Card({**CARD, "data": {"path": str(littered)}}), 20)
         assert len(sampled) == 20
     told = [message for message in caplog.messages if message.startswith("ignored in ")]
     assert told == [f"ignored in {littered}, as left behind by systems: 3 #recycle, 3 $RECYCLE.BIN, 3 @eaDir, 3 Icon\\r, "

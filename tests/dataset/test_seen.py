@@ -158,9 +158,9 @@ def test_after_additions_the_test_images_of_a_net_and_of_its_parent_are_unseen_b
     assert measured(card_of(second, parent), own)[0] == contents(second.test)
 
 
-def old(card):
-    """The card as an older version wrote it."""
-    return {name: value for name, value in card.items() if name != "seen_images"}
+def old(card, **fields):
+    """The card, with these fields besides, as an older version wrote it."""
+    return Card({name: value for name, value in {**card, **fields}.items() if name != "seen_images"})
 
 
 CANNOT_KNOW = "the card does not say which images the net was trained on, as those of older versions of mindclf do not: whether"
@@ -189,7 +189,7 @@ def test_a_parent_without_digests_is_named(own, caplog):
                                "whether these are among them cannot be known"]
     grandchild = card_of(splits, card, "child.ckpt")
     assert grandchild["seen_images"]["parents_unknown"] == ["old.ckpt"]
-    named = card_of(splits, {**old(card_of(splits)), "config": {"dataset": "garbage26"}})
+    named = card_of(splits, old(card_of(splits), config={"dataset": "garbage26"}))
     assert "parents_unknown" not in named["seen_images"]
 
 
