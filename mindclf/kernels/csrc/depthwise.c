@@ -6,7 +6,7 @@
  *
  * Both copy what a window slides over into a frame with its zeros around, so that no loop asks where the border is. */
 #include "activation.h"
-#include "entry.h"
+#include "custom_op.h"
 #include "threads.h"
 #include "vector.h"
 

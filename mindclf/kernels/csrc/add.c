@@ -1,6 +1,6 @@
 /* The sum of two arrays and then an activation, as residual blocks end; and the gradient of the ReLU there, from its output. */
 #include "activation.h"
-#include "entry.h"
+#include "custom_op.h"
 #include "threads.h"
 #include "vector.h"
 

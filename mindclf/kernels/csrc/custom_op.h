@@ -1,7 +1,7 @@
 /* How MindSpore calls a kernel: ops.Custom(func_type="aot") finds the function by its name in the library and hands it the
  * inputs and then the outputs, with their shapes and types. What it returns, unless 0, makes MindSpore raise an error. */
-#ifndef MINDCLF_ENTRY_H
-#define MINDCLF_ENTRY_H
+#ifndef MINDCLF_CUSTOM_OP_H
+#define MINDCLF_CUSTOM_OP_H
 
 #include <stdint.h>
 #include <string.h>

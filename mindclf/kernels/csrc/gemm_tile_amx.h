@@ -1,4 +1,4 @@
-/* Products of tiles in bfloat16 with float32 sums, on the matrix unit AMX: see tile.h. Values are rounded to the nearest
+/* Products of tiles in bfloat16 with float32 sums, on the matrix unit AMX: see gemm_tile.h. Values are rounded to the nearest
  * bfloat16, which has 8 bits of float32's 24. */
 
 enum { TILE_ROWS = 16, BLOCK_DEPTH = 32, PACKED = 2 };

@@ -7,7 +7,7 @@
 #include <math.h>
 
 #include "activation.h"
-#include "entry.h"
+#include "custom_op.h"
 #include "threads.h"
 #include "vector.h"
 

@@ -1,10 +1,10 @@
 /* What the windows of a convolution see, as a matrix: one column for each place of the window, one row for each channel and tap.
  * It is never made as a whole: a task gathers the columns that it needs, of one image or of several, into memory that the
  * second-level cache holds. */
-#ifndef MINDCLF_WINDOWS_H
-#define MINDCLF_WINDOWS_H
+#ifndef MINDCLF_IM2COL_H
+#define MINDCLF_IM2COL_H
 
-#include "entry.h"
+#include "custom_op.h"
 #include "vector.h"
 
 enum { MAX_TAPS = 128 };  /* 11 x 11 in AlexNet */

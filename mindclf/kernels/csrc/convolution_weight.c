@@ -1,10 +1,10 @@
 /* The gradient of a convolution's weights: dW = dy x seen(x)', a sum over every place of the window in every image.
  *
  * A task owns some columns of dW and one of `splits` parts of the sum. What the windows see and what dy has there are gathered
- * LENGTH places at a time and made operands of tile.h, whose depth is the places. */
+ * LENGTH places at a time and made operands of gemm_tile.h, whose depth is the places. */
 #include "threads.h"
-#include "tile.h"
-#include "windows.h"
+#include "gemm_tile.h"
+#include "im2col.h"
 
 enum { LENGTH = 256, PITCH = LENGTH + WIDTH };                   /* rows 1024 bytes apart would want the same places of a cache */
 enum { BLOCK = 12 * TILE_COLUMNS, ENOUGH_TASKS = 16 };           /* columns of dW: what they need fits into 1 MiB of cache */

@@ -1,4 +1,4 @@
-/* Products of tiles in float32, on vectors: see tile.h. */
+/* Products of tiles in float32, on vectors: see gemm_tile.h. */
 
 enum { TILE_ROWS = WIDTH == 16 ? 8 : 4, BLOCK_DEPTH = 1, PACKED = 1 };
 

@@ -4,7 +4,7 @@
 
 #include "vector.h"
 
-enum { NO_ACTIVATION, RELU, RELU6, HSWISH }; /* as in mindclf/kernels/__init__.py */
+enum { NO_ACTIVATION, RELU, RELU6, HSWISH }; /* as in mindclf/kernels/operators.py */
 
 INLINE vec activate(vec value, const int activation)
 {

@@ -4,7 +4,7 @@
  * windows. Of equal values the first one, row by row, gets the gradient. Forward a NaN stays a NaN. */
 #include <math.h>
 
-#include "entry.h"
+#include "custom_op.h"
 #include "threads.h"
 #include "vector.h"
 

@@ -1,6 +1,6 @@
 /* A vector of floats as wide as the instruction set allows, in the vector extensions that GCC and Clang share: vec + vec,
  * vec * vec and so on work as they stand, and the compiler fuses multiplication and addition. What the extensions lack is below.
- * The same source is compiled once for each instruction set (setup.py), so WIDTH is a constant everywhere. */
+ * The same source is compiled once for each instruction set (variants.py), so WIDTH is a constant everywhere. */
 #ifndef MINDCLF_VECTOR_H
 #define MINDCLF_VECTOR_H
 

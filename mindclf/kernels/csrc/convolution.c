@@ -1,6 +1,6 @@
 /* Convolution with any window, stride and number of groups, as a product of matrices; 1 x 1 is the simplest case.
  *
- * One operand is the weights, the other what the windows see (windows.h). Three products give everything:
+ * One operand is the weights, the other what the windows see (im2col.h). Three products give everything:
  *
  *   forward            y  = W  x seen(x)         with a bias and an activation where batch norm was folded
  *   input gradient     dx = W' x seen(dy)        for each of stride x stride interleaved parts of dx
@@ -9,8 +9,8 @@
  * Sums run in an order that depends on the shapes alone, never on the number of threads or on timing. */
 #include "activation.h"
 #include "threads.h"
-#include "tile.h"
-#include "windows.h"
+#include "gemm_tile.h"
+#include "im2col.h"
 
 /* ---- Weights times what the windows see ---- */
 
@@ -47,7 +47,7 @@ typedef struct {
     long tap[MAX_TAPS];
 } Packing;
 
-/* Weights as the left operand of tile.h. A task packs TILE_ROWS rows. */
+/* Weights as the left operand of gemm_tile.h. A task packs TILE_ROWS rows. */
 static void pack_rows(const void *kernel, long index, float *scratch)
 {
     (void)scratch;

@@ -1,4 +1,4 @@
-/* The innermost product of matrices: TILE_ROWS x TILE_COLUMNS sums stay in registers. tile_float32.h and tile_amx.h each have
+/* The innermost product of matrices: TILE_ROWS x TILE_COLUMNS sums stay in registers. gemm_tile_float32.h and gemm_tile_amx.h each have
  *
  *   BLOCK_DEPTH, PACKED      depths are filled up with zeros to a multiple of the first; as many values as the second says,
  *                            neighbours in depth, lie in the place of a float
@@ -9,17 +9,17 @@
  *   multiply_tile            the product
  *
  * A row of the right operand is one step in depth of a float's place: a value, or PACKED of them, for each column. */
-#ifndef MINDCLF_TILE_H
-#define MINDCLF_TILE_H
+#ifndef MINDCLF_GEMM_TILE_H
+#define MINDCLF_GEMM_TILE_H
 
 #include "vector.h"
 
 enum { TILE_VECTORS = 3, TILE_COLUMNS = TILE_VECTORS * WIDTH };
 
 #ifdef HAS_AMX
-#include "tile_amx.h"
+#include "gemm_tile_amx.h"
 #else
-#include "tile_float32.h"
+#include "gemm_tile_float32.h"
 #endif
 
 /* How many floats of memory the left operand takes: whole tiles. */

@@ -1,5 +1,5 @@
 /* The mean of each plane, forward and backward. A task is TASK_PLANES planes. */
-#include "entry.h"
+#include "custom_op.h"
 #include "threads.h"
 #include "vector.h"
 
