@@ -1,18 +1,18 @@
 /* Batch norm and then an activation, in training and in inference, forward and backward.
  *
- * The work is shared by blocks of channels. One image's part of a block lies together in memory and is read in runs of up to
- * RUN values; what differs between channels (mean, scale, ...) is spread over arrays as long as a run, so that a vector may
- * hold values of several channels and small maps cost no more a value than large ones. A block's values of all images
- * mostly stay in the second-level cache from the pass that sums to the pass that writes. */
+ * A task is a block of channels. One image's part of a block is contiguous and is read in runs of up to RUN values. What differs
+ * between channels (mean, scale, ...) is broadcast over arrays as long as a run, so that a vector may hold values of several
+ * channels: a value of a small map costs no more than one of a large map. The values of a block mostly stay in the second-level
+ * cache from the pass that sums to the pass that writes. */
 #include <math.h>
 
 #include "activation.h"
 #include "custom_op.h"
+#include "settings.h"
 #include "threads.h"
 #include "vector.h"
 
 enum { RUN = 512, MAX_CHANNELS = 64 };
-enum { EPSILON, MOMENTUM, ACTIVATION };       /* places in `settings`, float32 */
 
 typedef struct {
     const float *x, *gamma, *beta, *dy;
@@ -21,15 +21,24 @@ typedef struct {
     const float *settings;
     float *y, *new_mean, *new_variance, *kept_mean, *kept_inverse;
     float *dx, *dgamma, *dbeta;
-    long images, channels, plane, block;   /* block: channels a task */
-    long lead;                               /* values before the first whole vector of a run, where memory is not aligned */
-    int streams;                             /* whether y or dx goes past the caches */
+    long images, channels, plane;
+    long block;                              /* channels of a task */
+    long offset;                             /* where a run begins in a Run, so that whole vectors are aligned in y or dx */
+    int nontemporal;                         /* whether y or dx is written by non-temporal stores */
 } Norm;
 
 /* One block: `channels` from `first`, `extent` values an image. */
 typedef struct {
     long first, channels, extent, image;
 } Block;
+
+/* One number for each value of a run, from index `offset` of Norm. A vector may be read that begins at its end. */
+typedef float Run[RUN + 2 * WIDTH] __attribute__((aligned(64)));
+
+typedef struct {
+    Run mean, scale, beta, slope, shift; /* broadcast from channels */
+    Run sums, products;                  /* of what is visited, before sum_channels */
+} Runs;
 
 static long channels_a_block(long plane)
 {
@@ -42,104 +51,106 @@ static Block block_of(const Norm *norm, long index)
     return (Block){first, channels, channels * norm->plane, norm->channels * norm->plane};
 }
 
-/* Spreads one value a channel over the values of a run. */
-static void spread(const Norm *norm, const Block *block, const float *values, float *run)
+/* Broadcasts one value a channel over the values of a run. */
+static void broadcast(const Norm *norm, const Block *block, const float *values, Run run)
 {
+    float *to = run + norm->offset;
     if (block->channels == 1) {
         for (long j = 0; j < RUN; j++)
-            run[j] = values[0];
+            to[j] = values[0];
         return;
     }
     for (long c = 0, j = 0; c < block->channels; c++)
         for (long i = 0; i < norm->plane; i++, j++)
-            run[j] = values[c];
+            to[j] = values[c];
 }
 
-/* Adds up what lies in a run, channel by channel. A run of one channel's plane may be shorter than the plane. */
-static void gather_sums(const Norm *norm, const Block *block, const float *run, double *sums)
+/* Adds up a run, channel by channel. A run of one channel's plane may be shorter than the plane. */
+static void sum_channels(const Norm *norm, const Block *block, const Run run, double *sums)
 {
+    const float *from = run + norm->offset;
     long length = block->channels == 1 ? min_long(RUN, norm->plane) : norm->plane;
     for (long c = 0; c < block->channels; c++) {
         sums[c] = 0;
         for (long i = 0; i < length; i++)
-            sums[c] += run[c * length + i];
+            sums[c] += from[c * length + i];
     }
 }
 
-/* What is known value by value of a run. Its whole vectors are as aligned as those of the run, and it may be read a vector beyond
- * its end. */
-#define RUN_OF(norm, name)                                                                                                  \
-    float name##_[RUN + 2 * WIDTH] __attribute__((aligned(64)));                                                            \
-    float *const name = name##_ + ((norm)->lead ? WIDTH - (norm)->lead : 0)
+/* ---- Visiting the values of a block ---- */
 
-/* Visits the values of a block: `offset` counts from x, y, dx or dy, `j` within a run; the first and the last visit of a run
- * may be of fewer than WIDTH values. The body is the last argument. */
-#define FOR_EACH_VECTOR(norm, block, offset, j, count, ...)                                                                 \
-    for (long image_ = 0; image_ < (norm)->images; image_++)                                                         \
-        for (long run_ = 0; run_ < (block)->extent; run_ += RUN) {                                                          \
-            long start_ = image_ * (block)->image + (block)->first * (norm)->plane + run_;                              \
-            long length_ = min_long(RUN, (block)->extent - run_), j = 0;                                                    \
-            if ((norm)->lead) {                                                                                             \
-                const long offset = start_, count = min_long((norm)->lead, length_);                                        \
-                __VA_ARGS__                                                                                                  \
-                j = count;                                                                                                  \
-            }                                                                                                               \
-            for (; j + WIDTH <= length_; j += WIDTH) {                                                                      \
-                const long offset = start_ + j, count = WIDTH;                                                              \
-                __VA_ARGS__                                                                                                  \
-            }                                                                                                               \
-            if (j < length_) {                                                                                              \
-                const long offset = start_ + j, count = length_ - j;                                                        \
-                __VA_ARGS__                                                                                                  \
-            }                                                                                                               \
+/* Does something with `count` values, at most WIDTH. `at` is their index in x, y, dx and dy, `j` their index in a Run. */
+typedef void Visit(const Norm *norm, Runs *runs, long at, long j, long count, const int activation);
+
+/* Visits all values of a block. Only the first and the last visit of a run may have fewer than WIDTH values: `visit` is inlined
+ * with count == WIDTH, a constant, for all others. */
+INLINE void visit_values(const Norm *norm, const Block *block, Runs *runs, Visit visit, const int activation)
+{
+    for (long image = 0; image < norm->images; image++)
+        for (long run = 0; run < block->extent; run += RUN) {
+            long j = norm->offset, end = j + min_long(RUN, block->extent - run);
+            long start = image * block->image + block->first * norm->plane + run - j;
+            if (j) {
+                long count = min_long(WIDTH - j, end - j);
+                visit(norm, runs, start + j, j, count, activation);
+                j += count;
+            }
+            for (; j + WIDTH <= end; j += WIDTH)
+                visit(norm, runs, start + j, j, WIDTH, activation);
+            if (j < end)
+                visit(norm, runs, start + j, j, end - j, activation);
         }
+}
 
-INLINE void put_result(const Norm *norm, float *to, vec value, long count)
+/* The same with the activation of the settings as a constant, so that it is not decided value by value. */
+INLINE void visit_activated(const Norm *norm, const Block *block, Runs *runs, Visit visit)
 {
-    if (norm->streams && count == WIDTH)
-        stream(to, value);
+    switch ((int)norm->settings[BATCH_NORM_ACTIVATION]) {
+    case RELU: visit_values(norm, block, runs, visit, RELU); break;
+    case RELU6: visit_values(norm, block, runs, visit, RELU6); break;
+    case HSWISH: visit_values(norm, block, runs, visit, HSWISH); break;
+    default: visit_values(norm, block, runs, visit, NO_ACTIVATION);
+    }
+}
+
+INLINE vec load_centred(const Norm *norm, const Runs *runs, long at, long j, long count)
+{
+    return load_n(norm->x + at, count) - load(runs->mean + j);
+}
+
+/* The value before the activation. */
+INLINE vec normalised(const Runs *runs, vec centred, long j)
+{
+    return multiply_add(centred, load(runs->scale + j), load(runs->beta + j));
+}
+
+INLINE void store_result(const Norm *norm, float *to, vec value, long count)
+{
+    if (norm->nontemporal && count == WIDTH)
+        store_nontemporal(to, value);
     else
-        put(to, value, count);
+        store_n(to, value, count);
 }
 
-/* The gradient before the activation, from the one behind it and the value that went in; at kinks as MindSpore has it. */
-INLINE vec gradient_before(vec value, vec dy, const int activation)
+/* ---- Forward ---- */
+
+INLINE void write_output(const Norm *norm, Runs *runs, long at, long j, long count, const int activation)
 {
-    switch (activation) {
-    case RELU: return where_less(zeros(), value, dy, zeros());
-    case RELU6: return where_less(zeros(), value, where_less(all(6), value, zeros(), dy), zeros());
-    case HSWISH:
-        return where_less(all(-3), value,
-                          where_less(all(3), value, dy, dy * multiply_add(value, all(1 / 3.0f), all(0.5f))), zeros());
-    default: return dy;
-    }
+    vec value = normalised(runs, load_centred(norm, runs, at, j, count), j);
+    store_result(norm, norm->y + at, activate(value, activation), count);
 }
 
-/* Compiles `call` once for each activation, so that none is decided value by value. */
-#define FOR_THE_ACTIVATION(norm, call)                                                                                      \
-    switch ((int)(norm)->settings[ACTIVATION]) {                                                                            \
-    case RELU: call(RELU); break;                                                                                           \
-    case RELU6: call(RELU6); break;                                                                                         \
-    case HSWISH: call(HSWISH); break;                                                                                       \
-    default: call(NO_ACTIVATION);                                                                                           \
-    }
-
-INLINE void write_outputs(const Norm *norm, const Block *block, const float *means, const float *scales, const int activation)
+static void write_outputs(const Norm *norm, const Block *block, const float *mean, const float *scale)
 {
-    RUN_OF(norm, mean);
-    RUN_OF(norm, scale);
-    RUN_OF(norm, beta);
-    spread(norm, block, means, mean);
-    spread(norm, block, scales, scale);
-    spread(norm, block, norm->beta + block->first, beta);
-    FOR_EACH_VECTOR(norm, block, at, j, count, {
-        vec value = multiply_add(fetch(norm->x + at, count) - load(mean + j), load(scale + j), load(beta + j));
-        put_result(norm, norm->y + at, activate(value, activation), count);
-    })
-    finish_streams();
+    Runs runs;
+    broadcast(norm, block, mean, runs.mean);
+    broadcast(norm, block, scale, runs.scale);
+    broadcast(norm, block, norm->beta + block->first, runs.beta);
+    visit_activated(norm, block, &runs, write_output);
+    fence_nontemporal();
 }
 
-/* The mean of each channel of the first image: close enough to all to sum squares around it without losing digits. */
+/* The mean of each channel of the first image: near enough to the batch's for sums of squares around it to keep their digits. */
 static void first_means(const Norm *norm, const Block *block, float *means)
 {
     for (long c = 0; c < block->channels; c++) {
@@ -153,24 +164,27 @@ static void first_means(const Norm *norm, const Block *block, float *means)
     }
 }
 
+/* Adds differences from the run's mean, which is that of the first image, and their squares. */
+INLINE void add_statistics(const Norm *norm, Runs *runs, long at, long j, long count, const int activation)
+{
+    (void)activation;
+    vec difference = load_centred(norm, runs, at, j, count);
+    store_n(runs->sums + j, load(runs->sums + j) + difference, count);
+    store_n(runs->products + j, multiply_add(difference, difference, load(runs->products + j)), count);
+}
+
 static void batch_statistics(const Norm *norm, const Block *block, double *mean, double *variance)
 {
     float start[MAX_CHANNELS];
-    RUN_OF(norm, shift);
-    RUN_OF(norm, sums);
-    RUN_OF(norm, squares);
-    clear(sums, RUN);
-    clear(squares, RUN);
+    Runs runs;
+    clear(runs.sums, sizeof runs.sums / sizeof(float));
+    clear(runs.products, sizeof runs.products / sizeof(float));
     first_means(norm, block, start);
-    spread(norm, block, start, shift);
-    FOR_EACH_VECTOR(norm, block, at, j, count, {
-        vec difference = fetch(norm->x + at, count) - load(shift + j);
-        put(sums + j, load(sums + j) + difference, count);
-        put(squares + j, multiply_add(difference, difference, load(squares + j)), count);
-    })
+    broadcast(norm, block, start, runs.mean);
+    visit_values(norm, block, &runs, add_statistics, NO_ACTIVATION);
     double values = (double)norm->images * (double)norm->plane;
-    gather_sums(norm, block, sums, mean);
-    gather_sums(norm, block, squares, variance);
+    sum_channels(norm, block, runs.sums, mean);
+    sum_channels(norm, block, runs.products, variance);
     for (long c = 0; c < block->channels; c++) {
         mean[c] /= values;
         variance[c] = fmax(variance[c] / values - mean[c] * mean[c], 0) + 0 * variance[c]; /* fmax would drop a NaN */
@@ -178,92 +192,82 @@ static void batch_statistics(const Norm *norm, const Block *block, double *mean,
     }
 }
 
-static void train_block(const void *kernel, long index, float *scratch)
+static void train_block(const void *arguments, long index, float *scratch)
 {
     (void)scratch;
-    const Norm *norm = kernel;
+    const Norm *norm = arguments;
     Block block = block_of(norm, index);
     double mean[MAX_CHANNELS], variance[MAX_CHANNELS];
     float scale[MAX_CHANNELS];
     batch_statistics(norm, &block, mean, variance);
     double values = (double)norm->images * (double)norm->plane, unbiased = values > 1 ? values / (values - 1) : 1;
-    float momentum = norm->settings[MOMENTUM];
+    float momentum = norm->settings[BATCH_NORM_MOMENTUM];
     for (long c = 0; c < block.channels; c++) {
         long channel = block.first + c;
         norm->kept_mean[channel] = (float)mean[c];
-        norm->kept_inverse[channel] = (float)(1 / sqrt(variance[c] + norm->settings[EPSILON]));
+        norm->kept_inverse[channel] = (float)(1 / sqrt(variance[c] + norm->settings[BATCH_NORM_EPSILON]));
         norm->new_mean[channel] = momentum * norm->mean[channel] + (1 - momentum) * (float)mean[c];
         norm->new_variance[channel] = momentum * norm->variance[channel] + (1 - momentum) * (float)(variance[c] * unbiased);
         scale[c] = norm->gamma[channel] * norm->kept_inverse[channel];
     }
-#define WRITE(activation) write_outputs(norm, &block, norm->kept_mean + block.first, scale, activation)
-    FOR_THE_ACTIVATION(norm, WRITE)
+    write_outputs(norm, &block, norm->kept_mean + block.first, scale);
 }
 
 static void inverse_deviations(const Norm *norm, const Block *block, float *inverse)
 {
     for (long c = 0; c < block->channels; c++)
-        inverse[c] = (float)(1 / sqrt((double)norm->variance[block->first + c] + norm->settings[EPSILON]));
+        inverse[c] = (float)(1 / sqrt((double)norm->variance[block->first + c] + norm->settings[BATCH_NORM_EPSILON]));
 }
 
-static void infer_block(const void *kernel, long index, float *scratch)
+static void infer_block(const void *arguments, long index, float *scratch)
 {
     (void)scratch;
-    const Norm *norm = kernel;
+    const Norm *norm = arguments;
     Block block = block_of(norm, index);
     float scale[MAX_CHANNELS];
     inverse_deviations(norm, &block, scale);
     for (long c = 0; c < block.channels; c++)
         scale[c] *= norm->gamma[block.first + c];
-#define INFER(activation) write_outputs(norm, &block, norm->mean + block.first, scale, activation)
-    FOR_THE_ACTIVATION(norm, INFER)
+    write_outputs(norm, &block, norm->mean + block.first, scale);
 }
 
-/* For each channel the sums of dz and of dz * (x - mean), where dz is the gradient before the activation. */
-INLINE void sum_gradients(const Norm *norm, const Block *block, const float *means, const float *scales, double *sums,
-                          double *products, const int activation)
+/* ---- Backward ---- */
+
+/* The gradient before an activation, from the one behind it and the value that went in; at kinks as MindSpore has it. */
+INLINE vec activation_gradient(vec value, vec dy, const int activation)
 {
-    RUN_OF(norm, mean);
-    RUN_OF(norm, scale);
-    RUN_OF(norm, beta);
-    RUN_OF(norm, sum_run);
-    RUN_OF(norm, product_run);
-    clear(sum_run, RUN);
-    clear(product_run, RUN);
-    spread(norm, block, means, mean);
-    spread(norm, block, scales, scale);
-    spread(norm, block, norm->beta + block->first, beta);
-    FOR_EACH_VECTOR(norm, block, at, j, count, {
-        vec centred = fetch(norm->x + at, count) - load(mean + j);
-        vec dz = gradient_before(multiply_add(centred, load(scale + j), load(beta + j)), fetch(norm->dy + at, count), activation);
-        put(sum_run + j, load(sum_run + j) + dz, count);
-        put(product_run + j, multiply_add(dz, centred, load(product_run + j)), count);
-    })
-    gather_sums(norm, block, sum_run, sums);
-    gather_sums(norm, block, product_run, products);
+    switch (activation) {
+    case RELU: return where_less(zeros(), value, dy, zeros());
+    case RELU6: return where_less(zeros(), value, where_less(splat(6), value, zeros(), dy), zeros());
+    case HSWISH:
+        return where_less(splat(-3), value,
+                          where_less(splat(3), value, dy, dy * multiply_add(value, splat(1 / 3.0f), splat(0.5f))), zeros());
+    default: return dy;
+    }
+}
+
+/* dz, the gradient before the activation. */
+INLINE vec load_gradient(const Norm *norm, const Runs *runs, vec centred, long at, long j, long count, const int activation)
+{
+    return activation_gradient(normalised(runs, centred, j), load_n(norm->dy + at, count), activation);
+}
+
+/* Adds dz and dz * (x - mean). */
+INLINE void add_gradients(const Norm *norm, Runs *runs, long at, long j, long count, const int activation)
+{
+    vec centred = load_centred(norm, runs, at, j, count);
+    vec dz = load_gradient(norm, runs, centred, at, j, count, activation);
+    store_n(runs->sums + j, load(runs->sums + j) + dz, count);
+    store_n(runs->products + j, multiply_add(dz, centred, load(runs->products + j)), count);
 }
 
 /* dx = scale * dz + slope * (x - mean) + shift */
-INLINE void write_gradients(const Norm *norm, const Block *block, const float *means, const float *scales,
-                            const float *slopes, const float *shifts, const int activation)
+INLINE void write_gradient(const Norm *norm, Runs *runs, long at, long j, long count, const int activation)
 {
-    RUN_OF(norm, mean);
-    RUN_OF(norm, scale);
-    RUN_OF(norm, beta);
-    RUN_OF(norm, slope);
-    RUN_OF(norm, shift);
-    spread(norm, block, means, mean);
-    spread(norm, block, scales, scale);
-    spread(norm, block, norm->beta + block->first, beta);
-    spread(norm, block, slopes, slope);
-    spread(norm, block, shifts, shift);
-    FOR_EACH_VECTOR(norm, block, at, j, count, {
-        vec centred = fetch(norm->x + at, count) - load(mean + j);
-        vec dz = gradient_before(multiply_add(centred, load(scale + j), load(beta + j)), fetch(norm->dy + at, count), activation);
-        vec correction = multiply_add(load(slope + j), centred, load(shift + j));
-        put_result(norm, norm->dx + at, multiply_add(load(scale + j), dz, correction), count);
-    })
-    finish_streams();
+    vec centred = load_centred(norm, runs, at, j, count);
+    vec dz = load_gradient(norm, runs, centred, at, j, count, activation);
+    vec correction = multiply_add(load(runs->slope + j), centred, load(runs->shift + j));
+    store_result(norm, norm->dx + at, multiply_add(load(runs->scale + j), dz, correction), count);
 }
 
 /* In training the mean and the variance depend on x too, which adds the slope and the shift; in inference they do not. */
@@ -271,10 +275,17 @@ static void block_gradients(const Norm *norm, const Block *block, const float *m
 {
     double sums[MAX_CHANNELS], products[MAX_CHANNELS], values = (double)norm->images * (double)norm->plane;
     float scale[MAX_CHANNELS], slope[MAX_CHANNELS] = {0}, shift[MAX_CHANNELS] = {0};
+    Runs runs;
     for (long c = 0; c < block->channels; c++)
         scale[c] = norm->gamma[block->first + c] * inverse[c];
-#define SUM(activation) sum_gradients(norm, block, mean, scale, sums, products, activation)
-    FOR_THE_ACTIVATION(norm, SUM)
+    broadcast(norm, block, mean, runs.mean);
+    broadcast(norm, block, scale, runs.scale);
+    broadcast(norm, block, norm->beta + block->first, runs.beta);
+    clear(runs.sums, sizeof runs.sums / sizeof(float));
+    clear(runs.products, sizeof runs.products / sizeof(float));
+    visit_activated(norm, block, &runs, add_gradients);
+    sum_channels(norm, block, runs.sums, sums);
+    sum_channels(norm, block, runs.products, products);
     for (long c = 0; c < block->channels; c++) {
         norm->dbeta[block->first + c] = (float)sums[c];
         norm->dgamma[block->first + c] = (float)(products[c] * inverse[c]);
@@ -283,27 +294,31 @@ static void block_gradients(const Norm *norm, const Block *block, const float *m
             shift[c] = (float)(-scale[c] * sums[c] / values);
         }
     }
-#define DIFFERENTIATE(activation) write_gradients(norm, block, mean, scale, slope, shift, activation)
-    FOR_THE_ACTIVATION(norm, DIFFERENTIATE)
+    broadcast(norm, block, slope, runs.slope);
+    broadcast(norm, block, shift, runs.shift);
+    visit_activated(norm, block, &runs, write_gradient);
+    fence_nontemporal();
 }
 
-static void train_block_backward(const void *kernel, long index, float *scratch)
+static void train_block_backward(const void *arguments, long index, float *scratch)
 {
     (void)scratch;
-    const Norm *norm = kernel;
+    const Norm *norm = arguments;
     Block block = block_of(norm, index);
     block_gradients(norm, &block, norm->batch_mean + block.first, norm->batch_inverse + block.first, 1);
 }
 
-static void infer_block_backward(const void *kernel, long index, float *scratch)
+static void infer_block_backward(const void *arguments, long index, float *scratch)
 {
     (void)scratch;
-    const Norm *norm = kernel;
+    const Norm *norm = arguments;
     Block block = block_of(norm, index);
     float inverse[MAX_CHANNELS];
     inverse_deviations(norm, &block, inverse);
     block_gradients(norm, &block, norm->mean + block.first, inverse, 0);
 }
+
+/* ---- Operators ---- */
 
 static int run_blocks(Task task, Norm *norm, const int64_t *shape)
 {
@@ -311,12 +326,12 @@ static int run_blocks(Task task, Norm *norm, const int64_t *shape)
     norm->channels = shape[1];
     norm->plane = shape[2] * shape[3];
     norm->block = channels_a_block(norm->plane);
-    int rows_are_alike = norm->plane % WIDTH == 0;
-    norm->lead = rows_are_alike ? (WIDTH - misalignment(norm->y ? norm->y : norm->dx)) % WIDTH : 0;
-    norm->streams = rows_are_alike && norm->images * norm->channels * norm->plane > STREAMED_FLOATS;
+    int planes_are_aligned_alike = norm->plane % WIDTH == 0;
+    norm->offset = planes_are_aligned_alike ? misalignment(norm->y ? norm->y : norm->dx) : 0;
+    norm->nontemporal = planes_are_aligned_alike && norm->images * norm->channels * norm->plane > NONTEMPORAL_FLOATS;
     if (!begin_kernel(0, 0))
         return NO_MEMORY;
-    run_tasks(task, norm, (norm->channels + norm->block - 1) / norm->block);
+    run_tasks(task, norm, divide_up(norm->channels, norm->block));
     end_kernel();
     return DONE;
 }

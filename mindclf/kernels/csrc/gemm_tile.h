@@ -1,14 +1,16 @@
-/* The innermost product of matrices: TILE_ROWS x TILE_COLUMNS sums stay in registers. gemm_tile_float32.h and gemm_tile_amx.h each have
+/* The micro-kernel of a matrix product (GEMM): a tile of TILE_ROWS x TILE_COLUMNS sums that stays in registers. README.md draws
+ * it. gemm_tile_float32.h and gemm_tile_amx.h each define
  *
- *   BLOCK_DEPTH, PACKED      depths are filled up with zeros to a multiple of the first; as many values as the second says,
- *                            neighbours in depth, lie in the place of a float
- *   begin_tiles, end_tiles   around the products of a task
- *   put_left                 puts a value into the left operand
- *   pack_right               makes the right operand of rows of floats
- *   neighbours               packs values that are neighbours in depth
- *   multiply_tile            the product
+ *   TILE_ROWS                the rows of a tile, and of a panel, which is the packed left operand of a row of tiles
+ *   PACKED                   how many values, neighbours in depth, take the memory of one float
+ *   BLOCK_DEPTH              depths are filled up with zeros to a multiple of it
+ *   begin_tiles, end_tiles   called around the products of a task
+ *   set_left                 stores one value in a panel of the left operand
+ *   pack_right               packs the right operand, in place
+ *   load_packed              loads values that are neighbours in depth, and packs them
+ *   multiply_tile            the product: adds panel x right operand to the sums of a tile
  *
- * A row of the right operand is one step in depth of a float's place: a value, or PACKED of them, for each column. */
+ * The right operand has a row for each PACKED steps in depth, and in it PACKED values for each column. */
 #ifndef MINDCLF_GEMM_TILE_H
 #define MINDCLF_GEMM_TILE_H
 
@@ -22,7 +24,7 @@ enum { TILE_VECTORS = 3, TILE_COLUMNS = TILE_VECTORS * WIDTH };
 #include "gemm_tile_float32.h"
 #endif
 
-/* How many floats of memory the left operand takes: whole tiles. */
+/* How many floats of memory the panels of a left operand take. */
 INLINE long left_floats(long rows, long depth)
 {
     return round_up(rows, TILE_ROWS) * round_up(depth, BLOCK_DEPTH) / PACKED;
