@@ -35,25 +35,22 @@ check: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 
 # Each variant that this processor runs, checked for addresses out of bounds and for undefined behaviour.
-SANITIZE := -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -Wall -Wextra -Wno-psabi -pthread
-KERNELS := $(wildcard mindclf/kernels/*.c)
-FLAGS_portable :=
-FLAGS_avx2 := -mavx2 -mfma
-FLAGS_avx512 := $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl
-FLAGS_amx := $(FLAGS_avx512) -mavx512bf16 -mamx-tile -mamx-bf16
-VARIANTS := portable $(foreach pair,avx2:avx2 avx512vl:avx512 amx_bf16:amx,$(shell grep -qw $(firstword $(subst :, ,$(pair))) /proc/cpuinfo 2>/dev/null && echo $(lastword $(subst :, ,$(pair)))))
+VARIANTS := mindclf/kernels/variants.py
+CSRC := mindclf/kernels/csrc
 
 sanitize:
 	@mkdir -p build; echo 'int main(void) { return 0; }' > build/probe.c; \
-	if ! $(CC) $(SANITIZE) build/probe.c -o build/probe 2>/dev/null; then \
+	flags=$$($(PYTHON) $(VARIANTS) sanitize portable) || exit 1; \
+	if ! $(CC) $$flags build/probe.c -o build/probe 2>/dev/null; then \
 		echo "sanitize: skipped, for $(CC) cannot link with -fsanitize=address,undefined"; exit 0; \
 	fi; \
-	for variant in $(VARIANTS); do $(MAKE) --no-print-directory build/check_$$variant && ./build/check_$$variant || exit 1; done
+	variants=$$($(PYTHON) $(VARIANTS) runnable) || exit 1; \
+	for variant in $$variants; do $(MAKE) --no-print-directory build/check_$$variant && ./build/check_$$variant || exit 1; done
 
-build/check_%: tests/kernels/check_kernels.c $(KERNELS) $(wildcard mindclf/kernels/*.h)
-	$(CC) $(SANITIZE) $(FLAGS_$*) tests/kernels/check_kernels.c $(KERNELS) -o $@ -lm
+build/check_%: tests/kernels/check_kernels.c $(wildcard $(CSRC)/*.[ch]) $(VARIANTS)
+	$(CC) $$($(PYTHON) $(VARIANTS) sanitize $*) tests/kernels/check_kernels.c $(CSRC)/*.c -o $@ -lm
 
-$(VENV)/installed: setup.py pyproject.toml $(wildcard mindclf/kernels/*.[ch])
+$(VENV)/installed: setup.py pyproject.toml $(wildcard $(CSRC)/*.[ch]) $(VARIANTS)
 	@test -n "$(PYTHON)" || { echo "mindclf needs Python 3.10, 3.11 or 3.12: install one, or name it with PYTHON=..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[demo,dev,onnx]'

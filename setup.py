@@ -4,10 +4,11 @@ The CPU kernels of mindclf/kernels are compiled where there is a C compiler, onc
 or it fails, mindclf is installed without them and nets run on MindSpore's own operators.
 """
 
-import platform
 import re
+import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 from setuptools import Extension, find_packages, setup
 
@@ -15,24 +16,17 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "mindclf" / "__init__.py").read_text(encoding="utf-8"))[1]
 
 KERNELS = Path("mindclf") / "kernels"
-VARIANTS = {"portable": []}
-if platform.machine().lower() in ("x86_64", "amd64"):
-    avx2 = ["-mavx2", "-mfma"]
-    avx512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
-    VARIANTS |= {"avx2": avx2, "avx512": avx2 + avx512, "amx": avx2 + avx512 + ["-mavx512bf16", "-mamx-tile", "-mamx-bf16"]}
 
 
 def kernels():
     """The kernels' libraries; plain ones without a Python module inside. MindSpore takes them on Linux only."""
     if sys.platform != "linux":
         return []
-    # Threads sleep inside the code between two kernels, so it may never be unloaded: nodelete.
-    return [Extension(f"mindclf.kernels._{variant}", sorted(str(path) for path in KERNELS.glob("*.c")),
-                      depends=sorted(str(path) for path in KERNELS.glob("*.h")), libraries=["m"], optional=True,
-                      extra_compile_args=["-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math",
-                                          "-fvisibility=hidden", "-pthread", "-Wno-psabi", *flags],
-                      extra_link_args=["-pthread", "-Wl,-z,nodelete"])
-            for variant, flags in VARIANTS.items()]
+    variants = SimpleNamespace(**runpy.run_path(str(KERNELS / "variants.py")))
+    sources, headers = (sorted(map(str, (KERNELS / "csrc").glob(f"*.{suffix}"))) for suffix in "ch")
+    return [Extension(f"mindclf.kernels._{variant}", sources, depends=[*headers, str(KERNELS / "variants.py")], libraries=["m"],
+                      extra_compile_args=variants.compile_flags(variant), extra_link_args=list(variants.LINK), optional=True)
+            for variant in variants.compilable()]
 
 
 setup(
@@ -45,7 +39,7 @@ setup(
     python_requires=">=3.10,<3.13",  # the Pythons that the MindSpore wheel is built for
     packages=find_packages(include=["mindclf", "mindclf.*"]) + ["mindclf.checkpoints"],
     package_dir={"mindclf.checkpoints": "checkpoints"},
-    package_data={"mindclf.checkpoints": ["*.ckpt", "*.json"], "mindclf.kernels": ["*.c", "*.h"]},
+    package_data={"mindclf.checkpoints": ["*.ckpt", "*.json"], "mindclf.kernels": ["README.md", "csrc/*.[ch]"]},
     ext_modules=kernels(),
     install_requires=[
         "mindspore>=2.10,<2.11",

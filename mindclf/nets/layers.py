@@ -100,7 +100,7 @@ class Convolves(HasKernel):
         self.activated = False  # whether the kernel adds the bias and applies the activation
         padding = kernels.SAME if pad_mode == "same" else padding
         if kernels.in_use() and kernels.can_convolve(kernel_size, stride, padding):
-            depthwise = depthwise and kernel_size in ((3, 3), (5, 5)) and stride[0] in (1, 2)
+            depthwise = depthwise and kernels.can_convolve_depthwise(kernel_size, stride)
             self.geometry = (out_channels, kernel_size, stride[0], padding, depthwise)
             self.kernel, self.settings = kernels.convolution(*self.geometry)
 

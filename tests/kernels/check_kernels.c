@@ -8,8 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../mindclf/kernels/entry.h"
-#include "../../mindclf/kernels/view.h"
+#include "../../mindclf/kernels/csrc/custom_op.h"
+#include "../../mindclf/kernels/csrc/view.h"
 
 typedef int Kernel(int, void **, int *, int64_t **, const char **, void *, void *);
 Kernel depthwise_forward, depthwise_activated, depthwise_backward, convolution_forward, convolution_activated,
@@ -71,46 +71,46 @@ static void run(Kernel *kernel, Call *call)
         free(call->data[i]);
 }
 
-/* A convolution, forward and backward, where a window fits. */
-static void check_convolution(int n, int c, int h, int w, int outs, int group_in, int window, int stride, int padding)
+/* A convolution, forward and backward, where the kernel fits. */
+static void check_convolution(int n, int c, int h, int w, int outs, int group_in, int kernel_size, int stride, int padding)
 {
-    int before = padding < 0 ? 0 : 2 * padding - window + 1;
+    int before = padding < 0 ? 0 : 2 * padding - kernel_size + 1;
     int rows = padding < 0 ? (h + stride - 1) / stride : (h + before - 1) / stride + 1;
     int columns = padding < 0 ? (w + stride - 1) / stride : (w + before - 1) / stride + 1;
-    int depthwise = group_in == 1 && outs == c && (window == 3 || window == 5) && stride < 3;
+    int depthwise = group_in == 1 && outs == c && (kernel_size == 3 || kernel_size == 5) && stride < 3;
     Kernel *backward[2][2] = {{convolution_input_gradient, convolution_weight_gradient}, {depthwise_backward, NULL}};
     if (h + before < 1 || w + before < 1)
         return;
     Call forward = {0};
     add(&forward, 4, n, c, h, w);
-    add(&forward, 4, outs, group_in, window, window);
+    add(&forward, 4, outs, group_in, kernel_size, kernel_size);
     add_integers(&forward, stride, padding, 0);
     add(&forward, 4, n, outs, rows, columns);
     run(depthwise ? depthwise_forward : convolution_forward, &forward);
     Call activated = {0};
     add(&activated, 4, n, c, h, w);
-    add(&activated, 4, outs, group_in, window, window);
+    add(&activated, 4, outs, group_in, kernel_size, kernel_size);
     add(&activated, 1, outs, 1, 1, 1);
-    add_integers(&activated, stride, padding, window % 4);
+    add_integers(&activated, stride, padding, kernel_size % 4);
     add(&activated, 4, n, outs, rows, columns);
     run(depthwise ? depthwise_activated : convolution_activated, &activated);
     for (int i = 0; i < 2 && backward[depthwise][i]; i++) {
         Call call = {0};
         add(&call, 4, n, c, h, w);
-        add(&call, 4, outs, group_in, window, window);
+        add(&call, 4, outs, group_in, kernel_size, kernel_size);
         add_integers(&call, stride, padding, 0);
         add(&call, 4, n, outs, rows, columns);
         if (depthwise || i == 0)
             add(&call, 4, n, c, h, w);
         if (depthwise || i == 1)
-            add(&call, 4, outs, group_in, window, window);
+            add(&call, 4, outs, group_in, kernel_size, kernel_size);
         run(backward[depthwise][i], &call);
     }
 }
 
-static void check_max_pool(int n, int c, int h, int w, int window, int stride, int padding)
+static void check_max_pool(int n, int c, int h, int w, int kernel_size, int stride, int padding)
 {
-    int before = padding < 0 ? 0 : 2 * padding - window + 1;
+    int before = padding < 0 ? 0 : 2 * padding - kernel_size + 1;
     int rows = padding < 0 ? (h + stride - 1) / stride : (h + before - 1) / stride + 1;
     int columns = padding < 0 ? (w + stride - 1) / stride : (w + before - 1) / stride + 1;
     if (h + before < 1 || w + before < 1)
@@ -118,7 +118,7 @@ static void check_max_pool(int n, int c, int h, int w, int window, int stride, i
     for (int backward = 0; backward < 2; backward++) {
         Call call = {0};
         add(&call, 4, n, c, h, w);
-        add_integers(&call, window, stride, padding);
+        add_integers(&call, kernel_size, stride, padding);
         add(&call, 4, n, c, rows, columns);
         if (backward)
             add(&call, 4, n, c, h, w);
@@ -172,7 +172,7 @@ static void check_batch_norm(int n, int c, int h, int w, int activation)
     }
 }
 
-/* Two views of an image, one straight and one turned so that corners lie outside. */
+/* Two views of an image, one of them rotated so that corners lie outside. */
 static void check_views(int rows, int columns, int height, int width)
 {
     uint8_t *source = malloc((size_t)(rows * columns * 3));
@@ -183,8 +183,8 @@ static void check_views(int rows, int columns, int height, int width)
     const uint8_t *sources[2] = {source, source};
     float across = (float)columns / (float)width, down = (float)rows / (float)height;
     for (int i = 0; i < 2; i++) {
-        float turned = i ? 0.6f : 0;
-        double grid[6] = {i ? -0.8f * across : across, turned * across, across / 2 - 0.5f, -turned * down, down, down / 2 - 0.5f};
+        float rotated = i ? 0.6f : 0;
+        double grid[6] = {i ? -0.8f * across : across, rotated * across, across / 2 - 0.5f, -rotated * down, down, down / 2 - 0.5f};
         views[i] = (View){.rows = rows, .columns = columns, .height = height, .width = width, .colour = {1, 0, 0, 0, 1, 0, 0, 0, 1},
                           .pivot = (float)i, .scale = {1, 1, 1}};
         for (int j = 0; j < 6; j++)
@@ -207,13 +207,13 @@ static void *check_shapes(void *argument)
     for (long s = 0; s < (long)argument; s++)
         for (size_t i = 0; i < sizeof channels / sizeof *channels; i++) {
             int c = channels[i], h = sides[s][0], w = sides[s][1];
-            for (int window = 1; window <= 7; window += 2)
+            for (int kernel_size = 1; kernel_size <= 7; kernel_size += 2)
                 for (int stride = 1; stride <= 3; stride++)
-                    for (int padding = -1; padding < window; padding++) {
-                        check_convolution(2, c, h, w, c, 1, window, stride, padding);
-                        check_convolution(2, c, h, w, 5, c, window, stride, padding);
+                    for (int padding = -1; padding < kernel_size; padding++) {
+                        check_convolution(2, c, h, w, c, 1, kernel_size, stride, padding);
+                        check_convolution(2, c, h, w, 5, c, kernel_size, stride, padding);
                         if (stride < 3)
-                            check_max_pool(2, c, h, w, window, stride, padding);
+                            check_max_pool(2, c, h, w, kernel_size, stride, padding);
                     }
             for (int activation = 0; activation < 4; activation++)
                 check_batch_norm(3, c, h, w, activation);
@@ -236,7 +236,7 @@ static void *check_shapes(void *argument)
     }
     check_convolution(1, 320, 7, 7, 640, 320, 1, 1, 0);
     check_convolution(2, 2, 32, 32, 546, 2, 3, 2, 1); /* the parts of dx have more columns than the whole */
-    check_convolution(6, 4, 112, 112, 64, 4, 1, 1, 0); /* large enough to be streamed, as in vector.h */
+    check_convolution(6, 4, 112, 112, 64, 4, 1, 1, 0); /* large enough for non-temporal stores: see vector.h */
     check_batch_norm(6, 64, 112, 112, 2);
     check_add(6, 64, 112, 112, 1);
     return NULL;

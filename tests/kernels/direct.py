@@ -58,43 +58,43 @@ def _guarded(size, behind):
     return memory[first:first + GUARD + size + GUARD]
 
 
-def out_size(size, window, stride, padding):
-    return -(-size // stride) if padding == kernels.SAME else (size + 2 * padding - window) // stride + 1
+def out_size(size, kernel_size, stride, padding):
+    return -(-size // stride) if padding == kernels.SAME else (size + 2 * padding - kernel_size) // stride + 1
 
 
-def zeros_before(size, window, stride, padding):
+def zeros_before(size, kernel_size, stride, padding):
     """As TensorFlow says in its documentation of padding="SAME", or `padding`."""
     if padding != kernels.SAME:
         return padding
-    return max((out_size(size, window, stride, padding) - 1) * stride + window - size, 0) // 2
+    return max((out_size(size, kernel_size, stride, padding) - 1) * stride + kernel_size - size, 0) // 2
 
 
 def convolve(x, weight, stride, padding):
-    """(y, backward) in float64, by the definition: a sum over the taps; backward(dy) gives (dx, dweight)."""
+    """(y, backward) in float64, by the definition: a sum over the kernel's elements; backward(dy) gives (dx, dweight)."""
     x, weight = x.astype(np.float64), weight.astype(np.float64)
     images, channels, height, width = x.shape
     outs, group_in, kh, kw = weight.shape
     groups = channels // group_in
     rows, columns = out_size(height, kh, stride, padding), out_size(width, kw, stride, padding)
     top, left = zeros_before(height, kh, stride, padding), zeros_before(width, kw, stride, padding)
-    framed = np.zeros((images, channels, height + top + kh + stride, width + left + kw + stride))
-    framed[:, :, top:top + height, left:left + width] = x
-    split = framed.reshape(images, groups, group_in, *framed.shape[2:])
+    padded = np.zeros((images, channels, height + top + kh + stride, width + left + kw + stride))
+    padded[:, :, top:top + height, left:left + width] = x
+    split = padded.reshape(images, groups, group_in, *padded.shape[2:])
     by_group = weight.reshape(groups, outs // groups, group_in, kh, kw)
 
-    def windows(array, a, b):
+    def fields(array, a, b):
         return array[..., a:a + (rows - 1) * stride + 1:stride, b:b + (columns - 1) * stride + 1:stride]
 
-    taps = [(a, b) for a in range(kh) for b in range(kw)]
-    y = sum(np.einsum("ngihw,goi->ngohw", windows(split, a, b), by_group[..., a, b]) for a, b in taps)
+    elements = [(a, b) for a in range(kh) for b in range(kw)]
+    y = sum(np.einsum("ngihw,goi->ngohw", fields(split, a, b), by_group[..., a, b]) for a, b in elements)
 
     def backward(dy):
         dy = dy.astype(np.float64).reshape(images, groups, outs // groups, rows, columns)
-        dframed, dweight = np.zeros_like(split), np.zeros_like(by_group)
-        for a, b in taps:
-            windows(dframed, a, b)[...] += np.einsum("ngohw,goi->ngihw", dy, by_group[..., a, b])
-            dweight[..., a, b] = np.einsum("ngohw,ngihw->goi", dy, windows(split, a, b))
-        dx = dframed.reshape(framed.shape)[:, :, top:top + height, left:left + width]
+        dpadded, dweight = np.zeros_like(split), np.zeros_like(by_group)
+        for a, b in elements:
+            fields(dpadded, a, b)[...] += np.einsum("ngohw,goi->ngihw", dy, by_group[..., a, b])
+            dweight[..., a, b] = np.einsum("ngohw,ngihw->goi", dy, fields(split, a, b))
+        dx = dpadded.reshape(padded.shape)[:, :, top:top + height, left:left + width]
         return dx, dweight.reshape(weight.shape)
 
     return y.reshape(images, outs, rows, columns), backward
@@ -117,21 +117,21 @@ def norm(x, gamma, beta, activation, eps, mean=None, variance=None):
     x, gamma, beta = (array.astype(np.float64) for array in (x, gamma, beta))
     training, axes = mean is None, (0, 2, 3)
 
-    def spread(values):
+    def broadcast(values):
         return np.asarray(values, np.float64).reshape(1, -1, 1, 1)
 
     if training:
         mean, variance = x.mean(axes), x.var(axes)
-    inverse = 1 / np.sqrt(spread(variance) + eps)
-    normal = (x - spread(mean)) * inverse
-    y, slope = activate(normal * spread(gamma) + spread(beta), activation)
+    inverse = 1 / np.sqrt(broadcast(variance) + eps)
+    normal = (x - broadcast(mean)) * inverse
+    y, slope = activate(normal * broadcast(gamma) + broadcast(beta), activation)
 
     def backward(dy):
         dz = dy.astype(np.float64) * slope
         dgamma, dbeta = (dz * normal).sum(axes), dz.sum(axes)
         dx = dz
         if training:
-            dx = dz - spread(dz.mean(axes)) - normal * spread((dz * normal).mean(axes))
-        return dx * inverse * spread(gamma), dgamma, dbeta
+            dx = dz - broadcast(dz.mean(axes)) - normal * broadcast((dz * normal).mean(axes))
+        return dx * inverse * broadcast(gamma), dgamma, dbeta
 
     return y, backward, mean, variance

@@ -1,11 +1,11 @@
-/* What vector.h makes of lanes, for test_compilers.py to look at: compiled with one compiler after another. */
-#include "../../mindclf/kernels/vector.h"
+/* The shuffles of vector.h, which test_compilers.py compiles with one compiler after another. */
+#include "../../mindclf/kernels/csrc/vector.h"
 
-#define SEEN __attribute__((visibility("default")))
+#define EXPORT __attribute__((visibility("default")))
 
-SEEN long width(void);
-SEEN void shuffled(const float *a, const float *b, float *to);
-SEEN void transposed(const float *from, float *to);
+EXPORT long width(void);
+EXPORT void shuffled(const float *a, const float *b, float *to);
+EXPORT void transposed(const float *from, float *to);
 
 long width(void) { return WIDTH; }
 

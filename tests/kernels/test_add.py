@@ -7,7 +7,7 @@ from mindclf import kernels
 from tests.kernels.direct import call, variants
 
 pytestmark = pytest.mark.skipif(not variants(), reason="the kernels are not compiled: that needs a C compiler at installation")
-SHAPES = [(1, 1, 1, 1), (2, 3, 5, 7), (1, 24, 56, 56), (3, 160, 7, 7), (6, 64, 64, 64)]  # the last is streamed: see vector.h
+SHAPES = [(1, 1, 1, 1), (2, 3, 5, 7), (1, 24, 56, 56), (3, 160, 7, 7), (6, 64, 64, 64)]  # the last: non-temporal stores
 
 
 @pytest.mark.parametrize("variant", variants())

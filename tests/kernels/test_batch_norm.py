@@ -61,7 +61,7 @@ def test_batch_norm(variant, shape, activation, training):
 
 
 @pytest.mark.parametrize("variant", variants())
-def test_values_that_are_streamed_past_the_caches(variant):
+def test_values_that_are_written_by_non_temporal_stores(variant):
     """As many as vector.h says, in planes that vectors divide."""
     check(variant, (6, 64, 112, 112), "relu6", training=True)
 

@@ -1,4 +1,4 @@
-"""Other compilers than the one that made the kernels: they take every source file, and shuffle lanes alike."""
+"""Compilers: setup.py gives them the flags of variants.py, and others than the one that made the kernels take the same source."""
 
 import ctypes
 import runpy
@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import setuptools
 
-from mindclf import kernels
+from mindclf.kernels import variants
+from tests.kernels.headers import CSRC
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = sorted(Path(kernels.__file__).parent.glob("*.c"))
-
-
 COMPILERS = {"cc": ["cc"], "GCC before 12": ["gcc", "-U__GNUC__", "-D__GNUC__=11"], "Clang": ["clang"]}
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernels are for Linux")
 
 
 def each(*names):
@@ -27,19 +27,6 @@ def each(*names):
         for name in names])
 
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernels are for Linux")
-
-
-@pytest.fixture(scope="module")
-def flags():
-    """The flags of each variant, as setup.py hands them to the compiler."""
-    made = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(setuptools, "setup", lambda **fields: made.update(fields))
-        runpy.run_path(str(ROOT / "setup.py"))
-    return {extension.name.partition("._")[2]: extension.extra_compile_args for extension in made["ext_modules"]}
-
-
 def compiled(*command):
     """What a compiler says, beside that it succeeds."""
     result = subprocess.run(list(map(str, command)), capture_output=True, encoding="utf-8")
@@ -47,27 +34,48 @@ def compiled(*command):
     return result.stderr
 
 
-@each("Clang")
-@pytest.mark.parametrize("variant", kernels.VARIANTS)
-def test_every_source_file_compiles_without_a_warning(flags, compiler, variant):
-    if variant not in flags:
-        pytest.skip("this variant is for x86-64")
-    assert compiled(*compiler, *flags[variant], "-Wall", "-Wextra", "-fsyntax-only", *SOURCES) == ""
+def test_setup_compiles_every_source_once_a_variant_with_its_flags(monkeypatch):
+    made = {}
+    monkeypatch.setattr(setuptools, "setup", lambda **fields: made.update(fields))
+    monkeypatch.chdir(ROOT)
+    runpy.run_path("setup.py")
+    expected = {f"mindclf.kernels._{variant}": variants.compile_flags(variant) for variant in variants.compilable()}
+    assert {extension.name: extension.extra_compile_args for extension in made["ext_modules"]} == expected
+    for extension in made["ext_modules"]:
+        assert {Path(source).name for source in extension.sources} == {source.name for source in CSRC.glob("*.c")}
+        assert {Path(file).name for file in extension.depends} == {"variants.py", *(header.name for header in CSRC.glob("*.h"))}
+
+
+def test_make_asks_variants_without_mindclf_or_its_requirements():
+    def answer(*question):
+        command = [sys.executable, "-I", "-S", str(Path(variants.__file__)), *question]
+        return subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.split()
+
+    assert answer("runnable") == variants.runnable()
+    for variant in variants.VARIANTS:
+        assert answer("sanitize", variant) == variants.compile_flags(variant, variants.SANITIZED)
+
+
+@each("cc", "Clang")
+@pytest.mark.parametrize("variant", variants.compilable())
+def test_every_source_file_compiles_without_a_warning(compiler, variant):
+    flags = [*variants.compile_flags(variant), "-Wall", "-Wextra", "-fsyntax-only"]
+    assert compiled(*compiler, *flags, *sorted(CSRC.glob("*.c"))) == ""
 
 
 @each(*COMPILERS)
-@pytest.mark.parametrize("variant", [name for name, needed in kernels.VARIANTS.items() if needed <= kernels._processor_flags()])
-def test_lanes_are_shuffled_alike(flags, compiler, variant, tmp_path):
+@pytest.mark.parametrize("variant", variants.runnable())
+def test_lanes_are_shuffled_alike(compiler, variant, tmp_path):
     library = tmp_path / "shuffles.so"
-    compiled(*compiler, *flags[variant], "-fPIC", "-shared", "-o", library, ROOT / "tests/kernels/shuffles.c")
+    compiled(*compiler, *variants.compile_flags(variant), "-fPIC", "-shared", "-o", library, ROOT / "tests/kernels/shuffles.c")
     loaded = ctypes.CDLL(str(library))
     width = loaded.width()
     assert width == {"portable": 4, "avx2": 8}.get(variant, 16)
     a, b = np.arange(2 * width, dtype=np.float32).reshape(2, width)
-    shuffled, square, turned = (np.zeros((rows, width), np.float32) for rows in (3, width, width))
+    shuffled, square, transposed = (np.zeros((rows, width), np.float32) for rows in (3, width, width))
     loaded.shuffled(*(ctypes.c_void_p(array.ctypes.data) for array in (a, b, shuffled)))
     np.testing.assert_array_equal(shuffled[:2].ravel(), np.stack([a, b], 1).ravel())
     np.testing.assert_array_equal(shuffled[2], np.concatenate([a, b])[::2])
     square[:] = np.arange(width * width).reshape(width, width)
-    loaded.transposed(*(ctypes.c_void_p(array.ctypes.data) for array in (square, turned)))
-    np.testing.assert_array_equal(turned, square.T)
+    loaded.transposed(*(ctypes.c_void_p(array.ctypes.data) for array in (square, transposed)))
+    np.testing.assert_array_equal(transposed, square.T)

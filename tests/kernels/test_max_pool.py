@@ -11,58 +11,59 @@ from tests.kernels.direct import call, out_size, variants, zeros_before
 pytestmark = pytest.mark.skipif(not variants(), reason="the kernels are not compiled: that needs a C compiler at installation")
 
 
-def pooled(x, window, stride, padding):
+def pooled(x, kernel_size, stride, padding):
     """(y, backward) by the definition, window by window; backward(dy) gives dx. Of equal values the first gets the gradient."""
     images, channels, height, width = x.shape
-    rows, columns = out_size(height, window, stride, padding), out_size(width, window, stride, padding)
-    top, left = zeros_before(height, window, stride, padding), zeros_before(width, window, stride, padding)
-    framed = np.full((images, channels, height + top + window + stride, width + left + window + stride), -np.inf)
-    framed[:, :, top:top + height, left:left + width] = x
-    y, places = np.empty((images, channels, rows, columns)), []
+    rows, columns = out_size(height, kernel_size, stride, padding), out_size(width, kernel_size, stride, padding)
+    top, left = zeros_before(height, kernel_size, stride, padding), zeros_before(width, kernel_size, stride, padding)
+    padded = np.full((images, channels, height + top + kernel_size + stride, width + left + kernel_size + stride), -np.inf)
+    padded[:, :, top:top + height, left:left + width] = x
+    y, positions = np.empty((images, channels, rows, columns)), []
     for row in range(rows):
         for column in range(columns):
-            seen = framed[:, :, row * stride:row * stride + window, column * stride:column * stride + window]
-            y[:, :, row, column] = seen.max((2, 3))
-            first = seen.reshape(images, channels, -1).argmax(2)
-            places.append((row * stride + first // window, column * stride + first % window))
+            window = padded[:, :, row * stride:row * stride + kernel_size, column * stride:column * stride + kernel_size]
+            y[:, :, row, column] = window.max((2, 3))
+            first = window.reshape(images, channels, -1).argmax(2)
+            positions.append((row * stride + first // kernel_size, column * stride + first % kernel_size))
 
     def backward(dy):
-        gradient = np.zeros_like(framed)
+        gradient = np.zeros_like(padded)
         n, c = np.indices((images, channels))
-        for index, (down, right) in enumerate(places):
+        for index, (down, right) in enumerate(positions):
             np.add.at(gradient, (n, c, down, right), dy[:, :, index // columns, index % columns])
         return gradient[:, :, top:top + height, left:left + width]
 
     return y, backward
 
 
-def check(variant, shape, window, stride, padding, lowest=0):
+def check(variant, shape, kernel_size, stride, padding, lowest=0):
     rng = np.random.default_rng(0)
     x = np.maximum(rng.standard_normal(shape, np.float32), lowest)  # 0: with ties, as behind a ReLU
-    y, backward = pooled(x, window, stride, padding)
+    y, backward = pooled(x, kernel_size, stride, padding)
     dy = rng.standard_normal(y.shape, np.float32)
-    geometry = np.array([window, stride, padding], np.int32)
+    geometry = np.array([kernel_size, stride, padding], np.int32)
     np.testing.assert_array_equal(call(variant, "max_pool_forward", [x, geometry], [y.shape])[0], y)
     dx = call(variant, "max_pool_backward", [x, geometry, dy], [shape])[0]
     np.testing.assert_allclose(dx, backward(dy), rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize("variant", variants())
-@pytest.mark.parametrize(("shape", "window", "stride", "padding"), [
+@pytest.mark.parametrize(("shape", "kernel_size", "stride", "padding"), [
     ((2, 3, 32, 32), 3, 2, 1), ((1, 2, 112, 112), 3, 2, kernels.SAME), ((2, 3, 15, 33), 3, 2, 1), ((1, 3, 8, 8), 2, 2, 0),
     ((1, 1, 1, 1), 3, 2, 1), ((2, 1, 5, 70), 3, 1, 1),
 ], ids=str)
-def test_max_pool(variant, shape, window, stride, padding):
-    check(variant, shape, window, stride, padding)
-    check(variant, shape, window, stride, padding, lowest=-9)
+def test_max_pool(variant, shape, kernel_size, stride, padding):
+    check(variant, shape, kernel_size, stride, padding)
+    check(variant, shape, kernel_size, stride, padding, lowest=-9)
 
 
 @pytest.mark.parametrize("variant", variants())
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(size=st.tuples(st.integers(3, 40), st.integers(3, 40)), window=st.integers(1, 3), stride=st.integers(1, 2), data=st.data())
-def test_any_max_pool(variant, size, window, stride, data):
-    padding = data.draw(st.sampled_from([kernels.SAME, *range(window)]))
-    check(variant, (2, 3, *size), window, stride, padding)
+@given(size=st.tuples(st.integers(3, 40), st.integers(3, 40)), kernel_size=st.integers(1, 3), stride=st.integers(1, 2),
+       data=st.data())
+def test_any_max_pool(variant, size, kernel_size, stride, data):
+    padding = data.draw(st.sampled_from([kernels.SAME, *range(kernel_size)]))
+    check(variant, (2, 3, *size), kernel_size, stride, padding)
 
 
 @pytest.mark.parametrize("variant", variants())

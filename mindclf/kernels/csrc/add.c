@@ -1,6 +1,7 @@
-/* The sum of two arrays and then an activation, as residual blocks end; and the gradient of the ReLU there, from its output. */
+/* The sum of two arrays and then an activation, as at the end of a residual block; and the gradient of the ReLU there. */
 #include "activation.h"
-#include "entry.h"
+#include "custom_op.h"
+#include "settings.h"
 #include "threads.h"
 #include "vector.h"
 
@@ -9,17 +10,17 @@ enum { CHUNK = 1 << 14 }; /* values of a task */
 typedef struct {
     const float *a, *b;
     float *to;
-    long size, skipped; /* skipped: values before the first that do not exist, so that all vectors are aligned in memory */
-    int activation, streamed;
+    long size, skipped; /* skipped: values before the first, which do not exist, so that all vectors are aligned in memory */
+    int activation, nontemporal;
 } Pair;
 
 static Pair pair_of(const float *a, const float *b, float *to, int activation, const int64_t *shape)
 {
     long size = shape[0] * shape[1] * shape[2] * shape[3];
-    return (Pair){a, b, to, size, misalignment(to), activation, size > STREAMED_FLOATS};
+    return (Pair){a, b, to, size, misalignment(to), activation, size > NONTEMPORAL_FLOATS};
 }
 
-/* The result at some place: a + b, or b where a, a ReLU's output, is more than 0. */
+/* What becomes of a vector of a and one of b. */
 typedef vec Rule(vec a, vec b);
 
 INLINE vec sum_of(vec a, vec b) { return a + b; }
@@ -39,36 +40,36 @@ INLINE void apply(const Pair *pair, long index, Rule rule)
         }
         for (; i + WIDTH <= last; i += WIDTH) {
             vec value = rule(load(pair->a + i), load(pair->b + i));
-            if (pair->streamed)
-                stream(pair->to + i, value);
+            if (pair->nontemporal)
+                store_nontemporal(pair->to + i, value);
             else
                 store(pair->to + i, value);
         }
     }
-    finish_streams();
+    fence_nontemporal();
 }
 
-static void add(const void *kernel, long index, float *scratch)
+static void add(const void *arguments, long index, float *scratch)
 {
     (void)scratch;
-    const Pair *pair = kernel;
+    const Pair *pair = arguments;
     if (pair->activation == RELU)
         apply(pair, index, relu_of_sum);
     else
         apply(pair, index, sum_of);
 }
 
-static void pass_back(const void *kernel, long index, float *scratch)
+static void relu_gradient(const void *arguments, long index, float *scratch)
 {
     (void)scratch;
-    apply(kernel, index, where_positive);
+    apply(arguments, index, where_positive);
 }
 
 static int run(Task task, const Pair *pair)
 {
     if (!begin_kernel(0, 0))
         return NO_MEMORY;
-    run_tasks(task, pair, (pair->size + pair->skipped + CHUNK - 1) / CHUNK);
+    run_tasks(task, pair, divide_up(pair->size + pair->skipped, CHUNK));
     end_kernel();
     return DONE;
 }
@@ -77,13 +78,14 @@ static int run(Task task, const Pair *pair)
 KERNEL(add_forward)
 {
     const int32_t *settings = data[2];
-    Pair pair = pair_of(data[0], data[1], data[3], settings[0], shapes[0]);
-    return settings[0] == NO_ACTIVATION || settings[0] == RELU ? run(add, &pair) : BAD_SHAPE;
+    int activation = settings[ADD_ACTIVATION];
+    Pair pair = pair_of(data[0], data[1], data[3], activation, shapes[0]);
+    return activation == NO_ACTIVATION || activation == RELU ? run(add, &pair) : BAD_SHAPE;
 }
 
-/* y, dy -> the gradient of what ReLU made y of */
+/* y, a ReLU's output, and dy -> the gradient of the ReLU's input */
 KERNEL(relu_backward)
 {
     Pair pair = pair_of(data[0], data[1], data[2], RELU, shapes[0]);
-    return run(pass_back, &pair);
+    return run(relu_gradient, &pair);
 }

@@ -1,10 +1,10 @@
-/* Activations, value by value. They compare so that a NaN stays a NaN. */
+/* Activations, value by value. A NaN stays a NaN. */
 #ifndef MINDCLF_ACTIVATION_H
 #define MINDCLF_ACTIVATION_H
 
 #include "vector.h"
 
-enum { NO_ACTIVATION, RELU, RELU6, HSWISH }; /* as in mindclf/kernels/__init__.py */
+enum { NO_ACTIVATION, RELU, RELU6, HSWISH }; /* as ACTIVATIONS of mindclf/kernels/operators.py */
 
 INLINE vec activate(vec value, const int activation)
 {

@@ -1,6 +1,7 @@
 /* A vector of floats as wide as the instruction set allows, in the vector extensions that GCC and Clang share: vec + vec,
  * vec * vec and so on work as they stand, and the compiler fuses multiplication and addition. What the extensions lack is below.
- * The same source is compiled once for each instruction set (setup.py), so WIDTH is a constant everywhere. */
+ * The same source is compiled once for each variant of mindclf/kernels/variants.py, so WIDTH, the floats of a vector, is a
+ * constant. */
 #ifndef MINDCLF_VECTOR_H
 #define MINDCLF_VECTOR_H
 
@@ -20,27 +21,28 @@
 #define HAS_AMX
 #endif
 
-enum { STREAMED_FLOATS = 1 << 20 }; /* 4 MiB: more than a second-level cache holds */
+enum { NONTEMPORAL_FLOATS = 1 << 20 }; /* larger outputs get non-temporal stores: 4 MiB exceed a second-level cache */
 
 #define INLINE static inline __attribute__((always_inline, unused))
 #define UNROLL _Pragma("GCC unroll 32")
 
 typedef float vec __attribute__((vector_size(WIDTH * 4), may_alias));
-typedef float vec_anywhere __attribute__((vector_size(WIDTH * 4), may_alias, aligned(4)));
+typedef float vec_unaligned __attribute__((vector_size(WIDTH * 4), may_alias, aligned(4)));
 typedef int32_t mask __attribute__((vector_size(WIDTH * 4), may_alias));
 
 INLINE long min_long(long a, long b) { return a < b ? a : b; }
 INLINE long max_long(long a, long b) { return a > b ? a : b; }
-INLINE long round_up(long value, long multiple) { return (value + multiple - 1) / multiple * multiple; }
+INLINE long divide_up(long value, long divisor) { return (value + divisor - 1) / divisor; }
+INLINE long round_up(long value, long multiple) { return divide_up(value, multiple) * multiple; }
 
-INLINE vec load(const float *from) { return *(const vec_anywhere *)from; }
-INLINE void store(float *to, vec value) { *(vec_anywhere *)to = value; }
+INLINE vec load(const float *from) { return *(const vec_unaligned *)from; }
+INLINE void store(float *to, vec value) { *(vec_unaligned *)to = value; }
 INLINE vec zeros(void) { return (vec){0}; }
-INLINE vec all(float value) { return value - zeros(); } /* a minus keeps -0 */
+INLINE vec splat(float value) { return value - zeros(); } /* value + 0 would turn -0 into 0 */
 
-/* Writes past the caches, for what is too large to be found there later: what is in the caches stays, and memory need not be
- * read before it is written. `to` must be a multiple of a vector's bytes; after the last one of a task comes finish_streams. */
-INLINE void stream(float *to, vec value)
+/* A non-temporal store writes past the caches. An output that is too large for them then evicts nothing, and its memory is not
+ * read before it is written. `to` must be a multiple of a vector's bytes; fence_nontemporal follows the last store of a task. */
+INLINE void store_nontemporal(float *to, vec value)
 {
 #if WIDTH == 16
     _mm512_stream_ps(to, (__m512)value);
@@ -51,15 +53,15 @@ INLINE void stream(float *to, vec value)
 #endif
 }
 
-INLINE void finish_streams(void)
+INLINE void fence_nontemporal(void)
 {
 #if WIDTH > 4
     _mm_sfence();
 #endif
 }
 
-/* How many floats behind a multiple of a vector's bytes `at` is. MindSpore's memory begins 16 bytes behind one: whoever goes
- * through much of it had better begin with a part of a vector, for what lies across two cache lines costs twice. */
+/* How many floats `at` lies behind a multiple of a vector's bytes. MindSpore's memory begins 16 bytes behind one. A loop over
+ * much of it begins with a part of a vector, because a vector that crosses a cache line costs twice. */
 INLINE long misalignment(const float *at) { return (long)((uintptr_t)at / sizeof(float) % WIDTH); }
 
 /* The first `count` (0 to WIDTH) floats of `from`, then zeros; nothing behind them is read. */
@@ -84,10 +86,10 @@ INLINE void store_part(float *to, vec value, long count)
 #endif
 }
 
-/* Whole vectors and parts, as `count` says. */
-INLINE vec fetch(const float *from, long count) { return count == WIDTH ? load(from) : load_part(from, count); }
+/* load or load_part, store or store_part, as `count` says. Where it is a constant, the compiler drops the other. */
+INLINE vec load_n(const float *from, long count) { return count == WIDTH ? load(from) : load_part(from, count); }
 
-INLINE void put(float *to, vec value, long count)
+INLINE void store_n(float *to, vec value, long count)
 {
     if (count == WIDTH)
         store(to, value);
@@ -107,10 +109,10 @@ INLINE vec where_less(vec a, vec b, vec yes, vec no)
 }
 
 /* `value`, but no less than `low` or no more than `high`. A NaN stays a NaN. */
-INLINE vec at_least(vec value, float low) { return where_less(value, all(low), all(low), value); }
-INLINE vec at_most(vec value, float high) { return where_less(all(high), value, all(high), value); }
+INLINE vec at_least(vec value, float low) { return where_less(value, splat(low), splat(low), value); }
+INLINE vec at_most(vec value, float high) { return where_less(splat(high), value, splat(high), value); }
 
-/* a * b + c, rounded once where the processor can: left to itself the compiler fuses the two in one place and not in another. */
+/* a * b + c, rounded once where the processor can: by itself the compiler fuses them in one loop and not in another. */
 INLINE vec multiply_add(vec a, vec b, vec c)
 {
 #if WIDTH == 16
@@ -150,7 +152,8 @@ INLINE void copy(float *to, const float *from, long count)
 
 INLINE void clear(float *to, long count) { memset(to, 0, (size_t)count * sizeof(float)); }
 
-/* Lanes of a, which are 0 to WIDTH - 1, and of b, which go on from there. Clang has one builtin for that, GCC before 12 another. */
+/* Takes lanes by number: 0 to WIDTH - 1 are those of a, the next ones those of b. Clang has one builtin for that, GCC before 12
+ * another. */
 #if defined(__clang__) || __GNUC__ >= 12
 #define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
@@ -170,11 +173,11 @@ INLINE void clear(float *to, long count) { memset(to, 0, (size_t)count * sizeof(
 #define EVEN_LANES 0, 2, 4, 6
 #endif
 
-/* Lanes of a and b in turns: the first half of each, or the second half of each. */
+/* Lanes of a and b by turns: of their first halves, or of their second halves. */
 INLINE vec interleave_first(vec a, vec b) { return SHUFFLE(a, b, FIRST_HALVES); }
 INLINE vec interleave_second(vec a, vec b) { return SHUFFLE(a, b, SECOND_HALVES); }
 
-/* Every second lane of a and then of b, from the first on. */
+/* Lanes 0, 2, 4, ... of a and then of b. */
 INLINE vec even_lanes(vec a, vec b) { return SHUFFLE(a, b, EVEN_LANES); }
 
 /* Transposes a square of WIDTH vectors: log2(WIDTH) perfect shuffles of its rows. */

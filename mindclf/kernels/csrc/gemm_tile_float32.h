@@ -1,20 +1,20 @@
-/* Products of tiles in float32, on vectors: see tile.h. */
+/* The micro-kernel in float32, on vectors: see gemm_tile.h. */
 
 enum { TILE_ROWS = WIDTH == 16 ? 8 : 4, BLOCK_DEPTH = 1, PACKED = 1 };
 
 INLINE void begin_tiles(void) {}
 INLINE void end_tiles(void) {}
 
-/* Sets (row, k) of the left operand's TILE_ROWS rows that begin at `panel`. */
-INLINE void put_left(float *panel, long row, long k, float value) { panel[k * TILE_ROWS + row] = value; }
+/* Stores value (row, k) of a panel of the left operand, which lies column after column. */
+INLINE void set_left(float *panel, long row, long k, float value) { panel[k * TILE_ROWS + row] = value; }
 
-/* Makes the right operand of `depth` rows of `columns` floats, in place. */
+/* The right operand, `depth` rows of `columns` floats, is used as it is. */
 INLINE void pack_right(float *rows, long depth, long columns) { (void)rows, (void)depth, (void)columns; }
 
 /* WIDTH values, of which the first `count` exist. */
-INLINE vec neighbours(const float *from, long count)
+INLINE vec load_packed(const float *from, long count)
 {
-    (void)count; /* what lies behind them is never read again */
+    (void)count; /* the values behind them are never used */
     return load(from);
 }
 
@@ -27,7 +27,7 @@ INLINE void multiply_tile(const float *left, long left_pitch, const float *right
         UNROLL for (int i = 0; i < vectors; i++)
             lanes[i] = load(right + i * WIDTH);
         UNROLL for (int r = 0; r < TILE_ROWS; r++) {
-            vec factor = all(left[r]);
+            vec factor = splat(left[r]);
             UNROLL for (int i = 0; i < vectors; i++)
                 sums[r][i] += factor * lanes[i];
         }

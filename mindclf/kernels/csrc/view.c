@@ -1,6 +1,6 @@
-/* A training view: an image sampled along a grid that may be turned and mirrored, in another light, normalised, plane after plane.
- * mindclf/dataset/views.py says what the numbers mean, and computes the same in NumPy. It runs in the threads of the data
- * pipeline, an image in each, and not in those of threads.c. */
+/* Renders a training view: samples an image along a grid that may be rotated and mirrored, changes its light and normalises it,
+ * plane after plane. mindclf/dataset/views.py says what the numbers mean, and computes the same in NumPy. The threads of the data
+ * pipeline run it, an image each, and not those of threads.c. */
 #include "view.h"
 
 #include <stdlib.h>
@@ -12,35 +12,35 @@ static inline float clip(float value, float low, float high)
     return value < low ? low : value > high ? high : value;
 }
 
-static inline double inside(double place, int64_t size)
+static inline double clamp(double position, int64_t size)
 {
-    return place < 0 ? 0 : place > (double)(size - 1) ? (double)(size - 1) : place;
+    return position < 0 ? 0 : position > (double)(size - 1) ? (double)(size - 1) : position;
 }
 
-static inline float between(float first, float second, float fraction)
+static inline float lerp(float first, float second, float fraction)
 {
     return first + fraction * (second - first);
 }
 
-/* Rows of a grid that is not turned: the two rows of the source are blended at once, then the columns. */
-static void sample_straight(const View *view, const uint8_t *source, int64_t y, float *blended, const int32_t *index,
-                            const float *weight, float *const plane[CHANNELS])
+/* A row of a grid that is not rotated: two rows of the source are blended as a whole, and then neighbouring columns. */
+static void sample_aligned(const View *view, const uint8_t *source, int64_t y, float *blended, const int32_t *index,
+                           const float *weight, float *const plane[CHANNELS])
 {
     int64_t length = CHANNELS * view->columns;
-    double row = inside(view->grid[4] * (double)y + view->grid[5], view->rows);
+    double row = clamp(view->grid[4] * (double)y + view->grid[5], view->rows);
     int64_t above = (int64_t)row, below = above + (above < view->rows - 1);
     const uint8_t *first = source + above * length, *second = source + below * length;
     float fraction = (float)(row - (double)above);
     for (int64_t i = 0; i < length; i++)
-        blended[i] = between(first[i], second[i], fraction);
+        blended[i] = lerp(first[i], second[i], fraction);
     for (int c = 0; c < CHANNELS; c++)
         blended[length + c] = blended[length - CHANNELS + c]; /* the last column has itself for a neighbour */
     for (int64_t x = 0; x < view->width; x++)
         for (int c = 0; c < CHANNELS; c++)
-            plane[c][x] = between(blended[index[x] + c], blended[index[x] + CHANNELS + c], weight[x]);
+            plane[c][x] = lerp(blended[index[x] + c], blended[index[x] + CHANNELS + c], weight[x]);
 }
 
-static void sample_turned(const View *view, const uint8_t *source, int64_t y, float *const plane[CHANNELS])
+static void sample_rotated(const View *view, const uint8_t *source, int64_t y, float *const plane[CHANNELS])
 {
     for (int64_t x = 0; x < view->width; x++) {
         double column = view->grid[0] * (double)x + view->grid[1] * (double)y + view->grid[2];
@@ -50,14 +50,14 @@ static void sample_turned(const View *view, const uint8_t *source, int64_t y, fl
                 plane[c][x] = view->fill[c];
             continue;
         }
-        column = inside(column, view->columns);
-        row = inside(row, view->rows);
+        column = clamp(column, view->columns);
+        row = clamp(row, view->rows);
         int64_t left = (int64_t)column, above = (int64_t)row;
         int64_t right = left < view->columns - 1 ? CHANNELS : 0, below = above < view->rows - 1 ? CHANNELS * view->columns : 0;
         const uint8_t *pixel = source + CHANNELS * (above * view->columns + left);
         float across = (float)(column - (double)left), down = (float)(row - (double)above);
         for (int c = 0; c < CHANNELS; c++, pixel++)
-            plane[c][x] = between(between(pixel[0], pixel[below], down), between(pixel[right], pixel[right + below], down), across);
+            plane[c][x] = lerp(lerp(pixel[0], pixel[below], down), lerp(pixel[right], pixel[right + below], down), across);
     }
 }
 
@@ -84,7 +84,7 @@ static float mean_luma(const float *pixels, int64_t size)
 static int render(const View *view, const uint8_t *source, float *to)
 {
     int64_t size = view->height * view->width;
-    int is_straight = view->grid[1] == 0 && view->grid[3] == 0;
+    int is_aligned = view->grid[1] == 0 && view->grid[3] == 0;
     float *blended = malloc(((size_t)(CHANNELS * (view->columns + 1)) + (size_t)view->width) * sizeof(float));
     int32_t *index = malloc((size_t)view->width * sizeof(int32_t));
     if (!blended || !index) {
@@ -94,16 +94,16 @@ static int render(const View *view, const uint8_t *source, float *to)
     }
     float *weight = blended + CHANNELS * (view->columns + 1);
     for (int64_t x = 0; x < view->width; x++) {
-        double column = inside(view->grid[0] * (double)x + view->grid[2], view->columns);
+        double column = clamp(view->grid[0] * (double)x + view->grid[2], view->columns);
         index[x] = CHANNELS * (int32_t)column;
         weight[x] = (float)(column - (double)(int32_t)column);
     }
     for (int64_t y = 0; y < view->height; y++) {
         float *plane[CHANNELS] = {to + y * view->width, to + size + y * view->width, to + 2 * size + y * view->width};
-        if (is_straight)
-            sample_straight(view, source, y, blended, index, weight, plane);
+        if (is_aligned)
+            sample_aligned(view, source, y, blended, index, weight, plane);
         else
-            sample_turned(view, source, y, plane);
+            sample_rotated(view, source, y, plane);
     }
     free(blended);
     free(index);

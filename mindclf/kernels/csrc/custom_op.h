@@ -1,12 +1,13 @@
-/* How MindSpore calls a kernel: ops.Custom(func_type="aot") finds the function by its name in the library and hands it the
- * inputs and then the outputs, with their shapes and types. What it returns, unless 0, makes MindSpore raise an error. */
-#ifndef MINDCLF_ENTRY_H
-#define MINDCLF_ENTRY_H
+/* How MindSpore calls a C function: ops.Custom(func_type="aot") finds it by its name in the library and hands it the inputs and
+ * then the outputs, with their shapes and types. A result other than 0 makes MindSpore raise an error. */
+#ifndef MINDCLF_CUSTOM_OP_H
+#define MINDCLF_CUSTOM_OP_H
 
 #include <stdint.h>
 #include <string.h>
 
 enum { DONE = 0, NO_MEMORY = 1, BAD_SHAPE = 2, BAD_TYPE = 3 };
+enum { SAME = -1 }; /* as a padding: that of TensorFlow, also SAME of mindclf/kernels/operators.py */
 
 /* All data are contiguous float32 or int32. In float16 a kernel would read behind the end. */
 static inline int known_types(int count, const char **types)
@@ -27,27 +28,35 @@ static inline int none_is_empty(int count, const int *ranks, int64_t **shapes)
     return 1;
 }
 
-/* KERNEL(name) { body } is a function that MindSpore finds; the body knows `data` and `shapes`. The first input has 4 axes. */
+/* Runs `body` on parameters that are in order; the first input has 4 axes. */
+typedef int KernelBody(void **data, int64_t **shapes);
+
+static inline int run_checked(KernelBody body, int count, void **data, const int *ranks, int64_t **shapes, const char **types)
+{
+    if (count < 1 || ranks[0] != 4 || !none_is_empty(count, ranks, shapes))
+        return BAD_SHAPE;
+    return known_types(count, types) ? body(data, shapes) : BAD_TYPE;
+}
+
+/* KERNEL(name) { body } defines the C function that MindSpore finds by this name; the body knows `data` and `shapes`. */
 #define KERNEL(name)                                                                                                      \
-    static int name##_of_float32(void **data, int64_t **shapes);                                                          \
+    static KernelBody name##_body;                                                                                        \
     __attribute__((visibility("default"))) int name(int count, void **data, int *ranks, int64_t **shapes,                 \
                                                     const char **types, void *stream, void *extra);                       \
     int name(int count, void **data, int *ranks, int64_t **shapes, const char **types, void *stream, void *extra)         \
     {                                                                                                                     \
         (void)stream, (void)extra;                                                                                        \
-        if (count < 1 || ranks[0] != 4 || !none_is_empty(count, ranks, shapes))                                           \
-            return BAD_SHAPE;                                                                                             \
-        return known_types(count, types) ? name##_of_float32(data, shapes) : BAD_TYPE;                                    \
+        return run_checked(name##_body, count, data, ranks, shapes, types);                                               \
     }                                                                                                                     \
-    static int name##_of_float32(void **data, int64_t **shapes)
+    static int name##_body(void **data, int64_t **shapes)
 
-/* Zeros before the first row or column of `size` values. `padding` -1 is TensorFlow's "same": what is needed so that every
- * window fits, half of it before, rounded down. */
-static inline long padding_before(long padding, long size, long windows, long window, long stride)
+/* Zeros before the first of `size` rows or columns, from which `outputs` rows or columns are computed. With SAME they are half of
+ * all zeros that the receptive fields need, rounded down. */
+static inline long padding_before(long padding, long size, long outputs, long kernel_size, long stride)
 {
-    if (padding >= 0)
+    if (padding > SAME)
         return padding;
-    long needed = (windows - 1) * stride + window - size;
+    long needed = (outputs - 1) * stride + kernel_size - size;
     return needed > 0 ? needed / 2 : 0;
 }
 

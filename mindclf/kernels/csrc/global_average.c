@@ -1,5 +1,5 @@
 /* The mean of each plane, forward and backward. A task is TASK_PLANES planes. */
-#include "entry.h"
+#include "custom_op.h"
 #include "threads.h"
 #include "vector.h"
 
@@ -16,27 +16,27 @@ static Average average_of(const float *from, float *to, const int64_t *x)
     return (Average){from, to, x[0] * x[1], x[2] * x[3]};
 }
 
-static void forward(const void *kernel, long index, float *scratch)
+static void forward(const void *arguments, long index, float *scratch)
 {
     (void)scratch;
-    const Average *average = kernel;
+    const Average *average = arguments;
     for (long plane = index * TASK_PLANES; plane < min_long(average->planes, (index + 1) * TASK_PLANES); plane++) {
         const float *from = average->from + plane * average->size;
         vec sums = zeros();
         for (long i = 0; i < average->size; i += WIDTH)
-            sums += fetch(from + i, min_long(WIDTH, average->size - i));
+            sums += load_n(from + i, min_long(WIDTH, average->size - i));
         average->to[plane] = sum(sums) / (float)average->size;
     }
 }
 
-static void backward(const void *kernel, long index, float *scratch)
+static void backward(const void *arguments, long index, float *scratch)
 {
     (void)scratch;
-    const Average *average = kernel;
+    const Average *average = arguments;
     for (long plane = index * TASK_PLANES; plane < min_long(average->planes, (index + 1) * TASK_PLANES); plane++) {
-        vec share = all(average->from[plane] / (float)average->size);
+        vec gradient = splat(average->from[plane] / (float)average->size);
         for (long i = 0; i < average->size; i += WIDTH)
-            put(average->to + plane * average->size + i, share, min_long(WIDTH, average->size - i));
+            store_n(average->to + plane * average->size + i, gradient, min_long(WIDTH, average->size - i));
     }
 }
 
@@ -44,7 +44,7 @@ static int run(Task task, const Average *average)
 {
     if (!begin_kernel(0, 0))
         return NO_MEMORY;
-    run_tasks(task, average, (average->planes + TASK_PLANES - 1) / TASK_PLANES);
+    run_tasks(task, average, divide_up(average->planes, TASK_PLANES));
     end_kernel();
     return DONE;
 }

@@ -1,9 +1,10 @@
-/* Products of tiles in bfloat16 with float32 sums, on the matrix unit AMX: see tile.h. Values are rounded to the nearest
- * bfloat16, which has 8 bits of float32's 24. */
+/* The micro-kernel in bfloat16 with float32 sums, on the matrix unit AMX: see gemm_tile.h. Values are rounded to the nearest
+ * bfloat16, which keeps 8 of the 24 significant bits of float32. */
 
 enum { TILE_ROWS = 16, BLOCK_DEPTH = 32, PACKED = 2 };
 
-/* The unit's tiles have 16 rows of 64 bytes here: 0 to 2 are sums, 3 is of the left operand, 4 to 6 are of the right one. */
+/* The unit's tile registers have 16 rows of 64 bytes here: 0 to 2 hold sums, 3 the left operand, 4 to 6 the right one. The number
+ * of a register is part of the instruction's text, so these are macros. */
 #define LOAD_TILE(tile, from, floats) \
     __asm__ volatile("tileloadd (%0,%1), %%tmm" #tile ::"r"(from), "r"((long)sizeof(float) * (floats)) : "memory")
 #define STORE_TILE(tile, to, floats) \
@@ -11,7 +12,7 @@ enum { TILE_ROWS = 16, BLOCK_DEPTH = 32, PACKED = 2 };
 #define MULTIPLY_TILES(sums, left, right) \
     __asm__ volatile("tdpbf16ps %%tmm" #right ", %%tmm" #left ", %%tmm" #sums ::: "memory")
 
-/* Tiles belong to a thread, which says first what shape they have. */
+/* Tile registers belong to a thread, which first sets their shapes. */
 INLINE void begin_tiles(void)
 {
     struct {
@@ -28,34 +29,35 @@ INLINE void begin_tiles(void)
 
 INLINE void end_tiles(void) { __asm__ volatile("tilerelease"); }
 
-/* Sets (row, k) of the left operand's TILE_ROWS rows that begin at `panel`: blocks of BLOCK_DEPTH, and in each row after row. */
-INLINE void put_left(float *panel, long row, long k, float value)
+/* Stores value (row, k) of a panel of the left operand: it lies in blocks of BLOCK_DEPTH, each of them row after row. */
+INLINE void set_left(float *panel, long row, long k, float value)
 {
-    uint16_t *values = (uint16_t *)panel;
+    uint16_t *block = (uint16_t *)panel + k / BLOCK_DEPTH * TILE_ROWS * BLOCK_DEPTH;
     __m128bh rounded = _mm_cvtneps_pbh(_mm_set_ss(value));
-    values[(k / BLOCK_DEPTH * TILE_ROWS + row) * BLOCK_DEPTH + k % BLOCK_DEPTH] = (uint16_t)_mm_extract_epi16((__m128i)rounded, 0);
+    block[row * BLOCK_DEPTH + k % BLOCK_DEPTH] = (uint16_t)_mm_extract_epi16((__m128i)rounded, 0);
 }
 
-/* Makes the right operand of `depth` rows of `columns` floats, in place: two rows become one, and zeros fill it up. */
+/* Packs the right operand, `depth` rows of `columns` floats, in place: two rows become one, and zeros fill up the depth. */
 INLINE void pack_right(float *rows, long depth, long columns)
 {
-    const __m512i in_turns = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5,
-                                              20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512i interleaved = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
+                                                 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     long packed_rows = round_up(depth, BLOCK_DEPTH) / PACKED;
     for (long row = 0; row < packed_rows; row++)
         for (long column = 0; column < columns; column += WIDTH) {
             const float *first = rows + PACKED * row * columns + column;
-            vec even = PACKED * row < depth ? load(first) : zeros(), odd = PACKED * row + 1 < depth ? load(first + columns) : zeros();
+            vec even = PACKED * row < depth ? load(first) : zeros();
+            vec odd = PACKED * row + 1 < depth ? load(first + columns) : zeros();
             __m512bh both = _mm512_cvtne2ps_pbh((__m512)odd, (__m512)even);
-            store(rows + row * columns + column, (vec)_mm512_permutexvar_epi16(in_turns, (__m512i)both));
+            store(rows + row * columns + column, (vec)_mm512_permutexvar_epi16(interleaved, (__m512i)both));
         }
 }
 
 /* 2 * WIDTH values, of which the first `count` exist; the others become 0. */
-INLINE vec neighbours(const float *from, long count)
+INLINE vec load_packed(const float *from, long count)
 {
-    vec first = fetch(from, min_long(WIDTH, count));
-    vec second = count > WIDTH ? fetch(from + WIDTH, min_long(WIDTH, count - WIDTH)) : zeros();
+    vec first = load_n(from, min_long(WIDTH, count));
+    vec second = count > WIDTH ? load_n(from + WIDTH, min_long(WIDTH, count - WIDTH)) : zeros();
     return (vec)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
 }
 
@@ -63,7 +65,7 @@ INLINE vec neighbours(const float *from, long count)
 INLINE void multiply_tile(const float *left, long left_pitch, const float *right, long right_pitch, long depth,
                           vec sums[TILE_ROWS][TILE_VECTORS], const int vectors)
 {
-    (void)left_pitch; /* blocks lie one after the other */
+    (void)left_pitch; /* the blocks of a panel lie one after the other */
     float *first = (float *)sums;
     LOAD_TILE(0, first, TILE_COLUMNS);
     LOAD_TILE(1, first + WIDTH, TILE_COLUMNS);

@@ -16,14 +16,14 @@ typedef struct {
 } Memory;
 
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER; /* held from begin_kernel to end_kernel */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all that follows */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of everything below */
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER, left = PTHREAD_COND_INITIALIZER;
 static long threads;                        /* 0: not started; the caller counts as one */
-static long most_threads = MAX_THREADS;
+static long max_threads = MAX_THREADS;
 static Memory scratches[MAX_THREADS], shared_memory;
 static struct {
     Task task;
-    const void *kernel;
+    const void *arguments;
     long count, helpers_inside;
     int open;                               /* helpers may join */
 } job;
@@ -32,30 +32,30 @@ static atomic_long next_task, job_number;
 static void do_tasks(long thread)
 {
     for (long index; (index = atomic_fetch_add(&next_task, 1)) < job.count;)
-        job.task(job.kernel, index, scratches[thread].data);
+        job.task(job.arguments, index, scratches[thread].data);
 }
 
-/* A new job often follows within microseconds: looking for it for a moment saves the time that falling asleep takes. */
-static void wait_for_job_after(long seen)
+/* A new job often follows within microseconds: spinning for a moment saves the time of falling asleep. */
+static void wait_for_job_after(long last)
 {
-    for (int spin = 0; spin < SPINS && atomic_load(&job_number) == seen; spin++)
+    for (int spin = 0; spin < SPINS && atomic_load(&job_number) == last; spin++)
 #if defined(__x86_64__)
         __builtin_ia32_pause();
 #else
         ;
 #endif
     pthread_mutex_lock(&lock);
-    while (atomic_load(&job_number) == seen)
+    while (atomic_load(&job_number) == last)
         pthread_cond_wait(&wake, &lock);
 }
 
-/* A helper that wakes too late finds the job closed: nobody waits for a thread that has not begun. */
+/* A helper that wakes too late finds the job closed: nobody waits for a thread that has not joined. */
 static void *help(void *argument)
 {
     long thread = (long)argument;
-    for (long seen = 0;;) {
-        wait_for_job_after(seen);
-        seen = atomic_load(&job_number);
+    for (long last = 0;;) {
+        wait_for_job_after(last);
+        last = atomic_load(&job_number);
         if (job.open) {
             job.helpers_inside++;
             pthread_mutex_unlock(&lock);
@@ -69,20 +69,20 @@ static void *help(void *argument)
     return NULL;
 }
 
-/* The processors that this process may use. OMP_NUM_THREADS says nothing here: MindSpore itself sets it to 1. */
+/* The processors that this process may use. OMP_NUM_THREADS does not count: MindSpore itself sets it to 1. */
 static long usable_processors(void)
 {
     cpu_set_t processors;
     long usable = sched_getaffinity(getpid(), sizeof processors, &processors) == 0 ? CPU_COUNT(&processors) : 1;
-    return usable < most_threads ? usable : most_threads;
+    return usable < max_threads ? usable : max_threads;
 }
 
 void limit_threads(long count)
 {
-    most_threads = count < 1 ? 1 : count < MAX_THREADS ? count : MAX_THREADS;
+    max_threads = count < 1 ? 1 : count < MAX_THREADS ? count : MAX_THREADS;
 }
 
-/* In a forked child: the helpers do not exist, and a lock may be held by a thread that does not either. */
+/* In a forked child: the helpers do not exist, and a lock may be held by a thread that does not exist either. */
 static void start_anew(void)
 {
     pthread_mutex_init(&turn, NULL);
@@ -113,8 +113,8 @@ static void start_threads(void)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-/* Under the address sanitizer memory has the very size that is asked for, so that it sees who goes beyond. GCC says so by a
- * macro, Clang by a feature. */
+/* Under the address sanitizer memory has exactly the size that is asked for, so that it notices accesses behind the end. GCC
+ * announces the sanitizer by a macro, Clang by a feature. */
 #ifndef __has_feature
 #define __has_feature(name) 0
 #endif
@@ -152,16 +152,16 @@ float *begin_kernel(size_t scratch, size_t shared)
     return NULL;
 }
 
-void run_tasks(Task task, const void *kernel, long count)
+void run_tasks(Task task, const void *arguments, long count)
 {
     if (threads == 1 || count == 1) {
         for (long index = 0; index < count; index++)
-            task(kernel, index, scratches[0].data);
+            task(arguments, index, scratches[0].data);
         return;
     }
     pthread_mutex_lock(&lock);
     job.task = task;
-    job.kernel = kernel;
+    job.arguments = arguments;
     job.count = count;
     job.open = 1;
     atomic_store(&next_task, 0);

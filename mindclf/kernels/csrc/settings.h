@@ -1,0 +1,10 @@
+/* The order of the numbers in each operator's input `settings`: SETTINGS of mindclf/kernels/operators.py has the same. */
+#ifndef MINDCLF_SETTINGS_H
+#define MINDCLF_SETTINGS_H
+
+enum { CONVOLUTION_STRIDE, CONVOLUTION_PADDING, CONVOLUTION_ACTIVATION };       /* int32 */
+enum { MAX_POOL_KERNEL_SIZE, MAX_POOL_STRIDE, MAX_POOL_PADDING };               /* int32 */
+enum { ADD_ACTIVATION };                                                        /* int32 */
+enum { BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, BATCH_NORM_ACTIVATION };        /* float32 */
+
+#endif

@@ -1,0 +1,239 @@
+"""Operators: MindSpore operators that call the C functions of csrc/, with their gradients.
+
+The functions that make them return (operator, settings), where `settings` is a tensor that the operator takes as an input:
+numbers such as the stride, in the order of SETTINGS. Layers (mindclf.nets.layers) ask `in_use` when they are made and then get
+their operators here; where the kernels are not in use they take MindSpore's own operators, which compute the same.
+"""
+
+import functools
+
+import mindspore as ms
+from mindspore import Tensor, ops
+
+from mindclf.kernels.dispatch import library, status
+
+# tests/kernels/test_constants.py holds these equal to the headers of csrc/.
+ACTIVATIONS = {None: 0, "relu": 1, "relu6": 2, "hswish": 3}  # as in activation.h
+MAX_KERNEL_ELEMENTS = 128  # as in im2col.h
+SAME = -1  # stands for the padding of TensorFlow, as in custom_op.h
+SETTINGS = {  # as in settings.h
+    "convolution": ("stride", "padding", "activation"),
+    "max_pool": ("kernel_size", "stride", "padding"),
+    "add": ("activation",),
+    "batch_norm": ("epsilon", "momentum", "activation"),
+}
+
+
+def _values(kind, **named):
+    """The values of the input `settings`, a tuple in the order of SETTINGS[kind]. An activation is a name or None."""
+    if "activation" in named:
+        named["activation"] = ACTIVATIONS[named["activation"]]
+    assert set(named) == set(SETTINGS[kind])
+    return tuple(named[name] for name in SETTINGS[kind])
+
+
+def _operator(name, values, shape, outputs, bprop=None):
+    """The MindSpore operator of the C function `name`, with so many float32 outputs.
+
+    `shape` makes the output shapes from the input shapes. The operator raises ValueError for inputs or outputs without values,
+    such as a batch of 0 or a map smaller than the kernel. MindSpore takes operators of equal attributes for one and the same,
+    with the same shapes: so the `values` of the settings are an attribute too.
+    """
+    in_use, variant, reason = status()
+    if not in_use:
+        raise RuntimeError(f"no kernels are in use: {reason}")
+    types = ms.float32 if outputs == 1 else (ms.float32,) * outputs
+    operator = ops.Custom(f"{library(variant)}:{name}", _refusing_empty(name, shape), types, "aot", bprop=bprop)
+    operator.add_prim_attr("settings", str(values))
+    return operator
+
+
+def _refusing_empty(name, shape):
+    """The function `shape`, which raises ValueError where an input or an output of the operator `name` has an axis of 0."""
+    @functools.wraps(shape)
+    def checked(*inputs):
+        outputs = shape(*inputs)
+        for sizes in (*inputs, *(outputs if isinstance(outputs[0], (list, tuple)) else (outputs,))):
+            if 0 in sizes:
+                raise ValueError(f"{name}: there is nothing to compute with, or nothing left, of shape {tuple(sizes)}")
+        return outputs
+
+    return checked
+
+
+def _cached(make):
+    """`make` with its results kept, for each variant apart."""
+    kept = functools.cache(lambda variant, *arguments: make(*arguments))
+    return functools.wraps(make)(lambda *arguments: kept(status()[1], *arguments))
+
+
+def can_convolve(kernel_size, stride, padding):
+    """Whether `convolution` computes such a convolution: one stride for both axes, and not too large a kernel."""
+    height, width = kernel_size
+    return stride[0] == stride[1] and height * width <= MAX_KERNEL_ELEMENTS and padding < min(height, width)
+
+
+def can_convolve_depthwise(kernel_size, stride):
+    """Whether `convolution` with `depthwise` computes such a convolution: 3 x 3 or 5 x 5, stride 1 or 2."""
+    return kernel_size in ((3, 3), (5, 5)) and stride in ((1, 1), (2, 2))
+
+
+def _shape_of_output(out_channels, kernel_size, stride, padding):
+    """The function that tells MindSpore the output's shape from the inputs'; `out_channels` None stands for those of x."""
+    height, width = kernel_size
+
+    def extent(size, kernel):
+        return -(-size // stride) if padding == SAME else max((size + 2 * padding - kernel) // stride + 1, 0)
+
+    def shape(x, *others):
+        return x[0], x[1] if out_channels is None else out_channels, extent(x[2], height), extent(x[3], width)
+
+    return shape
+
+
+@_cached
+def convolution(out_channels, kernel_size, stride, padding, depthwise=False):
+    """(operator, settings): operator(x, weight, settings) is the convolution of (N, C, H, W) without bias.
+
+    `stride` is an int; `padding` counts the zeros on each side, or is SAME. The number of groups follows from the shapes.
+    `depthwise` takes the C functions for one channel a group: see `can_convolve_depthwise`.
+    """
+    values = _values("convolution", stride=stride, padding=padding, activation=None)
+    settings = Tensor(values, ms.int32)
+    output_shape = _shape_of_output(out_channels, kernel_size, stride, padding)
+
+    def shape_of_x(x, weight, settings, dy):
+        return x
+
+    def shape_of_weight(x, weight, settings, dy):
+        return weight
+
+    def shape_of_both(x, weight, settings, dy):
+        return x, weight
+
+    if depthwise:
+        backward = _operator("depthwise_backward", values, shape_of_both, 2)
+
+        def bprop(x, weight, settings, out, dout):
+            dx, dweight = backward(x, weight, settings, dout)
+            return dx, dweight, ops.zeros_like(settings)
+
+        return _operator("depthwise_forward", values, output_shape, 1, bprop), settings
+
+    # Two operators: MindSpore then leaves out a gradient that nobody asks for, such as that of the images.
+    input_gradient = _operator("convolution_input_gradient", values, shape_of_x, 1)
+    weight_gradient = _operator("convolution_weight_gradient", values, shape_of_weight, 1)
+
+    def bprop(x, weight, settings, out, dout):
+        return (input_gradient(x, weight, settings, dout), weight_gradient(x, weight, settings, dout),
+                ops.zeros_like(settings))
+
+    return _operator("convolution_forward", values, output_shape, 1, bprop), settings
+
+
+@_cached
+def activated_convolution(out_channels, kernel_size, stride, padding, depthwise, activation):
+    """(operator, settings): operator(x, weight, bias, settings) is a convolution with bias and then an activation of ACTIVATIONS.
+
+    It is for inference and has no gradient. The other arguments are those of `convolution`.
+    """
+    values = _values("convolution", stride=stride, padding=padding, activation=activation)
+    shape = _shape_of_output(out_channels, kernel_size, stride, padding)
+    name = "depthwise_activated" if depthwise else "convolution_activated"
+    return _operator(name, values, shape, 1), Tensor(values, ms.int32)
+
+
+def can_pool(kernel_size, stride, padding):
+    """Whether `max_pool` computes such a pool."""
+    return stride in (1, 2) and padding < kernel_size
+
+
+@_cached
+def max_pool(kernel_size, stride, padding):
+    """(operator, settings): operator(x, settings) is the largest value of each window of kernel_size x kernel_size.
+
+    `stride` is 1 or 2; `padding` counts the values outside of the map on each side, which are never the largest, or is SAME.
+    """
+    values = _values("max_pool", kernel_size=kernel_size, stride=stride, padding=padding)
+    settings = Tensor(values, ms.int32)
+
+    def shape_of_x(x, settings, dy):
+        return x
+
+    backward = _operator("max_pool_backward", values, shape_of_x, 1)
+
+    def bprop(x, settings, out, dout):
+        return backward(x, settings, dout), ops.zeros_like(settings)
+
+    shape = _shape_of_output(None, (kernel_size, kernel_size), stride, padding)
+    return _operator("max_pool_forward", values, shape, 1, bprop), settings
+
+
+@_cached
+def add(activation):
+    """(operator, settings): operator(a, b, settings) is a + b, both (N, C, H, W), and then an activation: None or "relu"."""
+    values = _values("add", activation=activation)
+    settings = Tensor(values, ms.int32)
+
+    def shape_of_a(a, b, *settings):
+        return a
+
+    relu_backward = _operator("relu_backward", (), shape_of_a, 1)
+
+    def bprop(a, b, settings, out, dout):
+        gradient = relu_backward(out, dout) if activation else dout
+        return gradient, gradient, ops.zeros_like(settings)
+
+    return _operator("add_forward", values, shape_of_a, 1, bprop), settings
+
+
+@_cached
+def global_average():
+    """operator(x): the mean of each plane, (N, C, H, W) -> (N, C)."""
+    def shape_of_y(x):
+        return x[0], x[1]
+
+    def shape_of_x(x, dy):
+        return x
+
+    backward = _operator("global_average_backward", (), shape_of_x, 1)
+
+    def bprop(x, out, dout):
+        return (backward(x, dout),)
+
+    return _operator("global_average_forward", (), shape_of_y, 1, bprop)
+
+
+@_cached
+def batch_norm(eps, momentum, activation):
+    """(train, infer, settings): two operators for batch norm and then an activation of ACTIVATIONS.
+
+    train(x, gamma, beta, moving_mean, moving_variance, settings) gives y, the mean and the inverse standard deviation of the
+    batch, and the new moving mean and variance, to which the old ones contribute the fraction `momentum`. infer takes the same
+    inputs and gives y.
+    """
+    values = _values("batch_norm", epsilon=eps, momentum=momentum, activation=activation)
+    settings = Tensor(values, ms.float32)
+
+    def shape_of_x(x, gamma, beta, mean, variance, settings):
+        return x
+
+    def shapes_of_training(x, gamma, beta, mean, variance, settings):
+        return x, gamma, gamma, gamma, gamma
+
+    def shapes_of_gradients(x, gamma, beta, mean, variance, settings, dy):
+        return x, gamma, beta
+
+    train_backward = _operator("batch_norm_train_backward", values, shapes_of_gradients, 3)
+    infer_backward = _operator("batch_norm_infer_backward", values, shapes_of_gradients, 3)
+
+    def train_bprop(x, gamma, beta, mean, variance, settings, out, dout):
+        dx, dgamma, dbeta = train_backward(x, gamma, beta, out[1], out[2], settings, dout[0])
+        return dx, dgamma, dbeta, ops.zeros_like(mean), ops.zeros_like(variance), ops.zeros_like(settings)
+
+    def infer_bprop(x, gamma, beta, mean, variance, settings, out, dout):
+        dx, dgamma, dbeta = infer_backward(x, gamma, beta, mean, variance, settings, dout)
+        return dx, dgamma, dbeta, ops.zeros_like(mean), ops.zeros_like(variance), ops.zeros_like(settings)
+
+    return (_operator("batch_norm_train", values, shapes_of_training, 5, train_bprop),
+            _operator("batch_norm_infer", values, shape_of_x, 1, infer_bprop), settings)

@@ -1,0 +1,62 @@
+"""The variants of the compiled kernels: the compiler flags of each, and the processor features that it needs.
+
+This is the only list of them. setup.py, `make sanitize`, the tests and dispatch.py read it. It imports nothing of mindclf,
+because setup.py runs it before mindclf is installed. make asks it on the command line:
+
+    python mindclf/kernels/variants.py runnable         the variants that this processor runs, as in "avx2 portable"
+    python mindclf/kernels/variants.py sanitize avx2    the compiler flags of that variant with the sanitizers
+"""
+
+import platform
+import sys
+from pathlib import Path
+
+# Compiler flag of GCC and Clang: the feature in /proc/cpuinfo without which a processor cannot run what the flag compiles.
+AVX2 = {"-mavx2": "avx2", "-mfma": "fma"}
+AVX512 = {**AVX2, "-mavx512f": "avx512f", "-mavx512bw": "avx512bw", "-mavx512dq": "avx512dq", "-mavx512vl": "avx512vl",
+          "-mprefer-vector-width=512": "avx512f"}
+AMX = {**AVX512, "-mavx512bf16": "avx512_bf16", "-mamx-tile": "amx_tile", "-mamx-bf16": "amx_bf16"}
+VARIANTS = {"amx": AMX, "avx512": AVX512, "avx2": AVX2, "portable": {}}  # the fastest first
+FLOAT32 = ("avx512", "avx2", "portable")  # "amx" multiplies bfloat16 numbers in its convolutions
+
+COMMON = ("-std=gnu11", "-pthread", "-Wno-psabi")  # psabi: a note of GCC about vectors as arguments, of no use here
+OPTIMIZED = ("-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden")
+SANITIZED = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-Wall", "-Wextra")
+LINK = ("-pthread", "-Wl,-z,nodelete")  # nodelete: threads sleep in a library between two calls, so it must stay loaded
+
+
+def compile_flags(variant, kind=OPTIMIZED):
+    """The compiler flags of a variant, a list. `kind` is OPTIMIZED or SANITIZED."""
+    return [*COMMON, *kind, *VARIANTS[variant]]
+
+
+def features(variant):
+    """The features, as in /proc/cpuinfo, that a processor needs to run a variant: a set, empty for "portable"."""
+    return set(VARIANTS[variant].values())
+
+
+def compilable():
+    """The variants that a compiler for this kind of processor takes: on x86-64 all, elsewhere only "portable"."""
+    return [variant for variant in VARIANTS if _is_x86_64() or not features(variant)]
+
+
+def runnable():
+    """The variants whose features this processor has."""
+    return [variant for variant in VARIANTS if features(variant) <= processor_features()]
+
+
+def processor_features(cpuinfo=Path("/proc/cpuinfo")):
+    """The features of this processor that the file `cpuinfo` lists: a set, empty where the processor is not of x86-64."""
+    if not _is_x86_64() or not cpuinfo.exists():
+        return set()
+    lines = (line for line in cpuinfo.read_text(encoding="utf-8").splitlines() if line.startswith("flags"))
+    return set(next(lines, "").split())
+
+
+def _is_x86_64():
+    return platform.machine().lower() in ("x86_64", "amd64")
+
+
+if __name__ == "__main__":
+    question, *variant = sys.argv[1:]
+    print(*(runnable() if question == "runnable" else compile_flags(*variant, SANITIZED)))
