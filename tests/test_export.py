@@ -147,6 +147,20 @@ def test_one_image_of_a_batch_that_differs_is_enough(fitted, tmp_path, monkeypat
         export(fitted.checkpoint, "mindir", tmp_path / "net.mindir")
 
 
+def test_logits_may_differ_by_a_ten_thousandth_of_the_largest_and_no_more(fitted, tmp_path, monkeypatch):
+    honest, off = exporting._run_mindir, [0.5e-4]
+
+    def a_little_off(file, images):
+        logits = honest(file, images)
+        return logits + off[0] * max(1, np.abs(logits).max())
+
+    monkeypatch.setattr(exporting, "_run_mindir", a_little_off)
+    export(fitted.checkpoint, "mindir", tmp_path / "net.mindir", batch_size=1)
+    off[0] = 2e-4
+    with pytest.raises(ValueError, match="was not written: its logits differ by 0.000"):
+        export(fitted.checkpoint, "mindir", tmp_path / "other.mindir", batch_size=1)
+
+
 @pytest.mark.parametrize(("file_format", "name", "options", "message"), [
     ("tflite", None, {}, "format 'tflite' is not known; expected one of mindir, onnx, safetensors"),
     ("air", None, {}, "format 'air' can be written on an Ascend only; a mindir runs on CPU, GPU and Ascend"),

@@ -19,6 +19,13 @@ def test_metrics_are_those_of_counting():
     assert [result.confusion[pair] for pair in ((0, 0), (1, 0), (5, 1))] == [1, 2, 1]
 
 
+def test_top1_and_top5_count_labels_by_their_rank():
+    """Of seven images one has its label in the first place, one in the second ... one in the seventh: 1 / 7 and 5 / 7."""
+    logits = np.tile(np.arange(7, 0, -1, dtype=np.float32), (7, 1))
+    result = compute_metrics(logits, np.arange(7), 7)
+    assert (result.top1, result.top5) == pytest.approx((1 / 7, 5 / 7))
+
+
 def test_per_class_leaves_out_classes_without_images():
     result = compute_metrics(LOGITS, LABELS, 6)
     assert result.per_class[[0, 1, 5]].tolist() == [1, 0, 0]

@@ -9,12 +9,13 @@ from mindclf import quantize as quantizing
 from mindclf.checkpoint import read_card
 from mindclf.config import merge
 from mindclf.dataset import read_folder
+from mindclf.inference.runner import Runner
 from mindclf.predict import Predictor
 from mindclf.quantize import quantize
 from tests.conftest import CLASS_INDEX
 
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
-pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+quantization = pytest.importorskip("onnxruntime.quantization", reason="needs the extra onnx")
 
 INT8 = onnx.TensorProto.INT8
 CONVOLUTIONS = 8  # of TINY_NET: the stem, 3 in each of two blocks, and the last
@@ -59,6 +60,24 @@ def test_each_channel_has_a_scale_of_its_own(exported, config, tmp_path):
     assert scales and all(list(scale.dims) == [weight.dims[0]] for weight, scale in scales)
     for weight, _ in scales:  # 7 bits, so that sums fit into 16 on processors without VNNI
         assert np.abs(onnx.numpy_helper.to_array(weight).astype(int)).max() <= 64
+
+
+def test_what_calibrates_are_training_images_as_evaluation_sees_them(exported, config, colour_folder, tmp_path, monkeypatch):
+    given = []
+
+    def note(model, file, reader, **_):
+        while batch := reader.get_next():
+            [images] = batch.values()
+            given.extend(image.tobytes() for image in images)
+        shutil.copy(model, file)
+
+    monkeypatch.setattr(quantization, "quantize_static", note)
+    model = exported("onnx")
+    quantize(model, config, tmp_path / "small.onnx", calibration_images=6, allowed_loss=1)
+    train = read_folder(colour_folder / "train", CLASS_INDEX)
+    label_of = {image.tobytes(): label for [image], label in zip(Runner(model).images(train, 1), train.labels)}
+    assert len(set(given)) == len(given) == 6
+    assert {label_of[image] for image in given} == {0, 1, 2}
 
 
 def negated(model, file, runner, images):

@@ -224,6 +224,14 @@ def test_the_digest_changes_with_contents_labels_and_order_and_not_with_names_th
     assert read_splits(own).digest() != first
 
 
+@pytest.mark.parametrize("part", ["train", "valid", "test"])
+def test_the_digest_changes_with_one_label(own, part):
+    found = read_splits(own)
+    images = getattr(found, part)
+    other = replace(images, labels=(1 - images.labels[0], *images.labels[1:]))
+    assert replace(found, **{part: other}).digest() != replace(found).digest() == found.digest()
+
+
 def test_the_digest_of_cifar10_changes_with_its_pixels(cifar, cifar10_folder):
     found = read_splits(cifar)
     pixels = list(found.test.paths)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from mindspore.dataset import vision
 from PIL import Image, ImageEnhance
+from scipy import stats
 
 from mindclf import kernels
 from mindclf.dataset.draws import WORDS, Draws
@@ -194,6 +195,17 @@ def test_a_random_box_lies_in_the_image(size):
         top, left, height, width = crop.box(*size, drawn)
         assert height >= 1 and width >= 1 and top >= 0 and left >= 0
         assert top + height <= size[0] and left + width <= size[1]
+
+
+def test_a_random_box_has_its_area_from_scale_and_its_shape_from_ratio():
+    """Where every box fits, and pixels are so small that rounding does not matter. All boxes are wider than high."""
+    crop, height, width = RandomCropDecodeResize((0.1, 0.3), (1.5, 3.0)), 40_000, 60_000
+    drawn = crop.drawn(Draws(1, 1, 1).words(["crop"], range(3000))[:, 0])
+    top, left, rows, columns = np.array([crop.box(height, width, numbers) for numbers in drawn]).T
+    for values, low, high in ((rows * columns / (height * width), 0.1, 0.3), (np.log(columns / rows), np.log(1.5), np.log(3)),
+                              (top / (height - rows), 0, 1), (left / (width - columns), 0, 1)):
+        assert low - 1e-3 < values.min() and values.max() < high + 1e-3
+        assert stats.kstest(values, "uniform", (low, high - low)).pvalue > 1e-3
 
 
 def test_a_box_that_never_fits_is_the_largest_allowed_in_the_centre():

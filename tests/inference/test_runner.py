@@ -18,8 +18,10 @@ from mindclf.cli import main
 from mindclf.dataset import ImageSet, read_folder
 from mindclf.explain import explain
 from mindclf.inference.onnx import CARD_KEY
+from mindclf.inference.runner import Runner
 from mindclf.nets.layers import GlobalAvgPooling
 from mindclf.predict import Predictor
+from mindclf.utils.files import sha256
 from tests.conftest import CLASS_INDEX
 
 FILES = [("mindir", {}), ("onnx", {}), *((kind, options) for kind in ("mindir", "onnx")
@@ -118,6 +120,31 @@ def put_metadata(file, properties):
 def put_card(file, fields):
     """Puts a card of these fields, fit for use or not, into the file."""
     put_metadata(file, {CARD_KEY: json.dumps(fields)})
+
+
+@pytest.mark.parametrize("takes_pixels", [False, True])
+def test_of_two_looks_the_second_is_from_left_to_right(onnx, colour_folder, tmp_path, takes_pixels):
+    """A net that gives the sums of the left half, of the upper half and of all: flipping gives left and right the same sum."""
+    helper, types = onnx.helper, onnx.TensorProto
+    shape, kind = ((32, 32, 3), types.UINT8) if takes_pixels else ((3, 32, 32), types.FLOAT)
+    halves = np.zeros((3, *shape), np.float32)
+    left, upper, everything = halves if takes_pixels else halves.transpose(0, 2, 3, 1)
+    left[:, :16], upper[:16], everything[:] = 1, 1, 1
+    graph = helper.make_graph(
+        [helper.make_node("Cast", ["images"], ["values"], to=types.FLOAT), helper.make_node("Flatten", ["values"], ["flat"]),
+         helper.make_node("Gemm", ["flat", "halves"], ["logits"], transB=1)],
+        "halves", [helper.make_tensor_value_info("images", kind, ["batch", *shape])],
+        [helper.make_tensor_value_info("logits", types.FLOAT, ["batch", 3])],
+        [onnx.numpy_helper.from_array(halves.reshape(3, -1), "halves")])
+    file = tmp_path / "halves.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(file))
+    card_path(file).write_text(json.dumps({
+        "format": 1, "net": "halves", "net_options": {}, "classes": ["left", "upper", "all"], "image_height": 32,
+        "image_width": 32, "mean": [0, 0, 0], "std": [1, 1, 1], "weights_sha256": sha256(file)}))
+    images = read_folder(colour_folder / "test", CLASS_INDEX)
+    plain, both = (Runner(file, mirror=mirror).logits(images, 4)[0].T for mirror in (False, True))
+    np.testing.assert_allclose(both, [plain[2] / 2, plain[1], plain[2]], rtol=1e-5, atol=1e-2)
+    assert abs(plain[0] - plain[2] / 2).min() > 1
 
 
 def test_an_onnx_without_a_card_is_refused(foreign):

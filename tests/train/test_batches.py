@@ -10,7 +10,7 @@ import pytest
 from mindspore import dataset as ds
 
 from mindclf.config import merge
-from mindclf.dataset import augmented_pipeline, epoch_pipeline, pipeline, read_folder
+from mindclf.dataset import ImageSet, augmented_pipeline, epoch_pipeline, pipeline, read_folder
 from mindclf.dataset.cifar10 import read_cifar10
 from mindclf.dataset.draws import STORED_VIEWS, Draws
 from mindclf.train.batches import EpochBatches, mix
@@ -28,10 +28,12 @@ def images(request, colour_folder, cifar10_folder, tiny_config):
         {"image_height": 32, "image_width": 32, "augment": "padded_crop", "cutout": 8, "batch_size": 6, **EVERYTHING}, {})
 
 
-def batches_of(images, epochs_done=0, steps_done=0, seed=1, phase=1, mixup_alpha=0.0, batch_size=6):
+def batches_of(images, epochs_done=0, steps_done=0, seed=1, phase=1, mixup_alpha=0.0, batch_size=6, num_classes=10):
     image_set, config = images
     make = partial(epoch_pipeline, image_set, merge(config, {"batch_size": batch_size}))
-    return EpochBatches(make, len(image_set), batch_size, seed, phase, mixup_alpha, 10, epochs_done, steps_done)
+    batches = EpochBatches(make, len(image_set), batch_size, seed, phase, mixup_alpha, num_classes)
+    batches.resume(epochs_done, steps_done)
+    return batches
 
 
 def epoch(batches):
@@ -123,14 +125,18 @@ def test_views_are_the_same_whichever_part_of_them_is_made(images):
         assert not (first == second).all((1, 2, 3)).any()
 
 
-def test_mixing_differs_from_batch_to_batch_and_from_epoch_to_epoch(images):
-    batches = batches_of(images, mixup_alpha=0.4)
-    shares = []
-    for _ in range(2):
-        labels = epoch(batches)[1].reshape(5, 6, -1)
-        mixed = [batch[(batch > 0) & (batch < 1)] for batch in labels]
-        shares += [round(float(values.max()), 6) for values in mixed if len(values)]
-    assert len(shares) > 2 and len(set(shares)) == len(shares)
+def test_every_batch_of_every_epoch_and_worker_is_mixed_in_its_own_way(as_worker):
+    """Of 2 workers, in 3 epochs of 4 steps: 24 batches, whose fractions, as their labels tell them, are 24 different ones."""
+    pixels = tuple(np.full((4, 4, 3), label, np.uint8) for label in range(48))
+    images = ImageSet(pixels, tuple(range(48)), tuple(map(str, range(48)))), merge({}, {"image_height": 32, "image_width": 32})
+    fractions = []
+    for rank in range(2):
+        as_worker(rank, 2)
+        batches = batches_of(images, mixup_alpha=1.0, num_classes=48)
+        for labels in np.concatenate([epoch(batches)[1] for _ in range(3)]).reshape(12, 6, 48):
+            [fraction] = {round(float(largest), 5) for largest in labels.max(1) if largest < 1}  # 1: mixed with itself
+            fractions.append(fraction)
+    assert len(set(fractions)) == 24
 
 
 def test_an_epoch_has_all_whole_batches(images):

@@ -110,17 +110,19 @@ def test_what_cannot_be_changed_is_named_and_changes_nothing(run, fields, messag
 
 
 def test_a_phase_that_is_over_keeps_its_epochs_and_the_last_may_have_more(tiny_config):
-    config = {**tiny_config, "phases": [{"trainable": "head", "cached_views": 1, "epochs": 1},
-                                        {"trainable": "head", "cached_views": 1, "epochs": 1, "schedule": "plateau",
-                                         "plateau_patience": 0, "plateau_factor": 0.5, "lr_max": 1e-6}]}
+    config = {**tiny_config, "phases": [
+        {"trainable": "head", "cached_views": 1, "epochs": 1},
+        {"trainable": "head", "cached_views": 1, "epochs": 2, "schedule": "plateau", "warmup_epochs": 1, "plateau_patience": 0,
+         "plateau_factor": 0.5, "lr_max": 1e-6}]}
     fit(config)
     config["resume"] = True
     with pytest.raises(ValueError, match=r"it had phases.0.epochs=1, and now it is 3: set it so, or take another output$"):
         fit(merge(config, {"epochs": 3}))
-    fit(merge(config, {"phases.1.epochs": 3}))
-    assert [(row["phase"], row["epoch"]) for row in rows(config)] == [(1, 1), (2, 1), (2, 2), (2, 3)]
-    # At so small a rate no epoch improves by a ten-thousandth: the plateau goes on from the first epoch's loss, and halves.
-    assert [row["learning_rate"] for row in rows(config)[1:]] == pytest.approx([1e-6, 1e-6, 5e-7], abs=1e-9)
+    fit(merge(config, {"phases.1.epochs": 4}))
+    assert [(row["phase"], row["epoch"]) for row in rows(config)] == [(1, 1), (2, 1), (2, 2), (2, 3), (2, 4)]
+    # At so small a rate no epoch improves by a ten-thousandth: the plateau goes on from the loss of the first one after warm-up,
+    # and halves.
+    assert [row["learning_rate"] for row in rows(config)[1:]] == pytest.approx([1e-6, 1e-6, 1e-6, 5e-7], abs=1e-9)
 
 
 @pytest.mark.parametrize("name", ["momentum", "sgd", "adam"])

@@ -120,22 +120,31 @@ def test_every_way_of_training_goes_through_all_phases(tiny_config):
 
 
 def test_a_figure_that_does_not_improve_lowers_the_rate(tiny_config):
-    """At so small a rate the loss falls by less than a ten-thousandth of itself in an epoch, which is no improvement."""
-    config = {**tiny_config, **ONLY_HEAD, "epochs": 4, "lr_max": 1e-6, "schedule": "plateau", "plateau_patience": 0}
+    """At so small a rate the loss falls by less than a ten-thousandth of itself in an epoch, which is no improvement.
+
+    Epochs of warm-up do not count: the third epoch is the first that another can be better than.
+    """
+    config = {**tiny_config, **ONLY_HEAD, "epochs": 6, "warmup_epochs": 2, "lr_max": 1e-6, "schedule": "plateau",
+              "plateau_patience": 0}
     rows = HistoryFile(fit(config).checkpoint.parent / "history.csv").rows()
-    assert [row["learning_rate"] for row in rows] == pytest.approx([1e-6, 1e-6, 5e-7, 2.5e-7], abs=1e-9)
+    assert [row["learning_rate"] for row in rows] == pytest.approx([5e-7, 1e-6, 1e-6, 1e-6, 5e-7, 2.5e-7], abs=1e-9)
 
 
-def test_the_best_epoch_of_all_phases_is_kept(tiny_config, fitted):
+def test_the_best_epoch_of_all_phases_is_kept_and_reported(tiny_config, fitted, colour_folder):
     """The second phase, at far too large a rate, spoils what the first one learned."""
     config = {**tiny_config, "pretrained": str(fitted.checkpoint),
               "phases": [{"trainable": "head", "epochs": 2}, {"trainable": "all", "epochs": 2, "lr_max": 3.0}]}
-    checkpoint = fit(config).checkpoint
+    run = fit(config)
+    checkpoint = run.checkpoint
     rows = HistoryFile(checkpoint.parent / "history.csv").rows()
     best, card = max(rows, key=lambda row: (row["top1"], -row["loss"])), read_card(checkpoint)
     assert (best["phase"], best["epoch"]) == (card["phase"], card["epoch"]) and best["phase"] == 1
     assert card["metrics"]["held out"]["top1"] == pytest.approx(best["top1"], abs=1e-5)
     assert any(row["top1"] < best["top1"] for row in rows if row["phase"] == 2)
+    test = read_folder(colour_folder / "test", CLASS_INDEX)
+    losses = [evaluate_net(load_net(checkpoint.with_name(name))[0], eval_pipeline(test, card.preprocessing, 4), 3).loss
+              for name in ("best.ckpt", "last.ckpt")]
+    assert run.report.loss == pytest.approx(losses[0], abs=1e-6) and abs(losses[0] - losses[1]) > 1e-3
 
 
 def test_averaging_changes_what_is_evaluated_and_kept_but_not_how_it_trains(tiny_config):
@@ -161,8 +170,8 @@ def test_stored_features_are_those_of_the_net(tiny_config, colour_folder, monkey
         return features.stored_features(net, image_set, merge(config, changes))[0]
 
     first = stored()
-    images = images_of(evaluated(image_set, config))
-    np.testing.assert_allclose(first, net.backbone(Tensor(images)).asnumpy().mean((2, 3)), atol=1e-5)
+    images = Tensor(images_of(evaluated(image_set, config)))
+    np.testing.assert_allclose(first, net.backbone(images).asnumpy().mean((2, 3)), atol=1e-5)
 
     def not_again(*_):
         raise AssertionError("computed again")
@@ -175,6 +184,10 @@ def test_stored_features_are_those_of_the_net(tiny_config, colour_folder, monkey
     for file in Path(config.feature_cache).iterdir():
         file.write_bytes(file.read_bytes()[:100])
     np.testing.assert_array_equal(stored(), first)
+    statistics = next(p for p in net.backbone.get_parameters() if p.name.endswith("moving_mean"))
+    statistics.set_data(statistics + 1)
+    np.testing.assert_allclose(stored(), net.backbone(images).asnumpy().mean((2, 3)), atol=1e-5)
+    assert abs(stored() - first).max() > 1e-3
 
 
 def test_stored_features_belong_to_what_computed_them(tiny_config, colour_folder, monkeypatch):

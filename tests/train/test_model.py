@@ -142,7 +142,7 @@ FORMULAS = [({"optimizer": "momentum"}, Momentum), ({"optimizer": "sgd"}, Moment
 
 
 @pytest.mark.parametrize("scale", [1, 1024])
-@pytest.mark.parametrize(("fields", "formula"), FORMULAS, ids=lambda value: str(value) if isinstance(value, dict) else "")
+@pytest.mark.parametrize(("fields", "formula"), FORMULAS, ids=["momentum", "sgd", "adam", "nesterov", "adamw"])
 def test_every_optimizer_is_that_of_its_formula(fields, formula, scale):
     """In float64: eight steps at rates that change, with weight decay of the matrix and none of the bias."""
     rates = [0.1, 0.05, 0.2, 0.01, 0.1, 0.02, 0.3, 0.15]

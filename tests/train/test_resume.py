@@ -18,6 +18,7 @@ from mindspore import Tensor, nn
 
 from mindclf.checkpoint import card_path, load_net, read_card, read_weights
 from mindclf.config import CHOICES, merge
+from mindclf.report.history import HistoryFile
 from mindclf.train import create_optimizer, fit, state
 from mindclf.train.checkpointing import CardCheckpoint, CheckpointManager
 from mindclf.train.state import OptimizerState, load_state, save_state, state_path
@@ -246,8 +247,10 @@ def test_nets_with_dropout_train_repeatably(tiny_config):
 
 @pytest.fixture(scope="module")
 def stopped(colour_folder, tmp_path_factory):
-    """The config of a run of 3 epochs that stopped in its second."""
-    config = {**make_config(colour_folder, tmp_path_factory.mktemp("stopped")), **ONLY_HEAD, "epochs": 3}
+    """The config of a run of 3 epochs that stopped in its second; no epoch is better than the first by as much as counts."""
+    config = make_config(colour_folder, tmp_path_factory.mktemp("stopped"))
+    config = {**config, **ONLY_HEAD, "epochs": 3, "sam_rho": 0.05, "net_options": {**config["net_options"], "has_dropout": True},
+              "schedule": "plateau", "plateau_patience": 0, "lr_max": 1e-6}
 
     def stop(self, row, report, after_epoch=CheckpointManager.after_epoch):
         if row["epoch"] == 2:
@@ -273,7 +276,7 @@ def save_again(kept):
 
 
 @pytest.mark.parametrize(("field", "value", "message"), [
-    ("lr_max", 0.1, "it had lr_max=0.05, and now it is 0.1"),
+    ("lr_max", 0.1, "it had lr_max=1e-06, and now it is 0.1"),
     ("phases", [{"epochs": 3}, {"epochs": 1}], "it had phases=\\[\\], and now they are \\[{}, {}\\]"),
     ("seed", 2, "it had seed=1, and now it is 2"),
     ("net_options", {"last_channel": 48}, "it had net_options={"),
@@ -332,11 +335,15 @@ def test_a_state_of_another_version_is_refused(interrupted, monkeypatch):
         fit({**interrupted, "resume": True})
 
 
-def test_where_files_are_and_what_trains_may_change(interrupted, tmp_path):
+def test_a_run_goes_on_to_the_same_end_wherever_its_files_are_and_whatever_trains(stopped, interrupted, tmp_path):
+    """Plateau and dropout of sharpness-aware steps too: the second epoch lowers the rate, for the first one was as good."""
     moved = tmp_path / "elsewhere"
     Path(interrupted["output"]).rename(moved)
-    fitted = fit({**interrupted, "output": str(moved), "feature_cache": "", "device_target": "auto", "resume": True})
-    assert read_card(fitted.checkpoint.parent / "last.ckpt")["epoch"] == 3
+    fit({**interrupted, "output": str(moved), "feature_cache": "", "device_target": "auto", "resume": True})
+    whole = fit({**stopped, "output": str(tmp_path / "whole")}).checkpoint.parent
+    assert_same(outcome(moved), outcome(whole))
+    rates = [row["learning_rate"] for row in HistoryFile(whole / "history.csv").rows()]
+    assert rates == pytest.approx([1e-6, 1e-6, 5e-7], abs=1e-9)
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:1000], lambda data: b"", lambda data: data[:5000] + b"x" + data[5001:]])
@@ -389,7 +396,7 @@ def test_the_state_of_every_optimizer_is_kept(optimizer):
     """All that changes in four steps, and only the weights are left out."""
     config = merge({}, {"optimizer": optimizer})
     net = nn.Dense(3, 2)
-    first, second = (create_optimizer(net, config, [0.1] * 8) for _ in range(2))
+    first, second = (create_optimizer(net, config, [0.1 / (step + 1) for step in range(8)]) for _ in range(2))
     gradients = tuple(Tensor(np.full(p.shape, 0.5, np.float32)) for p in net.trainable_params())
     for _ in range(4):
         first(gradients)
