@@ -31,7 +31,10 @@ WITHIN = {("data", "path"): str, ("data", "train"): int, ("data", "held_out"): i
 OF_CLASSES = ("classes", "class_folders", "classes_chinese", "categories", "categories_chinese")  # a text for each class
 SEEN_FIELDS = ("train", "validation", "test")  # of seen_images: 8 characters of base64 an image, see mindclf.dataset.seen
 SPEED_FIELDS = ("phase", "images_per_second", "data_share")  # of each phase of the training
-IN_CONFIG = ("net_options", "image_height", "image_width", "mean", "std", "crop_share", "white")  # with the ranges of a config
+IN_CONFIG = {  # the fields with the ranges of a config, and what they are called there
+    "net_options": "net_options", "image_height": "image_height", "image_width": "image_width", "mean": "mean", "std": "std",
+    "crop_share": "crop_pct", "white": "white",
+}
 MAX_CARD_BYTES = 2**24
 MAX_BATCH = 65_536  # images that an exported file takes at a time
 
@@ -224,7 +227,7 @@ def _problems(card, required):
     if size and not (len(size) == 2 and all(type(side) is int and 1 <= side <= 4096 for side in size)):
         yield f"field 'raw_size' must be a height and a width, 1 to 4096 pixels, received {_short(size)}"
     try:
-        merge({}, {field: card[field] for field in IN_CONFIG if field in card})
+        merge({}, {name: card[field] for field, name in IN_CONFIG.items() if field in card})
     except ValueError as error:
         yield _short(error, str)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mindclf import __version__
 from mindclf.checkpoint import read_card
-from mindclf.config import DEFAULTS, merge
+from mindclf.config import DEFAULTS, merge, own_names
 from mindclf.dataset.splits import read_splits
 from mindclf.device import describe_device, use_device
 from mindclf.pretrained import start_net
@@ -101,7 +101,8 @@ def _earlier_rows(file, config):
     if not file.is_file():
         return []
     earlier = json.loads(file.read_text(encoding="utf-8"))
-    return earlier["rows"] if earlier["config"] == json.loads(json.dumps(config)) else []
+    then, now = (json.dumps(fields, sort_keys=True) for fields in (own_names(earlier["config"]), config))
+    return earlier["rows"] if then == now else []
 
 
 def _write(output, facts, rows):

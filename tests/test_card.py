@@ -47,7 +47,7 @@ from tests.test_checkpoint import CARD, small_net
         ({"std": [1, 2, 0]}, r"std=\(1, 2, 0\) must be numbers between 0.001 and 255"),
         ({"mean": [1, 2, 256]}, r"mean=\(1, 2, 256\) must be numbers between 0 and 255"),
         ({"std": []}, "mean and std belong together"),
-        ({"crop_share": 0}, "crop_share=0.0 must lie between 0.1 and 1"),
+        ({"crop_share": 0}, "crop_pct=0.0 must lie between 0.1 and 1"),
         ({"crop_share": "1"}, "'crop_share' must be of type number, received '1'"),
         ({"raw_size": [32]}, "'raw_size' must be a height and a width"),
         ({"raw_size": [32, 10**9]}, "'raw_size' must be a height and a width"),
@@ -120,7 +120,7 @@ def test_a_card_that_is_none_is_not_written(tmp_path):
     path = save_checkpoint(small_net(), tmp_path / "net.ckpt", {**CARD, "seed": 1})
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     for card, message in (({}, "net.ckpt.json: field 'net' must be of type str, received None"),
-                          ({**CARD, "crop_share": 2}, "net.ckpt.json: crop_share=2.0 must lie between 0.1 and 1")):
+                          ({**CARD, "crop_share": 2}, "net.ckpt.json: crop_pct=2.0 must lie between 0.1 and 1")):
         with pytest.raises(ValueError, match=message):
             save_checkpoint(small_net(), path, card)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before

@@ -170,7 +170,7 @@ def finder(tmp_path_factory):
                 pixels[top:top + 20, left:left + 20] = colour
                 Image.fromarray(pixels).save(folder / f"{index}.png")
                 boxes[str(folder / f"{index}.png")] = top, left
-    config = {**make_config(root, root), "image_height": 64, "image_width": 64, "crop_share": 1.0, "batch_size": 8, "epochs": 12,
+    config = {**make_config(root, root), "image_height": 64, "image_width": 64, "crop_pct": 1.0, "batch_size": 8, "epochs": 12,
               "scale": (0.9, 1.0), "ratio": (1.0, 1.0), "color_adjust": 0.0, "valid_fraction": 0.0}
     fitted = fit(config)
     assert fitted.report.top1 > 0.9

@@ -19,7 +19,7 @@ def only(dataset):
 
 
 def test_config_and_card_say_the_same():
-    config = merge({}, dict(image_height=64, image_width=48, crop_share=0.5, mean=(1, 2, 3), std=(4, 5, 6), white=4095.0))
+    config = merge({}, dict(image_height=64, image_width=48, crop_pct=0.5, mean=(1, 2, 3), std=(4, 5, 6), white=4095.0))
     preprocessing = Preprocessing.from_config(config, (32, 32))
     assert preprocessing == Preprocessing((64, 48), 0.5, (1, 2, 3), (4, 5, 6), (32, 32), Reading(white=4095.0))
     assert Preprocessing.from_card(preprocessing.card_fields()) == preprocessing

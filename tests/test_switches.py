@@ -80,7 +80,7 @@ def test_with_and_without_the_cap_results_agree(run_with):
 
 def test_stored_features_and_features_computed_anew_agree(tiny_config, tmp_path):
     """All images in one batch and without augmentation, so that both see the same."""
-    config = {**tiny_config, "trainable": "head", "epochs": 4, "batch_size": 30, "valid_fraction": 0.0, "crop_share": 1.0,
+    config = {**tiny_config, "trainable": "head", "epochs": 4, "batch_size": 30, "valid_fraction": 0.0, "crop_pct": 1.0,
               "augment": "padded_crop", "crop_padding": 0, "flip_prob": 0.0, "color_adjust": 0.0}
     runs = [fit({**config, "cached_views": views, "output": str(tmp_path / str(views))}) for views in (0, 1)]
     anew, stored = (HistoryFile(run.checkpoint.parent / "history.csv").rows() for run in runs)
