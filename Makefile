@@ -33,6 +33,7 @@ bench: $(VENV)/installed
 
 check: $(VENV)/installed
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
 
 # Each variant that this processor runs, checked for addresses out of bounds and for undefined behaviour.
 VARIANTS := mindclf/kernels/variants.py

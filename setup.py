@@ -53,7 +53,7 @@ setup(
     extras_require={
         "convert": ["h5py>=3.9"],  # weights of Keras
         "demo": ["gradio>=6.31,<7"],  # the page of `mindclf demo`
-        "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", "h5py>=3.9", "hypothesis>=6", "tensorboard>=2.16",
+        "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", "mypy>=1.11", "h5py>=3.9", "hypothesis>=6", "tensorboard>=2.16",
                 "pillow-heif>=0.18", "nbclient>=0.11", "ipykernel>=6.29"],  # the last two execute notebooks
         "heif": ["pillow-heif>=0.18"],  # HEIC, the kind of image that phones make
         "notebooks": ["nbclient>=0.11", "ipykernel>=6.29", "notebook>=7"],  # the last opens them

@@ -54,7 +54,7 @@ class CheckpointFile:
     @classmethod
     def of(cls, checkpoint: str | Path | CheckpointFile) -> CheckpointFile:
         """`checkpoint` itself, or that of a path, or of the name of a file in checkpoints/: see `named_checkpoint`."""
-        return checkpoint if isinstance(checkpoint, cls) else cls(named_checkpoint(checkpoint))
+        return checkpoint if isinstance(checkpoint, CheckpointFile) else cls(named_checkpoint(checkpoint))
 
     def read_card(self) -> Card:
         """The card: the one that stands in, or else the file's own. Raises ValueError as `mindclf.card.read_card` does."""

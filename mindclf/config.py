@@ -274,7 +274,7 @@ def own_names(fields):
     return own
 
 
-def pixel_statistics(config):
+def pixel_statistics(config) -> tuple[tuple, tuple]:
     """(mean, std) of a config or card: ImageNet's where they are left open."""
     return tuple(config.get("mean") or IMAGENET_MEAN), tuple(config.get("std") or IMAGENET_STD)
 

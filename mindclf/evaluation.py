@@ -1,7 +1,10 @@
 """Evaluation: how good a checkpoint is on a data set, or on a folder of images."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,14 +34,14 @@ class Evaluation:
     folder: Path
     origin: str
 
-    def measured(self):
+    def measured(self) -> Measured:
         """What `write_report` takes."""
         file = self.checkpoint.path
         net = None if file.suffix in EXPORTED else load_net(self.checkpoint)[0]  # the runner's has no gradients for Grad-CAM
         return Measured(file, net, self.card, self.origin, self.images, self.logits, self.metrics, history_beside(file))
 
 
-def evaluate(checkpoint, data="", mirror=False, **fields) -> Metrics:
+def evaluate(checkpoint: str | Path | CheckpointFile, data: str | Path = "", mirror: bool = False, **fields: Any) -> Metrics:
     """The `Metrics` of a checkpoint on test images: in Python what `mindclf eval` does.
 
     `checkpoint` is a path, the name of a file in checkpoints/ without .ckpt, or a `CheckpointFile`. `data` is a folder, or the
@@ -53,7 +56,7 @@ def evaluate(checkpoint, data="", mirror=False, **fields) -> Metrics:
     return evaluate_on(CheckpointFile.of(checkpoint), config, mirror).metrics
 
 
-def evaluate_on(checkpoint, config, mirror=False):
+def evaluate_on(checkpoint: CheckpointFile, config: Any, mirror: bool = False) -> Evaluation:
     """The `Evaluation` of a `CheckpointFile` on the data that `config` names."""
     runner = Runner(checkpoint, mirror=mirror)
     folder, origin = find_folder(config)

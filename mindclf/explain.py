@@ -134,10 +134,10 @@ def class_activation(net: nn.Cell, images: Tensor, targets: Sequence[int] | None
         maps = net.backbone(images)  # (N, C, h, w)
         logits = net.head(maps).asnumpy()
         count, num_classes = logits.shape
-        targets = logits.argmax(1) if targets is None else np.asarray(targets)
-        if targets.shape != (count,) or targets.min() < 0 or targets.max() >= num_classes:
-            raise ValueError(f"targets={targets.tolist()} must be a class from 0 to {num_classes - 1} for each of {count} images")
-        chosen = Tensor(np.eye(num_classes, dtype=np.float32)[targets])
+        classes = logits.argmax(1) if targets is None else np.asarray(targets)
+        if classes.shape != (count,) or classes.min() < 0 or classes.max() >= num_classes:
+            raise ValueError(f"targets={classes.tolist()} must be a class from 0 to {num_classes - 1} for each of {count} images")
+        chosen = Tensor(np.eye(num_classes, dtype=np.float32)[classes])
 
         def score(maps):
             return (net.head(maps) * chosen).sum()  # an image's logit depends on its own maps only

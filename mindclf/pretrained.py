@@ -1,7 +1,10 @@
 """The net that a run starts from: which weights, and what their card says about options and pixel statistics."""
 
+from __future__ import annotations
+
 import logging
 from pathlib import Path
+from typing import Any
 
 from mindspore.nn.utils import no_init_parameters
 
@@ -18,7 +21,7 @@ from mindclf.utils.files import sha256
 log = logging.getLogger(__name__)
 
 
-def create_net(name, num_classes=1000, pretrained=False, **options):
+def create_net(name: str, num_classes: int = 1000, pretrained: bool | str | Path = False, **options: Any) -> nets.ImageClassifier:
     """The net called `name` with `num_classes` outputs, as mindclf.nets.create_net makes it, perhaps with pretrained weights.
 
     `pretrained` is False, True for ImageNet's weights, the name of a file in checkpoints/ without .ckpt, or the path of a

@@ -17,6 +17,7 @@ from mindclf.dataset.splits import with_statistics
 from mindclf.preprocessing import Preprocessing
 
 TOP = Path(__file__).resolve().parent.parent  # of the clone: the notebooks belong to one
+TABLES, RUNS = (TOP / "benchmarks" / "results" / name for name in ("tables", "runs"))
 RESULTS = ("checkpoints/*.json", "benchmarks/results/tables/*.json", "benchmarks/results/runs/*/*.json")
 SUPERSEDED = "superseded.json"  # {name of a run: {"epochs", "card"}}, of runs that a later one has outdone
 # {name of a run: what does the same now}, where its recipe has changed since

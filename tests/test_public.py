@@ -1,5 +1,6 @@
 """What stands at the top of mindclf, and the document on training with pieces of one's own."""
 
+import inspect
 import re
 import shutil
 from pathlib import Path
@@ -18,6 +19,13 @@ DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "training.md"
 def test_a_name_at_the_top_is_that_of_its_module(name):
     value = getattr(mindclf, name)
     assert callable(value) and value.__doc__ and name in dir(mindclf)
+
+
+@pytest.mark.parametrize("name", sorted(mindclf.PUBLIC))
+def test_the_signature_of_a_name_at_the_top_has_type_hints(name):
+    signature = inspect.signature(getattr(mindclf, name))
+    assert all(parameter.annotation is not parameter.empty for parameter in signature.parameters.values())
+    assert isinstance(getattr(mindclf, name), type) or signature.return_annotation is not signature.empty
 
 
 def test_a_name_that_is_none_is_an_attribute_error():

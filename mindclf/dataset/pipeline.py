@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,8 @@ from mindclf.preprocessing import Preprocessing, Reading
 from mindclf.utils.cores import usable_cores
 
 
-def create_dataset(dataset_path, config, training=True, transforms=None):
+def create_dataset(dataset_path: str | Path, config: Mapping, training: bool = True,
+                   transforms: Sequence | None = None) -> ds.Dataset:
     """The pipeline over `dataset_path`/train or, with training=False, `dataset_path`/test: (image, label) batches.
 
     The two folders may be called otherwise (see `split_folders`).

@@ -45,7 +45,7 @@ def gather(sources: Iterable[str], allow_private: bool = False, reading: Reading
             for file in files:
                 yield str(file), partial(whole_image, file, reading=reading)
             if not files:
-                yield source, lambda folder=source: _fail(f"{one_line(folder)} is a folder without files")
+                yield source, partial(_fail, f"{one_line(source)} is a folder without files")
         else:
             yield source, partial(read_image, source, allow_private, reading)
 

@@ -3,6 +3,7 @@
 import inspect
 import math
 from functools import partial
+from typing import Any
 
 from mindclf.device import exclusive
 from mindclf.nets.alexnet import AlexNet
@@ -66,13 +67,13 @@ RANGES = {  # of options: (smallest, largest) value
 }
 
 
-def list_nets():
+def list_nets() -> list[str]:
     """The names of the nets that `create_net` makes."""
     return list(NETS)
 
 
 @exclusive()
-def create_net(name, num_classes=1000, **options):
+def create_net(name: str, num_classes: int = 1000, **options: Any) -> ImageClassifier:
     """The net called `name` with `num_classes` outputs; `options` are the further arguments of its class.
 
     It is initialised at random; mindclf.create_net also loads pretrained weights. Raises ValueError for a name that is not in

@@ -1,16 +1,19 @@
 """Checkpoints of a run: MindSpore's ModelCheckpoint with a card, and the best and the last weights."""
 
+from __future__ import annotations
+
 import logging
 import platform
 import shutil
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 import PIL
-from mindspore.train import ModelCheckpoint
+from mindspore.train import CheckpointConfig, ModelCheckpoint
 
 from mindclf import __version__
 from mindclf.card import Card, card_path, read_card
@@ -37,7 +40,8 @@ class CardCheckpoint(ModelCheckpoint):
     net alone, without the state of the optimizer, writes no PREFIX-graph.meta, and deletes old files after the new one is whole.
     """
 
-    def __init__(self, prefix="CKP", directory=".", config=None, card=None):
+    def __init__(self, prefix: str = "CKP", directory: str | Path = ".", config: CheckpointConfig | None = None,
+                 card: Mapping | Callable[[], Mapping] | None = None):
         super().__init__(prefix, lambda _: str(directory), config)  # of a text MindSpore would make the folder now
         self.folder, self.card, self.pattern = Path(directory), card, f"{prefix}-*.{self._config.format}"
 

@@ -1,10 +1,18 @@
 """fit(config): from images to a checkpoint with its card, and to what shows how good it is."""
 
+from __future__ import annotations
+
 import logging
 import re
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+from mindspore import nn
+from mindspore.dataset import Dataset
+from mindspore.train import Callback, Metric
 
 from mindclf.checkpoint import load_checkpoint
 from mindclf.config import merge, phases_of
@@ -15,6 +23,7 @@ from mindclf.device import describe_device, use_device
 from mindclf.distributed import collectives
 from mindclf.inference.logits import predict_logits
 from mindclf.metrics import Metrics, compute_metrics
+from mindclf.nets import ImageClassifier
 from mindclf.preprocessing import Preprocessing
 from mindclf.pretrained import check_start, parent_card, start_net
 from mindclf.report.history import HISTORY, HistoryFile
@@ -58,8 +67,10 @@ class Rules:
     may_extend: bool = True
 
 
-def fit(config=None, /, *, net=None, loss=None, optimizer=None, metrics=None, callbacks=(), train_dataset=None,
-        shrink_batches=False, or_next=False, may_extend=True, **fields):
+def fit(config: Mapping | None = None, /, *, net: ImageClassifier | str | None = None, loss: nn.Cell | None = None,
+        optimizer: nn.Optimizer | Callable | str | None = None, metrics: Mapping[str, Metric] | None = None,
+        callbacks: Sequence[Callback] = (), train_dataset: Dataset | None = None, shrink_batches: bool = False,
+        or_next: bool = False, may_extend: bool = True, **fields: Any) -> Fitted:
     """Trains as `config` says, a dict of fields (see docs/config.md), and returns a `Fitted`.
 
     Fields may also be keyword arguments: fit(dataset="garbage26", net="resnet18", epochs=5).

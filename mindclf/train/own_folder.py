@@ -1,15 +1,18 @@
 """One's own folder of images: the config that `mindclf train FOLDER` and `train_folder` begin with."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import Any
 
 from mindclf.config import merge, own_images
 from mindclf.dataset.layout import check_divided, check_names, index_of_folders, split_folders, unwrapped
 from mindclf.dataset.names import split_of
-from mindclf.train.fit import fit
+from mindclf.train.fit import Fitted, fit
 from mindclf.utils.cache import cache_folder, feature_folder
 
 
-def train_folder(folder, **fields):
+def train_folder(folder: str | Path, **fields: Any) -> Fitted:
     """Trains a classifier of the images in `folder`, and returns a `Fitted`: in Python what `mindclf train FOLDER` does.
 
     `folder` has a folder for each class, of which about a fifth of the images is for testing, or train/ and test/ (or val/) with
