@@ -5,7 +5,7 @@ each of its pixels lies (crop, resizing, rotation, flips), in what light (bright
 is normalised. It is what MindSpore's RandomCropDecodeResize, RandomRotation, flips, RandomColorAdjust, Normalize and HWC2CHW make
 of an image one after another; but here pixels are interpolated once, and clipped once, after all of them.
 
-C renders the views (mindclf/kernels/view.c) where it is compiled, and elsewhere NumPy, which takes many times as long: they
+C renders the views (mindclf/kernels/csrc/view.c) where it is compiled, and elsewhere NumPy, which takes many times as long: they
 agree to a hundredth of a pixel value. Sizes are (height, width) in pixels; `mean` and `std` are RGB, on the scale of the pixels,
 0 to 255.
 """
@@ -23,7 +23,7 @@ LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue: ITU-R BT.601
 GREY_AXIS = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)  # times a colour: cross product with the axis of greys
 NO_MEMORY = 1  # as in view.h
 EMPTY = "an image, or a view of one, has no pixels"
-VIEW = np.dtype([  # the View of view.c
+VIEW = np.dtype([  # the View of view.h
     ("rows", "i8"), ("columns", "i8"), ("height", "i8"), ("width", "i8"), ("grid", "f8", 6), ("colour", "f4", (3, 3)),
     ("pivot", "f4"), ("fill", "f4", 3), ("scale", "f4", 3), ("shift", "f4", 3)], align=True)
 
@@ -205,7 +205,7 @@ def render(views, pixels, images):
 
 
 def rendered_by_numpy(view, pixels):
-    """What view.c computes, in the same order: places in float64, pixels in float32."""
+    """What view.c computes, in the same order: positions in float64, pixels in float32."""
     if min(view[side] for side in ("rows", "columns", "height", "width")) < 1:
         raise ValueError(EMPTY)
     y, x = np.indices((view["height"], view["width"]))
