@@ -238,7 +238,7 @@ ROWS = (
     Row("inference/onnx.py", '"Sub", ["normalise.values"', '"Add", ["normalise.values"',
         "test_export.py::test_with_preprocessing_is_without_it_after_numpys[onnx]"),
     # What people type, and where files lie
-    Row("config.py", "if values.lr_end > values.lr_max", "if False", "test_config.py::test_rates_fall"),
+    Row("config.py", "if values.min_lr > values.lr_max", "if False", "test_config.py::test_rates_fall"),
     Row("config.py", "        if FIELDS[name].per_phase:", "        if False:",
         "test_config.py::test_an_override_replaces_a_field_in_the_phases_that_set_it"),
     Row("cli/__init__.py", 'getattr(stop, "status", 130)', "130",
