@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from mindclf.config import merge
 from mindclf.dataset.splits import read_splits
 from mindclf.labels import CIFAR10_CHINESE
 from mindclf.predict import Predictor
+from mindclf.utils.signals import Stopped
 from tests.conftest import SALTS, at_position, make_config
 from tests.support.web_server import running_server
 
@@ -341,6 +343,15 @@ def test_a_recipe_that_has_not_trained_says_so(photo, tmp_path):
     result = run("predict", photo, cwd=tmp_path, recipe=True)
     assert fails(result) == ("outputs/garbage_mobilenet_v2/best.ckpt does not exist: train first, or name a checkpoint with "
                              "--checkpoint")
+
+
+def test_a_training_that_a_signal_stopped_has_the_exit_status_of_shells(monkeypatch, capsys):
+    def stop(*_):
+        raise Stopped("stopped by SIGTERM: go on", signal.SIGTERM)
+
+    monkeypatch.setattr("mindclf.cli.train.run", stop)
+    assert main(["train", "dataset=cifar10"]) == 143  # 128 + the number of SIGTERM
+    assert capsys.readouterr().err == "mindclf: stopped by SIGTERM: go on\n"
 
 
 def test_training_from_the_command_line(colour_folder, tmp_path, photo):

@@ -60,6 +60,8 @@ def test_every_variable_finds_its_place(tmp_path):
         np.testing.assert_array_equal(weights[f"features.17.conv.3.{value}"],
                                       variables[f"expanded_conv_16_project_BatchNorm_{value}"])
     np.testing.assert_array_equal(weights["head.1.weight"], variables["Logits_Conv2d_1c_1x1_weights"][0, 0].T)
+    card = read_card(tmp_path / "net.ckpt")  # TF-slim pads as TensorFlow does, and sees pixels from -1 to 1
+    assert card["net_options"] == {"pad_mode": "same", "bn_epsilon": 1e-3} and card["mean"] == card["std"] == [127.5] * 3
 
 
 def test_a_missing_an_extra_and_a_misshapen_variable_are_named(tmp_path):

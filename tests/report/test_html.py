@@ -16,9 +16,9 @@ from mindclf.dataset import ImageSet
 from mindclf.metrics import compute_metrics
 from mindclf.nets import create_net
 from mindclf.report import html as paging
+from mindclf.report.history import HISTORY_FIELDS
 from mindclf.report.html import MISTAKES, THUMBNAIL, Measured, confident_mistakes
 from mindclf.report.write import write_report
-from mindclf.train.callbacks import HISTORY_FIELDS
 from tests.conftest import TINY_NET
 
 CLASSES = ("<b>", "Battery", "dog & cat")
