@@ -9,10 +9,10 @@ from pathlib import Path
 from common import provenance, require_photos, write_result
 
 from mindclf import quantize
+from mindclf.checkpoint import GARBAGE_SORTER
 from mindclf.config import merge
 from mindclf.device import describe_device, use_device
 from mindclf.export import export
-from mindclf.pretrained import GARBAGE_SORTER
 
 
 def main():

@@ -31,11 +31,11 @@ def main(argv=None):
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default: {ROUNDS}")
     arguments = parser.parse_args(argv)
 
+    from mindclf.checkpoint import GARBAGE_SORTER
     from mindclf.dataset.locate import find_garbage26
     from mindclf.device import describe_device, use_device
     from mindclf.export import export
     from mindclf.predict import Predictor
-    from mindclf.pretrained import GARBAGE_SORTER
 
     use_device("CPU")
     found = find_garbage26()

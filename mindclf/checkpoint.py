@@ -17,7 +17,7 @@ from mindspore.train.checkpoint_pb2 import Checkpoint
 
 from mindclf.card import Card, card_path, has_card, make_card, read_card, replacing_with_card
 from mindclf.device import exclusive
-from mindclf.nets import HEAD_KEYS, create_net
+from mindclf.nets import HEAD_KEYS, build_net
 from mindclf.nets.namesakes import check_origin
 from mindclf.utils.files import first_line, one_line, with_modes
 
@@ -155,7 +155,7 @@ def load_net(checkpoint: str | Path | CheckpointFile) -> tuple[Cell, Card]:
     if not card.classes:
         raise ValueError(f"{file.path} holds a backbone without a classifier: train one with pretrained={file.path}")
     with no_init_parameters():  # the file has all weights: none need be drawn
-        net = create_net(card.net, len(card.classes), **card.net_options)
+        net = build_net(card.net, len(card.classes), card.net_options)
     return load_checkpoint(file.path, net, file.origin).set_train(False), card
 
 

@@ -59,7 +59,7 @@ def start_net(config, num_classes, net=None):
     mean, std = pixel_statistics(config if config.mean else card)
     config = merge(config, {"net_options": {**card.get("net_options", {}), **config.net_options}, "mean": mean, "std": std})
     set_seeds(config.seed)
-    net = nets.create_net(config.net, num_classes, **config.net_options)
+    net = nets.build_net(config.net, num_classes, config.net_options)
     _check_size(net, config)
     if path:
         load_checkpoint(path, net.backbone, config.checkpoint_origin)

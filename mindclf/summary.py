@@ -10,7 +10,7 @@ from mindspore.common.initializer import initializer
 from mindspore.nn.utils import no_init_parameters
 
 from mindclf.device import pynative
-from mindclf.nets import NETS, create_net
+from mindclf.nets import NETS, build_net
 
 STATISTICS = ("moving_mean", "moving_variance")  # what batch norm averages; no gradient reaches them
 FLOAT32_MIB = 4 / 2**20
@@ -127,7 +127,7 @@ def summarise(net, height, width):
 def empty_net(name, num_classes, /, **options):
     """The net that `create_net` builds, with zeros for weights: drawing the 144 million of a VGG takes seconds."""
     with no_init_parameters():
-        net = create_net(name, num_classes, **options)
+        net = build_net(name, num_classes, options)
     for parameter in net.get_parameters():
         if parameter.has_init:
             parameter.set_data(initializer("zeros", parameter.shape, parameter.dtype))

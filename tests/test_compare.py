@@ -41,7 +41,7 @@ def compared(colour_folder, tmp_path_factory):
 
 @pytest.fixture
 def never_trains(monkeypatch):
-    monkeypatch.setattr(sys.modules["mindclf.train.fit"], "train", lambda *arguments: pytest.fail("trains"))
+    monkeypatch.setattr(sys.modules["mindclf.train.fit"], "_train", lambda *arguments: pytest.fail("trains"))
 
 
 def test_every_variant_is_trained_with_every_seed(compared):

@@ -20,11 +20,13 @@ import pytest
 from PIL import Image
 
 from mindclf import demo
+from mindclf.card import Card
+from mindclf.checkpoint import GARBAGE_SORTER
 from mindclf.cli import main
 from mindclf.drawings.generate import draw_image
 from mindclf.explain import explain
+from mindclf.labels import class_labels
 from mindclf.nets import create_net
-from mindclf.pretrained import GARBAGE_SORTER
 from tests.conftest import TINY_NET
 from tests.support.browser import Browser
 from tests.test_cli import fails, run
@@ -247,8 +249,9 @@ def test_without_gradio_one_line_says_what_to_install(monkeypatch, capsys):
     assert "pip install gradio" in capsys.readouterr().err
 
 
-CARD = {"net": "mobilenet_v2", "net_options": TINY_NET, "classes": ["<b>cat</b>", "dog", "ship"], "image_height": 32,
-        "image_width": 32, "mean": [0, 0, 0], "std": [255, 255, 255]}
+CARD = Card({"net": "mobilenet_v2", "net_options": TINY_NET, "classes": ["<b>cat</b>", "dog", "ship"],
+             "classes_chinese": ["", "狗", "船"], "categories_chinese": ["", "", ""], "image_height": 32, "image_width": 32,
+             "mean": [0, 0, 0], "std": [255, 255, 255]})
 
 
 def test_classes_without_bins_are_answered_too_and_names_are_escaped(tmp_path):
@@ -272,9 +275,10 @@ def test_only_what_was_uploaded_is_opened(tmp_path):
 
 
 def test_examples_are_drawn_where_the_classes_are_garbage(tmp_path):
-    drawn = demo.example_images(None, ["Battery", "cat", "Broom"], tmp_path)
+    names = ["Battery", "cat", "Broom"]
+    drawn = demo.example_images(None, class_labels(names, "garbage26"), tmp_path)
     assert [Path(path).stem for path in drawn] == ["Broom", "Battery"]
-    assert demo.example_images(None, ["cat", "dog"], tmp_path) == []
+    assert demo.example_images(None, class_labels(names), tmp_path) == []  # of somebody's own, whatever is on it
 
 
 def test_examples_come_from_all_over_a_folder(tmp_path, caplog):
@@ -283,11 +287,11 @@ def test_examples_come_from_all_over_a_folder(tmp_path, caplog):
             (tmp_path / name).mkdir(exist_ok=True)
             Image.new("RGB", (20, 20), "red").save(tmp_path / name / f"{index:02d}.png")
     (tmp_path / "a" / "00.png").write_bytes(b"broken")
-    found = demo.example_images(tmp_path, ["cat"], tmp_path)
+    found = demo.example_images(tmp_path, class_labels(["cat"]), tmp_path)
     assert len(found) == demo.EXAMPLES - 1 and {Path(path).parent.name for path in found} == set("abc")
     assert "00.png is not an image" in caplog.text
     with pytest.raises(ValueError, match="missing is not a folder"):
-        demo.example_images(tmp_path / "missing", ["cat"], tmp_path)
+        demo.example_images(tmp_path / "missing", class_labels(["cat"]), tmp_path)
     (tmp_path / "none").mkdir()
     with pytest.raises(ValueError, match="has no image that can be used"):
         demo.example_images(tmp_path / "none", ["cat"], tmp_path)

@@ -7,10 +7,11 @@ import mindspore as ms
 import pytest
 
 from mindclf import pretrained
+from mindclf.checkpoint import GARBAGE_SORTER, named_checkpoint
 from mindclf.config import merge
 from mindclf.dataset import locate
 from mindclf.nets import MobileNetV2Backbone
-from mindclf.pretrained import GARBAGE_SORTER, find_pretrained, named_checkpoint
+from mindclf.pretrained import find_pretrained
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from mindspore.nn.utils import no_init_parameters
 from mindclf.checkpoint import fill_net, save_checkpoint
 from mindclf.config import pixel_statistics
 from mindclf.dataset.folder import check_class_index
-from mindclf.nets import HEAD_KEYS, NETS, create_net
+from mindclf.nets import HEAD_KEYS, NETS, build_net
 from mindclf.utils.files import sha256
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ def write(foreign, source, destination, given):
     classes = _classes(num_classes, foreign.has_background, given.get("class_index"))
     options = {**foreign.net_options, **given.get("net_options", {})}
     with no_init_parameters():  # the file has all weights: none need be drawn
-        net = create_net(foreign.net, num_classes or 1, **options)
+        net = build_net(foreign.net, num_classes or 1, options)
     if not num_classes:
         net = net.backbone
         foreign.values = {key: value for key, value in foreign.values.items() if not key.startswith(HEAD_KEYS)}

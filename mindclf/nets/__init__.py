@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -29,8 +30,9 @@ from mindclf.utils.files import first_line
 
 __all__ = ["HEAD_KEYS", "NETS", "VGG", "AlexNet", "AsymmNet", "ConvBNReLU", "DenseNet", "GlobalAvgPooling", "GroupConv",
            "ImageClassifier", "InceptionV3", "InvertedResidual", "MobileNetV1", "MobileNetV2", "MobileNetV2Backbone",
-           "MobileNetV2Head", "ResNet", "ShuffleNetV1", "ShuffleV1Block", "SqueezeNet", "create_net", "fold_batch_norm", "freeze",
-           "list_nets", "make_divisible", "mobilenet_v2", "seed_dropout", "shufflenet_v1", "unfreeze"]
+           "MobileNetV2Head", "ResNet", "ShuffleNetV1", "ShuffleV1Block", "SqueezeNet", "build_net", "create_net",
+           "fold_batch_norm", "freeze", "list_nets", "make_divisible", "mobilenet_v2", "seed_dropout", "shufflenet_v1",
+           "unfreeze"]
 
 # Each is called with num_classes and its own options, and makes an ImageClassifier.
 NETS = {
@@ -72,20 +74,25 @@ def list_nets() -> list[str]:
     return list(NETS)
 
 
-@exclusive()
 def create_net(name: str, num_classes: int = 1000, **options: Any) -> ImageClassifier:
     """The net called `name` with `num_classes` outputs; `options` are the further arguments of its class.
 
     It is initialised at random; mindclf.create_net also loads pretrained weights. Raises ValueError for a name that is not in
     NETS, and for options that the net does not have or cannot be built with.
     """
+    return build_net(name, num_classes, options)
+
+
+@exclusive()
+def build_net(name: str, num_classes: int, options: Mapping[str, Any]) -> ImageClassifier:
+    """As `create_net`, with the options in a dict, as configs and cards have them: it may have anything for a key."""
     check_name(name)
     build = NETS[name]
     try:
         net = build(num_classes=num_classes, **_checked(name, build, options))
     except (TypeError, ValueError, ArithmeticError) as error:
-        raise ValueError(f"net {name} cannot be built with net_options={options}: {first_line(error)}") from None
-    net.net_name, net.net_options, net.num_classes = name, options, num_classes
+        raise ValueError(f"net {name} cannot be built with net_options={dict(options)}: {first_line(error)}") from None
+    net.net_name, net.net_options, net.num_classes = name, dict(options), num_classes
     return net
 
 
@@ -116,3 +123,16 @@ def _checked(name, build, options):
             raise ValueError(f"{option}={value} must lie between {low:g} and {high:g}")
         checked[option] = value
     return checked
+
+
+def _function_of(name):
+    def make(num_classes: int = 1000, **options: Any) -> ImageClassifier:
+        return create_net(name, num_classes, **options)
+
+    make.__name__ = make.__qualname__ = name
+    make.__doc__ = f"""The net {name} with `num_classes` outputs: see `create_net`."""
+    return make
+
+
+# from mindclf.nets import resnet18: a function for each net, also where its file has the name.
+globals().update({name: _function_of(name) for name in NETS if name not in __all__})

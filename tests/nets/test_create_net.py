@@ -1,10 +1,12 @@
 """create_net: what it refuses, and the one line that says what would do."""
 
+import inspect
 from pathlib import Path
 
 import pytest
 
-from mindclf.nets import create_net
+from mindclf import nets
+from mindclf.nets import NETS, build_net, create_net
 from mindclf.train import fit
 
 MISTAKES = [
@@ -39,7 +41,7 @@ MISTAKES = [
 @pytest.mark.parametrize(("name", "options", "message"), MISTAKES)
 def test_a_mistake_is_one_line_that_says_what_would_do(name, options, message):
     with pytest.raises(ValueError, match=message) as error:
-        create_net(name, 10, **options)
+        build_net(name, 10, options)
     assert "\n" not in str(error.value)
 
 
@@ -58,3 +60,15 @@ def test_training_on_images_that_are_too_small_is_refused_before_it_starts(tiny_
     with pytest.raises(ValueError, match=f"image_height={fields['image_height']} and .* it takes {smallest} pixels and up"):
         fit({**tiny_config, **fields})
     assert not Path(tiny_config["output"]).exists()
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_every_net_is_a_function_of_its_name(name):
+    make = getattr(nets, name)
+    assert callable(make) and not inspect.ismodule(make) and make.__name__ == name and make.__doc__
+
+
+def test_such_a_function_makes_the_net():
+    assert nets.mobilenet_v1(num_classes=7, width_mult=0.25).num_classes == 7
+    with pytest.raises(ValueError, match="net resnet18 cannot be built with net_options={'depth': 34}"):
+        nets.resnet18(depth=34)
