@@ -210,7 +210,7 @@ ROWS = (
     Row("explain.py", "np.maximum((weights * maps.asnumpy()).sum(1), 0)", "np.abs((weights * maps.asnumpy()).sum(1))",
         "test_explain.py::test_activations_are_equations_1_and_2_in_numpy"),
     Row("report/html.py", "np.argsort(-softmax", "np.argsort(softmax",
-        "report/test_html.py::test_confidence_orders_mistakes_and_right_answers_are_none"),
+        "report/test_html.py::test_confidence_orders_mistakes_and_correct_predictions_are_none"),
     Row("report/plots.py", "axis.text(predicted, true, confusion[true, predicted]",
         "axis.text(true, predicted, confusion[true, predicted]",
         "report/test_plots.py::test_rows_of_the_confusion_matrix_are_true_classes_and_mistakes_are_red"),

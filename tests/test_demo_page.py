@@ -249,9 +249,9 @@ def test_without_gradio_one_line_says_what_to_install(monkeypatch, capsys):
     assert "pip install gradio" in capsys.readouterr().err
 
 
-CARD = Card({"net": "mobilenet_v2", "net_options": TINY_NET, "classes": ["<b>cat</b>", "dog", "ship"],
-             "classes_chinese": ["", "狗", "船"], "categories_chinese": ["", "", ""], "image_height": 32, "image_width": 32,
-             "mean": [0, 0, 0], "std": [255, 255, 255]})
+CARD = Card({"net": "mobilenet_v2", "net_options": TINY_NET, "classes": ["<b>cat</b>", "dog", "ship"], "image_height": 32,
+             "image_width": 32, "mean": [0, 0, 0], "std": [255, 255, 255], "classes_chinese": ["", "狗", "船"],
+             "categories": [""] * 3, "categories_chinese": [""] * 3})
 
 
 def test_classes_without_bins_are_answered_too_and_names_are_escaped(tmp_path):
