@@ -12,7 +12,7 @@ import mindclf
 
 PACKAGE = Path(mindclf.__file__).parent
 ALLOWED = {  # parts of mindclf that the files of a part may import; parts that are not listed may import anything
-    "utils": {"utils"}, "labels": set(), "config": {"labels"}, "kernels": {"utils"}, "device": {"kernels", "utils"},
+    "utils": {"utils"}, "labels": set(), "config": {"labels"}, "kernels": {"kernels", "utils"}, "device": {"kernels", "utils"},
     "nets": {"nets", "device", "kernels", "utils"},
     "drawings": {"drawings", "labels", "utils"},
     "dataset": {"dataset", "config", "drawings", "kernels", "labels", "utils"},

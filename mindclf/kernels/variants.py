@@ -50,7 +50,7 @@ def processor_features(cpuinfo=Path("/proc/cpuinfo")):
     if not _is_x86_64() or not cpuinfo.exists():
         return set()
     lines = (line for line in cpuinfo.read_text(encoding="utf-8").splitlines() if line.startswith("flags"))
-    return set(next(lines, "").split())
+    return set(next(lines, "").partition(":")[2].split())
 
 
 def _is_x86_64():

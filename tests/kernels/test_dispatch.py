@@ -1,0 +1,66 @@
+"""Dispatch: which library is chosen on a processor that is pretended, and the reason that is given."""
+
+import pytest
+
+from mindclf import kernels
+from mindclf.kernels import dispatch, variants
+
+ALL = set().union(*map(variants.features, variants.VARIANTS))
+
+
+@pytest.fixture
+def choose(monkeypatch):
+    """The function (wanted, features of the processor, problems of libraries) -> (variant, reason), of a Linux machine."""
+    def chosen(wanted, features, problems=()):
+        monkeypatch.setattr(dispatch.platform, "system", lambda: "Linux")
+        monkeypatch.setattr(dispatch, "library", lambda variant: f"_{variant}.so")
+        monkeypatch.setattr(dispatch, "processor_features", lambda: features)
+        monkeypatch.setattr(dispatch, "_problem_of", dict(problems).get)
+        return dispatch._choose.__wrapped__(wanted)
+
+    return chosen
+
+
+@pytest.mark.parametrize("wanted", ["", "1"])
+@pytest.mark.parametrize(("features", "variant"), [
+    (ALL, "avx512"), (variants.features("avx512"), "avx512"), (variants.features("avx512") - {"avx512vl"}, "avx2"),
+    ({"avx2", "fma"}, "avx2"), ({"avx2"}, "portable"), (set(), "portable"),
+], ids=["all", "AVX-512", "AVX-512 without VL", "AVX2", "AVX2 without FMA", "none"])
+def test_the_fastest_variant_in_float32_that_the_processor_runs_is_chosen(choose, wanted, features, variant):
+    chosen, reason = choose(wanted, features)
+    assert chosen == variant and reason.startswith("the fastest that fits")
+
+
+@pytest.mark.parametrize("wanted", variants.VARIANTS)
+def test_a_variant_that_is_asked_for_is_chosen_or_none(choose, wanted):
+    assert choose(wanted, ALL) == (wanted, "asked for by MINDCLF_KERNELS")
+    if variants.features(wanted):
+        assert choose(wanted, set()) == ("", f"{wanted}: this processor lacks {', '.join(sorted(variants.features(wanted)))}")
+
+
+def test_a_library_that_does_not_work_is_passed_over_and_said(choose):
+    assert choose("", ALL, {"avx512": "not compiled"}) == ("avx2", "the fastest that fits; avx512: not compiled")
+    assert choose("amx", ALL, {"amx": "the system does not let"}) == ("", "amx: the system does not let")
+
+
+def test_off_asks_for_none_and_other_words_are_refused(choose):
+    assert choose("0", ALL) == ("", "turned off by MINDCLF_KERNELS=0")
+    with pytest.raises(ValueError, match="MINDCLF_KERNELS='sse' is not known; expected one of 0, 1, amx, avx512, avx2, portable"):
+        choose("sse", ALL)
+
+
+def test_variants_are_listed_from_the_fastest_and_each_runs_where_the_one_before_runs():
+    needed = [variants.features(variant) for variant in variants.VARIANTS]
+    assert all(less < more for more, less in zip(needed, needed[1:])) and needed[-1] == set()
+    assert tuple(variant for variant in kernels.VARIANTS if variant != "amx") == variants.FLOAT32
+
+
+@pytest.mark.parametrize(("machine", "cpuinfo", "found"), [
+    ("x86_64", "flags\t\t: fpu avx2 fma\nflags\t\t: fpu", {"fpu", "avx2", "fma"}), ("x86_64", "model name: x", set()),
+    ("aarch64", "flags : avx2", set()),
+], ids=["x86-64", "no flags", "Arm"])
+def test_features_are_read_from_the_first_processor_of_x86_64(tmp_path, monkeypatch, machine, cpuinfo, found):
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    monkeypatch.setattr(variants.platform, "machine", lambda: machine)
+    assert variants.processor_features(tmp_path / "cpuinfo") == found
+    assert variants.compilable() == (list(variants.VARIANTS) if machine == "x86_64" else ["portable"])
