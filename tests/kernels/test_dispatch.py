@@ -25,7 +25,7 @@ def choose(monkeypatch):
 @pytest.mark.parametrize(("features", "variant"), [
     (ALL, "avx512"), (variants.features("avx512"), "avx512"), (variants.features("avx512") - {"avx512vl"}, "avx2"),
     ({"avx2", "fma"}, "avx2"), ({"avx2"}, "portable"), (set(), "portable"),
-], ids=str)
+], ids=["all", "AVX-512", "AVX-512 without VL", "AVX2", "AVX2 without FMA", "none"])
 def test_the_fastest_variant_in_float32_that_the_processor_runs_is_chosen(choose, wanted, features, variant):
     chosen, reason = choose(wanted, features)
     assert chosen == variant and reason.startswith("the fastest that fits")
