@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from mindclf.checkpoint import CheckpointFile
-from mindclf.dataset import ImageSet, whole_image
+from mindclf.dataset import ImageSet
+from mindclf.dataset.images import opened_image
 from mindclf.drawings.generate import draw_image
 from mindclf.explain import explanations, net_with_gradients
 from mindclf.inference.sources import URL_BYTES, gather
@@ -160,7 +161,8 @@ def answer(net, card, path):
         return ('<div class="answer empty quiet"><p>Drop an image, or choose an example.</p>'
                 '<p lang="zh-CN">放入一张图片，或选一个示例。</p></div>')
     try:
-        image = whole_image(Path(path).read_bytes(), Path(path).name, card.preprocessing.reading)
+        with opened_image(Path(path).read_bytes(), Path(path).name, card.preprocessing.reading) as opened:
+            image, remarks = opened.whole(), opened.remarks
     except (ValueError, OSError) as error:
         return ('<div class="answer refused" role="alert"><p class="bin">This image is not used '
                 f'<span lang="zh-CN">这张图片不能用</span></p><p>{escape(str(error))}</p></div>')
@@ -170,6 +172,7 @@ def answer(net, card, path):
     return (f'<div class="answer" role="status" style="--bin: {_colour(top)}">{_bin(top)}'
             f'<p class="name"><b>{escape(top.name)}</b> <span lang="zh-CN">{escape(top.chinese)}</span></p>'
             f"{''.join(map(_bar, explanation.predictions))}"
+            f"{''.join(f'<p>An image {escape(remark)}.</p>' for remark in remarks)}"
             f"<figure>{heatmap}<figcaption class=\"quiet\">Red spoke most for {escape(top.name)}; what is dark was not seen. "
             f'<span lang="zh-CN">红色处最支持“{escape(top.chinese or top.name)}”；暗处网络没有看到。</span>'
             "</figcaption></figure></div>")

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mindclf import demo
 from mindclf.card import card_path
 from mindclf.checkpoint import load_net, save_checkpoint
 from mindclf.dataset import eval_pipeline, read_folder, whole_image
 from mindclf.dataset.cifar10 import read_cifar10
+from mindclf.explain import explain, net_with_gradients
 from mindclf.inference import runner, sources
 from mindclf.inference.logits import predict_logits
 from mindclf.inference.sources import gather
@@ -81,8 +83,8 @@ def test_three_classes_are_told_or_all_where_there_are_fewer(tmp_path, count):
     assert len(found) == min(count, 3) == len({prediction.name for prediction in found})
 
 
-def test_an_image_of_12_bits_is_predicted_as_the_card_says_and_one_of_many_pixels_as_the_caller(tmp_path):
-    """The command line reads the same way: files through `gather`."""
+def test_an_image_of_12_bits_is_predicted_as_the_card_says_and_one_of_many_pixels_as_the_caller(tmp_path, caplog):
+    """The command line reads the same way: files through `gather`. One of 9 bits is answered, with a remark, wherever it is."""
     net = create_net("mobilenet_v2", 2, **TINY_NET)
     path = save_checkpoint(net, tmp_path / "deep.ckpt", {
         "net": "mobilenet_v2", "net_options": TINY_NET, "classes": ["a", "b"], "white": 4095, "image_height": 32,
@@ -97,6 +99,16 @@ def test_an_image_of_12_bits_is_predicted_as_the_card_says_and_one_of_many_pixel
     found = dict(predictor.predict_iter(gather(files, reading=predictor.preprocessing.reading)))
     assert found[str(tmp_path / "12.png")] == predictor.predict([tmp_path / "8.png"])[0]
     assert "more than white=4,095" in str(found[str(tmp_path / "13.png")])
+    assert not caplog.messages
+    Image.fromarray(grey.astype(np.uint16) * 2).save(tmp_path / "9.png")
+    said = "without a value of a quarter of white=4,095: perhaps with fewer bits than the images trained on"
+    for look in (lambda file: predictor.predict(file), lambda file: predictor.predict(Image.open(file)),
+                 lambda file: list(predictor.predict_iter(gather([file], reading=predictor.preprocessing.reading))),
+                 lambda file: explain(path, file)):
+        look(str(tmp_path / "9.png"))
+        assert [message.partition(" is an image ")[2] for message in caplog.messages] == [said]
+        caplog.clear()
+    assert said in demo.answer(*net_with_gradients(path), tmp_path / "9.png")
     with pytest.raises(ValueError, match="8.png has more than 1,999 pixels, which is not read"):
         Predictor(path, max_pixels=1999).predict([tmp_path / "8.png"])
     assert len(Predictor(path, max_pixels=2000).predict([tmp_path / "8.png"])) == 1

@@ -16,7 +16,7 @@ from mindclf.config import merge
 from mindclf.dataset.images import Facts, check_image, encoded_image
 from mindclf.dataset.layout import NAMES_SHOWN, class_folders, entries, listed
 from mindclf.dataset.names import say_ignored
-from mindclf.dataset.ranges import problem_of, white_of
+from mindclf.dataset.ranges import problem_of, remarks_of, white_of
 from mindclf.labels import alike, check_distinct, composed, escaped, number_classes
 from mindclf.preprocessing import DEFAULT_READING, Reading
 from mindclf.utils.cores import usable_cores
@@ -141,10 +141,9 @@ class Scan:
         """A line for each thing that is odd about usable images, with their number and the first names."""
         named = {name: [one_line(path) for path, facts in zip(self.images.paths, self.facts) if kind in facts.kinds]
                  for kind, name in ODDITIES.items()}
-        white = self.images.reading.white
-        named[f"without a value of a quarter of white={white}"] = [
-            one_line(path) for path, facts in zip(self.images.paths, self.facts)
-            if facts.range and white and facts.range.largest < white / 4]
+        for path, facts in zip(self.images.paths, self.facts):
+            for remark in remarks_of(facts.range, self.images.reading.white) if facts.range else ():
+                named.setdefault(remark, []).append(one_line(path))
         return tuple(f"{len(paths):,} image{'s' if len(paths) > 1 else ''} {name}: {listed(paths)}"
                      for name, paths in named.items() if paths)
 

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import logging
 import os
 import warnings
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from mindclf.dataset.memory import BYTES_A_PIXEL, DECODING, give_back
 from mindclf.preprocessing import DEFAULT_READING
 from mindclf.utils.extras import require
 from mindclf.utils.files import first_line, one_line, open_file
+
+log = logging.getLogger(__name__)
 
 EXIF_ORIENTATION = 0x0112
 TURNS = {  # by EXIF's orientation: how an image that was stored so is turned upright
@@ -74,13 +77,16 @@ def encoded_image(source, name="the image", reading=DEFAULT_READING):
 def whole_image(source, name="the image", reading=DEFAULT_READING):
     """What `encoded_image` gives, after all of it was decoded once: a JPEG that breaks off raises ValueError too.
 
-    For images from outside, before MindSpore's pipeline sees them: one that it cannot decode ends the whole pipeline.
+    For images from outside, before MindSpore's pipeline sees them: one that it cannot decode ends the whole pipeline. What is
+    odd about an image that is used, such as values that are all dark for the net, is logged.
     """
     if _is_encoded(source):  # what came in encoded has been through here
         return source
     with opened_image(source, name, reading) as image:
-        image.decoded()
-        return image.encoded()
+        encoded = image.whole()
+        for remark in image.remarks:
+            log.warning("%s is an image %s", image.name, remark)
+        return encoded
 
 
 def decode_image(source, reading=DEFAULT_READING):
@@ -125,10 +131,10 @@ def opened_image(source, name="the image", reading=DEFAULT_READING):
 
 
 class OpenedImage:
-    """An image whose header was read: what `opened_image` gives."""
+    """An image whose header was read: what `opened_image` gives. `remarks` are, once it is decoded, those of `remarks_of`."""
 
     def __init__(self, source, name, reading):
-        self.reading = reading
+        self.reading, self.remarks = reading, ()
         self.name = one_line(source) if isinstance(source, (str, Path)) else name
         if isinstance(source, np.ndarray) and source.ndim != 1 and (source.dtype != np.uint8 or source.shape[2:] != (3,)):
             raise ValueError(f"{self.name} must be an RGB array (H, W, 3) of uint8, received {source.shape} of {source.dtype}")
@@ -149,6 +155,11 @@ class OpenedImage:
     def encoded(self):
         """A uint8 array of encoded bytes: of a JPEG that needs no change its own."""
         return np.frombuffer(self._data, np.uint8) if self._passes() else as_bmp(self.decoded())
+
+    def whole(self):
+        """As `encoded`, after all of it was decoded."""
+        self.decoded()
+        return self.encoded()
 
     def decoded(self):
         """A PIL image with its pixels, upright: RGB, or grey as a grey JPEG is."""
@@ -234,6 +245,7 @@ class OpenedImage:
             found, white = ranges.range_of(image), self.reading.white
             if problem := ranges.problem_of(found, white):
                 raise RefusedError(f"{self.name} {problem}")
+            self.remarks = ranges.remarks_of(found, white)
             image = Image.fromarray(ranges.in_8_bits(np.asarray(image), white or ranges.white_by_file(found)))
         elif self._lost_bits and max(np.ravel(image.getextrema())) < ranges.LEAST_HIGH_BYTE:
             raise RefusedError(f"{self.name} has 16 bits a colour and uses the lower ones alone, and Pillow reads the upper 8: "

@@ -82,6 +82,16 @@ def problem_of(found, white=None):
     return ""
 
 
+def remarks_of(found, white):
+    """What is odd about an image whose `Range` is `found` and that is used: texts that follow "an image" or "3 images".
+
+    `white` is that of the net. None, where the image's own file told it, says nothing.
+    """
+    if white and found.largest < white / 4:
+        return (f"without a value of a quarter of white={white:,g}: perhaps with fewer bits than the images trained on",)
+    return ()
+
+
 def in_8_bits(values, white):
     """`values` of 0 to `white` as uint8, 0 to 255: integers rounded down, which of 16 bits keeps the upper 8; floats rounded."""
     if values.dtype.kind == "f":

@@ -150,7 +150,8 @@ def test_an_image_that_does_not_fit_the_others_is_a_problem_with_its_name(tmp_pa
     assert scan.images.reading.white == 65535
     assert [problem.split(" has values")[0] for problem in sorted(scan.problems)] == [
         f"{folder}/dark/8 in 16.png", f"{folder}/dark/float.tif"]
-    assert scan.remarks == (f"1 image without a value of a quarter of white=65535: {folder}/dark/12 in 16.png",)
+    assert scan.remarks == ("1 image without a value of a quarter of white=65,535: perhaps with fewer bits than the images "
+                            f"trained on: {folder}/dark/12 in 16.png",)
 
 
 @pytest.mark.parametrize("bits", [10, 12, 16])
