@@ -13,30 +13,15 @@ from mindclf.distributed import collectives
 PREFETCHED = 2  # of batches of 64 images of 224 x 224 pixels MindSpore's own 16 in each thread would take gigabytes
 
 
-class EpochBatches:
-    """The batches of this worker for Model.train, in which all that is random depends on seed, phase and epoch alone.
+class Batches:
+    """Batches for Model.train, epoch by epoch. `waited` sums the seconds that training had to wait for them.
 
-    `make(draws, indices)` gives the MindSpore dataset of whole batches of the samples at `indices` of `count`, in that order. An
-    epoch has the samples in the order that its Draws say, in batches of `batch_size` for each worker: all workers together take
-    the same samples whatever their number, but for those of the last, incomplete step. `resume` goes on from any epoch and
-    step. With mixup_alpha the images of a batch are mixed in pairs (see `mix`), as the number of the
-    batch in the epoch says. `waited` sums the seconds that training had to wait for batches.
-
-    No Dataset, but it has what Model.train asks of one when nothing is sunk to the device.
+    No Dataset, but it has what Model.train asks of one when nothing is sunk to the device. A subclass gives the batches of the
+    next epoch in `next_epoch`, and says how many they are.
     """
 
-    def __init__(self, make, count, batch_size, seed, phase, mixup_alpha=0.0, num_classes=0):
-        self.make, self.count, self.batch_size, self.seed, self.phase = make, count, batch_size, seed, phase
-        self.mixup_alpha, self.num_classes = mixup_alpha, num_classes
-        self.epoch, self.steps_done, self.waited, self.rows = 0, 0, 0.0, None
-
-    def resume(self, epochs, steps):
-        """Goes on after so many epochs, and so many steps of the next one."""
-        self.epoch, self.steps_done = epochs, steps
-
-    def get_dataset_size(self):
-        """Batches of each worker in an epoch."""
-        return self.count // (self.batch_size * collectives.size())
+    def __init__(self):
+        self.waited, self.rows = 0.0, None
 
     def create_tuple_iterator(self, num_epochs, do_copy):
         """What Model.train takes batches from: it stops after each epoch, and then gives those of the next."""
@@ -48,8 +33,7 @@ class EpochBatches:
     def __next__(self):
         started = time.perf_counter()
         if self.rows is None:
-            self.epoch += 1
-            self.rows, self.steps_done = self._epoch(self.steps_done), 0
+            self.rows = self.next_epoch()
         try:
             return next(self.rows)
         except StopIteration:
@@ -57,6 +41,35 @@ class EpochBatches:
             raise
         finally:
             self.waited += time.perf_counter() - started
+
+
+class EpochBatches(Batches):
+    """The batches of this worker, in which all that is random depends on seed, phase and epoch alone.
+
+    `make(draws, indices)` gives the MindSpore dataset of whole batches of the samples at `indices` of `count`, in that order. An
+    epoch has the samples in the order that its Draws say, in batches of `batch_size` for each worker: all workers together take
+    the same samples whatever their number, but for those of the last, incomplete step. `resume` goes on from any epoch and
+    step. With mixup_alpha the images of a batch are mixed in pairs (see `mix`), as the number of the batch in the epoch says.
+    """
+
+    def __init__(self, make, count, batch_size, seed, phase, mixup_alpha=0.0, num_classes=0):
+        super().__init__()
+        self.make, self.count, self.batch_size, self.seed, self.phase = make, count, batch_size, seed, phase
+        self.mixup_alpha, self.num_classes, self.epoch, self.steps_done = mixup_alpha, num_classes, 0, 0
+
+    def resume(self, epochs, steps):
+        """Goes on after so many epochs, and so many steps of the next one."""
+        self.epoch, self.steps_done = epochs, steps
+
+    def get_dataset_size(self):
+        """Batches of each worker in an epoch."""
+        return self.count // (self.batch_size * collectives.size())
+
+    def next_epoch(self):
+        """The batches of the next epoch, or of what is left of it."""
+        self.epoch += 1
+        first_step, self.steps_done = self.steps_done, 0
+        return self._epoch(first_step)
 
     def _epoch(self, first_step):
         draws = Draws(self.seed, self.phase, self.epoch)
@@ -71,11 +84,12 @@ class EpochBatches:
             yield images, labels
 
 
-class GivenBatches:
-    """The batches of `dataset`, a MindSpore dataset of (images, labels) of one's own, as `EpochBatches` has them."""
+class GivenBatches(Batches):
+    """The batches of `dataset`, a MindSpore dataset of (images, labels) of one's own."""
 
     def __init__(self, dataset):
-        self.dataset, self.batch_size, self.waited, self.rows = dataset, dataset.get_batch_size(), 0.0, None
+        super().__init__()
+        self.dataset, self.batch_size = dataset, dataset.get_batch_size()
 
     def resume(self, epochs, steps):
         """Does nothing: a run with such a dataset is not resumed."""
@@ -84,24 +98,9 @@ class GivenBatches:
         """Batches in an epoch."""
         return self.dataset.get_dataset_size()
 
-    def create_tuple_iterator(self, num_epochs, do_copy):
-        """What Model.train takes batches from."""
-        return self
-
-    def reset(self):
-        """Model.train calls it between epochs; there is nothing to reset."""
-
-    def __next__(self):
-        started = time.perf_counter()
-        if self.rows is None:
-            self.rows = self.dataset.create_tuple_iterator(num_epochs=1, do_copy=False)
-        try:
-            return tuple(next(self.rows))
-        except StopIteration:
-            self.rows = None
-            raise
-        finally:
-            self.waited += time.perf_counter() - started
+    def next_epoch(self):
+        """The batches of the next epoch."""
+        return map(tuple, self.dataset.create_tuple_iterator(num_epochs=1, do_copy=False))
 
 
 @contextlib.contextmanager
