@@ -1,12 +1,14 @@
-"""Do the tests bite? Breaks the package in one place after another, each time in a copy, and runs the tests that should notice.
+"""Mutation testing: changes a copy of the package in one place after another, and runs the tests that should notice.
 
-    python tests/mutate.py [--only PATTERN] [--output FILE]
+    python tests/mutate.py [--only PATTERN] [--jobs N] [--output FILE]
 
-A row of ROWS is a mutant: in `file` of mindclf/ the text `old`, which occurs there once, becomes `new`; `tests` name what must
-fail then. Says of each whether it was killed or survived. The exit status is 1 if less than the fraction ENOUGH was killed, and 2
-if a row is stale or its tests do not run.
+Prints for each row of ROWS whether its mutant was killed or survived. The exit status is 1 if less than the fraction ENOUGH was
+killed, and 2 if a row is stale or its tests cannot be run.
+
+A mutant breaks a law, as a top-5 that is a top-4 does, and a test of that law kills it. If one survives, write the test. If a row
+is stale because the code has changed, anchor it anew: find where that law is kept now.
 """
-# mutmut and cosmic-ray are in no extra of ours; they make thousands of mutants, and each would import MindSpore, which takes 3 s.
+# mutmut and cosmic-ray are not installed here: they make thousands of mutants, and each would start MindSpore for 5 seconds.
 
 import argparse
 import json
@@ -26,12 +28,15 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("mindclf", "tests", "recipes", "pyproject.toml", "setup.py")  # of the repository, what the tests of the rows need
 ENOUGH = 0.95
-SECONDS = 300  # for the tests of a row, which take a few: a mutant that does not end in this time is killed too
+SECONDS = 300  # for the tests of a row, which take a few: a mutant that never ends is noticed too
 PASSED, FAILED = 0, 1  # exit statuses of pytest; others say that the tests could not be run
 
 
 class Row(NamedTuple):
-    """A mutant: `tests` are names of tests, "file::test", below tests/, apart by spaces."""
+    """A mutant: in `file` of mindclf/ the text `old`, which occurs there once, becomes `new`.
+
+    `tests` are those that must fail then, as pytest names them, below tests/ and with a space between two.
+    """
 
     file: str
     old: str
@@ -298,7 +303,8 @@ def copy_to(folder):
 def run_tests(tests, folder):
     """(exit status of pytest, what it printed) for `tests` of the copy in `folder`; FAILED for tests that do not end."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *(f"tests/{test}" for test in tests)]
-    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    # Bytecode that is kept would pass for that of a mutant of the same length in the same second.
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "MINDCLF_DATA": ""}
     try:
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=SECONDS)
     except subprocess.TimeoutExpired:
