@@ -628,4 +628,5 @@ def test_a_folder_that_no_sorter_can_come_of_is_refused_with_what_would_do(my_im
     for name in ("train", "test"):
         (tmp_path / "flat" / name).mkdir(parents=True)
         shutil.copy(my_images / "items" / "grey.png", tmp_path / "flat" / name)
-    assert refused("flat") == "flat has test, train, but no class folders in them"
+    assert refused("flat") == ("flat has test, train, but no class folders in them: sort the images of each into class "
+                               "folders, or rename them if these are the classes")

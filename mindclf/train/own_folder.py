@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mindclf.config import merge, own_images
-from mindclf.dataset.layout import check_divided, check_names, index_of_folders, split_folders, unwrapped
+from mindclf.dataset.layout import check_divided, check_names, class_folders, entries, index_of_folders, split_folders, unwrapped
 from mindclf.dataset.names import split_of
 from mindclf.train.fit import Fitted, fit
 from mindclf.utils.cache import cache_folder, feature_folder
@@ -38,8 +38,9 @@ def prepared(config, folder):
     classes = list(index_of_folders(source))
     if len(classes) < 2:
         raise ValueError(f"{folder} has one class folder, {classes[0]!r}: a net needs two to tell apart")
-    if all(map(split_of, classes)):
-        raise ValueError(f"{folder} has {', '.join(classes)}, but no class folders in them")
+    if all(map(_is_of_split, class_folders(source).values())):
+        raise ValueError(f"{folder} has {', '.join(classes)}, but no class folders in them: sort the images of each into class "
+                         f"folders, or rename them if these are the classes")
     places = {"output": config.output, "cache_dir": cache_folder(), "feature_cache": feature_folder(config.feature_cache)}
     for name, place in places.items():
         if place and not divided and Path(place).resolve().is_relative_to(folder.resolve()):
@@ -48,3 +49,12 @@ def prepared(config, folder):
         raise ValueError("pretrained= is empty, and a head on a backbone of random weights learns little: add trainable=all "
                          "cached_views=0, or let pretrained name a checkpoint")
     return merge(config, {} if config.class_index else {"class_index": classes})
+
+
+def _is_of_split(place):
+    """Whether the folder `place` is for a split, not a class: its name is nothing but that word, or it has no images but folders.
+
+    A class may have such a word in its name: covid_test_negative, "train station".
+    """
+    split = split_of(place.name)
+    return bool(split) and (split[1] == (None,) or all(entry.is_dir() for entry in entries(place)))

@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 
 from mindclf.card import Card
-from mindclf.config import DEFAULTS, merge
+from mindclf.config import DEFAULTS, merge, own_images
 from mindclf.dataset.folder import check_class_index, read_folder
 from mindclf.dataset.layout import check_names, class_folders, index_of_folders, split_folders, unwrapped
 from mindclf.dataset.samples import sample_images
@@ -15,6 +15,7 @@ from mindclf.dataset.split_folder import split_folder
 from mindclf.dataset.splits import find_folder, labelled_for, read_splits
 from mindclf.dataset.statistics import folder_statistics
 from mindclf.inference.sources import gather
+from mindclf.train.own_folder import prepared
 from tests.dataset.test_folder import grow, names, png
 from tests.test_checkpoint import CARD
 
@@ -96,6 +97,23 @@ def test_classes_that_are_called_as_splits_are_classes(tmp_path):
     grow(tmp_path, images("car", "train", "test", count=5))
     assert split_folders(tmp_path) == {}
     assert sum(splits_of(tmp_path, ("car", "train", "test"))) == 15
+
+
+@pytest.mark.parametrize("classes", [
+    ("covid_test_negative", "covid_test_positive"), ("steam_train", "diesel_train", "electric_train"),
+    ("test tube", "train station"), ("train_1", "train_2"), ("val-d-isere", "dev_board"), ("测试_a", "训练_b")])
+def test_classes_with_the_word_of_a_split_in_their_names_are_trained_on(tmp_path, classes):
+    root = grow(tmp_path / "photos", images(*classes, count=6))
+    config = prepared(merge(own_images(str(root)), {}), root)
+    assert list(config.class_index) == sorted(classes)
+    assert sum(splits_of(root, sorted(classes))) == 6 * len(classes)
+
+
+@pytest.mark.parametrize("places", [("train", "test"), ("Training", "dev"), ("train", "test_1/a", "valid_x/b")])
+def test_folders_for_splits_that_nobody_has_sorted_are_no_classes(tmp_path, places):
+    root = grow(tmp_path / "photos", images(*places, count=6))
+    with pytest.raises(ValueError, match="but no class folders in them: sort the images of each into class folders, or rename"):
+        prepared(merge(own_images(str(root)), {}), root)
 
 
 def test_a_class_with_a_folder_in_it_is_no_folder_for_testing(tmp_path):
