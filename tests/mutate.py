@@ -187,7 +187,7 @@ ROWS = (
         "train/test_extend.py::test_a_phase_that_is_over_keeps_its_epochs_and_the_last_may_have_more"),
     Row("train/resume.py", 'if card["data"]["digest"] !=', 'if [] and card["data"]["digest"] !=',
         "train/test_resume.py::test_other_images_of_the_same_names_cannot_go_on"),
-    Row("pretrained.py", "    set_seeds(config.seed)\n    net = nets.create_net", "    net = nets.create_net",
+    Row("pretrained.py", "    set_seeds(config.seed)\n    net = nets.build_net", "    net = nets.build_net",
         FIT + "test_what_happened_before_does_not_change_the_first_weights"),
     Row("train/output.py", "(path / HISTORY).is_file() or not", "True or not", FIT + "test_only_an_earlier_run_is_moved_aside"),
     Row("compare.py", "may_extend=False", "may_extend=True", "train/test_extend.py::test_a_comparison_extends_no_run"),
