@@ -14,18 +14,23 @@ HISTORY_FIELDS = ("phase", "epoch", "steps", "learning_rate", "train_loss", "tra
 
 
 class HistoryFile:
-    """The CSV file at `path`. It grows by whole lines, so a run that is killed leaves the epochs that it finished."""
+    """The CSV file at `path`. It grows by whole lines, so a run that is killed leaves the epochs that it finished.
 
-    def __init__(self, path):
-        self.path = Path(path)
+    `check` is called before it is written: it raises if the folder is no longer that of this run.
+    """
+
+    def __init__(self, path, check=lambda: None):
+        self.path, self.check = Path(path), check
 
     def begin(self):
         """Writes the header line."""
+        self.check()
         with writing(self.path), open(self.path, "w", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, HISTORY_FIELDS).writeheader()
 
     def append(self, row):
         """Adds `row`, a dict with HISTORY_FIELDS."""
+        self.check()
         with writing(self.path), open(self.path, "a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, HISTORY_FIELDS)
             writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})

@@ -75,11 +75,12 @@ class CheckpointManager:
     """Keeps best.ckpt and last.ckpt in the folder `output`. Of several workers the main process writes; the others know as much.
 
     "Best" is the epoch with the best validation accuracy, over all phases; of two equals, the one with the lower loss. Without
-    validation images it is the last epoch. `newest` is the path of the newest weights of this run on disk, or None.
+    validation images it is the last epoch. `newest` is the path of the newest weights of this run on disk, or None. `check` is
+    called before anything is written: it raises if the folder is no longer that of this run.
     """
 
-    def __init__(self, net, output, card):
-        self.net, self.output, self.card = net, output, card
+    def __init__(self, net, output, card, check=lambda: None):
+        self.net, self.output, self.card, self.check = net, output, card, check
         self.started = time.perf_counter()
         self.best_score = self.best_epoch = self.epoch = self.newest = None
 
@@ -131,6 +132,7 @@ class CheckpointManager:
 
     def _save(self, name, choice):
         if collectives.is_main_process():
+            self.check()
             save_checkpoint(self.net, self.output / name, self.card_of(choice))
 
     def _seconds(self):

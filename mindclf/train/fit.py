@@ -182,8 +182,9 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
         best = output / "best.ckpt"
     else:
         how = "" if config.resume else f" with {again}resume=true"
-        history = HistoryFile(output / HISTORY)
-        run = Run(net, splits, CheckpointManager(net, output, card), history, signals,
+        check = folder.check if folder else lambda: None
+        history = HistoryFile(output / HISTORY, check)
+        run = Run(net, splits, CheckpointManager(net, output, card, check), history, signals,
                   _beginning(folder, history, signals, f"the same command{how} goes on with the run in {output}"), given)
         best = _train(run, config, state)
     signals.advice = f"the weights are in {output}; the same command with {again}resume=true makes the report"
@@ -198,6 +199,7 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
     if not collectives.is_main_process():
         return fitted
     rows = HistoryFile(output / HISTORY).rows()
+    folder.check()
     card = complete_card(best, {**result.scalars(), **given.measure(logits, labels, "test")}, rows)
     write_report(output, Measured(best, net, card, splits.origin, splits.test, logits, result, rows), config)
     log.info("%s: top-1 %.2f%%, top-5 %.2f%%, loss %.4f on %d test images", best.name, 100 * result.top1, 100 * result.top5,

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from mindclf.report.history import HISTORY
-from mindclf.utils.claim import Claim, InUse, is_claim
+from mindclf.utils.claim import Claim, InUse, Lost, is_claim
 from mindclf.utils.files import CannotWrite, one_line, writing
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,14 @@ class OutputFolder:
         except BaseException:
             self.release()
             raise
+
+    def check(self):
+        """Raises Lost, a ValueError, unless the folder is still that of this run: asked before anything is written into it."""
+        try:
+            self.claim.check()
+        except Lost as error:
+            raise Lost(f"output={error}, so this run stops and writes nothing there: what it saved lies where its folder is now, "
+                       f"and output=THERE resume=true goes on with it") from None
 
     def clear(self):
         """Makes the folder empty: an earlier run moves aside to `path`-1, `path`-2 ..., the first name that is free."""

@@ -220,6 +220,7 @@ class PhaseCheckpoint(CardCheckpoint):
         trainer, checkpoints = self.trainer, self.trainer.run.checkpoints
         trainer.sync()
         if collectives.is_main_process():
+            checkpoints.check()
             super().save(file, net)
         checkpoints.newest = file
         if collectives.is_main_process():

@@ -41,6 +41,10 @@ class InUse(ValueError):
     """A folder or a file belongs to another command; the message names it and its process."""
 
 
+class Lost(ValueError):
+    """A folder or a file belongs to this command no longer; the message says to whom it does."""
+
+
 class Claim:
     """A claim on the folder `path`, or on the file `path` if `is_file`. A folder that is not there is made.
 
@@ -79,6 +83,13 @@ class Claim:
             os.close(self.lock)
             self.lock = None
         self._remove_made()
+
+    def check(self):
+        """Raises Lost if the folder is not this command's any more: moved, removed, or taken over by another one."""
+        if not self._is_ours():
+            left = _read(self.file)
+            what = "it was moved or removed" if left is None else f"it is that of {_owner(left)}"
+            raise Lost(f"{one_line(self.path)} is no longer the folder of this command: {what}")
 
     def move(self, target):
         """Moves the folder to `target`, and returns a claim on an empty one under its old name."""

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,13 @@ from mindclf.config import merge
 from mindclf.export import export
 from mindclf.train import callbacks, checkpointing, fit
 from mindclf.train.output import OutputFolder
-from mindclf.utils.claim import InUse, claimed
+from mindclf.utils.claim import CLAIM, InUse, claimed
 from mindclf.utils.files import CannotWrite
 from tests.conftest import ONLY_HEAD
 
 from ..test_checkpoint import CARD, small_net
+
+fit_module = sys.modules["mindclf.train.fit"]  # the package has a function of this name
 
 
 @pytest.fixture
@@ -138,16 +141,55 @@ def test_two_fits_of_one_output_at_once(tiny_config):
     assert not Path(tiny_config["output"]).exists()
 
 
-def test_a_folder_that_is_removed_during_a_run_is_said_to_be(tiny_config, monkeypatch):
-    """And not "make room"."""
-    def removing(self, row, report, after_epoch=checkpointing.CheckpointManager.after_epoch):
-        after_epoch(self, row, report)
-        shutil.rmtree(self.output)
+def taken_by_another_run(output):
+    """As a run does that took over the claim of one that it believes dead, on another host."""
+    (output / CLAIM).write_text('{"pid": 7, "host": "elsewhere", "since": "now"}')
 
-    monkeypatch.setattr(checkpointing.CheckpointManager, "after_epoch", removing)
-    with pytest.raises(CannotWrite, match="No such file or directory: its folder was moved or removed: put it back") as raised:
-        fit({**tiny_config, **ONLY_HEAD, "epochs": 3})
-    assert "make room" not in str(raised.value)
+
+def moved_and_made_by_another_run(output):
+    output.rename(output.with_name("good"))
+    output.mkdir()
+    taken_by_another_run(output)
+    (output / "history.csv").write_text("of another run")
+
+
+LOSSES = {shutil.rmtree: "it was moved or removed", lambda output: output.rename(output.with_name("good")): "it was moved or",
+          taken_by_another_run: "it is that of process 7 on elsewhere since now",
+          moved_and_made_by_another_run: "it is that of process 7 on elsewhere since now"}
+
+
+@pytest.mark.parametrize("lose", LOSSES)
+@pytest.mark.parametrize("moment", ["StopOnSignal.on_train_step_end", "MetricTracker.on_train_epoch_end",
+                                    "ExclusiveSteps.on_train_epoch_end"])
+def test_a_run_writes_nothing_into_a_folder_that_is_no_longer_its_own(tiny_config, monkeypatch, lose, moment):
+    """It is lost before the state is saved within an epoch, before the history grows, or between epochs; the run stops."""
+    owner, name = moment.split(".")
+    owner, output, left = getattr(callbacks, owner), Path(tiny_config["output"]), []
+    original = getattr(owner, name)
+
+    def losing(self, run_context):
+        original(self, run_context)
+        if not left and (output / "history.csv").exists():
+            lose(output)
+            left.append(content(output))
+
+    monkeypatch.setattr(owner, name, losing)
+    said = f"^output={output} is no longer the folder of this command: {LOSSES[lose]}"
+    with pytest.raises(ValueError, match=said) as raised:
+        fit({**tiny_config, **ONLY_HEAD, "epochs": 3, "save_checkpoint_steps": 1})
+    assert "output=THERE resume=true goes on" in str(raised.value)
+    assert [content(output)] == left
+
+
+def test_the_report_of_a_run_goes_into_no_other_run(tiny_config, monkeypatch):
+    def measuring(*arguments, compute_metrics=fit_module.compute_metrics):
+        moved_and_made_by_another_run(Path(tiny_config["output"]))
+        return compute_metrics(*arguments)
+
+    monkeypatch.setattr(fit_module, "compute_metrics", measuring)
+    with pytest.raises(ValueError, match="is no longer the folder of this command"):
+        fit({**tiny_config, **ONLY_HEAD, "epochs": 1})
+    assert sorted(content(Path(tiny_config["output"]))) == [CLAIM, "history.csv"]
 
 
 def test_where_nothing_may_be_written_a_run_stops_before_it_reads(tiny_config, monkeypatch):
