@@ -300,22 +300,22 @@ def copy_to(folder):
     return folder
 
 
-def run_tests(tests, folder):
-    """(exit status of pytest, what it printed) for `tests` of the copy in `folder`; FAILED for tests that do not end."""
+def run_tests(tests, folder, seconds=SECONDS):
+    """(exit status of pytest, what it printed) for `tests` of the copy in `folder`; FAILED if they take more than `seconds`."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *(f"tests/{test}" for test in tests)]
     # Bytecode that is kept would pass for that of a mutant of the same length in the same second.
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "MINDCLF_DATA": ""}
     try:
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=SECONDS)
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=seconds)
     except subprocess.TimeoutExpired:
-        return FAILED, f"not over after {SECONDS} s"
+        return FAILED, f"not over after {seconds} s"
     return done.returncode, done.stdout + done.stderr
 
 
 def check_tests(rows, folder):
     """Raises CannotRun unless all tests of `rows` pass in the copy in `folder`, which nothing has changed."""
     tests = dict.fromkeys(test for row in rows for test in row.tests.split())
-    status, printed = run_tests(tests, folder)
+    status, printed = run_tests(tests, folder, SECONDS * len(rows))
     if status != PASSED or " skipped" in printed:
         raise CannotRun(f"without a mutation not all tests pass: {' '.join(printed.split())[-300:]}")
 
