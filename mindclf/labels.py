@@ -162,5 +162,3 @@ def _look(name):
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     visible = (letter for letter in folded if letter in JOINERS or unicodedata.category(letter) != "Cf")
     return " ".join("".join(visible).split())
-
-

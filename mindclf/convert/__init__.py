@@ -26,7 +26,7 @@ def convert(source, destination=None, net="", **fields):
     config, for what the file does not say and its usual preprocessing is not: the size of an image, mean and std of the pixels,
     options of the net, names of the classes. Without a classifier the checkpoint holds a backbone, for `pretrained`.
 
-    No code in the file is run. Raises ValueError for what cannot be read and for weights that are missing, left over or of
+    No code in the file is run. Raises ValueError for what cannot be read and for weights that are missing, unexpected or of
     another shape.
     """
     source = Path(source)

@@ -113,7 +113,7 @@ def write(foreign, source, destination, given):
 
 
 def misfits(net, foreign):
-    """What of `foreign` does not fit `net`, in words: missing, left over, of another shape; the first keys of each, and a count.
+    """What of `foreign` does not fit `net`, in words: missing, unexpected, of another shape; the first keys of each, and a count.
 
     Keys are named as the file names them, and missing ones as the net does.
     """
@@ -121,7 +121,7 @@ def misfits(net, foreign):
     values, names = foreign.values, foreign.names
     kinds = {
         "missing ": [f"{key} {shape}" for key, shape in shapes.items() if key not in values],
-        "left over ": [f"{names[key]} {value.shape}" for key, value in values.items() if key not in shapes],
+        "unexpected ": [f"{names[key]} {value.shape}" for key, value in values.items() if key not in shapes],
         "": [f"{names[key]} has shape {values[key].shape}, the net wants {shape}"
              for key, shape in shapes.items() if key in values and values[key].shape != shape],
     }

@@ -84,7 +84,7 @@ def key_of(name, rows):
         if match:
             module = replacement(match) if callable(replacement) else match.expand(replacement)
             return f"{module}.{value.replace('depthwise_', '').replace('kernel', 'weight')}"
-    return name  # reported as left over
+    return name  # reported as unexpected
 
 
 def _fold_biases(values, names):

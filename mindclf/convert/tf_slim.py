@@ -39,7 +39,7 @@ def key_of(name):
         return "head.1.bias" if "biases" in name else "head.1.weight"  # the latter may be called weights_from_int8
     match = LAYER.match(name)
     if not match:
-        return name  # reported as left over
+        return name  # reported as unexpected
     layer = 1 if match["norm"] else 0
     if match["part"]:
         module = inverted_residual(int(match["block"] or 0), match["part"], layer)

@@ -70,7 +70,7 @@ def test_a_missing_an_extra_and_a_misshapen_variable_are_named(tmp_path):
     variables["Adam_step"] = np.zeros(1, np.float32)
     variables["Conv_BatchNorm_beta"] = np.zeros(31, np.float32)
     np.savez(tmp_path / "tf.npz", **variables)
-    problems = r"missing features.18.features.0.weight .*left over Adam_step .*\(31,\), the net wants \(32,\)"
+    problems = r"missing features.18.features.0.weight .*unexpected Adam_step .*\(31,\), the net wants \(32,\)"
     with pytest.raises(ValueError, match=problems):
         convert_tf_mobilenet_v2(tmp_path / "tf.npz", tmp_path / "net.ckpt")
     assert [file.name for file in tmp_path.iterdir()] == ["tf.npz"]

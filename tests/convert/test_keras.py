@@ -111,7 +111,7 @@ def test_a_bias_of_another_length_is_left_over():
     foreign = keras.arranged(arrays, "resnet50", "net.h5")
     with no_init_parameters():
         problems = misfits(create_net("resnet50", 2), foreign)
-    assert any("left over conv1_conv/conv1_conv/bias (1,)" in problem for problem in problems)
+    assert any("unexpected conv1_conv/conv1_conv/bias (1,)" in problem for problem in problems)
 
 
 def test_a_model_without_its_top_is_a_backbone(h5py, tmp_path):
@@ -127,7 +127,7 @@ def test_what_does_not_fit_is_named_as_keras_names_it(h5py, tmp_path):
     net, arrays = filled("keras MobileNet", num_classes=2)
     arrays["dense/dense/kernel"] = np.zeros((2, 3), np.float32)
     arrays["conv1_bn/conv1_bn/beta"] = np.zeros(31, np.float32)
-    problems = r"left over dense/dense/kernel \(2, 3\); conv1_bn/conv1_bn/beta has shape \(31,\), the net wants \(32,\)$"
+    problems = r"unexpected dense/dense/kernel \(2, 3\); conv1_bn/conv1_bn/beta has shape \(31,\), the net wants \(32,\)$"
     with pytest.raises(ValueError, match=problems):
         convert(write_h5(h5py, tmp_path / "net.h5", arrays), net=net)
 

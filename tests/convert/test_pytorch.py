@@ -120,11 +120,11 @@ def test_what_a_family_was_trained_with_is_known(file, options, mean, size):
 
 
 @pytest.mark.parametrize(("file", "net", "problem"), [
-    ("torchvision resnet34", "resnet18", "left over layer1.2.conv1.weight"),
+    ("torchvision resnet34", "resnet18", "unexpected layer1.2.conv1.weight"),
     ("torchvision resnet18", "resnet34", "missing layer1.2.conv1.weight"),
     ("torchvision resnet18", "resnet50", "has shape"),
-    ("torchvision vgg16_bn", "vgg16", "left over"),
-    ("torchvision mobilenet_v2", "resnet50", "left over"),
+    ("torchvision vgg16_bn", "vgg16", "unexpected"),
+    ("torchvision mobilenet_v2", "resnet50", "unexpected"),
 ])
 def test_another_net_does_not_fit(file, net, problem):
     foreign = pytorch.arranged(hollow(file)[1], net, file)
@@ -180,9 +180,9 @@ def doubled(arrays):
     (dropped, r"does not fit squeezenet1_1: missing features.0.bias \(64,\)$"),
     (reshaped, r"features.0.bias has shape \(63,\), the net wants \(64,\)$"),
     (scalar, r"classifier.1.weight has shape \(\), the net wants"),
-    (extended, r"left over features.99.weight \(2,\)$"),
+    (extended, r"unexpected features.99.weight \(2,\)$"),
     (integer, r"features.0.bias is of type int8, not a floating-point weight"),
-    (doubled, r"left over module.features.0.bias \(64,\)$"),
+    (doubled, r"unexpected module.features.0.bias \(64,\)$"),
 ])
 def test_what_does_not_fit_is_named_and_nothing_is_written(small, change, message):
     source = small(change)
