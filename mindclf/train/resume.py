@@ -6,11 +6,10 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from easydict import EasyDict
 
 from mindclf.card import read_card, settle
 from mindclf.checkpoint import read_weights
-from mindclf.config import DEFAULTS, own_names, phases_of
+from mindclf.config import DEFAULTS, merge, own_names, phases_of
 from mindclf.report.history import HISTORY, HistoryFile
 from mindclf.train.schedules import plateau_of
 from mindclf.train.state import TrainingState, load_state, state_path
@@ -110,7 +109,7 @@ def _check_epochs(then, now, position, refusal, may_extend):
 
 
 def _phases(card):
-    return phases_of(EasyDict({**DEFAULTS, **card["config"]}))
+    return phases_of(merge(card["config"], {}))
 
 
 def _after_the_end(last, card, phase):
