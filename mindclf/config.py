@@ -72,7 +72,8 @@ GROUPS = {
             "megapixels", "pixels", (1, 10**9)),
         "white": Field(
             0.0, "value of white in images of more than 8 bits, such as 4095 for 12 bits; 0 finds it in the training images, for "
-            "the card: the least of 1 (floats), 255, 1023, 4095, 16383, 65535 that no pixel exceeds", range=(0, 2**31 - 1)),
+            "the card: the least of 1 (floats), 255, 1023, 4095, 16383, 65535 that no more than single pixels exceed",
+            range=(0, 2**31 - 1)),
         "valid_fraction": Field(
             0.1, "fraction of each training class that is for validation, to choose the best epoch, unless there is a valid/",
             range=(0, 0.9)),

@@ -67,8 +67,25 @@ def seen_images(splits, parent, parent_name):
         log.warning("these are more than %d images: the card does not keep which they are, so mindclf eval cannot leave them out",
                     MAX_IMAGES)
         return {}
-    return {**{side: "".join(sorted(digests)) for side, digests in kept.items()},
+    return {**_packed(kept),
             **({UNKNOWN: list(before.unknown)} if before.unknown else {})}
+
+
+def with_changes(kept, splits):
+    """`kept`, what a card keeps by `seen_images`, with what the images of `splits` have become since they were first read.
+
+    A net may have been trained on either content. The log says which images changed.
+    """
+    changed = splits.changed()
+    names = [one_line(path) for files in changed.values() for path in files]
+    if not names:
+        return kept
+    log.warning("%d image%s changed during the run, so that it trained on the old content, the new one, or both: %s", len(names),
+                "s" if len(names) > 1 else "", listed(names))
+    if not kept:
+        return kept
+    sides = {side: _unpacked(kept[side]) | set(map(short, files.values())) for side, files in changed.items()}
+    return {**kept, **_packed({**sides, "validation": sides["validation"] - sides["train"]})}
 
 
 def warn_of_seen(images, seen, who, purpose="test"):
@@ -83,6 +100,10 @@ def warn_of_seen(images, seen, who, purpose="test"):
         if found:
             log.warning("%s %s %d of the %d %s images, so accuracy on them looks too good: %s", who, harm, len(found),
                         len(images), purpose, listed(found))
+
+
+def _packed(sides):
+    return {side: "".join(sorted(digests)) for side, digests in sides.items()}
 
 
 def _unpacked(text):

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import logging
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -51,6 +52,16 @@ class Splits:
     def digests(self):
         """{"train", "validation", "test": the SHA-256 of each image in hexadecimal}."""
         return {"train": self.train.digests(), "validation": self.valid.digests(), "test": self.test.digests()}
+
+    def changed(self):
+        """{"train", "validation", "test": {path: SHA-256 now}} of the files whose content is no longer that of `digests`.
+
+        Only files whose size or time has changed are read again. What is gone is left out: whoever reads it is told.
+        """
+        return {side: {path: now for path, now, before in zip(images.paths, images.digests(), self.digests[side])
+                       if now != before and os.path.exists(path)}
+                for side, images in (("train", self.train), ("validation", self.valid), ("test", self.test))
+                if not images.raw_size}
 
     def digest(self):
         """A text that changes with the contents, the labels and the order of the images."""

@@ -20,7 +20,7 @@ from mindclf.card import Card, card_path, read_card
 from mindclf.checkpoint import save_checkpoint
 from mindclf.config import DEFAULTS
 from mindclf.dataset.folder import check_class_index
-from mindclf.dataset.seen import seen_images
+from mindclf.dataset.seen import seen_images, with_changes
 from mindclf.device import describe_device
 from mindclf.distributed import collectives
 from mindclf.labels import class_labels
@@ -98,6 +98,18 @@ class CheckpointManager:
         """Saves the weights as best.ckpt if the newest epoch, which they are of, is the best."""
         if self.best_score is not None and self.best_epoch == self.epoch:
             self._save("best.ckpt", "best epoch on the validation images")
+
+    def note_changes(self, splits):
+        """Adds to the cards, of best.ckpt too, what the images of `splits` have become during the run, if they changed."""
+        if not collectives.is_main_process():
+            return
+        before, best = self.card.get("seen_images", {}), self.output / "best.ckpt"
+        seen = with_changes(before, splits)
+        if seen != before:
+            self.card["seen_images"] = seen
+            self.check()
+            if best.is_file():
+                write_json(card_path(best), {**read_card(best), "seen_images": seen})
 
     def finish(self, keep_epochs=False):
         """Saves the last weights; returns the path of the best. What is in epochs/ goes, or with `keep_epochs` its state."""

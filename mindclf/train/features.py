@@ -41,10 +41,11 @@ def stored_features(net, images, config, views=1):
     net.head.pool makes of the maps. Where several workers train, each computes its part, and all get the whole.
     """
     pooled = PooledFeatures(net)
-    identity = _identity(net.backbone, images, config)
+    digests = images.digests()
+    identity = _identity(net.backbone, images, digests, config)
     features = labels = None
     for view in range(views):  # put in place one by one: maps that a head convolves take gigabytes
-        rows, own_labels = _stored_view(pooled, images, config, view, identity)
+        rows, own_labels = _stored_view(pooled, images, config, view, identity, digests)
         if features is None:
             features, labels = np.empty((views, *rows.shape), rows.dtype), np.tile(own_labels, views)
         features[view] = rows
@@ -58,7 +59,7 @@ def feature_batches(features, labels, batch_size, indices):
     return rows.batch(batch_size)
 
 
-def _stored_view(net, images, config, view, identity):
+def _stored_view(net, images, config, view, identity, digests):
     folder = feature_folder(config.feature_cache)
     file = folder and folder / f"{identity}-{view}{f'-seed{config.seed}' if view else ''}.npz"
     stored = _read(file) if file and file.is_file() else None
@@ -71,7 +72,9 @@ def _stored_view(net, images, config, view, identity):
     else:
         dataset = eval_pipeline(collectives.shard(images), Preprocessing.from_config(config), config.eval_batch_size)
     features, labels = (collectives.unshard(rows, len(images)) for rows in predict_logits(net, dataset))
-    if file and collectives.is_main_process():
+    if not images.raw_size and images.digests() != digests:
+        log.warning("images changed while their features were computed, which are not stored")
+    elif file and collectives.is_main_process():
         _store(file, features, labels)
     return features, labels
 
@@ -96,12 +99,12 @@ def _read(file):
         return None
 
 
-def _identity(backbone, images, config):
+def _identity(backbone, images, digests, config):
     """A name that changes with anything that the features depend on: weights, images, preprocessing, what computes them."""
     digest = hashlib.sha256(f"draws {DRAWS_VERSION} {numerics()}".encode())
     for parameter in backbone.get_parameters():
         digest.update(parameter.asnumpy().tobytes())
-    for image, label in zip(images.digests(), images.labels):
+    for image, label in zip(digests, images.labels):
         digest.update(f"{image} {label}\n".encode())
     fields = ("image_height", "image_width", "train_scale", "mean", "std", "crop_pct", "augment", "crop_padding", "cutout",
               "scale", "ratio", *VARIATION_FIELDS, "net", "net_options")

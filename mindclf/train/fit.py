@@ -280,4 +280,5 @@ def _train(run, config, state=None):
             trainer.load_state_dict(state.parts)
         trainer.train()
         run.begin = None
+    run.checkpoints.note_changes(run.splits)
     return run.checkpoints.finish(keep_epochs=config.keep_checkpoint_max != 1)

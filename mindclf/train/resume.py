@@ -66,11 +66,12 @@ def earlier_run(output, card, may_extend=True):
 
 
 def _check_same(card, earlier, refusal, output):
-    """Raises ValueError, or warns, where the run of `card` is another than that of the card `earlier`; epochs may differ."""
-    for name in DEFAULTS:
-        now, then = (json.dumps(run["config"].get(name, DEFAULTS[name])) for run in (card, earlier))
-        if now != then and name not in (*FREE_FIELDS, "epochs", "phases"):
-            raise ValueError(f"{refusal}: it had {name}={then}, and now it is {now}: set it so, or take another output")
+    """Raises ValueError, or warns, where the run of `card` is another than that of the card `earlier`; epochs may differ.
+
+    The batch_size comes last: where nobody set it, it may follow from the number of images and of workers.
+    """
+    _check_fields([name for name in DEFAULTS if name not in (*FREE_FIELDS, "epochs", "phases", "batch_size")], card, earlier,
+                  refusal)
     now, then = (json.dumps([{name: value for name, value in phase.items() if name != "epochs"}
                              for phase in run["config"].get("phases", ())]) for run in (card, earlier))
     if now != then:
@@ -92,6 +93,15 @@ def _check_same(card, earlier, refusal, output):
         is_old = "seen_images" not in earlier and not card["raw_size"]
         hint = ", or an older mindclf began it, which knew them by their names" if is_old else ""
         raise ValueError(f"{refusal}: it had other images or labels{hint}: restore them, or take another output")
+    _check_fields(["batch_size"], card, earlier, refusal)
+
+
+def _check_fields(names, card, earlier, refusal):
+    """Raises ValueError if the configs of two cards differ in one of the fields `names`."""
+    for name in names:
+        now, then = (json.dumps(run["config"].get(name, DEFAULTS[name])) for run in (card, earlier))
+        if now != then:
+            raise ValueError(f"{refusal}: it had {name}={then}, and now it is {now}: set it so, or take another output")
 
 
 def _check_epochs(then, now, position, refusal, may_extend):

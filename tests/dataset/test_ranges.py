@@ -1,5 +1,7 @@
 """Images of more than 8 bits: one rule for all of a net's images says what is white, or the file is refused by name."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -114,7 +116,7 @@ def test_create_dataset_finds_what_is_white_in_training_and_wants_to_be_told_in_
 @pytest.mark.parametrize(("largest", "is_float", "white"), [
     (0, False, 255), (1, False, 255), (255, False, 255), (256, False, 1023), (1023, False, 1023), (4000, False, 4095),
     (4096, False, 16383), (16384, False, 65535), (65535, False, 65535),
-    (0.2, True, 1), (1.0, True, 1), (1.01, True, 255), (300.0, True, 1023)])
+    (0.2, True, 1), (1.0, True, 1), (1.09, True, 1), (1.2, True, 255), (300.0, True, 1023)])
 def test_white_is_the_least_that_no_value_exceeds(largest, is_float, white):
     ranges = [Range(0, largest / 2, is_float), Range(0, largest, is_float)]
     assert white_of(ranges) == white_of([*ranges, Range(-1, 70_000, is_float)]) == white
@@ -152,6 +154,54 @@ def test_an_image_that_does_not_fit_the_others_is_a_problem_with_its_name(tmp_pa
         f"{folder}/dark/8 in 16.png", f"{folder}/dark/float.tif"]
     assert scan.remarks == ("1 image without a value of a quarter of white=65,535: perhaps with fewer bits than the images "
                             f"trained on: {folder}/dark/12 in 16.png",)
+
+
+SPOILED = {  # a depth, and what is put into each image, or into one: a hot pixel, one without data, an overshoot
+    "hot pixels": ("12 bits in 16", lambda values: np.put(values, 205, 65535), True),
+    "one hot pixel": ("12 bits in 16", lambda values: np.put(values, 205, 65535), False),
+    "no data in a float": ("floats to 1", lambda values: np.put(values, 205, 3e38), True),
+    "hot pixels of 32 bits": ("12 bits in 32", lambda values: np.put(values, 205, 2**30), True),
+    "overshoot": ("floats to 1", lambda values: np.put(values, np.arange(205, 260), 1.08), True),
+    "one overshoot": ("floats to 1", lambda values: np.put(values, np.arange(205, 260), 1.08), False),
+}
+
+
+@pytest.mark.parametrize("case", SPOILED)
+def test_single_pixels_and_overshoots_do_not_decide_what_is_white(tmp_path, case):
+    """They become white, the others are as without them, and a line says so."""
+    depth, spoil, in_all = SPOILED[case]
+    folder = write(tmp_path / "images", depth)
+    files = sorted(folder.rglob("*.*"))
+    for file in files if in_all else files[:1]:
+        values = np.array(Image.open(file))
+        spoil(values)
+        Image.fromarray(values).save(file)
+    scan = scan_folder(folder, CLASSES, find_white=True)
+    assert scan.images.reading.white == DEPTHS[depth][1] and not scan.problems
+    [remark] = scan.remarks
+    assert remark.startswith(f"{f'{len(files)} images' if in_all else '1 image'} with a few values above white=")
+    for path, label in zip(scan.images.paths, scan.images.labels):
+        expected = grey(10 * label + int(Path(path).stem), label)
+        expected[0, 0] = 255
+        if in_all or path == str(files[0]):
+            spoiled = np.zeros(expected.shape)
+            spoil(spoiled)
+            expected[spoiled > 0] = 255
+        assert np.array_equal(np.asarray(decode_image(path, scan.images.reading))[..., 0], expected)
+
+
+@pytest.mark.parametrize(("values", "white", "is_refused"), [
+    (np.array([0, 1], np.uint16), 255, True), (np.array([0, 1], np.float32), 255, True),
+    (np.array([0, 20], np.uint16), 4095, True), (np.array([0, 0.004], np.float32), 1, True), (np.array([0, 40], np.uint16), 4095, False),
+    (np.array([2000, 2004], np.uint16), 4095, False), (np.array([7, 7], np.uint16), 255, False)])
+def test_an_image_with_contrast_that_would_have_none_in_8_bits_is_refused(tmp_path, values, white, is_refused):
+    """Masks of 0 and 1 for one; what has no contrast of its own is used."""
+    Image.fromarray(np.tile(values, (40, 20))).save(tmp_path / "a.tif")
+    if is_refused:
+        with pytest.raises(ValueError, match=f"a.tif has values from 0 to .* where white={white:,g}"):
+            decode_image(tmp_path / "a.tif", Reading(white=white))
+    else:
+        decode_image(tmp_path / "a.tif", Reading(white=white))
 
 
 @pytest.mark.parametrize("bits", [10, 12, 16])

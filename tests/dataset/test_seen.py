@@ -4,16 +4,20 @@ import base64
 import hashlib
 import json
 import logging
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from mindclf.card import Card
+from mindclf.card import Card, read_card
 from mindclf.config import merge
 from mindclf.dataset import seen
+from mindclf.dataset.folder import digests_of
 from mindclf.dataset.seen import Seen, seen_by, seen_images
 from mindclf.dataset.splits import Chosen, images_to_measure, read_splits
+from mindclf.train import features, fit
+from mindclf.train.checkpointing import CheckpointManager
 from tests.dataset.test_split_folder import grow
 
 from ..test_checkpoint import CARD
@@ -102,6 +106,47 @@ def test_of_a_copy_and_one_more_the_test_images_and_that_one_are_measured(own, t
     shutil.copy(tmp_path / "one" / "cat" / "one.ppm", copy / "cat")
     found, _ = measured(card_of(splits), copy)
     assert found == contents(splits.test) | {(copy / "cat" / "one.ppm").read_bytes()}
+
+
+@pytest.mark.parametrize("side", ["train", "valid", "test"])
+def test_images_that_change_during_a_run_are_said_to_and_count_as_seen(tiny_config, colour_folder, tmp_path, monkeypatch, caplog,
+                                                                       side):
+    """Their old content and the new one. One that is only touched has not changed."""
+    folder = shutil.copytree(colour_folder, tmp_path / "photos")
+    config, changed = {**tiny_config, "dataset_path": str(folder)}, []
+    splits = read_splits(merge(config, {}))
+
+    def changing(self, row, metrics, after_epoch=CheckpointManager.after_epoch):
+        after_epoch(self, row, metrics)
+        if not changed:
+            changed.append(Path(getattr(splits, side).paths[0]))
+            changed[0].write_bytes(changed[0].read_bytes() + b"of another content")
+            os.utime(splits.train.paths[-1])
+
+    monkeypatch.setattr(CheckpointManager, "after_epoch", changing)
+    before = {name: set(digests) for name, digests in splits.digests.items()}
+    checkpoint = fit(config).checkpoint
+    said = "1 image changed during the run, so that it trained on the old content, the new one, or both: "
+    assert [message for message in caplog.messages if "changed during" in message] == [f"{said}{changed[0]}"]
+    [new] = digests_of(changed)
+    for name in ("best.ckpt", "last.ckpt"):
+        known = seen_by(read_card(checkpoint.with_name(name)))
+        assert set(known.of(before["train"])) == {"train"} and set(known.of(before["validation"])) == {"validation"}
+        assert known.of([new]) == [{"train": "train", "valid": "validation", "test": ""}[side]]
+
+
+def test_features_of_an_image_that_changes_meanwhile_are_not_stored(tiny_config, colour_folder, tmp_path, monkeypatch, caplog):
+    folder = shutil.copytree(colour_folder, tmp_path / "photos")
+    first = next(iter(sorted((folder / "train").glob("*/9.png"))))
+
+    def changing(net, dataset, predict_logits=features.predict_logits):
+        first.write_bytes(first.read_bytes() + b"of another content")
+        return predict_logits(net, dataset)
+
+    monkeypatch.setattr(features, "predict_logits", changing)
+    fit({**tiny_config, "dataset_path": str(folder), "layers": "head", "cached_views": 2, "epochs": 1})
+    assert caplog.messages.count("images changed while their features were computed, which are not stored") == 2
+    assert len(list(Path(tiny_config["feature_cache"]).iterdir())) == 1  # those of the validation images
 
 
 def test_where_all_was_seen_there_is_nothing_to_measure(own, tmp_path):

@@ -59,14 +59,17 @@ def test_weights_that_the_last_step_broke_are_not_saved(tiny_config, monkeypatch
 
 
 def make_folder(root, classes, train, test=1):
-    rng = np.random.default_rng(0)
-    for split, count in (("train", train), ("test", test)):
-        for name in classes:
+    for side, (split, count) in enumerate((("train", train), ("test", test))):
+        for label, name in enumerate(classes):
             (root / split / name).mkdir(parents=True)
-            for number in range(count):
-                pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(root / split / name / f"{number}.png")
+            make_images(root / split / name, range(count), seed=(side, label))
     return {"dataset_path": str(root), "class_index": list(classes)}
+
+
+def make_images(folder, numbers, seed=(2,)):
+    for number in numbers:
+        pixels = np.random.default_rng([*seed, number]).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
 
 
 def test_a_batch_larger_than_the_data_set_is_refused(tiny_config):
@@ -103,6 +106,24 @@ def test_batches_shrink_to_what_there_is_where_that_is_asked_for(tiny_config, tm
         assert message in caplog.messages
     with pytest.raises(ValueError, match=f"^batch_size=16 is more than the {len(found.train)} training images$"):
         fit(config)
+
+
+def test_a_small_folder_that_has_grown_is_said_to_have_and_not_to_need_another_batch_size(tiny_config, tmp_path):
+    changes = make_folder(tmp_path / "few", ["a", "b"], 3)
+    config = {**tiny_config, **ONLY_HEAD, **changes, "epochs": 1, "batch_size": 16, "valid_fraction": 0.0}
+    fit(config, shrink_batches=True)
+    config.update(resume=True, epochs=2)
+    for fields, different in (({"batch_size": 5}, "batch_size=6, and now it is 5: set it so"),
+                              ({"batch_size": 5, "seed": 9}, "seed="), ({"valid_fraction": 0.4}, "valid_fraction=0.0, and now")):
+        with pytest.raises(ValueError, match=f"cannot go on: it had {different}"):
+            fit({**config, **fields}, shrink_batches=True)
+    for name, count in (("a", 4), ("b", 2)):
+        make_images(tmp_path / "few" / "train" / name, range(10, 10 + count))
+        with pytest.raises(ValueError, match="cannot go on: it had 6 train images, and now there are 1[02]: restore"):
+            fit(config, shrink_batches=True)
+    for file in (tmp_path / "few" / "train").glob("*/1?.png"):
+        file.unlink()
+    assert read_card(fit(config, shrink_batches=True).checkpoint)["config"]["batch_size"] == 6
 
 
 def test_an_image_that_is_gone_in_the_middle_of_a_run_is_named(tiny_config, tmp_path, monkeypatch):
