@@ -192,7 +192,8 @@ def test_single_pixels_and_overshoots_do_not_decide_what_is_white(tmp_path, case
 
 @pytest.mark.parametrize(("values", "white", "is_refused"), [
     (np.array([0, 1], np.uint16), 255, True), (np.array([0, 1], np.float32), 255, True),
-    (np.array([0, 20], np.uint16), 4095, True), (np.array([0, 0.004], np.float32), 1, True), (np.array([0, 40], np.uint16), 4095, False),
+    (np.array([0, 20], np.uint16), 4095, True), (np.array([0, 0.004], np.float32), 1, True),
+    (np.array([0, 40], np.uint16), 4095, False),
     (np.array([2000, 2004], np.uint16), 4095, False), (np.array([7, 7], np.uint16), 255, False)])
 def test_an_image_with_contrast_that_would_have_none_in_8_bits_is_refused(tmp_path, values, white, is_refused):
     """Masks of 0 and 1 for one; what has no contrast of its own is used."""
