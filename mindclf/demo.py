@@ -21,6 +21,7 @@ from mindclf.drawings.generate import draw_image
 from mindclf.explain import explanations, net_with_gradients
 from mindclf.inference.sources import URL_BYTES, gather
 from mindclf.labels import BIN_COLOURS
+from mindclf.preprocessing import DEFAULT_READING, Reading
 from mindclf.utils.extras import require
 from mindclf.utils.html import jpeg_element
 
@@ -83,12 +84,13 @@ STYLE = """
 """
 
 
-def serve(checkpoint: str | Path | CheckpointFile, examples: str | Path | None = None, port: int = 0) -> None:
+def serve(checkpoint: str | Path | CheckpointFile, examples: str | Path | None = None, port: int = 0,
+          asked: Reading = DEFAULT_READING) -> None:
     """Shows the page on this machine, at no other address than HOST, until it is interrupted.
 
     `examples` is a folder of images to offer; without one the page offers drawings of the garbage classes that the net knows.
-    `port` 0 stands for any free one. Images that are uploaded lie in a temporary folder, which is gone at the end. Raises
-    ValueError for what cannot be used.
+    `port` 0 stands for any free one. Images are read as `asked`, see `Preprocessing.read_as`. What is uploaded lies in a
+    temporary folder, which is gone at the end. Raises ValueError for what cannot be used.
     """
     checkpoint = CheckpointFile.of(checkpoint)
     with _listen(port) as listener, tempfile.TemporaryDirectory(prefix="mindclf-demo-") as folder:
@@ -96,7 +98,8 @@ def serve(checkpoint: str | Path | CheckpointFile, examples: str | Path | None =
         require("gradio", "the page is made with Gradio", "pip install gradio")
         uvicorn = require("uvicorn", "the page is served by uvicorn", "pip install gradio, which brings it")
         net, card = net_with_gradients(checkpoint)
-        app = page(net, card, checkpoint.path.stem, example_images(examples, card.labels, folder), folder)
+        reading = card.preprocessing.read_as(asked).reading
+        app = page(net, card, checkpoint.path.stem, example_images(examples, card.labels, folder, reading), folder, reading)
         config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1,  # a browser holds its connection for ever
                                 headers=[("Content-Security-Policy", POLICY), ("Referrer-Policy", "no-referrer")])
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # whichever way it ends, the temporary folder goes
@@ -105,17 +108,18 @@ def serve(checkpoint: str | Path | CheckpointFile, examples: str | Path | None =
             uvicorn.Server(config).run(sockets=[listener])
 
 
-def page(net, card, name, examples, folder):
+def page(net, card, name, examples, folder, reading):
     """The page as a web application (FastAPI) that answers to this machine's names only.
 
-    The net is called `name`; `examples` are paths of images; `folder` is where Gradio puts what it is given.
+    The net is called `name`; `examples` are paths of images; `folder` is where Gradio puts what it is given; `reading` says how
+    that is read.
     """
     import gradio as gr
     from fastapi import FastAPI
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     def look(upload):
-        return answer(net, card, upload and uploaded(upload["path"], folder))
+        return answer(net, card, upload and uploaded(upload["path"], folder), reading)
 
     with gr.Blocks(title=f"mindclf: {name}", analytics_enabled=False, delete_cache=(60, KEPT_SECONDS)) as blocks:
         gr.HTML(_intro(name, card))
@@ -155,13 +159,16 @@ class _OwnPageOnly:
         await self.app(scope, receive, send)
 
 
-def answer(net, card, path):
-    """HTML: what the net sees on the image at `path` and where, why the image is refused, or, for None, what to do."""
+def answer(net, card, path, reading=None):
+    """HTML: what the net sees on the image at `path` and where, why the image is refused, or, for None, what to do.
+
+    `reading` says how the image is read, by default as the card has it.
+    """
     if path is None:
         return ('<div class="answer empty quiet"><p>Drop an image, or choose an example.</p>'
                 '<p lang="zh-CN">放入一张图片，或选一个示例。</p></div>')
     try:
-        with opened_image(Path(path).read_bytes(), Path(path).name, card.preprocessing.reading) as opened:
+        with opened_image(Path(path).read_bytes(), Path(path).name, reading or card.preprocessing.reading) as opened:
             image, remarks = opened.whole(), opened.remarks
     except (ValueError, OSError) as error:
         return ('<div class="answer refused" role="alert"><p class="bin">This image is not used '
@@ -185,7 +192,7 @@ def uploaded(path, folder):
     return path
 
 
-def example_images(folder, labels, to):
+def example_images(folder, labels, to, reading=DEFAULT_READING):
     """Paths of up to EXAMPLES images: from all over `folder`, or, without one, drawings made in the folder `to`.
 
     Of the classes `labels` it draws those that belong in a bin: others may have the name of one and be something else. Files
@@ -200,7 +207,7 @@ def example_images(folder, labels, to):
         return paths
     if not Path(folder).is_dir():
         raise ValueError(f"--examples {folder} is not a folder")
-    files = list(gather([str(folder)]))
+    files = list(gather([str(folder)], reading=reading))
     paths = []
     for index in np.linspace(0, len(files) - 1, min(EXAMPLES, len(files))).astype(int):
         name, read = files[index]

@@ -37,7 +37,8 @@ class Predictor:
     checkpoints/, such as "cifar10_mobilenet_v1", or a `CheckpointFile`; by default the garbage sorter. `runtime` is "mindspore"
     or, for .onnx, "onnxruntime"; "auto" goes by the file's name. `mirror` is test-time augmentation (horizontal flip): the logits
     of an image are the means of its own and of those of its mirror image, for twice the time. Images may have up to `max_pixels`
-    pixels. Raises ValueError for a file that is missing, damaged or not its card's.
+    pixels. In those of more than 8 bits `white` is white, by default what the card says. Raises ValueError for a file that is
+    missing, damaged or not its card's.
 
     `card` is the file's `Card`, `classes` the names of its classes, and `preprocessing` what happens to an image. `net` is the
     Cell, with its batch norm folded (see `fold_batch_norm`): it has no gradients and cannot be trained on. It is None where ONNX
@@ -45,11 +46,11 @@ class Predictor:
     """
 
     def __init__(self, checkpoint: str | Path | CheckpointFile = GARBAGE_SORTER, runtime: str = "auto", mirror: bool = False,
-                 max_pixels: int = Reading.max_pixels):
+                 max_pixels: int = Reading.max_pixels, white: float | None = None):
         self.runner = Runner(checkpoint, runtime, mirror)
         self.net, self.card = self.runner.net, self.runner.card
         self.classes, self.labels = self.card.classes, self.card.labels
-        self.preprocessing = self.runner.preprocessing.with_max_pixels(max_pixels)
+        self.preprocessing = self.runner.preprocessing.read_as(Reading(max_pixels, white or None))
 
     def predict(self, images, top_k: int | None = None) -> Predictions | list[Predictions]:
         """What is on `images`: of each the `top_k` most probable classes, by default 3, or all where there are fewer.

@@ -70,9 +70,9 @@ class Preprocessing:
         return {"image_height": height, "image_width": width, "mean": list(self.mean), "std": list(self.std),
                 "crop_share": self.crop_pct, "raw_size": list(self.raw_size or ()), **self._white()}
 
-    def with_max_pixels(self, max_pixels: int) -> Preprocessing:
-        """The same for images of up to `max_pixels` pixels."""
-        return replace(self, reading=replace(self.reading, max_pixels=max_pixels))
+    def read_as(self, asked: Reading) -> Preprocessing:
+        """The same for images that are read as a user `asked`; where that says nothing of white, the net's own holds."""
+        return replace(self, reading=replace(asked, white=asked.white or self.reading.white))
 
     @property
     def shorter_side(self) -> int | None:

@@ -32,10 +32,11 @@ def test_what_is_left_open_is_the_customary_protocol_of_imagenet():
     assert expected.shorter_side == 256
 
 
-def test_the_largest_image_is_the_users_choice_and_changes_nothing_else():
+def test_the_largest_image_and_white_are_the_users_choice_and_nothing_else_changes():
     preprocessing = Preprocessing((64, 48), 0.5, (1, 2, 3), (4, 5, 6), (32, 32), Reading(white=4095))
-    larger = preprocessing.with_max_pixels(10**9)
-    assert larger.reading == Reading(10**9, 4095) and larger.with_max_pixels(Reading.max_pixels) == preprocessing
+    larger = preprocessing.read_as(Reading(10**9))
+    assert larger.reading == Reading(10**9, 4095) and larger.read_as(Reading()) == preprocessing
+    assert preprocessing.read_as(Reading(white=1023)).reading == Reading(white=1023)
 
 
 def by_hand(image, steps):

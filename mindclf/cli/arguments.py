@@ -33,16 +33,17 @@ def add_device(parser, default=None):
         parser.set_defaults(options=[f"device_target={default}"])
 
 
-def add_max_pixels(parser):
-    """--max-pixels, which sets the field max_pixels."""
+def add_image_options(parser):
+    """How image files are read: --max-pixels and --white, which set the fields max_pixels and white."""
     _add_field_option(parser, "--max-pixels", "max_pixels", "N",
                       f"largest image that is read, in pixels, as the field max_pixels ({DEFAULTS.max_pixels:,})")
+    _add_field_option(parser, "--white", "white", "VALUE",
+                      "value of white in images of more than 8 bits, such as 4095 for 12 bits, as the field white; default: as "
+                      "the checkpoint's training, or these images, have it")
 
 
-def add_image_options(parser):
-    """The options of commands whose images are files or URLs."""
+def add_allow_private(parser):
     parser.add_argument("--allow-private", action="store_true", help="read URLs of this machine and of private networks too")
-    add_max_pixels(parser)
 
 
 def add_mirror(parser):

@@ -2,7 +2,14 @@
 
 from pathlib import Path
 
-from mindclf.cli.arguments import LEADING, add_checkpoint, add_device, add_image_options, images_after_checkpoint
+from mindclf.cli.arguments import (
+    LEADING,
+    add_allow_private,
+    add_checkpoint,
+    add_device,
+    add_image_options,
+    images_after_checkpoint,
+)
 from mindclf.cli.weights import checkpoint_of
 
 HELP = "show where on an image a class is seen, by Grad-CAM: file, URL, - for standard input"
@@ -16,6 +23,7 @@ def add_arguments(parser, recipe):
     parser.add_argument("--class", dest="class_name", metavar="NAME", help="the class to look for (default: the likeliest)")
     parser.add_argument("--to", metavar="FILE", help="what to write (default: IMAGE_explained.png in the working folder)")
     add_device(parser)
+    add_allow_private(parser)
     add_image_options(parser)
 
 
@@ -30,12 +38,13 @@ def run(arguments, config, is_recipe):
     from mindclf.device import use_device
     from mindclf.explain import check_has_gradients, explain
     from mindclf.inference.sources import gather
+    from mindclf.preprocessing import Reading
     from mindclf.report import plots
     from mindclf.utils.files import one_line
 
     checkpoint = checkpoint_of(arguments, config, is_recipe)
     check_has_gradients(checkpoint.path)
-    preprocessing = checkpoint.read_card().preprocessing.with_max_pixels(config.max_pixels)
+    preprocessing = checkpoint.read_card().preprocessing.read_as(Reading.of(config))
     found = list(gather([arguments.image], arguments.allow_private, preprocessing.reading))
     if len(found) > 1:
         raise ValueError(f"{one_line(arguments.image)} has {len(found)} files: explain takes one image")

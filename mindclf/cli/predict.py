@@ -4,6 +4,7 @@ import sys
 
 from mindclf.cli.arguments import (
     LEADING,
+    add_allow_private,
     add_checkpoint,
     add_device,
     add_image_options,
@@ -27,6 +28,7 @@ def add_arguments(parser, recipe):
                         help="mindspore, or onnxruntime for an .onnx; default: auto, by the file's name")
     add_mirror(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object an image and line")
+    add_allow_private(parser)
     add_image_options(parser)
 
 
@@ -40,7 +42,8 @@ def run(arguments, config, is_recipe):
     from mindclf.predict import Predictor
 
     use_device(config.device_target)
-    predictor = Predictor(checkpoint_of(arguments, config, is_recipe), arguments.runtime, arguments.mirror, config.max_pixels)
+    predictor = Predictor(checkpoint_of(arguments, config, is_recipe), arguments.runtime, arguments.mirror, config.max_pixels,
+                          config.white)
     if predictor.net is None and config.device_target not in ("auto", "CPU"):
         raise ValueError(f"device_target={config.device_target}: ONNX Runtime computes on the CPU here; take --device CPU")
     failed = False

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mindclf.cli.arguments import add_max_pixels
+from mindclf.cli.arguments import add_image_options
 from mindclf.cli.text import print_counts, print_table, quoted, this_python
 
 HELP = "divide a folder of class folders into train/ and test/, by a rule that can be repeated"
@@ -18,7 +18,7 @@ def add_arguments(parser, recipe):
     parser.add_argument("--seed", type=int, metavar="N", help="what --fraction draws by (1)")
     parser.add_argument("--on-bad-image", default="stop", metavar="WORD",
                         help="stop (default) with the names of unusable files, or skip and count them")
-    add_max_pixels(parser)
+    add_image_options(parser)
 
 
 def run(arguments, config, is_recipe):

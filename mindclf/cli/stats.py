@@ -1,6 +1,6 @@
 """mindclf stats: what is in a folder of images."""
 
-from mindclf.cli.arguments import add_max_pixels
+from mindclf.cli.arguments import add_image_options
 from mindclf.cli.text import print_counts, print_json, print_table, tally
 
 HELP = "say what is in a folder of images: classes, sizes, kinds, mean and standard deviation of the pixels"
@@ -8,7 +8,7 @@ HELP = "say what is in a folder of images: classes, sizes, kinds, mean and stand
 
 def add_arguments(parser, recipe):
     parser.add_argument("folder", metavar="DIR", help="has a folder for each class, or train/ and test/ with such folders")
-    add_max_pixels(parser)
+    add_image_options(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 

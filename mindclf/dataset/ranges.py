@@ -26,7 +26,7 @@ OVERSHOOT = 0.1
 LEAST_STD = 1           # of 255: an image of less is one colour to the eye and the net
 LEAST_CONTRAST = 0.05   # of an image's largest value: less is no contrast of its own
 SAMPLED = 2**20         # pixels, of which the standard deviation is taken
-ADVICE = "save it with 8 bits, or set white to the value that is white"
+ADVICE = "save it with 8 bits, or name the value that is white with the field white, or --white"
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def problem_of(found, white=None):
     """Why an image whose `Range` is `found` is refused, to follow its name; "" if it is used. `white` is that of the net."""
     values = f"values from {found.least:,.6g} to {found.largest:,.6g}"
     if not (np.isfinite(found.least) and np.isfinite(found.largest)) or found.least < 0:
-        return f"has {values}, and 0 is black: {ADVICE}"
+        return f"has {values}, and 0 is black: save it with 8 bits"
     if white is None:
         white = white_by_file(found)
         if white is None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mindclf.checkpoint import save_checkpoint
 from mindclf.cli import main
 from mindclf.config import DEFAULTS, merge
 from mindclf.dataset import Reading, create_dataset, decode_image, read_folder, scan_folder, train_pipeline
@@ -14,8 +15,10 @@ from mindclf.dataset.ranges import Range, problem_of, white_of
 from mindclf.dataset.split_folder import split_folder
 from mindclf.dataset.splits import labelled_for, read_splits
 from mindclf.dataset.statistics import folder_statistics
+from mindclf.nets import create_net
 from mindclf.preprocessing import Preprocessing
 from mindclf.train.checkpointing import run_card
+from tests.conftest import TINY_NET
 from tests.support.pipelines import evaluated
 
 CLASSES = {"dark": 0, "light": 1}
@@ -276,6 +279,32 @@ def test_the_most_pixels_can_be_given_to_commands_without_fields(eight_bits, cap
     assert main(["stats", str(eight_bits), "--max-pixels", "2000"]) == 0
     assert main(["stats", str(eight_bits), "--max-pixels", "0"]) == 2
     assert "max_pixels=0 must lie between 1 and" in capsys.readouterr().err
+
+
+def test_white_can_be_given_to_commands_without_fields(tmp_path, capsys):
+    net = save_checkpoint(create_net("mobilenet_v2", 2, **TINY_NET), tmp_path / "net.ckpt", {
+        "net": "mobilenet_v2", "net_options": TINY_NET, "classes": list(CLASSES), "image_height": 32, "image_width": 32,
+        "mean": [0] * 3, "std": [1] * 3})
+    folder = write(tmp_path / "images", "12 bits in 16")
+    image, to = str(folder / "light" / "0.png"), str(tmp_path / "explained.png")
+    for command in (["predict", str(net), image], ["explain", str(net), image, "--to", to]):
+        assert main(command) == 2
+        told = capsys.readouterr().err
+        assert "do not tell what is white" in told and told.endswith("with the field white, or --white\n")
+        assert main([*command, "--white", "4095"]) == 0
+    assert main(["stats", str(folder), "--white", "8191"]) == 0
+    assert "in which 8,191 is white" in capsys.readouterr().out
+    assert main(["split", str(folder), str(tmp_path / "refused"), "--white", "1023"]) == 2
+    assert "more than white=1,023" in capsys.readouterr().err
+    assert main(["split", str(folder), str(tmp_path / "divided"), "--white", "4095"]) == 0
+
+
+@pytest.mark.parametrize("asked", [None, Reading(white=4095)])
+def test_the_page_is_told_what_is_white(monkeypatch, asked):
+    given = []
+    monkeypatch.setattr("mindclf.demo.serve", lambda checkpoint, examples, port, reading: given.append(reading))
+    assert main(["demo", *(["--white", "4095"] if asked else [])]) == 0
+    assert given == [asked or Reading()]
 
 
 def test_problems_are_told_before_anything_is_known_of_white():
