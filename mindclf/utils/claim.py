@@ -13,12 +13,13 @@ import logging
 import os
 import platform
 import signal
+import stat
 import threading
 import time
 import uuid
 from pathlib import Path
 
-from mindclf.utils.files import move_folder, one_line, writing
+from mindclf.utils.files import move_folder, one_line, open_file, writing
 
 try:
     import fcntl
@@ -34,6 +35,7 @@ SETTLE = 2          # seconds after which two commands that took over the same c
 ASK = 0.2           # seconds between two looks at a claim
 TRIES = 100         # of opening a claim that others make and remove
 TAKEN = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}  # how systems say that somebody else has the lock
+STRICT = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # links are not followed, pipes not waited for
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -191,15 +193,28 @@ def _makes(folder):
 
 
 def _open(file):
-    """(descriptor, whether the file was made)."""
+    """(descriptor, whether the file was made). Raises OSError for what is no file: a claim is not written through a link."""
     for attempt in range(TRIES):
         file.parent.mkdir(exist_ok=True)
         for flags, is_new in ((os.O_CREAT | os.O_EXCL, True), (0, False)):
             try:
-                return os.open(file, os.O_RDWR | flags, 0o644), is_new
+                descriptor = os.open(file, os.O_RDWR | STRICT | flags, 0o644)
             except (FileExistsError, FileNotFoundError):  # it comes and goes with claims of others
                 if attempt == TRIES - 1 and not is_new:
                     raise
+                continue
+            except OSError:
+                if not file.is_symlink():
+                    raise
+                raise _no_file(file) from None
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return descriptor, is_new
+            os.close(descriptor)
+            raise _no_file(file)
+
+
+def _no_file(file):
+    return OSError(errno.EINVAL, "it is a link, a pipe or a device, not a file: remove it", str(file))
 
 
 def _lock(descriptor):
@@ -222,9 +237,10 @@ def _is(descriptor, file):
 
 
 def _read(file):
-    """The bytes in `file`; None if it is not there or cannot be read."""
+    """The bytes in `file`; None if it is not there or cannot be read, as a pipe, which might never end."""
     try:
-        return file.read_bytes()
+        with open_file(file) as opened:
+            return opened.read()
     except OSError:
         return None
 
@@ -260,7 +276,7 @@ def _facts(text):
     """The object in a claim, which others may have written: then it has nothing."""
     try:
         facts, _ = json.JSONDecoder().raw_decode((text or b"").decode())
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}
 

@@ -15,6 +15,7 @@ import pytest
 
 from mindclf.utils import claim
 from mindclf.utils.claim import CLAIM, Claim, InUse, claimed, waiting_for
+from mindclf.utils.files import CannotWrite
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -190,7 +191,28 @@ def test_a_run_that_died_on_another_host_is_taken_over_after_a_while(quick, tmp_
     assert "was left by process 1 on elsewhere since 2026-11-29 12:00: watching for up to" in caplog.text
 
 
-@pytest.mark.parametrize("content", [b"", b"[1]", b"\xff\xfe", b"{"])
+@pytest.mark.parametrize("kind", ["link", "link to nowhere", "link to a folder", "pipe"])
+def test_a_claim_that_is_no_file_is_neither_written_nor_waited_for(tmp_path, kind):
+    folder, victim = tmp_path / "run", tmp_path / "victim"
+    folder.mkdir()
+    if kind == "pipe":
+        os.mkfifo(folder / CLAIM)
+    else:
+        (folder / CLAIM).symlink_to(victim)
+    if kind == "link":
+        victim.write_text("of somebody")
+    elif kind == "link to a folder":
+        victim.mkdir()
+    for is_file, path in ((False, folder), (True, folder / "net.onnx")):
+        if is_file:
+            (folder / CLAIM).rename(folder / f".net.onnx{CLAIM}")
+        with pytest.raises(CannotWrite, match="running cannot be written: it is a link, a pipe or a device, not a file"):
+            Claim(path, is_file)
+    assert kind != "link" or victim.read_text() == "of somebody"
+    assert len(list(folder.iterdir())) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"\xff\xfe", b"{", b"[" * 200_000, b'{"a":' * 200_000, b"1" * 5000])
 def test_a_claim_that_nobody_wrote_is_no_claim(quick, tmp_path, content):
     (tmp_path / CLAIM).write_bytes(content)
     Claim(tmp_path).release()
