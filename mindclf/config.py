@@ -8,6 +8,7 @@ import copy
 import difflib
 import logging
 import math
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -226,7 +227,7 @@ def own_images(folder):
         lr_max=0.025,
         weight_decay=4e-3,
         label_smoothing=0.1,
-        output=f"outputs/{Path(folder).resolve().name}",
+        output=f"outputs/{Path(os.path.abspath(folder)).name}",
     )
 
 

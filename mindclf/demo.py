@@ -44,6 +44,7 @@ NO_BIN = "#2f7d63"
 # So it needs no proxy either: httpx, which Gradio imports, fails at the address of one of a kind that it does not know.
 OFFLINE = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1", "NO_PROXY": "*",
            "no_proxy": "*"}
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # nor certificates: httpx fails at variables that lead nowhere
 # And the browser is told to ask nobody but this page's server for anything, nor to show the page inside of another.
 POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'none'; form-action 'self'"
 
@@ -94,7 +95,8 @@ def serve(checkpoint: str | Path | CheckpointFile, examples: str | Path | None =
     """
     checkpoint = CheckpointFile.of(checkpoint)
     with _listen(port) as listener, tempfile.TemporaryDirectory(prefix="mindclf-demo-") as folder:
-        os.environ.update(OFFLINE, GRADIO_TEMP_DIR=folder)  # Gradio reads them when it is imported
+        stay_offline()
+        os.environ["GRADIO_TEMP_DIR"] = folder
         require("gradio", "the page is made with Gradio", "pip install gradio")
         uvicorn = require("uvicorn", "the page is served by uvicorn", "pip install gradio, which brings it")
         net, card = net_with_gradients(checkpoint)
@@ -106,6 +108,13 @@ def serve(checkpoint: str | Path | CheckpointFile, examples: str | Path | None =
         print(f"http://{HOST}:{listener.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
+
+
+def stay_offline():
+    """Sets the variables of this process that Gradio and httpx read when they are imported, and later."""
+    os.environ.update(OFFLINE)
+    for name in CERTIFICATES:
+        os.environ.pop(name, None)
 
 
 def page(net, card, name, examples, folder, reading):

@@ -32,7 +32,7 @@ ALLOWED = {  # parts of mindclf that the files of a part may import; parts that 
     "export": {"card", "checkpoint", "dataset", "device", "inference", "kernels", "nets", "utils"},
     "quantize": {"card", "checkpoint", "dataset", "inference", "metrics", "utils"},
     "report": {"report", "card", "dataset", "explain", "metrics", "summary", "utils"},
-    "demo": {"checkpoint", "dataset", "drawings", "explain", "inference", "labels", "utils"},
+    "demo": {"checkpoint", "dataset", "drawings", "explain", "inference", "labels", "preprocessing", "utils"},
     "summary": {"device", "nets"},
     "distributed": {"distributed", "utils"},
     "train": {"train", "card", "checkpoint", "config", "dataset", "device", "distributed", "inference", "labels", "metrics",

@@ -472,3 +472,13 @@ def test_merge_gives_a_config_within_its_ranges_or_one_line(config, overrides):
     for name, default in DEFAULTS.items():
         assert isinstance(merged[name], dict if isinstance(default, dict) else type(default))
     assert merge(merged, {}) == merged
+
+
+def test_the_output_of_ones_own_folder_has_the_name_that_was_given(tmp_path, monkeypatch):
+    """That of a link, not of what it leads to; and a name where `.` was given."""
+    (tmp_path / "holiday" / "photos").mkdir(parents=True)
+    (tmp_path / "flowers").symlink_to(tmp_path / "holiday" / "photos")
+    monkeypatch.chdir(tmp_path / "holiday")
+    for folder, name in ((tmp_path / "flowers", "flowers"), (f"{tmp_path}/flowers/", "flowers"), ("photos", "photos"),
+                        (".", "holiday"), ("photos/..", "holiday")):
+        assert config_module.own_images(str(folder))["output"] == f"outputs/{name}"

@@ -31,7 +31,7 @@ USES = {  # package: what needs it, and the beginning of its message
 @pytest.fixture
 def install(tmp_path, monkeypatch):
     """install(package, code): what Python then imports under that name."""
-    for name in (*demo.OFFLINE, "GRADIO_TEMP_DIR"):  # which serve sets
+    for name in (*demo.OFFLINE, *demo.CERTIFICATES, "GRADIO_TEMP_DIR"):  # which serve sets
         monkeypatch.setenv(name, "")
 
     def make(package, code):
@@ -80,7 +80,24 @@ def test_a_proxy_does_not_matter_to_the_page(monkeypatch, scheme, variable):
     """Gradio makes such clients when it is imported, and later; without NO_PROXY some of these addresses are errors."""
     httpx = pytest.importorskip("httpx", reason="needs httpx, which comes with Gradio")
     monkeypatch.setenv(variable, f"{scheme}://127.0.0.1:9")
-    for name, value in demo.OFFLINE.items():
-        monkeypatch.setenv(name, value)
+    for name in (*demo.OFFLINE, *demo.CERTIFICATES):  # which are set and removed here, and put back at the end
+        monkeypatch.setenv(name, "")
+    demo.stay_offline()
     with httpx.Client() as client:
         assert not any(client._mounts.values())
+
+
+@pytest.mark.parametrize("variable", demo.CERTIFICATES)
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
+def test_certificates_do_not_matter_to_the_page(monkeypatch, tmp_path, variable, content):
+    httpx = pytest.importorskip("httpx", reason="needs httpx, which comes with Gradio")
+    if content is not None:
+        (tmp_path / "file.pem").write_bytes(content)
+    for name in demo.OFFLINE:
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv(variable, str(tmp_path / "file.pem"))
+    if variable == "SSL_CERT_FILE":
+        with pytest.raises(OSError):
+            httpx.Client()
+    demo.stay_offline()
+    httpx.Client().close()
