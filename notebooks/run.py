@@ -59,7 +59,7 @@ def execute(path, folder, quick=True):
     notebook = nbformat.read(path, as_version=4)
     if quick:  # else training would find that it was done before
         shutil.rmtree((TOP if folder == HERE else Path(folder)) / QUICK_OUTPUT / path.stem, ignore_errors=True)
-    paths = [str(TOP), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(TOP), str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
     client = NotebookClient(notebook, timeout=None, kernel_name="python3", record_timing=False, coalesce_streams=True,
                             extra_arguments=["--log-level=40"],
                             resources={"metadata": {"path": str(folder)}})

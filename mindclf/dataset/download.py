@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from download import download
 
-from mindclf.dataset.names import is_litter, say_ignored
+from mindclf.dataset.names import is_ignored, say_ignored
 from mindclf.utils.files import first_line, new_folder, open_file
 
 MAX_UNPACKED_BYTES = 4 * 2**30  # the archives of the tutorials hold well under 1 GiB
@@ -146,8 +146,8 @@ def _extract(archive, stream, folder, wanted):
 
 
 def _without_ignored(archive, members):
-    """The names `members` but those that `is_litter` or lie in such a folder."""
-    ignored = {member: [part for part in PurePosixPath(member).parts if is_litter(part)] for member in members}
+    """The names `members` but those that `is_ignored` or lie in such a folder."""
+    ignored = {member: [part for part in PurePosixPath(member).parts if is_ignored(part)] for member in members}
     say_ignored(archive, (parts[0] for parts in ignored.values() if parts))
     return [member for member, parts in ignored.items() if not parts]
 

@@ -4,7 +4,7 @@ import logging
 import os
 from pathlib import Path
 
-from mindclf.dataset.names import is_litter, say_ignored, split_of
+from mindclf.dataset.names import is_ignored, say_ignored, split_of
 from mindclf.labels import alike, composed, escaped
 from mindclf.utils.files import one_line
 
@@ -118,7 +118,7 @@ def say_unused(folder):
 
 def entries(folder):
     """What lies in `folder`, in the order of the names, but for what is ignored; nothing where it is no folder."""
-    return sorted(entry for entry in folder.iterdir() if not is_litter(entry.name)) if folder.is_dir() else []
+    return sorted(entry for entry in folder.iterdir() if not is_ignored(entry.name)) if folder.is_dir() else []
 
 
 def files_below(folder):
@@ -128,10 +128,10 @@ def files_below(folder):
     """
     found, unreadable, ignored = [], [], []
     for place, folders, files in os.walk(folder, onerror=lambda error: unreadable.append(Path(error.filename))):
-        ignored += filter(is_litter, folders + files)
-        folders[:] = [name for name in folders if not is_litter(name)]
+        ignored += filter(is_ignored, folders + files)
+        folders[:] = [name for name in folders if not is_ignored(name)]
         links = [name for name in folders if os.path.islink(os.path.join(place, name))]
-        found += [Path(place, name) for name in files + links if not is_litter(name)]
+        found += [Path(place, name) for name in files + links if not is_ignored(name)]
     say_ignored(folder, ignored)
     return sorted(found + unreadable)
 
@@ -169,7 +169,7 @@ def _loose_images(folder):
 
 def _check_depth(folder, places):
     """Raises ValueError if the class folders `places` in `folder` have folders in them, and none of them a file."""
-    if any(not entry.is_dir() for place in places for entry in place.iterdir() if not is_litter(entry.name)):
+    if any(not entry.is_dir() for place in places for entry in place.iterdir() if not is_ignored(entry.name)):
         return
     deeper = [place for place in places if _folders(place)]
     if deeper:

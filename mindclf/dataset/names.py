@@ -36,7 +36,7 @@ SPLIT_WORDS = {"train": "train", "training": "train", "训练": "train", "训练
                "val": "valid", "valid": "valid", "validation": "valid", "dev": "valid", "验证": "valid", "验证集": "valid"}
 
 
-def is_litter(name):
+def is_ignored(name):
     """Whether a file or folder of this name is ignored: hidden, or left behind by a system. Case does not matter."""
     return name.startswith(".") or bool(_kind(name))
 

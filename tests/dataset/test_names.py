@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from mindclf.dataset.names import is_litter, say_ignored, split_of
+from mindclf.dataset.names import is_ignored, say_ignored, split_of
 
 # Names from .gitignore's templates for macOS, Windows and Dropbox, from the exclude lists of Synology Drive and Nextcloud, and
 # from programs that scan shared folders of QNAP's and NetApp's.
@@ -20,14 +20,14 @@ LEFT_BEHIND = (
 
 @pytest.mark.parametrize("change", [str, str.lower, str.upper, str.swapcase])
 def test_what_systems_leave_behind_is_ignored_in_any_case(change):
-    assert [name for name in LEFT_BEHIND if not is_litter(change(name))] == []
+    assert [name for name in LEFT_BEHIND if not is_ignored(change(name))] == []
 
 
 def test_what_people_call_classes_and_images_is_not_ignored():
     names = ("cat", "Recovery", "Recycler", "recycle", "snapshot", "tmp", "eaDir", "Icon", "Icons", "thumbs", "lost and found",
              "found", "found.0000", "$", "@home", "#1", "__background__", "__class__", "test", "desktop", "~cat", "photo.jpg~",
              "Zone", "encryptable", "垃圾")
-    assert [name for name in names if is_litter(name)] == []
+    assert [name for name in names if is_ignored(name)] == []
 
 
 def test_what_is_ignored_is_counted_once_by_kind_unless_hidden(tmp_path, caplog):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import mindclf.dataset
+from mindclf.card import Card
 from mindclf.checkpoint import read_card
 from mindclf.cli import main
 from mindclf.config import merge
@@ -18,6 +19,7 @@ from mindclf.doctor import describe, examine
 from mindclf.labels import number_classes
 from mindclf.train import fit
 from tests.conftest import TINY_NET
+from tests.test_checkpoint import CARD
 
 
 def find_toy(only_on_disk=False):
@@ -50,7 +52,7 @@ def test_a_data_set_is_one_row_and_one_finder(toy, capsys):
     assert main(["eval", "--json", "--checkpoint", str(fitted.checkpoint), "dataset=toy"]) == 0
     measured = json.loads(capsys.readouterr().out)
     assert (measured["data"], measured["images"], measured["top1"]) == ("three colours", 9, round(fitted.report.top1, 6))
-    images, origin = sample_images({"config": {"dataset": "toy"}, "data": {"origin": "three colours"}}, 4)
+    images, origin = sample_images(Card({**CARD, "config": {"dataset": "toy"}, "data": {"origin": "three colours"}}), 4)
     assert (len(images), origin) == (4, "three colours")
     facts = examine()
     assert facts["data"]["toys"] == "toys" and dict(describe(facts))["toys"] == "toys"

@@ -17,6 +17,7 @@ from PIL import Image
 
 from mindclf.config import merge
 from mindclf.dataset import ImageSet
+from mindclf.dataset.names import is_ignored
 from mindclf.dataset.split_folder import divide, split_folder
 from mindclf.dataset.splits import read_splits
 
@@ -125,8 +126,7 @@ def test_the_order_of_the_file_system_does_not_matter(pets, tmp_path, monkeypatc
 
 
 LINE = st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp"), exclude_characters="/")
-NAMES = st.text(LINE, min_size=1, max_size=20).filter(
-    lambda name: not name.startswith(".") and name not in ("Thumbs.db", "desktop.ini"))
+NAMES = st.text(LINE, min_size=1, max_size=20).filter(lambda name: not is_ignored(name))
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)

@@ -83,7 +83,7 @@ def test_with_nothing_held_out_the_last_epoch_is_the_best(tiny_config, caplog):
     assert [message.partition("  lr ")[0] for message in caplog.messages if " epoch " in message] == [
         f"phase 1 epoch {row['epoch']:.0f}  loss {row['train_loss']:.4f} top-1 {row['train_top1']:.2%}  "
         f"test loss {row['loss']:.4f} top-1 {row['top1']:.2%}" for row in rows]
-    assert re.search(r"phase 1 epoch 1 .*  rate \d\.\d\de-\d\d  \d+ images/s  \d+\.\d s$", caplog.text, re.MULTILINE)
+    assert re.search(r"phase 1 epoch 1 .*  lr \d\.\d\de-\d\d  \d+ images/s  \d+\.\d s$", caplog.text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("phases", [

@@ -152,5 +152,5 @@ def test_what_would_become_a_class_is_refused(field, colour_folder, tmp_path, ca
     place = colour_folder / "train" / "more"
     others = [f"{name}={tmp_path / name}" for name in ("output", "cache_dir", "feature_cache") if name != field]
     assert main(["train", str(colour_folder / "train"), f"{field}={place}", *others]) == 2
-    assert f"mindclf: {field}={place} lies in {place.parent}, where it would be taken for a class" in capsys.readouterr().err
+    assert f"mindclf: {field}={place} lies in {place.parent}, where it would be a class" in capsys.readouterr().err
     assert not place.exists()
