@@ -86,7 +86,7 @@ ROWS = (
     Row("dataset/images.py", 'image.size, "white")', 'image.size, "black")',
         "dataset/test_images.py::test_transparent_parts_turn_white"),
     Row("dataset/images.py", "and self._orientation[0] == 1", "", "dataset/test_images.py::test_a_jpeg_is_turned_upright"),
-    Row("dataset/ranges.py", "for entry in usable) <= white", "for entry in usable) < white",
+    Row("dataset/ranges.py", "for entry in usable) <= _highest", "for entry in usable) < _highest",
         "dataset/test_ranges.py::test_white_is_the_least_that_no_value_exceeds"),
     Row("dataset/ranges.py", "* 256 // (int(white) + 1)", "* 255 // int(white)",
         "dataset/test_ranges.py::test_training_and_evaluation_see_the_same_whatever_the_depth"),
