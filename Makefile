@@ -2,6 +2,7 @@
 # make check  looks for mistakes in the code                         make clean  removes .venv and what was built
 # make notebooks  executes the notebooks, quick and in place
 # make bench  measures speed (TORCH_PYTHON=a Python with PyTorch)    make sanitize  checks the C kernels' memory accesses
+# make test-fast  runs the tests but those that take most of the time
 # make mutants  changes the code in a hundred places, one at a time, and sees whether the tests notice
 # Each sets up .venv first, with the first Python of 3.10 to 3.12 that answers (or PYTHON=...).
 
@@ -15,7 +16,7 @@ ifneq ($(wildcard ../shared/data),)
 export MINDCLF_DATA ?= ../shared
 endif
 
-.PHONY: demo test mutants notebooks check sanitize bench clean
+.PHONY: demo test test-fast mutants notebooks check sanitize bench clean
 
 demo: $(VENV)/installed
 	$(RUN) recipes/garbage_mobilenet_v2.py train
@@ -24,6 +25,9 @@ demo: $(VENV)/installed
 WORKERS ?= 2
 test: $(VENV)/installed
 	$(RUN) -m pytest -n $(WORKERS) --dist worksteal
+
+test-fast: $(VENV)/installed
+	$(RUN) -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
 # The rows whose file or text fits, as in ONLY="train/*", or all, which writes the result.
 ONLY ?= *
