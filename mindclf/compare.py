@@ -17,6 +17,7 @@ from mindclf.summary import summarise
 from mindclf.train import fit
 from mindclf.utils.claim import claimed
 from mindclf.utils.files import command_line, first_line, write_json
+from mindclf.utils.logs import shown_log
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def compare(config, variants, seeds):
                    for seed in seeds] for name, fields in variants.items()}
     device = use_device(config.device_target)
     sizes = _check({name: configs[0] for name, configs in runs.items()})
-    with claimed(output):
+    with shown_log(), claimed(output):
         return _compare(config, runs, sizes, seeds, output, device)
 
 

@@ -31,7 +31,13 @@ def use_device(target="auto"):
                          f"driver and the MindSpore wheel for it")
     _check_process()
     with _lock:
-        ms.set_context(mode=ms.GRAPH_MODE, device_target=target)
+        ms.set_context(mode=ms.GRAPH_MODE)
+        if ms.get_context("device_target") == target:
+            pass  # saying it again is refused once several workers have joined
+        elif hasattr(ms, "set_device"):
+            ms.set_device(target)
+        else:
+            ms.set_context(device_target=target)
     return target
 
 

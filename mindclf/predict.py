@@ -35,8 +35,8 @@ class Predictor:
 
     `checkpoint` is the path of a checkpoint (.ckpt, .safetensors) or of an exported file (.mindir, .onnx), the name of a file in
     checkpoints/, such as "cifar10_mobilenet_v1", or a `CheckpointFile`; by default the garbage sorter. `runtime` is "mindspore"
-    or, for .onnx, "onnxruntime"; "auto" goes by the file's name. `mirror` is test-time augmentation (horizontal flip): the logits
-    of an image are the means of its own and of those of its mirror image, for twice the time. Images may have up to `max_pixels`
+    or, for .onnx, "onnxruntime"; "auto" goes by the file's name. `mirror` is test-time augmentation: the logits of an image
+    are the means of its own and of those of its horizontal flip, for twice the time. Images may have up to `max_pixels`
     pixels. In those of more than 8 bits `white` is white, by default what the card says. Raises ValueError for a file that is
     missing, damaged or not its card's.
 

@@ -7,7 +7,7 @@
         epochs=100 lr_max=0.01 output=outputs/full
 
 The last one has the tutorial's size, length and rate, for accelerators, and was not run. Augmentation is the tutorial's rotation,
-and crops and mirror images besides. "mobilenet_v2_imagenet" is no part of that contest: it starts from ImageNet weights, with
+and crops and flips besides. "mobilenet_v2_imagenet" is no part of that contest: it starts from ImageNet weights, with
 their pixel statistics, larger images, fewer epochs and a smaller rate; where these are not at hand, --only takes the others.
 
 Two Xeon cores, of 357 test images, means of three seeds: mobilenet_v2 81.4 %, asymmnet_large 83.2 %, mobilenet_v2_imagenet

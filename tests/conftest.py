@@ -3,11 +3,13 @@
 import functools
 import gc
 import hashlib
+import importlib
 import io
 import itertools
 import socket
 from pathlib import Path
 
+import mindspore as ms
 import numpy as np
 import pytest
 from PIL import Image
@@ -44,6 +46,33 @@ def device():
 
     gc.freeze()  # MindSpore collects at each graph that it compiles: what was imported need not be looked through again
     return use_device("CPU")
+
+
+@pytest.fixture(scope="module")
+def uncompiled():
+    """Nets run operator by operator, for a graph takes longer to compile than a tiny training: for tests of what is around it.
+
+    What is compiled is tested in tests/train/test_resume.py and test_model.py, with workers, with several threads, and wherever
+    a test starts a process.
+    """
+    from mindclf.device import pynative, use_device
+
+    def stand_in(target="auto"):
+        device = use_device(target)
+        ms.set_context(mode=ms.PYNATIVE_MODE)
+        return device
+
+    with pytest.MonkeyPatch.context() as patch, pynative():
+        for module in ("device", "evaluation", "compare", "train.fit"):
+            patch.setattr(importlib.import_module(f"mindclf.{module}"), "use_device", stand_in)
+        yield
+
+
+@pytest.fixture
+def brief(request, monkeypatch):
+    """No plots and pages of runs, which take as long as all the training of a tiny net, but where a test is marked `report`."""
+    if "report" not in request.keywords:
+        monkeypatch.setattr(importlib.import_module("mindclf.train.fit"), "write_report", lambda *arguments: None)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -151,8 +180,8 @@ def cifar10_folder(tmp_path_factory):
     return folder
 
 
-# Two blocks instead of seventeen, so that a graph compiles in a second.
-TINY_NET = {"last_channel": 32, "inverted_residual_setting": [[6, 16, 2, 2]]}
+# One small block instead of seventeen: most of a test's time is that of compiling the net's graph.
+TINY_NET = {"last_channel": 32, "inverted_residual_setting": [[1, 8, 1, 2]]}
 
 # Fields of a training whose graphs compile sooner still, for tests of what is around it.
 ONLY_HEAD = {"trainable": "head", "cached_views": 1}

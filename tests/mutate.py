@@ -177,7 +177,7 @@ ROWS = (
     # A run, interrupted or not
     Row("train/fit.py", "load_checkpoint(best, net)", 'load_checkpoint(best.with_name("last.ckpt"), net)',
         FIT + "test_the_best_epoch_of_all_phases_is_kept_and_reported"),
-    Row("train/checkpointing.py", 'score = [row["top1"], -row["loss"]]', 'score = [row["top1"], row["loss"]]',
+    Row("train/checkpointing.py", 'score = [metrics["top1"], -metrics["loss"]]', 'score = [metrics["top1"], metrics["loss"]]',
         FIT + "test_best_is_the_best_epoch_on_the_held_out_images"),
     Row("train/phase.py", "looks = 2 if config.sam_rho else 1", "looks = 1", RESUMED),
     Row("train/schedules.py", "self.plateau.load_state_dict(state)", "pass", RESUMED),

@@ -16,6 +16,8 @@ from tests.conftest import COLOURS
 from tests.support.corpus import CORPUS, NO_IMAGE, red
 from tests.test_cli import run
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2
 HALVES = {"train": CORPUS[::2], "test": CORPUS[1::2]}  # of each a message names 10 at most
 

@@ -27,6 +27,8 @@ from mindclf.utils.signals import Stopped
 from tests.conftest import SALTS, at_position, make_config
 from tests.support.web_server import running_server
 
+pytestmark = pytest.mark.usefixtures("uncompiled", "brief")
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -522,6 +524,7 @@ def test_a_folder_of_class_folders_becomes_a_sorter_with_two_commands(my_images,
     assert "none is left to measure it with, name others" in capsys.readouterr().err
 
 
+@pytest.mark.report
 def test_a_class_of_ones_own_has_neither_a_bin_nor_a_chinese_name(colour_folder, tmp_path, capsys):
     """Whatever it is called: a Paper is no garbage unless the card says so."""
     folder = tmp_path / "photos"

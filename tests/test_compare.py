@@ -15,6 +15,8 @@ from mindclf.report import plots
 from mindclf.train import fit
 from tests.conftest import ONLY_HEAD, TINY_NET, make_config
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 SMALL = {"net_options": {**TINY_NET, "last_channel": 16}}
 VARIANTS = {"tiny": {}, "smaller": SMALL}
 WILD = {"lr_max": 1000.0, "weight_decay": 1000.0, "epochs": 3}  # each step makes the weights a million times as large
@@ -53,8 +55,8 @@ def test_every_variant_is_trained_with_every_seed(compared):
         assert row["top1"] == [card["metrics"]["test"]["top1"] for card in cards]
         assert row["mean_top1"] == pytest.approx(sum(row["top1"]) / 2)
         assert [card["seed"] for card in cards] == [1, 2]
-    # the last convolution makes 16 channels less of 16, each with two numbers of batch norm and three weights to the classes
-    assert rows[0]["parameters"] - rows[1]["parameters"] == 16 * 16 + 2 * 16 + 3 * 16
+    # the last convolution makes 16 channels less of 8, each with two numbers of batch norm and three weights to the classes
+    assert rows[0]["parameters"] - rows[1]["parameters"] == 8 * 16 + 2 * 16 + 3 * 16
     assert json.loads((output / "compare.json").read_text())["rows"] == rows
     assert Image.open(output / "compare.png").width > 1000
     fit(config)  # a single run of the same recipe moves nothing aside

@@ -12,6 +12,8 @@ import mindclf
 from mindclf.train import fit
 from tests.conftest import TINY_NET
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "training.md"
 
 

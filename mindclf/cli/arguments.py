@@ -47,7 +47,7 @@ def add_allow_private(parser):
 
 
 def add_mirror(parser):
-    parser.add_argument("--mirror", action="store_true",
+    parser.add_argument("--mirror", "--tta", action="store_true",
                         help="test-time augmentation: run each image and its horizontal flip, and average the logits; takes "
                              "twice the time")
 

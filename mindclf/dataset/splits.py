@@ -1,4 +1,4 @@
-"""The training, held-out and test images of one run."""
+"""The training, validation and test images of one run."""
 
 import functools
 import hashlib
@@ -40,10 +40,10 @@ class Splits:
         return self.train.classes
 
     @property
-    def watched(self):
+    def monitored(self):
         """(images, "held out" or "test"): those that show the progress of training after each epoch.
 
-        Held-out images choose the best epoch. Test images, watched when none are held out, choose nothing, but that
+        Held-out images choose the best epoch. Test images, monitored when none are held out, choose nothing, but that
         schedule="plateau" then follows them.
         """
         return (self.valid, "held out") if len(self.valid) else (self.test, "test")

@@ -27,9 +27,9 @@ class Runner:
     """The net in a file, ready to run: in a checkpoint (.ckpt, .safetensors), or what `export` made of one (.mindir, .onnx).
 
     `checkpoint` is a path, a name in checkpoints/, or a `CheckpointFile`. `runtime` is "mindspore" or, for .onnx,
-    "onnxruntime"; "auto" goes by the file's name. `mirror` is test-time augmentation (horizontal flip): logits are the means of
-    those of an image and of its mirror image, for twice the time. Raises ValueError for a runtime that does not run the file, and
-    for a file that is damaged or not its card's.
+    "onnxruntime"; "auto" goes by the file's name. `mirror` is test-time augmentation: logits are the means of those of an image
+    and of its horizontal flip, for twice the time. Raises ValueError for a runtime that does not run the file, and for a file
+    that is damaged or not its card's.
 
     `card` is the file's `Card`. `run` gives the logits of a batch, both NumPy
     arrays. `net` is the Cell that computes them, its batch norm folded, so that it cannot be trained; it is None where ONNX

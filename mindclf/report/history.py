@@ -13,6 +13,11 @@ HISTORY_FIELDS = ("phase", "epoch", "steps", "learning_rate", "train_loss", "tra
                   "images_per_second", "seconds", "data_seconds")
 
 
+def shown_name(watched):
+    """What messages and plots call the images that cards and the column "watched" call "held out" or "test"."""
+    return "validation" if watched == "held out" else watched
+
+
 class HistoryFile:
     """The CSV file at `path`. It grows by whole lines, so a run that is killed leaves the epochs that it finished.
 

@@ -14,6 +14,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from mindclf.dataset import decode_image
 from mindclf.metrics import softmax
+from mindclf.report.history import shown_name
 from mindclf.utils.files import replacing
 
 log = logging.getLogger(__name__)
@@ -46,15 +47,15 @@ def training_curves(history, path):
     """Loss, accuracy and learning rate against the epoch; `history` has a row an epoch, phases divided by dotted lines."""
     epochs = np.arange(1, len(history) + 1)
     column = {name: np.array([row[name] for row in history]) for name in history[0]}
-    watched = history[0]["watched"].replace(" ", "-")
+    monitored = shown_name(history[0]["watched"])
     figure = Figure(figsize=(12, 3.5), layout="constrained")
     loss, accuracy, rate = figure.subplots(1, 3)
     loss.plot(epochs, column["train_loss"], ".-", label="training batches, as augmented")
-    loss.plot(epochs, column["loss"], ".-", label=watched)
+    loss.plot(epochs, column["loss"], ".-", label=monitored)
     loss.set(title="Loss", ylabel="cross-entropy")
     accuracy.plot(epochs, 100 * column["train_top1"], ".-", label="training, top-1")
-    accuracy.plot(epochs, 100 * column["top1"], ".-", label=f"{watched}, top-1")
-    accuracy.plot(epochs, 100 * column["top5"], ".-", label=f"{watched}, top-5")
+    accuracy.plot(epochs, 100 * column["top1"], ".-", label=f"{monitored}, top-1")
+    accuracy.plot(epochs, 100 * column["top5"], ".-", label=f"{monitored}, top-5")
     accuracy.set(title="Accuracy", ylabel="%")
     rate.plot(epochs, column["learning_rate"], ".-")
     rate.set(title="Learning rate at the end of the epoch")
@@ -70,7 +71,7 @@ def training_curves(history, path):
 
 @any_name
 def comparison(rows, histories, path):
-    """What `compare` found: held-out accuracy against the epoch, and test accuracy against parameters, MACs and seconds.
+    """What `compare` found: validation accuracy against the epoch, and test accuracy against parameters, MACs and seconds.
 
     `rows` are those of `compare`; `histories` has for each variant the history of each seed. Lines and dots are means over
     seeds; bands and bars reach from the least to the greatest.
@@ -91,8 +92,8 @@ def comparison(rows, histories, path):
             axis.errorbar(value, mean, yerr=spread, fmt="o", capsize=3, color=line.get_color())
             side, offset = ("right", -6) if value > middle else ("left", 6)  # inwards, or the name might reach out of the axes
             axis.annotate(row["variant"], (value, mean), xytext=(offset, 4), ha=side, textcoords="offset points", fontsize=8)
-    watched = next(iter(histories.values()))[0][0]["watched"].replace(" ", "-")
-    curves.set(title=f"Accuracy on {watched} images, mean and range over seeds", xlabel="epoch", ylabel="top-1, %")
+    monitored = shown_name(next(iter(histories.values()))[0][0]["watched"])
+    curves.set(title=f"Accuracy on {monitored} images, mean and range over seeds", xlabel="epoch", ylabel="top-1, %")
     curves.legend()
     labels = ("parameters, millions", "multiply-accumulates of an image, millions", "seconds of training")
     for axis, label in zip(scatters, labels):
@@ -179,9 +180,9 @@ def prediction_grid(images, logits, path, rows=4, columns=6):
 
 @any_name
 def explanation(explained, path):
-    """An image, and beside it the same under the heat of `explained`, an Explanation; titled with the class and its probability.
+    """An image, and beside it the same under the heatmap of `explained`, an Explanation.
 
-    The title has the class's Chinese name too, where a font is installed that can write it.
+    The title has the class, its probability, and its Chinese name where a font is installed that can write it.
     """
     small, prediction = explained.shrunk(EXPLAINED_PIXELS), explained.prediction
     chinese = prediction.chinese if _installed_fonts() else ""

@@ -225,15 +225,15 @@ class Progress(Callback):
 class History(Callback):
     """Evaluates after each epoch, adds a row to `file`, a HistoryFile, and passes it on: after_epoch(row, metrics).
 
-    `evaluate()` gives the `Metrics` on the images called `watched`. "train_loss" and "train_top1" are those of the training
+    `evaluate()` gives the `Metrics` on the images called `monitored`. "train_loss" and "train_top1" are those of the training
     batches as the net saw them: augmented, perhaps mixed, and while it was changing. "seconds" are those of training, without
     evaluation; for "data_seconds" of them training had to wait for `batches`, an EpochBatches.
     """
 
-    def __init__(self, file, phase, metrics, batches, watched, evaluate, after_epoch):
+    def __init__(self, file, phase, metrics, batches, monitored, evaluate, after_epoch):
         super().__init__()
         self.file, self.phase, self.metrics, self.batches = file, phase, metrics, batches
-        self.watched, self.evaluate, self.after_epoch = watched, evaluate, after_epoch
+        self.monitored, self.evaluate, self.after_epoch = monitored, evaluate, after_epoch
         self.started = None  # of the epoch, while one is trained
         self.earlier = {"seconds": 0.0, "waited": 0.0}  # spent on the epoch by a run that was interrupted in it
 
@@ -261,7 +261,7 @@ class History(Callback):
             "phase": self.phase, "epoch": run_context.original_args().cur_epoch_num, "steps": metrics.step,
             "learning_rate": metrics.rate,
             "train_loss": sum(metrics.losses) / len(metrics.losses), "train_top1": metrics.top1,
-            "watched": self.watched, "loss": result.loss, "top1": result.top1, "top5": result.top5,
+            "watched": self.monitored, "loss": result.loss, "top1": result.top1, "top5": result.top5,
             "images_per_second": metrics.images / seconds, "seconds": seconds, "data_seconds": waited,
         }
         if collectives.is_main_process():

@@ -25,6 +25,7 @@ from mindclf.device import describe_device
 from mindclf.distributed import collectives
 from mindclf.labels import class_labels
 from mindclf.preprocessing import Preprocessing
+from mindclf.report.history import shown_name
 from mindclf.train.state import state_path
 from mindclf.utils.files import command_line, write_json
 
@@ -90,7 +91,7 @@ class CheckpointManager:
                  row["phase"], row["epoch"], row["train_loss"], 100 * row["train_top1"], shown_name(row["watched"]), row["loss"],
                  100 * row["top1"], row["learning_rate"], row["images_per_second"], row["seconds"])
         self.epoch = {"phase": row["phase"], "epoch": row["epoch"], "metrics": {row["watched"]: metrics}}
-        score = [row["top1"], -row["loss"]]
+        score = [metrics["top1"], -metrics["loss"]]  # as rounded as on the card, which a run that is extended begins with
         if row["watched"] == "held out" and (self.best_score is None or score > self.best_score):
             self.best_score, self.best_epoch = score, self.epoch
 
@@ -149,11 +150,6 @@ class CheckpointManager:
 
     def _seconds(self):
         return round(time.perf_counter() - self.started, 1)
-
-
-def shown_name(watched):
-    """What messages call the images that cards and histories call "held out" or "test"."""
-    return "validation" if watched == "held out" else watched
 
 
 def complete_card(checkpoint, metrics, history):

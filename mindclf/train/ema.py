@@ -17,7 +17,8 @@ class EMA(Callback):
     1 - d with d = min(decay, (1 + t) / (10 + t)), so that the first weights are soon forgotten (TensorFlow's
     ExponentialMovingAverage with num_updates). Source: Polyak and Juditsky, SIAM J. Control Optim. 30 (1992). After training
     the net keeps the average. This callback must come before those that save or evaluate the net, and after
-    `SyncBatchNormStatistics`. It also averages its own copies of the statistics across workers.
+    `SyncBatchNormStatistics`. It also averages its own copies of the statistics across workers. It needs graph mode, which
+    `use_device` sets: outside it the optimizers of MindSpore 2.10 go on with the weights from before a Parameter.set_data.
     """
 
     def __init__(self, net, decay, steps_per_epoch):

@@ -38,6 +38,7 @@ from mindclf.train.resume import earlier_run
 from mindclf.train.tensorboard import check_tensorboard
 from mindclf.utils.cache import use_cache
 from mindclf.utils.files import REMEDIES, CannotWrite, cannot_write, first_line, is_below
+from mindclf.utils.logs import shown_log
 from mindclf.utils.signals import StopSignals
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,8 @@ def fit(config: Mapping | None = None, /, *, net: ImageClassifier | str | None =
         or_next: bool = False, may_extend: bool = True, **fields: Any) -> Fitted:
     """Trains as `config` says, a dict of fields (see docs/config.md), and returns a `Fitted`.
 
-    Fields may also be keyword arguments: fit(dataset="garbage26", net="resnet18", epochs=5).
+    Fields may also be keyword arguments: fit(dataset="garbage26", net="resnet18", epochs=5). The log, a line an epoch, appears
+    unless the caller has set up Python's logging, which then decides.
 
     Writes to config.output: best.ckpt and last.ckpt with their cards, epochs/ with the newest finished epoch, history.csv, and
     what `write_report` writes. The report is that of the best weights (see `CheckpointManager`) on the test images. Without
@@ -107,7 +109,7 @@ def fit(config: Mapping | None = None, /, *, net: ImageClassifier | str | None =
     if isinstance(optimizer, str):
         fields["optimizer"], optimizer = optimizer, None
     given = Given(net, loss, optimizer, metrics or {}, tuple(callbacks), train_dataset)
-    with StopSignals(NOT_BEGUN) as signals:
+    with shown_log(), StopSignals(NOT_BEGUN) as signals:
         config = merge(config or {}, fields)
         given.check(config)
         use_cache(config.cache_dir)

@@ -12,7 +12,7 @@ from mindclf.inference.logits import predict_logits
 from mindclf.metrics import compute_metrics
 from mindclf.nets import freeze, seed_dropout, unfreeze
 from mindclf.preprocessing import Preprocessing
-from mindclf.report.history import HistoryFile
+from mindclf.report.history import HistoryFile, shown_name
 from mindclf.train.batches import EpochBatches, GivenBatches
 from mindclf.train.callbacks import (
     ExclusiveSteps,
@@ -24,7 +24,7 @@ from mindclf.train.callbacks import (
     SyncBatchNormStatistics,
     TerminateOnNaN,
 )
-from mindclf.train.checkpointing import CardCheckpoint, CheckpointManager, shown_name
+from mindclf.train.checkpointing import CardCheckpoint, CheckpointManager
 from mindclf.train.ema import EMA
 from mindclf.train.features import feature_batches, stored_features
 from mindclf.train.given import Given
@@ -75,7 +75,7 @@ class PhaseTrainer:
         else:
             unfreeze(run.net)
         self.trained = run.net.head if config.cached_views else run.net
-        self.watched, self.watched_name = run.splits.watched
+        self.monitored, self.monitored_name = run.splits.monitored
         self.batches = self._prepare_data(classes)
         self.steps = self.batches.get_dataset_size()
         self.schedule = Schedule(config, self.steps)
@@ -90,7 +90,7 @@ class PhaseTrainer:
         self.metrics, self.own_metrics = MetricTracker(rates, self.batches.batch_size, self.steps), {}
         self.ema = EMA(self.trained, config.ema_decay, self.steps) if config.ema_decay else None
         self.terminate_on_nan = TerminateOnNaN(self.metrics, lambda: run.checkpoints.newest)
-        self.recorder = History(run.history, number, self.metrics, self.batches, self.watched_name, self.evaluate,
+        self.recorder = History(run.history, number, self.metrics, self.batches, self.monitored_name, self.evaluate,
                                 self.after_epoch)
         self.checkpoint = PhaseCheckpoint(self)
         self.events = cache(lambda: EventFiles(run.checkpoints.output / "tensorboard"))  # made after the first epoch
@@ -115,7 +115,7 @@ class PhaseTrainer:
         self.checkpoint.resume(metrics.step)
         looks = 2 if config.sam_rho else 1  # at images, in a step
         seed_dropout(self.trained, [collectives.per_rank_seed(config.seed), self.number], draws=looks * metrics.step)
-        if config.schedule == "plateau" and self.watched_name == "test":
+        if config.schedule == "plateau" and self.monitored_name == "test":
             log.warning("there are no validation images: the learning rate follows the test images, whose metrics then look too "
                         "good")
         title = f"phase {self.number} ({config.trainable})"
@@ -141,10 +141,10 @@ class PhaseTrainer:
 
     def evaluate(self):
         """The `Metrics` on the validation images, or on the test images where there are none."""
-        logits, labels = (collectives.unshard(rows, len(self.watched))
-                          for rows in predict_logits(self.trained, self.watched_batches))
+        logits, labels = (collectives.unshard(rows, len(self.monitored))
+                          for rows in predict_logits(self.trained, self.monitored_batches))
         self.trained.set_train(True)
-        result, name = compute_metrics(logits, labels, len(self.run.splits.classes)), shown_name(self.watched_name)
+        result, name = compute_metrics(logits, labels, len(self.run.splits.classes)), shown_name(self.monitored_name)
         self.terminate_on_nan.check(result.loss, f" on the {name} images")  # the last step may have broken the weights
         self.own_metrics = self.run.given.measure(logits, labels, name)
         return result
@@ -174,17 +174,17 @@ class PhaseTrainer:
         return self.config.tensorboard and collectives.is_main_process()
 
     def _prepare_data(self, classes):
-        """The training batches; sets `watched_batches`."""
+        """The training batches; sets `monitored_batches`."""
         config, net, train = self.config, self.run.net, self.run.splits.train
         count = len(train) * max(config.cached_views, 1)
         if config.cached_views:
             features, labels = stored_features(net, train, config, config.cached_views)
             make_batches = lambda _, indices: feature_batches(features, labels, config.batch_size, indices)  # noqa: E731
-            self.watched_batches = feature_batches(*stored_features(net, self.watched, config), config.eval_batch_size,
-                                                   collectives.shard_indices(len(self.watched)))
+            self.monitored_batches = feature_batches(*stored_features(net, self.monitored, config), config.eval_batch_size,
+                                                   collectives.shard_indices(len(self.monitored)))
         else:
             make_batches = partial(epoch_pipeline, train, config)
-            self.watched_batches = eval_pipeline(collectives.shard(self.watched), Preprocessing.from_config(config),
+            self.monitored_batches = eval_pipeline(collectives.shard(self.monitored), Preprocessing.from_config(config),
                                                  config.eval_batch_size)
         if self.run.given.train_dataset is not None:
             return GivenBatches(self.run.given.train_dataset)

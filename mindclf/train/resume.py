@@ -125,7 +125,7 @@ def _phases(card):
 def _after_the_end(last, card, phase):
     """The TrainingState of a finished run: of its checkpoint `last`, the `card`, and what lies beside it; `phase` is the last."""
     best = read_card(last.with_name("best.ckpt"))
-    watched = best["metrics"].get("held out")
+    valid = best["metrics"].get("held out")
     file = last.with_name(HISTORY)
     if not file.is_file():
         raise ValueError(f"{file} is missing, and a run does not go on without its history: restore it, or take another output")
@@ -140,8 +140,8 @@ def _after_the_end(last, card, phase):
         "net": weights, "history": history.state_dict(),
         "checkpoints": {
             "card": card, "seconds": card["seconds"], "epoch": {name: card[name] for name in EPOCH_FIELDS}, "newest": last.name,
-            "best_score": [watched["top1"], -watched["loss"]] if watched else None,
-            "best_epoch": {**{name: best[name] for name in EPOCH_FIELDS}, "metrics": {"held out": watched}} if watched else None},
+            "best_score": [valid["top1"], -valid["loss"]] if valid else None,
+            "best_epoch": {**{name: best[name] for name in EPOCH_FIELDS}, "metrics": {"held out": valid}} if valid else None},
         "optimizer": {"global_step": np.array([steps], np.int32)}, "schedule": plateau.state_dict(),
         "metrics": {"step": steps, "losses": [], "correct_predictions": 0}, "clock": {"seconds": 0.0, "waited": 0.0},
         "ema": {**weights, "step": steps, "averaged_step": steps},

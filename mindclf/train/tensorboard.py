@@ -32,9 +32,9 @@ class EventFiles:
         self.writer.flush()
 
     def _add_row(self, row, step):
-        watched = row["watched"].replace(" ", "_")
-        points = {"loss/training": row["train_loss"], f"loss/{watched}": row["loss"],
-                  "top1/training": row["train_top1"], f"top1/{watched}": row["top1"], f"top5/{watched}": row["top5"],
+        monitored = row["watched"].replace(" ", "_")
+        points = {"loss/training": row["train_loss"], f"loss/{monitored}": row["loss"],
+                  "top1/training": row["train_top1"], f"top1/{monitored}": row["top1"], f"top5/{monitored}": row["top5"],
                   "learning_rate": row["learning_rate"], LAST_POINT: row["images_per_second"]}
         for tag, value in points.items():
             self.writer.add_scalar(tag, value, step)

@@ -21,6 +21,8 @@ from mindclf.train import fit
 from tests.conftest import TINY_NET
 from tests.test_checkpoint import CARD
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 
 def find_toy(only_on_disk=False):
     """The finder of a made-up data set, in the working folder."""

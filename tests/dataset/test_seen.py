@@ -22,6 +22,8 @@ from tests.dataset.test_split_folder import grow
 
 from ..test_checkpoint import CARD
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 COUNT = 30  # images a class
 
 

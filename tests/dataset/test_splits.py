@@ -1,4 +1,4 @@
-"""What a config's data set becomes: training, held-out and test images, all counted, and the pixel statistics."""
+"""What a config's data set becomes: training, validation and test images, all counted, and the pixel statistics."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ def test_every_image_of_cifar10_has_one_place(cifar):
     assert (len(found.train), len(found.valid), len(found.test), found.classes) == (45_000, 5_000, 10_000, CIFAR10)
     assert len(pixels_of(found.train) | pixels_of(found.valid) | pixels_of(found.test)) == 60_000
     assert np.bincount(found.valid.labels).tolist() == [500] * 10
-    assert found.watched[1] == "held out"
+    assert found.monitored[1] == "held out"
     assert found.origin == "files laid out as CIFAR-10, but not the official ones"
 
 
@@ -43,7 +43,7 @@ def test_the_seed_draws_the_held_out_images(cifar):
 def test_with_nothing_held_out_all_are_trained_on(cifar):
     found = read_splits(merge(cifar, {"valid_fraction": 0}))
     assert (len(found.train), len(found.valid), len(found.test)) == (50_000, 0, 10_000)
-    assert found.watched[1] == "test"
+    assert found.monitored[1] == "test"
 
 
 def test_without_a_path_cifar10_is_looked_for(monkeypatch):
@@ -106,7 +106,7 @@ def test_flowers_hold_out_the_folder_that_is_meant_for_it(flowers):
     for images, split, count in ((found.train, "train", 4), (found.valid, "valid", 3), (found.test, "test", 2)):
         assert names_of(images) == [(folder, f"{split}{n}.png") for folder in ("1", "10", "2") for n in range(count)]
         assert images.classes == ("pink primrose", "globe thistle", "hard-leaved pocket orchid")
-    assert found.watched == (found.valid, "held out")
+    assert found.monitored == (found.valid, "held out")
 
 
 @pytest.mark.parametrize("folders", [("1", "10", "2"), ("2", "1", "10"), ("10", "2", "1")])

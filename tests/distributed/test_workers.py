@@ -255,13 +255,33 @@ def test_shared_features_are_those_of_one_worker(job, config):
     assert card["metrics"]["held out"]["loss"] == pytest.approx(report.loss, abs=1e-5)
 
 
-@needs_msrun
-def test_a_worker_that_is_killed_ends_the_job(config, tmp_path):
-    (tmp_path / "configs.json").write_text(json.dumps({"killed": {
-        **config, "output": str(tmp_path / "run-killed"), "epochs": 1000, "trainable": "head", "happens": {
+@pytest.fixture(scope="module")
+def failed(config, colour_folder, tmp_path_factory):
+    """{name: (folder, exit status, why)} of two jobs side by side: msrun takes half a minute to see that a worker has ended.
+
+    "killed" loses a worker. "differing" is as on two machines: each worker has a folder of its own, and they differ in a byte of
+    a training image.
+    """
+    killed, differing = (tmp_path_factory.mktemp(name) for name in ("killed", "differing"))
+    (killed / "configs.json").write_text(json.dumps({"killed": {
+        **config, "output": str(killed / "run-killed"), "epochs": 1000, "trainable": "head", "happens": {
             "step": 1, "signal": "SIGKILL"}}}))
-    with launched(SCRIPT, "train", folder=tmp_path) as job:
-        status, why = ends(job)
+    for rank in "01":
+        shutil.copytree(colour_folder, differing / rank / "images")
+    image = differing / "1" / "images" / "train" / "red" / "5.png"
+    image.write_bytes(image.read_bytes()[:-1] + b"x")
+    (differing / "recipe.py").write_text(
+        "import os, sys\nfrom mindclf.cli import main\n"
+        f"os.chdir(os.path.join({str(differing)!r}, os.environ['RANK_ID']))\n"
+        f"sys.exit(main(config={ {**config, 'dataset_path': 'images', 'output': 'run'}!r}))\n")
+    with (launched(SCRIPT, "train", folder=killed) as first,
+          launched(differing / "recipe.py", "train", folder=differing) as second):
+        return {"killed": (killed, *ends(first)), "differing": (differing, *ends(second))}
+
+
+@needs_msrun
+def test_a_worker_that_is_killed_ends_the_job(failed):
+    _, status, why = failed["killed"]
     assert status == 1
     assert len(why) == 1 and why[0].startswith("mindclf: worker 1 was ended by SIGKILL; logs: "), why
     logs = Path(why[0].partition("logs: ")[2])
@@ -272,28 +292,18 @@ def test_a_worker_that_is_killed_ends_the_job(config, tmp_path):
 
 
 @needs_msrun
+def test_a_worker_with_other_images_of_the_same_names_ends_the_job(failed):
+    folder, status, why = failed["differing"]
+    assert status == 2 and len(why) == 1
+    assert why[0].endswith("worker 1 has other images than worker 0: give all of them the same")
+    assert not (folder / "0" / "run").exists()
+
+
+@needs_msrun
 def test_a_wrong_field_is_one_line(tmp_path):
     with launched("recipes/garbage_mobilenet_v2.py", "train", "epoch=2", folder=tmp_path) as job:
         assert ends(job) == (2, ["mindclf: unknown field 'epoch'; did you mean 'epochs'?"])
     assert not list(tmp_path.iterdir()), "logs are kept for what a user cannot mend"
-
-
-@needs_msrun
-def test_a_worker_with_other_images_of_the_same_names_ends_the_job(config, colour_folder, tmp_path):
-    """As on two machines: each worker has a folder of its own, and they differ in a byte of a training image."""
-    for rank in "01":
-        shutil.copytree(colour_folder, tmp_path / rank / "images")
-    image = tmp_path / "1" / "images" / "train" / "red" / "5.png"
-    image.write_bytes(image.read_bytes()[:-1] + b"x")
-    (tmp_path / "recipe.py").write_text(
-        "import os, sys\nfrom mindclf.cli import main\n"
-        f"os.chdir(os.path.join({str(tmp_path)!r}, os.environ['RANK_ID']))\n"
-        f"sys.exit(main(config={ {**config, 'dataset_path': 'images', 'output': 'run'}!r}))\n")
-    with launched(tmp_path / "recipe.py", "train", folder=tmp_path) as job:
-        status, why = ends(job)
-    assert status == 2 and len(why) == 1
-    assert why[0].endswith("worker 1 has other images than worker 0: give all of them the same")
-    assert not (tmp_path / "0" / "run").exists()
 
 
 @pytest.mark.parametrize(("count", "command", "message"), [

@@ -24,6 +24,7 @@ def kept(layer, shape=(ROWS, COLUMNS)):
     return layer(Tensor(np.ones(shape, np.float32))).asnumpy() > 0
 
 
+@pytest.mark.compiled
 def test_the_same_key_and_count_draw_the_same():
     first = dropout()
     draws = [kept(first) for _ in range(DRAWS)]

@@ -66,6 +66,7 @@ def test_a_net_that_is_folded_with_the_kernels_off_has_none(make):
     assert not any(cell.kernel for _, cell in folded.cells_and_names() if isinstance(cell, Convolves))
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("make", [tiny_net, grouped_net])
 def test_a_net_that_was_compiled_before_folds_to_a_graph_of_its_own(make):
     net, batch = filled(make()), Tensor(images(2, 32, 33))
@@ -123,6 +124,7 @@ def test_a_folded_net_has_nothing_to_train_and_nothing_more_to_fold():
     assert not folded.training and folded.trainable_params() == [] and foldable_pairs(folded) == []
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("file_format", ["mindir", "onnx"])
 def test_a_folded_net_can_be_exported(tmp_path, file_format):
     if file_format == "onnx":

@@ -54,10 +54,10 @@ def test_curves_show_each_figure_of_the_history_under_its_name(saved, tmp_path):
             shown[axis.get_title(), line.get_label() if axis.get_legend() else ""] = line.get_ydata().tolist()
     column = {name: [row[name] for row in history] for name in names}
     assert shown == {
-        ("Loss", "training batches, as augmented"): column["train_loss"], ("Loss", "held-out"): column["loss"],
+        ("Loss", "training batches, as augmented"): column["train_loss"], ("Loss", "validation"): column["loss"],
         ("Accuracy", "training, top-1"): [100 * value for value in column["train_top1"]],
-        ("Accuracy", "held-out, top-1"): [100 * value for value in column["top1"]],
-        ("Accuracy", "held-out, top-5"): [100 * value for value in column["top5"]],
+        ("Accuracy", "validation, top-1"): [100 * value for value in column["top1"]],
+        ("Accuracy", "validation, top-5"): [100 * value for value in column["top5"]],
         ("Learning rate at the end of the epoch", ""): column["learning_rate"]}
 
 

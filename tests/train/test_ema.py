@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
-from mindclf.train import ema
+from mindclf.report.history import HistoryFile
+from mindclf.train import ema, fit
 from mindclf.train.ema import EMA
 
 
@@ -72,3 +73,13 @@ def test_an_average_goes_on_where_it_stopped():
     after.load_state_dict({name: np.copy(value) for name, value in before.state_dict().items()})
     walk(second, after, WEIGHTS[4:])
     np.testing.assert_array_equal(second.weight.asnumpy(), net.weight.asnumpy())
+
+
+def test_averaging_changes_what_is_evaluated_and_kept_but_not_how_it_trains(tiny_config):
+    config = {**tiny_config, "valid_fraction": 0.0}
+    runs = {decay: fit({**config, "ema_decay": decay, "output": f"{config['output']}-{decay}"}) for decay in (0.0, 0.9)}
+    rows = {decay: HistoryFile(run.checkpoint.parent / "history.csv").rows() for decay, run in runs.items()}
+    for plain, averaged in zip(rows[0.0], rows[0.9]):
+        assert averaged["train_loss"] == plain["train_loss"]
+        assert averaged["loss"] != plain["loss"]
+    assert rows[0.9][-1]["loss"] == pytest.approx(runs[0.9].report.loss, rel=1e-5)

@@ -18,6 +18,8 @@ from mindclf.train import create_optimizer, fit
 from mindclf.train.state import OptimizerState
 from tests.conftest import ONLY_HEAD, make_config
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 STEPS = 4  # an epoch: 24 images in batches of 6
 
 

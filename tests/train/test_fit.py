@@ -2,11 +2,8 @@
 
 import csv
 import itertools
-import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import mindspore as ms
@@ -28,6 +25,8 @@ from mindclf.report.history import HistoryFile
 from mindclf.train import callbacks, checkpointing, features, fit
 from tests.conftest import CLASS_INDEX, ONLY_HEAD
 from tests.support.pipelines import evaluated
+
+pytestmark = pytest.mark.usefixtures("uncompiled")
 
 
 def test_fit_learns_the_colours_and_writes_what_it_promises(fitted):
@@ -147,16 +146,6 @@ def test_the_best_epoch_of_all_phases_is_kept_and_reported(tiny_config, fitted, 
     assert run.report.loss == pytest.approx(losses[0], abs=1e-6) and abs(losses[0] - losses[1]) > 1e-3
 
 
-def test_averaging_changes_what_is_evaluated_and_kept_but_not_how_it_trains(tiny_config):
-    config = {**tiny_config, "valid_fraction": 0.0}
-    runs = {decay: fit({**config, "ema_decay": decay, "output": f"{config['output']}-{decay}"}) for decay in (0.0, 0.9)}
-    rows = {decay: HistoryFile(run.checkpoint.parent / "history.csv").rows() for decay, run in runs.items()}
-    for plain, averaged in zip(rows[0.0], rows[0.9]):
-        assert averaged["train_loss"] == plain["train_loss"]
-        assert averaged["loss"] != plain["loss"]
-    assert rows[0.9][-1]["loss"] == pytest.approx(runs[0.9].report.loss, rel=1e-5)
-
-
 def images_of(batches):
     return np.concatenate([images for images, _ in batches.create_tuple_iterator(output_numpy=True)])
 
@@ -269,21 +258,6 @@ def test_only_an_earlier_run_is_moved_aside(tiny_config, tmp_path):
     with pytest.raises(ValueError, match="run exists and is not the folder of an earlier run"):
         fit(tiny_config)
     assert (tmp_path / "run" / "holiday.jpg").exists()
-
-
-def test_one_seed_gives_the_same_weights_in_two_processes(tiny_config, tmp_path):
-    """With the CPU kernels, where they are compiled. One process is fresh, the other is this one."""
-    script = ("import json, sys; from mindclf import kernels; from mindclf.train import fit; fit(json.loads(sys.argv[1])); "
-              "print(kernels.in_use())")
-    config = {**tiny_config, "feature_cache": "", "seed": 3, "phases": [
-        {"trainable": "head", "cached_views": 2, "epochs": 1}, {"trainable": "all", "epochs": 1}]}
-    fit({**config, "output": str(tmp_path / "a")})
-    done = subprocess.run([sys.executable, "-c", script, json.dumps({**config, "output": str(tmp_path / "b")})], check=True,
-                          capture_output=True, timeout=300)
-    assert done.stdout.split()[-1] == str(kernels.in_use()).encode()
-    first, other = (read_weights(tmp_path / run / "last.ckpt") for run in "ab")
-    for name, value in first.items():
-        np.testing.assert_array_equal(value, other[name], err_msg=name)
 
 
 def test_what_happened_before_does_not_change_the_first_weights(tiny_config):

@@ -13,6 +13,8 @@ from mindclf.report.history import HistoryFile
 from mindclf.train import fit
 from tests.conftest import ONLY_HEAD, TINY_NET
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 
 def trained_weights(net):
     return {parameter.name: parameter.asnumpy().copy() for parameter in net.trainable_params()}

@@ -20,6 +20,8 @@ from mindclf.train.checkpointing import CheckpointManager
 from mindclf.train.schedules import learning_rates
 from tests.conftest import ONLY_HEAD
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 
 def weights_are_numbers(path):
     net, card = load_net(path)

@@ -20,6 +20,8 @@ from tests.conftest import ONLY_HEAD
 
 from ..test_checkpoint import CARD, small_net
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 fit_module = sys.modules["mindclf.train.fit"]  # the package has a function of this name
 
 

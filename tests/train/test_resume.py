@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
+from mindclf import kernels
 from mindclf.checkpoint import card_path, load_net, read_card, read_weights
 from mindclf.config import CHOICES, merge
 from mindclf.report.history import HistoryFile
@@ -195,15 +196,15 @@ def test_a_second_signal_stops_at_once(forks, tiny_config):
     assert "phase 1 epoch 1 " not in printed
 
 
-FULL = [(2, 80_000, "epochs/state.npz"), (2, 4096, "epochs/phase1-2_8.ckpt")]  # at which call, bytes a file may have, which it is
+FULL = [(1.1, "epochs/state.npz"), (0.5, "epochs/phase1-2_8.ckpt")]  # how many times the weights a file may have, which it is
 
 
-@pytest.mark.parametrize(("call", "limit", "named"), FULL[:KILLS])
-def test_a_full_disk_leaves_what_was_saved_and_says_so(forks, all_at_once, expected, call, limit, named):
+@pytest.mark.parametrize(("share", "named"), FULL[:KILLS])
+def test_a_full_disk_leaves_what_was_saved_and_says_so(forks, all_at_once, whole, expected, share, named):
     """A limit on the size of files stands in for the disk; of the weights, or only of the larger state."""
-    config = {**all_at_once, "output": f"{all_at_once['output']}-full-{limit}"}
-    moment = ("mindclf.train.checkpointing", "CheckpointManager.after_epoch", call, True)
-    status, printed = forks.happens(config, "disk full", *moment, bytes=limit)
+    config = {**all_at_once, "output": f"{all_at_once['output']}-full-{share}"}
+    moment = ("mindclf.train.checkpointing", "CheckpointManager.after_epoch", 2, True)
+    status, printed = forks.happens(config, "disk full", *moment, bytes=int(share * whole.checkpoint.stat().st_size))
     assert status == 2 and "Traceback" not in printed
     last = printed.splitlines()[-1]
     assert last == (f"mindclf: {config['output']}/{named} cannot be written: File too large: allow larger files (ulimit -f), "
@@ -235,6 +236,21 @@ def test_a_small_disk_that_is_full_leaves_what_was_saved(all_at_once, expected, 
     assert read_card(copies / "full" / "best.ckpt")["epoch"] == 1
     assert not [file for file in (copies / "full").rglob("*") if ".writing-" in file.name]
     assert_same(outcome(copies / "end"), expected)
+
+
+def test_one_seed_gives_the_same_weights_in_two_processes(tiny_config, tmp_path):
+    """With the CPU kernels, where they are compiled. One process is fresh, the other is this one."""
+    script = ("import json, sys; from mindclf import kernels; from mindclf.train import fit; fit(json.loads(sys.argv[1])); "
+              "print(kernels.in_use())")
+    config = {**tiny_config, "feature_cache": "", "seed": 3, "phases": [
+        {"trainable": "head", "cached_views": 2, "epochs": 1}, {"trainable": "all", "epochs": 1}]}
+    fit({**config, "output": str(tmp_path / "a")})
+    done = subprocess.run([sys.executable, "-c", script, json.dumps({**config, "output": str(tmp_path / "b")})], check=True,
+                          capture_output=True, timeout=300)
+    assert done.stdout.split()[-1] == str(kernels.in_use()).encode()
+    first, other = (read_weights(tmp_path / run / "last.ckpt") for run in "ab")
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, other[name], err_msg=name)
 
 
 def test_nets_with_dropout_train_repeatably(tiny_config):

@@ -8,6 +8,8 @@ from mindclf.report.history import HistoryFile
 from mindclf.train import fit
 from mindclf.train.tensorboard import EventFiles
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 FIGURES = {"loss/training": "train_loss", "loss/test": "loss", "top1/training": "train_top1", "top1/test": "top1",
            "top5/test": "top5", "learning_rate": "learning_rate", "images_per_second": "images_per_second"}
 

@@ -21,6 +21,8 @@ from mindclf.utils.files import CannotWrite, sha256
 from tests.conftest import ONLY_HEAD
 from tests.test_checkpoint import CARD, small_net
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
