@@ -10,7 +10,6 @@ from mindclf.checkpoint import load_checkpoint, save_checkpoint
 from mindclf.nets import create_net, freeze
 from mindclf.nets.layers import Add, BatchNorm, GlobalAvgPooling, MaxPool, conv2d
 from mindclf.nets.shufflenet_v1 import GroupConv
-from tests.conftest import TINY_NET
 from tests.test_checkpoint import CARD
 
 pytestmark = pytest.mark.skipif(not kernels.status()[0], reason=f"the kernels are not in use: {kernels.status()[2]}")
@@ -161,7 +160,8 @@ def test_other_types_take_the_plain_operators(pynative):
 
 
 def tiny(**options):
-    return create_net("mobilenet_v2", 3, **TINY_NET, **options)
+    """Two blocks, one of them with a residual."""
+    return create_net("mobilenet_v2", 3, last_channel=32, inverted_residual_setting=[[6, 16, 2, 2]], **options)
 
 
 def losses(net, steps=50, scale=1.0):

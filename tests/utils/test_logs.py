@@ -35,8 +35,9 @@ def test_each_line_appears_once_where_it_is_looked_for(setup, to_stdout, to_stde
 
 def test_afterwards_logging_is_as_before(monkeypatch):
     logger = logging.getLogger("mindclf")
+    before = logger.level
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     with pytest.raises(ZeroDivisionError), shown_log():
         assert logger.handlers and logger.level == logging.INFO
         raise ZeroDivisionError
-    assert not logger.handlers and logger.level == logging.NOTSET
+    assert not logger.handlers and logger.level == before
