@@ -141,9 +141,9 @@ ROWS = (
         VIEWS + "test_a_view_is_turned_as_mindspore_turns_it"),
     # Steps of training
     Row("train/model.py", "config.momentum, loss_scale=config.loss_scale", "config.momentum",
-        "train/test_model.py::test_loss_scale_leaves_the_step_unchanged[momentum]"),
+        OPTIMIZER + "[momentum-1024]"),
     Row("train/model.py", '"weight_decay": 0.0', '"weight_decay": config.weight_decay',
-        "train/test_model.py::test_kernels_decay_and_biases_do_not"),
+        OPTIMIZER + "[momentum-1]"),
     Row("train/model.py", "nn.Adam(groups,", "nn.Adam(weights,", OPTIMIZER + "[adam-1]"),
     Row("train/model.py", "AUXILIARY_WEIGHT = 0.3", "AUXILIARY_WEIGHT = 0.4",
         "train/test_model.py::test_an_auxiliary_head_counts_three_tenths"),

@@ -48,32 +48,6 @@ def gradients_at(weight, bias, smoothing=0.0, batch=BATCH):
     return error.T @ images, error.sum(0)
 
 
-@pytest.mark.parametrize("optimizer", ["momentum", "sgd"])
-def test_a_step_is_the_rate_times_the_gradient(optimizer):
-    net = dense()
-    weight, bias = net.weight.asnumpy().copy(), net.bias.asnumpy().copy()
-    by_weight, by_bias = gradients(net)
-    new_weight, new_bias = train(net, [0.3], optimizer=optimizer, weight_decay=0.0, loss_scale=1024)
-    np.testing.assert_allclose(new_weight, weight - 0.3 * by_weight, atol=1e-6)
-    np.testing.assert_allclose(new_bias, bias - 0.3 * by_bias, atol=1e-6)
-
-
-@pytest.mark.parametrize("optimizer", CHOICES["optimizer"])
-def test_loss_scale_leaves_the_step_unchanged(optimizer):
-    """The tutorial gave the scale to the optimizer only: its steps were 1024 times too small."""
-    scaled = train(dense(), [0.1, 0.05, 0.02], optimizer=optimizer, loss_scale=1024)
-    plain = train(dense(), [0.1, 0.05, 0.02], optimizer=optimizer, loss_scale=1)
-    for one, other in zip(scaled, plain):
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6 if optimizer.startswith("adam") else 0)
-
-
-def test_kernels_decay_and_biases_do_not():
-    decayed, bias = train(dense(), [0.1], weight_decay=0.5)
-    plain, plain_bias = train(dense(), [0.1], weight_decay=0.0)
-    np.testing.assert_allclose(plain - decayed, 0.1 * 0.5 * dense().weight.asnumpy(), atol=1e-6)
-    np.testing.assert_array_equal(bias, plain_bias)
-
-
 @pytest.mark.parametrize(("optimizer", "images", "climbers"), [("sgd", 80, 20), ("momentum", 40, 16), ("sgd", 8, 8)])
 def test_a_sharpness_aware_step_takes_the_gradient_from_up_the_hill(optimizer, images, climbers):
     rng = np.random.default_rng(1)
@@ -144,7 +118,10 @@ FORMULAS = [({"optimizer": "momentum"}, Momentum), ({"optimizer": "sgd"}, Moment
 @pytest.mark.parametrize("scale", [1, 1024])
 @pytest.mark.parametrize(("fields", "formula"), FORMULAS, ids=["momentum", "sgd", "adam", "nesterov", "adamw"])
 def test_every_optimizer_is_that_of_its_formula(fields, formula, scale):
-    """In float64: eight steps at rates that change, with weight decay of the matrix and none of the bias."""
+    """In float64: eight steps at rates that change, with weight decay of the matrix and none of the bias, at any loss scale.
+
+    The tutorial gave the scale to the optimizer only: its steps were 1024 times too small.
+    """
     rates = [0.1, 0.05, 0.2, 0.01, 0.1, 0.02, 0.3, 0.15]
     net = dense()
     weight, bias = net.weight.asnumpy().astype(float), net.bias.asnumpy().astype(float)
@@ -176,17 +153,6 @@ def test_without_a_gradient_only_kernels_and_matrices_move(optimizer):
     step(tuple(ms.ops.zeros_like(p) for p in step.parameters))
     moved = {p.name for p in net.trainable_params() if (p.asnumpy() != before[p.name]).any()}
     assert len(before) == 6 and moved == {name for name, value in before.items() if value.ndim > 1}
-
-
-@pytest.mark.parametrize("optimizer", CHOICES["optimizer"])
-def test_every_optimizer_lowers_the_loss(optimizer):
-    def loss(net):
-        return nn.CrossEntropyLoss()(net(Tensor(IMAGES)), Tensor(LABELS)).asnumpy()
-
-    net = dense()
-    before = loss(net)
-    train(net, [0.05] * 10, optimizer=optimizer)
-    assert loss(net) < 0.9 * before
 
 
 def test_the_optimizer_reads_one_rate_a_step():
