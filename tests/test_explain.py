@@ -20,8 +20,6 @@ from mindclf.preprocessing import Preprocessing
 from mindclf.train import fit
 from tests.conftest import COLOURS, make_config
 
-pytestmark = pytest.mark.usefixtures("uncompiled")
-
 RED, BLUE, GREY = (255, 0, 0), (0, 0, 255), (128, 128, 128)
 
 
