@@ -22,7 +22,8 @@ from mindclf.nets.namesakes import check_origin
 from mindclf.utils.files import first_line, one_line, with_modes
 
 __all__ = ["CHECKPOINTS", "GARBAGE_SORTER", "CheckpointFile", "card_path", "check_weights", "fill_net", "has_card",
-           "load_checkpoint", "load_net", "make_card", "named_checkpoint", "read_card", "read_weights", "save_checkpoint"]
+           "load_checkpoint", "load_net", "make_card", "named_checkpoint", "read_card", "read_weights", "save_checkpoint",
+           "split_training_state"]
 
 _HERE = Path(__file__).resolve().parent
 # An installed mindclf carries the checkpoints inside the package, a clone has them at its top.
@@ -102,8 +103,23 @@ def load_checkpoint(path: str | Path, net: Cell, checkpoint_origin: str = "") ->
     if not has_card(path):
         check_origin(path, net, checkpoint_origin)
     has_head = any(p.name.startswith(HEAD_KEYS) for p in net.get_parameters())
-    spare = [name for name in values if OPTIMIZER_STATE.match(name) or (name.startswith(HEAD_KEYS) and not has_head)]
-    return fill_net(net, {name: value for name, value in values.items() if name not in spare}, path)
+    weights, _ = split_training_state(values)
+    return fill_net(net, {name: value for name, value in weights.items() if has_head or not name.startswith(HEAD_KEYS)}, path)
+
+
+def split_training_state(values: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """(the weights of the net, the state of a training) in `values`, arrays by name as MindSpore's checkpoints have them.
+
+    State is what OPTIMIZER_STATE knows, and each PREFIX.NAME where NAME is there too, with the same shape: moments under any
+    prefix, such as adam_m or lion_m, and the averages under ema, one for each weight.
+    """
+    state = {name: value for name, value in values.items() if OPTIMIZER_STATE.match(name) or _doubles_a_weight(name, values)}
+    return {name: value for name, value in values.items() if name not in state}, state
+
+
+def _doubles_a_weight(name, values):
+    doubled = values.get(name.partition(".")[2])
+    return doubled is not None and doubled.shape == values[name].shape
 
 
 def fill_net(net: Cell, values: dict[str, np.ndarray], source: str | Path) -> Cell:

@@ -11,10 +11,11 @@ from mindspore.nn.utils import no_init_parameters
 from mindclf import __version__, nets
 from mindclf.checkpoint import GARBAGE_SORTER, has_card, load_checkpoint, named_checkpoint, read_card
 from mindclf.config import merge, phases_of, pixel_statistics
-from mindclf.convert import convert_tf_mobilenet_v2
-from mindclf.dataset.locate import IMAGENET_FILES, find_imagenet_mobilenet_v2
+from mindclf.convert import convert
+from mindclf.dataset.locate import find_imagenet_mobilenet_v2, imagenet_on_disk
 from mindclf.device import set_seeds
 from mindclf.nets import MobileNetV2Backbone, check_name
+from mindclf.published import NotFound, obtain, on_disk, published_for
 from mindclf.utils.cache import adding_to, cache_folder
 from mindclf.utils.files import sha256
 
@@ -41,6 +42,8 @@ def create_net(name: str, num_classes: int = 1000, pretrained: bool | str | Path
 def check_start(config):
     """Raises ValueError for a net or a checkpoint that is not there: a look before many images are read."""
     check_name(config.net)
+    if config.pretrained == "imagenet":
+        _published_for(config)
     if config.pretrained not in ("", "imagenet") and not named_checkpoint(config.pretrained).is_file():
         raise ValueError(f"pretrained={config.pretrained}: there is no such checkpoint")
 
@@ -115,26 +118,39 @@ def parent_card(config):
 def find_pretrained(config):
     """(path, origin in words) of the weights that config.pretrained names; path is None for fresh weights.
 
-    Where ImageNet's cannot be had, the backbone of the garbage sorter stands in for photos of garbage and for one's own.
+    ImageNet's are those of this very net, as published (see mindclf.published). Where MobileNetV2's cannot be had, the backbone
+    of the garbage sorter, which is one too, stands in for photos of garbage and for one's own, with a warning.
     """
     if not config.pretrained:
         return None, "fresh weights"
     if config.pretrained != "imagenet":
         return named_checkpoint(config.pretrained), config.pretrained
-    if config.net != "mobilenet_v2":
-        raise ValueError(f"pretrained=imagenet is there for net=mobilenet_v2 only, not for {config.net}: give the path of a "
-                         f"checkpoint, or an empty pretrained= for fresh weights")
-    found = find_imagenet_mobilenet_v2(check=_fits_mobilenet_v2)
-    if found is None and config.dataset not in ("", "garbage26"):
-        raise ValueError(f"no ImageNet weights can be downloaded: put {' or '.join(IMAGENET_FILES[::2])} into data/, set "
-                         f"MINDCLF_DATA to a folder that has it, or take fresh weights with an empty pretrained=")
-    if found is None:
+    rows = _published_for(config)
+    if config.net == "mobilenet_v2" and not rows[0].net_options:  # of width 1, for which the course has weights
+        found = imagenet_on_disk() or (None if any(row in on_disk() for row in rows) else
+                                       find_imagenet_mobilenet_v2(check=_fits_mobilenet_v2))
+        if found:
+            is_tf_slim = found.path.suffix == ".npz"
+            return converted(found.path) if is_tf_slim else found.path, found.origin + (" (TF-slim)" if is_tf_slim else "")
+    try:
+        row, path = obtain(rows)
+    except NotFound:
+        if config.net != "mobilenet_v2" or rows[0].net_options or config.dataset not in ("", "garbage26"):
+            raise
         log.warning("no ImageNet weights to be had: starting from the backbone of mindclf's own garbage sorter, which has seen "
                     "the training photos of the garbage set")
         return GARBAGE_SORTER, "the backbone of mindclf's own garbage sorter"
-    if found.path.suffix == ".npz":
-        return converted(found.path), f"{found.origin} (TF-slim)"
-    return found.path, found.origin
+    return converted(path), f"ImageNet weights of {row.origin}, {row.file}"
+
+
+def _published_for(config):
+    """The published weights of the config's net. Raises ValueError if there are none."""
+    rows = published_for(config.net, config.net_options)
+    if not rows:
+        raise ValueError(f"nobody publishes ImageNet weights of {config.net} with net_options={dict(config.net_options)}: "
+                         f"`mindclf weights` lists those that there are; give the path of a checkpoint, or an empty pretrained= "
+                         f"for fresh weights")
+    return rows
 
 
 def _fits_mobilenet_v2(path):
@@ -146,14 +162,14 @@ def _fits_mobilenet_v2(path):
 
 
 def converted(source):
-    """The checkpoint that the TF-slim weights in `source` are converted to, in the cache, or earlier in data/; made once."""
+    """The checkpoint that the published weights in `source` are converted to, in the cache, or earlier in data/; made once."""
     digest = sha256(source)
     path = cache_folder() / "weights" / f"{source.stem}-{__version__}-{digest[:12]}.ckpt"
     found = next((file for file in (path, Path("data") / f"{source.stem}.ckpt") if _is_of(file, digest)), None)
     if found:
         return found
     with adding_to(path.parent):
-        return path if _is_of(path, digest) else convert_tf_mobilenet_v2(source, path)
+        return path if _is_of(path, digest) else convert(source, path)
 
 
 def _is_of(path, digest):

@@ -19,6 +19,7 @@ from mindclf.cli import (
     launch,
     nets,
     predict,
+    published,
     quantize,
     split,
     stats,
@@ -29,7 +30,7 @@ from mindclf.cli import (
 COMMANDS = {
     "train": train, "launch": launch, "compare": compare, "eval": evaluate, "predict": predict, "explain": explain, "demo": demo,
     "export": export, "quantize": quantize, "convert": convert, "split": split, "stats": stats, "doctor": doctor, "nets": nets,
-    "summary": summary,
+    "weights": published, "summary": summary,
 }
 OF_RECIPES = ("train", "eval", "predict", "explain", "demo", "export")  # and compare, if they have variants
 

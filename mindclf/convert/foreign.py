@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from mindspore.nn.utils import no_init_parameters
 
+from mindclf.card import Card
 from mindclf.checkpoint import fill_net, save_checkpoint
 from mindclf.config import pixel_statistics
 from mindclf.dataset.folder import check_class_index
+from mindclf.labels import LABELS, ClassLabel
 from mindclf.nets import HEAD_KEYS, NETS, build_net
-from mindclf.utils.files import sha256
+from mindclf.preprocessing import Preprocessing
+from mindclf.utils.files import one_line, sha256
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,7 @@ class Foreign:
     pixels: dict = field(default_factory=dict)  # mean and std; {} is ImageNet's
     image_size: int = 224
     has_background: bool = False        # as class 0
+    origin: str = ""                    # whose net it is, where that matters
 
     def __post_init__(self):
         key, channels = WIDTHS.get(self.net, ("", 1))
@@ -88,7 +92,7 @@ def inverted_residual(block, part, layer):
 def write(foreign, source, destination, given):
     """Writes `foreign` as a checkpoint with its card, in which the fields `given` stand above what is known. Returns its path."""
     num_classes = _num_classes(foreign.values)
-    classes = _classes(num_classes, foreign.has_background, given.get("class_index"))
+    labels = _labels(num_classes, foreign.has_background, given.get("class_index"))
     options = {**foreign.net_options, **given.get("net_options", {})}
     with no_init_parameters():  # the file has all weights: none need be drawn
         net = build_net(foreign.net, num_classes or 1, options)
@@ -100,13 +104,11 @@ def write(foreign, source, destination, given):
         raise ValueError(f"{source} does not fit {foreign.net}: {'; '.join(problems)}")
     fill_net(net, foreign.values, source)
     mean, std = pixel_statistics(given if given.get("mean") else foreign.pixels)
-    path = save_checkpoint(net, destination, {
-        "net": foreign.net, "net_options": options, "classes": classes,
-        "image_height": given.get("image_height", foreign.image_size),
-        "image_width": given.get("image_width", foreign.image_size),
-        "mean": list(mean), "std": list(std),
-        "data": {"name": f"converted from {source.name}", "sha256": sha256(source)},
-    })
+    size = given.get("image_height", foreign.image_size), given.get("image_width", foreign.image_size)
+    card = Card.describing(foreign.net, options, labels, Preprocessing(size, mean=tuple(mean), std=tuple(std)))
+    card["data"] = {"name": f"converted from {source.name}", "sha256": sha256(source),
+                    **({"origin": foreign.origin} if foreign.origin else {})}
+    path = save_checkpoint(net, destination, card)
     if not num_classes:
         log.warning("%s has no classifier: %s holds a backbone, for pretrained=%s", source, path, path)
     return path
@@ -135,12 +137,22 @@ def _num_classes(values):
     return max((1, *values[max(kernels)].shape[:1])) if kernels else 0
 
 
-def _classes(num_classes, has_background, class_index):
+def _labels(num_classes, has_background, class_index):
+    """A `ClassLabel` for each output: those of `class_index`, ImageNet's where they are as many, or numbers."""
     if class_index:
         classes = list(check_class_index(class_index))
         if len(classes) != num_classes:
             raise ValueError(f"class_index has {len(classes)} classes, the weights have {num_classes}")
-        return classes
-    if has_background:
-        return ["background"] + [f"ImageNet class {index}" for index in range(1, num_classes)]
-    return [f"{'ImageNet class' if num_classes == 1000 else 'class'} {index}" for index in range(num_classes)]
+        return [ClassLabel(name) for name in classes]
+    background = [ClassLabel("background", "背景")] if has_background else []
+    imagenet = [*background, *LABELS["imagenet"].values()]
+    return imagenet if num_classes == len(imagenet) else [ClassLabel(f"class {index}") for index in range(num_classes)]
+
+
+def say_passed_over(source, names, has_averages=False):
+    """Warns of weights and other entries of a file that are not converted."""
+    if names:
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        log.warning("%s: passed over, as no weights of the net: %s%s", source, one_line(", ".join(names[:SHOWN])), more)
+    if has_averages:
+        log.warning("%s holds EMA weights besides, moving averages of the weights: --ema converts those instead", source)

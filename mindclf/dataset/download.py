@@ -2,9 +2,14 @@
 
 import contextlib
 import gzip
+import http.client
+import os
 import socket
+import ssl
 import stat
 import tarfile
+import urllib.error
+import urllib.request
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -36,6 +41,58 @@ def fetch(url, path, timeout=10):
         reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
         raise ConnectionError(f"{url} cannot be downloaded: {reason.removeprefix('Error: ')}") from None
     return path
+
+
+class _OnlyHTTPS(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to https addresses, and to no others."""
+
+    def redirect_request(self, request, file, code, message, headers, url):
+        if not url.lower().startswith("https://"):
+            raise urllib.error.URLError(f"it redirects to {first_line(url)}, which is not https")
+        return super().redirect_request(request, file, code, message, headers, url)
+
+
+def fetch_https(url, path, timeout=10):
+    """As `fetch`, over https alone, with certificates checked, also where the server redirects. Proxies are the environment's.
+
+    Raises ConnectionError also for an address that is no https one, and for an answer of another length than it says.
+    """
+    path = Path(path)
+    if path.exists():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if not url.startswith("https://"):
+            raise urllib.error.URLError("it is no https address")
+        _resume(url, path, timeout)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = first_line(getattr(error, "reason", "") or error) or type(error).__name__
+        raise ConnectionError(f"{url} cannot be downloaded: {reason}") from None
+    return path
+
+
+def _resume(url, path, timeout):
+    """Downloads what is missing of PATH.part, and then calls it `path`."""
+    part = path.with_name(f"{path.name}.part")
+    begun = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "mindclf", **({"Range": f"bytes={begun}-"} if begun else {})})
+    context = ssl.create_default_context()
+    opener = urllib.request.build_opener(_OnlyHTTPS, urllib.request.HTTPSHandler(context=context))
+    try:
+        answer = opener.open(request, timeout=timeout)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            part.unlink()  # it is as long as the file, or longer: what it holds is not to be trusted
+        raise
+    with answer, open(part, "ab" if answer.status == http.client.PARTIAL_CONTENT else "wb") as file:
+        expected = file.tell() + int(answer.headers["Content-Length"]) if answer.headers["Content-Length"] else None
+        while piece := answer.read(2**20):
+            file.write(piece)
+        length = file.tell()
+    if expected is not None and length != expected:
+        raise ValueError(f"it broke off after {length:,} of {expected:,} bytes")
+    os.replace(part, path)
 
 
 def unpack_zip(archive, folder, check=lambda contents: None):

@@ -163,6 +163,19 @@ def find_flower_photos(only_on_disk=False):
                      f"folder that has it")
 
 
+def files_on_disk(suffixes, more=()):
+    """The files in `more` folders, data/, $MINDCLF_DATA and the cache, at any depth, whose names end in one of `suffixes`.
+
+    Files with a card beside them are mindclf's own checkpoints, and left out.
+    """
+    for root in (*more, *_roots()):
+        for folder, inside, names in os.walk(root):
+            inside.sort()
+            for name in sorted(names):
+                if name.endswith(suffixes) and f"{name}.json" not in names:
+                    yield Path(folder) / name
+
+
 def _folder_on_disk(names, *inside):
     """The first of the folders `names` in data/ or in $MINDCLF_DATA that has the folders `inside`, or None."""
     folders = (root / name for root in _roots() for name in names)

@@ -66,6 +66,7 @@ NETS = {
 RANGES = {  # of options: (smallest, largest) value
     "width_mult": (0.01, 16), "resolution_mult": (0.01, 16), "bn_epsilon": (1e-12, 1), "dropout": (0, 0.99),
     "hidden_channels": (1, 65_536), "round_nearest": (1, 1024), "input_channel": (1, 65_536), "last_channel": (1, 65_536),
+    "stem_padding": (0, 3),
 }
 
 

@@ -38,34 +38,44 @@ def dense_block(in_channels, growth, layers):
         (f"denselayer{index + 1}", DenseLayer(in_channels + index * growth, growth)) for index in range(layers)))
 
 
-def transition(in_channels):
+TRANSITION_POOLS = {"avg": nn.AvgPool2d, "max": nn.MaxPool2d}
+
+
+def transition(in_channels, pool="avg"):
     """Half the channels and half the size: (N, in_channels, h, w) -> (N, in_channels / 2, h / 2, w / 2), rounded down."""
     return nn.SequentialCell(OrderedDict(
         norm=BatchNorm(in_channels, "relu"),
         conv=conv2d(in_channels, in_channels // 2, kernel_size=1),
-        pool=nn.AvgPool2d(kernel_size=2, stride=2, pad_mode="valid"),
+        pool=TRANSITION_POOLS[pool](kernel_size=2, stride=2, pad_mode="valid"),
     ))
 
 
 class DenseNetBackbone(nn.Cell):
-    """The convolutional part: (N, 3, H, W) -> (N, out_channels, h, w), where h = w = 7 for images of 224 x 224."""
+    """The convolutional part: (N, 3, H, W) -> (N, out_channels, h, w), where h = w = 7 for images of 224 x 224.
+
+    Args:
+        depth: 121, 161, 169 or 201.
+        transition_pool: between the blocks, "avg" (the paper's) or "max" (MindSpore Hub's).
+        pool_pad_mode: of the first max pool, "pad" (symmetric) or "same" (MindSpore Hub's); see conv2d.
+    """
 
     min_size = 29
 
-    def __init__(self, depth=121):
+    def __init__(self, depth=121, transition_pool="avg", pool_pad_mode="pad"):
         super().__init__()
         check_choice("depth", depth, DEPTHS)
+        check_choice("transition_pool", transition_pool, TRANSITION_POOLS)
         growth, channels, blocks = DEPTHS[depth]
         features = OrderedDict(
             conv0=conv2d(3, channels, kernel_size=7, stride=2),
             norm0=BatchNorm(channels, "relu"),
-            pool0=MaxPool(kernel_size=3, stride=2, padding=1),
+            pool0=MaxPool(kernel_size=3, stride=2, padding=1, pad_mode=pool_pad_mode),
         )
         for number, layers in enumerate(blocks, start=1):
             features[f"denseblock{number}"] = dense_block(channels, growth, layers)
             channels += layers * growth
             if number < len(blocks):
-                features[f"transition{number}"] = transition(channels)
+                features[f"transition{number}"] = transition(channels, transition_pool)
                 channels //= 2
         features["norm5"] = BatchNorm(channels, "relu")
         self.features = nn.SequentialCell(features)
@@ -78,8 +88,8 @@ class DenseNetBackbone(nn.Cell):
 
 
 class DenseNet(ImageClassifier):
-    """DenseNet of `depth` 121, 161, 169 or 201."""
+    """DenseNet of `depth` 121, 161, 169 or 201; further arguments as in DenseNetBackbone."""
 
-    def __init__(self, num_classes=1000, depth=121):
-        backbone = DenseNetBackbone(depth)
+    def __init__(self, num_classes=1000, depth=121, transition_pool="avg", pool_pad_mode="pad"):
+        backbone = DenseNetBackbone(depth, transition_pool, pool_pad_mode)
         super().__init__(backbone, DenseHead(backbone.out_channels, num_classes))

@@ -111,14 +111,16 @@ class ConvBNReLU(nn.Cell):
 class Mixed(nn.Cell):
     """Convolutions and a pool side by side: (N, in_channels, h, w) -> (N, out_channels, h, w).
 
-    `rows` is one of the tables above. A block without stride 2 keeps the size; its pool is the mean of 3 x 3, padding included.
-    One with stride 2 halves the size, without padding where it does; its pool is the largest of 3 x 3.
+    `rows` is one of the tables above. A block without stride 2 keeps the size; its pool is the mean of 3 x 3, padding included
+    if `count_include_pad`. One with stride 2 halves the size, without padding where it does; its pool is the largest of 3 x 3.
     """
 
-    def __init__(self, in_channels, rows):
+    def __init__(self, in_channels, rows, count_include_pad=True):
         super().__init__()
         if any(stride == 2 for *_, stride in rows):
             self.pool = nn.MaxPool2d(kernel_size=3, stride=2, pad_mode="valid")
+        elif not count_include_pad:
+            self.pool = nn.AvgPool2d(kernel_size=3, stride=1, pad_mode="same")
         else:
             self.pool = nn.SequentialCell(nn.Pad(((0, 0), (0, 0), (1, 1), (1, 1))),
                                           nn.AvgPool2d(kernel_size=3, stride=1, pad_mode="valid"))
@@ -138,11 +140,11 @@ class Mixed(nn.Cell):
         return ops.cat([maps[name] for name in self.outputs], 1)
 
 
-def mixed_blocks(in_channels, table):
+def mixed_blocks(in_channels, table, count_include_pad):
     """The blocks of LOWER or UPPER in a row, by name."""
     blocks = OrderedDict()
     for name, rows in table:
-        blocks[name] = Mixed(in_channels, rows)
+        blocks[name] = Mixed(in_channels, rows, count_include_pad)
         in_channels = blocks[name].out_channels
     return blocks
 
@@ -151,13 +153,14 @@ class InceptionV3Backbone(nn.Cell):
     """The convolutional part: (N, 3, H, W) -> (N, 2048, h, w), where h = w = 8 for images of 299 x 299.
 
     It has two parts, whose names are not in the keys: `upper` takes the maps that `lower` gives, (N, middle_channels, h', w').
+    With count_include_pad=False the average pools leave the padding out of the mean, as mindcv's and MindSpore Hub's do.
     """
 
     middle_channels = 768
     out_channels = 2048
     min_size = 75
 
-    def __init__(self):
+    def __init__(self, count_include_pad=True):
         super().__init__(auto_prefix=False)
         stem, channels = OrderedDict(), 3
         for name, out_channels, kernel_size, stride, padded in STEM:
@@ -166,8 +169,8 @@ class InceptionV3Backbone(nn.Cell):
             else:
                 stem[name] = ConvBNReLU(channels, out_channels, kernel_size, stride, padded)
             channels = out_channels
-        self.lower = nn.SequentialCell(OrderedDict(**stem, **mixed_blocks(channels, LOWER)))
-        self.upper = nn.SequentialCell(mixed_blocks(self.middle_channels, UPPER))
+        self.lower = nn.SequentialCell(OrderedDict(**stem, **mixed_blocks(channels, LOWER, count_include_pad)))
+        self.upper = nn.SequentialCell(mixed_blocks(self.middle_channels, UPPER, count_include_pad))
         initialise(self, mode="fan_in")  # over the fan-out, as in DenseNet, values pile up before batch norm has moved
 
     def construct(self, x):
@@ -199,10 +202,13 @@ class AuxiliaryHead(nn.Cell):
 
 
 class InceptionV3(ImageClassifier):
-    """Inception-v3. With aux_logits=True training gives two logits: (the head's, the auxiliary head's)."""
+    """Inception-v3. With aux_logits=True training gives two logits: (the head's, the auxiliary head's).
 
-    def __init__(self, num_classes=1000, aux_logits=False, dropout=0.5):
-        backbone = InceptionV3Backbone()
+    `count_include_pad` as in InceptionV3Backbone; `dropout` is the fraction of features that training sets to zero.
+    """
+
+    def __init__(self, num_classes=1000, aux_logits=False, dropout=0.5, count_include_pad=True):
+        backbone = InceptionV3Backbone(count_include_pad)
         super().__init__(backbone, DenseHead(backbone.out_channels, num_classes, dropout))
         self.auxiliary = AuxiliaryHead(backbone.middle_channels, num_classes) if aux_logits else None
 

@@ -16,11 +16,11 @@ class BasicBlock(nn.Cell):
 
     expansion = 1
 
-    def __init__(self, in_channels, channels, stride, stride_on="3x3", bn_epsilon=1e-5):
+    def __init__(self, in_channels, channels, stride, stride_on="3x3", bn_epsilon=1e-5, pad_mode="pad"):
         super().__init__()
-        self.conv1 = conv2d(in_channels, channels, 3, stride)
+        self.conv1 = conv2d(in_channels, channels, 3, stride, pad_mode=pad_mode)
         self.bn1 = BatchNorm(channels, "relu", bn_epsilon)
-        self.conv2 = conv2d(channels, channels, 3)
+        self.conv2 = conv2d(channels, channels, 3, pad_mode=pad_mode)
         self.bn2 = BatchNorm(channels, eps=bn_epsilon)
         self.downsample = shortcut(in_channels, channels, stride, bn_epsilon)
         self.add = Add("relu")
@@ -38,12 +38,12 @@ class Bottleneck(nn.Cell):
 
     expansion = 4
 
-    def __init__(self, in_channels, channels, stride, stride_on="3x3", bn_epsilon=1e-5):
+    def __init__(self, in_channels, channels, stride, stride_on="3x3", bn_epsilon=1e-5, pad_mode="pad"):
         super().__init__()
         out_channels = channels * self.expansion
         self.conv1 = conv2d(in_channels, channels, 1, stride if stride_on == "1x1" else 1)
         self.bn1 = BatchNorm(channels, "relu", bn_epsilon)
-        self.conv2 = conv2d(channels, channels, 3, stride if stride_on == "3x3" else 1)
+        self.conv2 = conv2d(channels, channels, 3, stride if stride_on == "3x3" else 1, pad_mode=pad_mode)
         self.bn2 = BatchNorm(channels, "relu", bn_epsilon)
         self.conv3 = conv2d(channels, out_channels, 1)
         self.bn3 = BatchNorm(out_channels, eps=bn_epsilon)
@@ -71,24 +71,26 @@ class ResNetBackbone(nn.Cell):
         depth: 18, 34, 50, 101 or 152.
         stem: "imagenet" (7x7 with stride 2 and a pool) or "cifar" (3x3 with stride 1, for images of about 32 pixels).
         stride_on: "3x3" or "1x1", see Bottleneck.
-        bn_epsilon: added to the variance; 1e-5 in MindSpore and PyTorch, 1.001e-5 in Keras.
+        bn_epsilon: added to the variance; 1e-5 in MindSpore and PyTorch, 1.001e-5 in Keras, 1e-4 in MindSpore Hub.
+        pad_mode: of the convolutions, "pad" (symmetric) or "same" (MindSpore Hub's from 50 layers on); see conv2d.
+        pool_pad_mode: of the stem's max pool, "pad" (PyTorch's) or "same" (mindcv's, and MindSpore Hub's from 50 layers on).
     """
 
-    def __init__(self, depth=18, stem="imagenet", stride_on="3x3", bn_epsilon=1e-5):
+    def __init__(self, depth=18, stem="imagenet", stride_on="3x3", bn_epsilon=1e-5, pad_mode="pad", pool_pad_mode="pad"):
         super().__init__()
         check_choice("depth", depth, DEPTHS)
         check_choice("stem", stem, STEMS)
         check_choice("stride_on", stride_on, ("3x3", "1x1"))
         block, repeats = DEPTHS[depth]
-        self.conv1 = conv2d(3, 64, 7, 2) if stem == "imagenet" else conv2d(3, 64, 3)
+        self.conv1 = conv2d(3, 64, 7, 2, pad_mode=pad_mode) if stem == "imagenet" else conv2d(3, 64, 3, pad_mode=pad_mode)
         self.bn1 = BatchNorm(64, "relu", bn_epsilon)
-        self.maxpool = MaxPool(3, 2, padding=1) if stem == "imagenet" else nn.Identity()
+        self.maxpool = MaxPool(3, 2, padding=1, pad_mode=pool_pad_mode) if stem == "imagenet" else nn.Identity()
         stages, in_channels = [], 64
         for index, (channels, count) in enumerate(zip(CHANNELS, repeats)):
             blocks = []
             for number in range(count):
                 stride = 2 if index > 0 and number == 0 else 1
-                blocks.append(block(in_channels, channels, stride, stride_on, bn_epsilon))
+                blocks.append(block(in_channels, channels, stride, stride_on, bn_epsilon, pad_mode))
                 in_channels = channels * block.expansion
             stages.append(nn.SequentialCell(blocks))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
@@ -103,8 +105,9 @@ class ResNetBackbone(nn.Cell):
 class ResNet(ImageClassifier):
     """ResNet in one piece; arguments as in ResNetBackbone."""
 
-    def __init__(self, num_classes=1000, depth=18, stem="imagenet", stride_on="3x3", bn_epsilon=1e-5):
-        backbone = ResNetBackbone(depth, stem, stride_on, bn_epsilon)
+    def __init__(self, num_classes=1000, depth=18, stem="imagenet", stride_on="3x3", bn_epsilon=1e-5, pad_mode="pad",
+                 pool_pad_mode="pad"):
+        backbone = ResNetBackbone(depth, stem, stride_on, bn_epsilon, pad_mode, pool_pad_mode)
         super().__init__(backbone, DenseHead(backbone.out_channels, num_classes))
 
 

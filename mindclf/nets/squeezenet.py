@@ -7,7 +7,16 @@ the work. Layers are numbered as in torchvision: `features.0.weight` ... `classi
 from mindspore import nn, ops
 from mindspore.common.initializer import Normal, initializer
 
-from mindclf.nets.layers import Dropout, GlobalAvgPooling, ImageClassifier, check_choice, check_size, conv2d, initialise
+from mindclf.nets.layers import (
+    Dropout,
+    GlobalAvgPooling,
+    ImageClassifier,
+    MaxPool,
+    check_choice,
+    check_size,
+    conv2d,
+    initialise,
+)
 
 POOL = None
 VERSIONS = {  # channels and kernel of the first convolution; then pools and fires, these as (squeezed, expanded twice)
@@ -48,17 +57,25 @@ class Fire(nn.Cell):
 
 
 class SqueezeNetBackbone(nn.Cell):
-    """The convolutional part: (N, 3, H, W) -> (N, 512, h, w), where h = w = 13 for images of 224 x 224."""
+    """The convolutional part: (N, 3, H, W) -> (N, 512, h, w), where h = w = 13 for images of 224 x 224.
 
-    def __init__(self, version="1_0"):
+    Args:
+        version: "1_0" or "1_1".
+        ceil_mode: whether a window that ends outside the maps counts, as in PyTorch; False (mindcv, MindSpore Hub) leaves it out.
+        stem_padding: zeros on each side for the first convolution; 0 in PyTorch, 1 in version 1.1 of mindcv and MindSpore Hub.
+    """
+
+    def __init__(self, version="1_0", ceil_mode=True, stem_padding=0):
         super().__init__()
         check_choice("version", version, VERSIONS)
         (channels, kernel_size), *rows = VERSIONS[version]
-        self.min_size = kernel_size + 2 * (2 ** rows.count(POOL) - 1)  # each pool halves what the first convolution gives
-        layers = [conv2d(3, channels, kernel_size, stride=2, padding=0, has_bias=True), nn.ReLU()]
+        pools = rows.count(POOL)
+        smallest = 2 ** pools if ceil_mode else 2 ** (pools + 1) - 1  # maps of the first convolution of which one value is left
+        self.min_size = kernel_size + 2 * (smallest - 1) - 2 * stem_padding
+        layers = [conv2d(3, channels, kernel_size, stride=2, padding=stem_padding, has_bias=True), nn.ReLU()]
         for row in rows:
             if row is POOL:
-                layers.append(CeilMaxPool())
+                layers.append(CeilMaxPool() if ceil_mode else MaxPool(kernel_size=3, stride=2))
             else:
                 layers.append(Fire(channels, *row))
                 channels = 2 * row[1]
@@ -92,8 +109,8 @@ class SqueezeNetHead(nn.Cell):
 
 
 class SqueezeNet(ImageClassifier):
-    """SqueezeNet in `version` "1_0" or "1_1"."""
+    """SqueezeNet; arguments as in SqueezeNetBackbone and SqueezeNetHead."""
 
-    def __init__(self, num_classes=1000, version="1_0", dropout=0.5):
-        backbone = SqueezeNetBackbone(version)
+    def __init__(self, num_classes=1000, version="1_0", dropout=0.5, ceil_mode=True, stem_padding=0):
+        backbone = SqueezeNetBackbone(version, ceil_mode, stem_padding)
         super().__init__(backbone, SqueezeNetHead(backbone.out_channels, num_classes, dropout))
