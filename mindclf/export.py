@@ -12,29 +12,33 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from mindclf import kernels
-from mindclf.card import CARD_FORMAT, MAX_BATCH, Card, replacing_with_card
-from mindclf.checkpoint import CheckpointFile, load_net, save_checkpoint
+from mindclf.card import CARD_FORMAT, MAX_BATCH, Card, has_card, replacing_with_card
+from mindclf.checkpoint import CheckpointFile, load_net, read_weights, save_checkpoint
+from mindclf.convert.zoos import mindcv_weights
 from mindclf.dataset import eval_pipeline, pixel_pipeline
 from mindclf.dataset.samples import sample_images
 from mindclf.device import exclusive
 from mindclf.inference.onnx import open_session, put_normalisation_in_front, require, write_card
 from mindclf.nets import fold_batch_norm
 from mindclf.utils.claim import claimed
+from mindclf.utils.files import replacing, with_modes
 
 TOLERANCE = 1e-4
-SUFFIXES = {"mindir": ".mindir", "onnx": ".onnx", "safetensors": ".safetensors"}
+SUFFIXES = {"mindir": ".mindir", "onnx": ".onnx", "safetensors": ".safetensors", "mindcv": ".ckpt"}
+OF_WEIGHTS = ("safetensors", "mindcv")
 CHECKED = (1, 4)  # batch sizes that a file for any number of images is run with
 
 
 @exclusive()
 def export(checkpoint: str | Path | CheckpointFile, file_format: str, destination: str | Path | None = None,
            with_preprocessing: bool = False, batch_size: int | None = None) -> Path:
-    """Writes the net of `checkpoint` as "mindir", "onnx" or "safetensors" and its card beside it; returns the path.
+    """Writes the net of `checkpoint` as "mindir", "onnx", "safetensors" or "mindcv", and its card beside it; returns the path.
 
     `checkpoint` is a path, a name in checkpoints/, or a `CheckpointFile`. A .mindir or .onnx takes normalised float32 images
     (N, 3, height, width) and gives logits (N, classes). With `with_preprocessing` it takes pixels, uint8 RGB
     (N, height, width, 3), and normalises them itself; resizing and cropping stay outside, for they begin with images of any size.
-    N is any number, or `batch_size` if that is given. Batch norm is folded. A .safetensors has the weights as they are.
+    N is any number, or `batch_size` if that is given. Batch norm is folded. A .safetensors has the weights as they
+    are. "mindcv" is a .ckpt with the names of mindcv, for its own nets, and without a card, which would take it for mindclf's.
 
     Its card says in "exported" what the file takes, how images are to be preprocessed and how it was checked; an .onnx has the
     card in its metadata too. Before it gets its name, the file is run on images (see `sample_images`) and compared with the
@@ -43,8 +47,8 @@ def export(checkpoint: str | Path | CheckpointFile, file_format: str, destinatio
     """
     checkpoint = CheckpointFile.of(checkpoint)
     destination = _destination(checkpoint.path, file_format, destination)
-    if file_format == "safetensors" and (with_preprocessing or batch_size):
-        raise ValueError("a safetensors file holds weights alone: leave out the preprocessing and the batch size")
+    if file_format in OF_WEIGHTS and (with_preprocessing or batch_size):
+        raise ValueError(f"a {file_format} file holds weights alone: leave out the preprocessing and the batch size")
     if batch_size is not None and not 1 <= batch_size <= MAX_BATCH:
         raise ValueError(f"batch_size={batch_size} must lie between 1 and {MAX_BATCH}")
     with kernels.off():  # other runtimes know only MindSpore's operators
@@ -52,6 +56,8 @@ def export(checkpoint: str | Path | CheckpointFile, file_format: str, destinatio
         if file_format == "safetensors":
             with claimed(destination, is_file=True):
                 return save_checkpoint(net, destination, card)
+        if file_format == "mindcv":
+            return _write_mindcv(net, card, destination)
         folded = fold_batch_norm(net)
     images, pixels, origin = _samples(card)
     expected = net(Tensor(images)).asnumpy()
@@ -99,11 +105,26 @@ def _destination(checkpoint, file_format, destination):
     if file_format not in SUFFIXES:
         raise ValueError(f"format {file_format!r} is not known; expected one of {', '.join(SUFFIXES)} (AIR needs an Ascend)")
     suffix = SUFFIXES[file_format]
-    destination = Path(destination) if destination else checkpoint.with_suffix(suffix)
+    default = checkpoint.with_name(checkpoint.stem + ("_mindcv.ckpt" if file_format == "mindcv" else suffix))
+    destination = Path(destination) if destination else default
     if destination.suffix != suffix:
         raise ValueError(f"{destination}: a file of format {file_format} has a name that ends in {suffix}")
     if destination.exists() and checkpoint.exists() and destination.samefile(checkpoint):
         raise ValueError(f"{checkpoint} cannot be written over: name another file")
+    return destination
+
+
+def _write_mindcv(net, card, destination):
+    """Writes the weights of `net` under mindcv's names, and reads them back. Returns the path."""
+    weights = mindcv_weights(card.net, card.net_options, {p.name: p.asnumpy() for p in net.get_parameters()})
+    if has_card(destination):
+        raise ValueError(f"{destination} has a card of mindclf's beside it: name another file")
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with claimed(destination, is_file=True), replacing(destination) as temporary, with_modes(temporary) as file:
+        ms.save_checkpoint([{"name": name, "data": Tensor(value)} for name, value in weights.items()], str(file))
+        written = read_weights(file)
+        if written.keys() != weights.keys() or any((written[name] != value).any() for name, value in weights.items()):
+            raise ValueError(f"{destination} was not written: what MindSpore reads of it is not what was saved")
     return destination
 
 

@@ -5,6 +5,8 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from mindclf.imagenet import IMAGENET
+
 # The four sorting categories of Shanghai's rules: Chinese name, English name, colour of the bin.
 CATEGORIES = {
     "干垃圾": ("residual", "black"),
@@ -97,6 +99,7 @@ class ClassLabel:
 LABELS = {  # of data sets whose classes have more than one name: {class: its `ClassLabel`}
     "garbage26": {english: ClassLabel(english, chinese, CATEGORIES[category][0], category)
                   for english, chinese, category in GARBAGE},
+    "imagenet": {english: ClassLabel(english, chinese) for english, chinese in IMAGENET.items()},
     "cifar10": {english: ClassLabel(english, chinese) for english, chinese in CIFAR10_CHINESE.items()},
 }
 

@@ -13,7 +13,8 @@ import mindclf
 PACKAGE = Path(mindclf.__file__).parent
 REGISTRY = "dataset/registry"  # a part by itself: the config reads it, and needs nothing else of dataset/
 ALLOWED = {  # parts of mindclf that the files of a part may import; parts that are not listed may import anything
-    "utils": {"utils"}, "labels": set(), REGISTRY: {"labels"}, "config": {"labels", REGISTRY}, "kernels": {"kernels", "utils"},
+    "utils": {"utils"}, "imagenet": set(), "labels": {"imagenet"},
+    REGISTRY: {"labels"}, "config": {"labels", REGISTRY}, "kernels": {"kernels", "utils"},
     "device": {"kernels", "utils"},
     "nets": {"nets", "device", "kernels", "utils"},
     "drawings": {"drawings", "labels", "utils"},
@@ -30,7 +31,7 @@ ALLOWED = {  # parts of mindclf that the files of a part may import; parts that 
                   "preprocessing", "utils"},
     "predict": {"checkpoint", "dataset", "inference", "metrics", "preprocessing", "utils"},
     "explain": {"card", "checkpoint", "dataset", "device", "inference", "labels", "metrics", "preprocessing", "utils"},
-    "export": {"card", "checkpoint", "dataset", "device", "inference", "kernels", "nets", "utils"},
+    "export": {"card", "checkpoint", "convert", "dataset", "device", "inference", "kernels", "nets", "utils"},
     "quantize": {"card", "checkpoint", "dataset", "inference", "metrics", "utils"},
     "report": {"report", "card", "dataset", "explain", "metrics", "summary", "utils"},
     "demo": {"checkpoint", "dataset", "drawings", "explain", "inference", "labels", "preprocessing", "utils"},

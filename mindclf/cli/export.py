@@ -9,7 +9,7 @@ HELP = "write a checkpoint for other runtimes, and check that it computes the sa
 def add_arguments(parser, recipe):
     parser.add_argument("words", nargs="*", metavar="CHECKPOINT", help="the checkpoint; the same as --checkpoint")
     add_checkpoint(parser, recipe, exported=False)
-    parser.add_argument("--format", default="mindir", help="mindir (default), onnx or safetensors")
+    parser.add_argument("--format", default="mindir", help="mindir (default), onnx, safetensors, or mindcv: a .ckpt for its nets")
     parser.add_argument("--to", metavar="FILE", help="default: beside the checkpoint")
     parser.add_argument("--with-preprocessing", action="store_true",
                         help="have the file take uint8 pixels (N, height, width, 3) in RGB and normalise them itself")

@@ -13,7 +13,7 @@ from mindspore.nn.utils import no_init_parameters
 
 from mindclf.checkpoint import read_weights, split_training_state
 from mindclf.convert.foreign import Foreign, place, say_passed_over
-from mindclf.nets import HEAD_KEYS, NETS, build_net
+from mindclf.nets import HEAD_KEYS, NETS, build_net, default_options
 from mindclf.nets.shufflenet_v1 import MODEL_SIZES, STAGE_CHANNELS, scaled
 
 log = logging.getLogger(__name__)
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 MINDCV, HUB, MINDCLF = "mindcv", "hub", "mindclf"
 ORIGINS = (MINDCV, HUB, MINDCLF)
 LABELS = 1000       # of ImageNet: 0 to 999
+MINDCV_EPSILON = 1e-5
 EPSILON_SHIFT = 1e-4 - 1e-5  # from the epsilon of MindSpore Hub's residual blocks to mindclf's
 
 
@@ -121,6 +122,10 @@ NAMINGS = {
 }
 # Nets of others whose names are mindclf's, and which compute something else: their origin has to be said.
 NAMESAKES = ("squeezenet1_0", "squeezenet1_1")
+# Options of mindclf's nets that mindcv's have too, or that change nothing in inference, and the values that mindcv knows.
+IN_MINDCV = {"width_mult": None, "round_nearest": None, "model_size": ("0.5x", "1.0x", "1.5x", "2.0x"), "group": (3, 8),
+             "aux_logits": None, "dropout": None, "has_dropout": None, "bn_epsilon": None}
+MINDCV_WIDTHS = (0.25, 0.5, 0.75, 1.0)  # of MobileNetV1, where rounded channels are whole ones
 
 
 def naming_of(origin, net):
@@ -243,3 +248,44 @@ def _cut_the_unused_class(values, source):
         values[key] = values[key][:LABELS]
     if heads:
         log.warning("%s has %d outputs, of which the last belongs to no class and is left out", source, LABELS + 1)
+
+
+def mindcv_weights(net, net_options, values):
+    """{mindcv's name: array} of the weights `values`, by key, of the net of that name with these options.
+
+    An epsilon of batch norm that is not mindcv's goes into the moving variance, which is exact in inference. Raises ValueError
+    where mindcv has no such net, or computes something else with these weights.
+    """
+    naming = naming_of(MINDCV, net)
+    if naming is None:
+        raise ValueError(f"mindcv has no {net}; it has {', '.join(name for name in NETS if naming_of(MINDCV, name))}")
+    options = {**default_options(net), **net_options}
+    _check_mindcv_computes(net, options, naming)
+    shift = options.get("bn_epsilon", MINDCV_EPSILON) - MINDCV_EPSILON
+    written = {}
+    for key, value in values.items():
+        if naming.absent and re.search(naming.absent, key):
+            if value.any():
+                raise ValueError(f"{net} cannot be written for mindcv: {key} is not zero, and mindcv's layer has no bias")
+            continue
+        written[their_name(key, naming)] = value + np.float32(shift) if shift and key.endswith(".moving_variance") else value
+    return _joined(written) if net == "shufflenet_v1" else written
+
+
+def _check_mindcv_computes(net, options, naming):
+    wanted = {**default_options(net), **naming.options}
+    for name, value in options.items():
+        allowed = IN_MINDCV.get(name) if name in IN_MINDCV else (wanted[name],)
+        if (net, name) == ("mobilenet_v1", "width_mult"):
+            allowed = MINDCV_WIDTHS
+        if allowed and value not in allowed:
+            raise ValueError(f"{net} with net_options.{name}={value} cannot be written for mindcv, whose net computes as with "
+                             f"net_options.{name}={' or '.join(map(str, allowed))}: train with that")
+
+
+def _joined(values):
+    """ShuffleNetV1's kernels with the groups in one piece, as mindcv 0.3.0 has them."""
+    parts = {}
+    for name, value in values.items():
+        parts.setdefault(re.sub(r"\.convs\.\d+\.weight$", ".weight", name), []).append(value)
+    return {name: np.concatenate(part) if len(part) > 1 else part[0] for name, part in parts.items()}

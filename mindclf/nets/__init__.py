@@ -31,8 +31,8 @@ from mindclf.utils.files import first_line
 __all__ = ["HEAD_KEYS", "NETS", "VGG", "AlexNet", "AsymmNet", "ConvBNReLU", "DenseNet", "GlobalAvgPooling", "GroupConv",
            "ImageClassifier", "InceptionV3", "InvertedResidual", "MobileNetV1", "MobileNetV2", "MobileNetV2Backbone",
            "MobileNetV2Head", "ResNet", "ShuffleNetV1", "ShuffleV1Block", "SqueezeNet", "build_net", "create_net",
-           "fold_batch_norm", "freeze", "list_nets", "make_divisible", "mobilenet_v2", "seed_dropout", "shufflenet_v1",
-           "unfreeze"]
+           "default_options", "fold_batch_norm", "freeze", "list_nets", "make_divisible", "mobilenet_v2", "seed_dropout",
+           "shufflenet_v1", "unfreeze"]
 
 # Each is called with num_classes and its own options, and makes an ImageClassifier.
 NETS = {
@@ -103,11 +103,17 @@ def check_name(name):
         raise ValueError(f"net={name!r} is not known; the nets are: {', '.join(NETS)}")
 
 
+def default_options(name: str) -> dict[str, Any]:
+    """The options of the net called `name`, with their defaults."""
+    fixed = getattr(NETS[name], "keywords", {})
+    return {option: parameter.default for option, parameter in inspect.signature(NETS[name]).parameters.items()
+            if option != "num_classes" and option not in fixed}
+
+
 def _checked(name, build, options):
     """`options` in the types and ranges that the net's class takes; a whole number will do for a fraction."""
     fixed = getattr(build, "keywords", {})
-    known = {option: parameter.default for option, parameter in inspect.signature(build).parameters.items()
-             if option != "num_classes" and option not in fixed}
+    known = default_options(name)
     checked = {}
     for option, value in options.items():
         if option in fixed:

@@ -27,7 +27,8 @@ class ZooCase:
 
     @property
     def name(self):
-        shaping = [f"{name}={self.options[name]}" for name in ("width_mult", "model_size", "group") if name in self.options]
+        shaping = [f"{name}={self.options[name]}" for name in ("width_mult", "model_size", "group", "hidden_channels")
+                   if name in self.options]
         return " ".join([self.origin, self.net, *shaping])
 
 
@@ -36,18 +37,23 @@ SQUEEZED, LARGE, VGG_SIZES = ((66, 66), (65, 99)), ((112, 112), (111, 139)), ((2
 SQUEEZENET1_1 = {"ceil_mode": False, "stem_padding": 1}
 TENSORFLOW = {"pad_mode": "same", "pool_pad_mode": "same", "bn_epsilon": 1e-4}
 
+
+def of_width(width):
+    return {"width_mult": width} if width != 1 else {}
+
+
 CASES = [
-    *(ZooCase("mindcv", "mobilenet_v1", f"mobilenet_v1_{round(100 * width):03}", {"width_mult": width} if width != 1 else {}, sizes)
+    *(ZooCase("mindcv", "mobilenet_v1", f"mobilenet_v1_{round(100 * width):03}", of_width(width), sizes)
       for width, sizes in ((0.25, EVEN_AND_ODD), (0.5, ()), (0.75, ()), (1.0, EVEN_AND_ODD))),
-    *(ZooCase("mindcv", "mobilenet_v2", f"mobilenet_v2_{round(100 * width):03}_224" if width < 0.75 else
-              f"mobilenet_v2_{round(100 * width):03}", {"width_mult": width} if width != 1 else {}, sizes)
+    *(ZooCase("mindcv", "mobilenet_v2", f"mobilenet_v2_{round(100 * width):03}" + "_224" * (width < 0.75), of_width(width), sizes)
       for width, sizes in ((0.35, ()), (0.5, ()), (0.75, EVEN_AND_ODD), (1.0, EVEN_AND_ODD), (1.4, ()))),
-    *(ZooCase("mindcv", "shufflenet_v1", f"shufflenet_v1_g{group}_{size[0]}{size[2]}", {"group": group, "model_size": size}, sizes)
-      for group in (3, 8) for size, sizes in (("0.5x", EVEN_AND_ODD), ("1.0x", ()), ("1.5x", ()), ("2.0x", ()))),
+    *(ZooCase("mindcv", "shufflenet_v1", f"shufflenet_v1_g{group}_{size[0]}{size[2]}", {"group": group, "model_size": size},
+              sizes) for group in (3, 8) for size, sizes in (("0.5x", EVEN_AND_ODD), ("1.0x", ()), ("1.5x", ()), ("2.0x", ()))),
     *(ZooCase("mindcv", f"resnet{depth}", f"resnet{depth}", {"pool_pad_mode": "same"}, EVEN_AND_ODD if depth in (18, 50) else ())
       for depth in (18, 34, 50, 101, 152)),
     *(ZooCase("mindcv", f"vgg{depth}", f"vgg{depth}", {"hidden_channels": HIDDEN}, VGG_SIZES if depth == 11 else ())
       for depth in (11, 13, 16, 19)),
+    ZooCase("mindcv", "vgg11", "vgg11"),
     ZooCase("mindcv", "squeezenet1_0", "squeezenet1_0", {"ceil_mode": False}, SQUEEZED),
     ZooCase("mindcv", "squeezenet1_1", "squeezenet1_1", SQUEEZENET1_1, SQUEEZED),
     *(ZooCase("mindcv", f"densenet{depth}", f"densenet{depth}", {}, EVEN_AND_ODD if depth == 121 else ())
@@ -118,7 +124,7 @@ def build(case):
     options = {"batch_norm": True} if case.net.endswith("_bn") else {}
     with built_with(case.model, **(hub_layers(case) if case.origin == "hub" else {})):
         net = getattr(models, case.model)(num_classes=NUM_CLASSES, **options)
-    if case.net.startswith("vgg"):
+    if "hidden_channels" in case.options:
         net.classifier = nn.SequentialCell([nn.Dense(512 * 49, HIDDEN), nn.ReLU(), nn.Dropout(p=0.5), nn.Dense(HIDDEN, HIDDEN),
                                             nn.ReLU(), nn.Dropout(p=0.5), nn.Dense(HIDDEN, NUM_CLASSES)])
     if case.origin == "hub" and case.net in ("resnet18", "resnet34"):
@@ -137,7 +143,8 @@ def hub_name(net, name):
     if net == "mobilenet_v1":
         name = name.replace("classifier.", "fc.")
         name = re.sub(r"^features\.([01])\.(?=\w+$)", r"network.0.\1.", name)
-        return re.sub(r"^features\.(\d+)\.([0134])\.", lambda m: f"network.{2 * int(m[1]) - 5 + (m[2] in '34')}.{int(m[2]) % 3}.", name)
+        return re.sub(r"^features\.(\d+)\.([0134])\.",
+                      lambda m: f"network.{2 * int(m[1]) - 5 + (m[2] in '34')}.{int(m[2]) % 3}.", name)
     if net == "mobilenet_v2":
         return hub_mobilenet_v2(name)
     if net.startswith("resnet"):
