@@ -70,7 +70,7 @@ ROWS = (
         "nets/test_mobilenet_v2.py::test_a_residual_connection_is_there_where_shapes_agree"),
     Row("nets/shufflenet_v1.py", ".swapaxes(1, 2)", "",
         "nets/test_shufflenet_v1.py::test_shuffle_is_a_permutation_in_the_tutorials_order"),
-    Row("nets/resnet.py", "else conv2d(3, 64, 3)", "else conv2d(3, 64, 3, 2)",
+    Row("nets/resnet.py", "else conv2d(3, 64, 3, pad", "else conv2d(3, 64, 3, 2, pad",
         "nets/test_other_nets.py::test_the_cifar_stem_of_resnet_keeps_small_images_large"),
     Row("nets/densenet.py", "ops.cat((x, new), 1)", "ops.cat((new, x), 1)",
         "nets/test_classic_nets.py::test_a_dense_layer_keeps_its_input_and_adds_growth_maps"),

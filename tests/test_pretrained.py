@@ -6,7 +6,7 @@ from pathlib import Path
 import mindspore as ms
 import pytest
 
-from mindclf import pretrained
+from mindclf import pretrained, published
 from mindclf.checkpoint import GARBAGE_SORTER, named_checkpoint
 from mindclf.config import merge
 from mindclf.dataset import locate
@@ -15,8 +15,18 @@ from mindclf.pretrained import find_pretrained
 
 
 @pytest.fixture
-def no_imagenet(monkeypatch):
+def no_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MINDCLF_DATA", raising=False)
+    monkeypatch.setenv("MINDCLF_CACHE_DIR", "cache")
+
+
+@pytest.fixture
+def no_imagenet(monkeypatch, no_files, closed_url):
+    """Neither on disk nor on the network."""
     monkeypatch.setattr(pretrained, "find_imagenet_mobilenet_v2", lambda check: None)
+    nowhere = (closed_url.replace("http:", "https:") + "/",)
+    monkeypatch.setattr(published, "ADDRESSES", dict.fromkeys(published.ADDRESSES, nowhere))
 
 
 @pytest.mark.usefixtures("no_imagenet")
@@ -29,20 +39,13 @@ def test_the_garbage_sorter_stands_in_for_imagenet(dataset):
 @pytest.mark.usefixtures("no_imagenet")
 @pytest.mark.parametrize("dataset", ["flowers102", "caltech16"])
 def test_nothing_stands_in_where_results_are_compared(dataset):
-    with pytest.raises(ValueError, match=r"^no ImageNet weights can be downloaded: put mobilenetV2-200_1067.ckpt or "):
+    with pytest.raises(ValueError, match=r"^ImageNet weights of mobilenet_v2 are not on disk, and cannot be downloaded: get "):
         find_pretrained(merge({"dataset": dataset, "pretrained": "imagenet"}, {}))
 
 
 def test_a_checkpoint_of_mindclf_is_known_by_its_name():
     assert named_checkpoint("garbage26_mobilenet_v2") == GARBAGE_SORTER
     assert named_checkpoint("outputs/run/best.ckpt") == Path("outputs/run/best.ckpt")
-
-
-@pytest.fixture
-def no_files(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MINDCLF_DATA", raising=False)
-    monkeypatch.setenv("MINDCLF_CACHE_DIR", "cache")
 
 
 @pytest.mark.parametrize(("width_mult", "says"), [(1.0, None), (0.5, "mobilenet.ckpt does not fit the net: ")])

@@ -46,8 +46,8 @@ def check_origin(path, net, origin=""):
         return
     file = namesake.files.get(sha256(path)[:8])
     if file:
-        raise ValueError(f"{path} is {file}, whose keys are those of mindclf's net, but {namesake.difference}; take PyTorch's "
-                         f"weights instead, with mindclf convert")
+        raise ValueError(f"{path} is {file}, whose keys are those of mindclf's net, but {namesake.difference}; mindclf convert "
+                         f"makes a checkpoint of it that knows this")
     if origin != "mindclf":
-        raise ValueError(f"{path} has no card, and {namesake.owner} has a net with the same keys, but {namesake.difference}; if "
-                         f"mindclf's net was trained, say so with checkpoint_origin=mindclf")
+        raise ValueError(f"{path} has no card, and {namesake.owner} has a net with the same keys, but {namesake.difference}; its "
+                         f"files are for mindclf convert; if mindclf's net was trained, say so with checkpoint_origin=mindclf")

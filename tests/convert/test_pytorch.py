@@ -152,6 +152,43 @@ def test_weights_without_a_classifier_start_a_training_and_do_nothing_else(small
         load_net(path)
 
 
+@pytest.mark.parametrize("prefixes", ["module.", "_orig_mod.", "_orig_mod.module.", "model.", "net.", "backbone.", "model.net."])
+def test_what_wrapping_a_net_puts_before_all_names_is_taken_away(prefixes, caplog):
+    _, arrays = hollow(SMALL)
+    wrapped = {f"{prefixes}{name}": value for name, value in arrays.items()}
+    wrapped |= {"criterion.weight": np.zeros(7, np.float32), "n_averaged": np.array(9)}
+    foreign = pytorch.arranged(wrapped, "squeezenet1_1", "weights.pth")
+    assert set(foreign.values) == set(arrays)
+    assert caplog.messages == ["weights.pth: passed over, as no weights of the net: criterion.weight"]
+
+
+@pytest.mark.parametrize(("content", "found", "said"), [
+    ({"a": 1}, {"a": 1}, []),
+    ({"epoch": 3, "model_state_dict": {"a": 1}, "optimizer_state_dict": {}}, {"a": 1}, ["epoch, optimizer_state_dict"]),
+    ({"net": {"a": 1}, "acc": 91.0, "epoch": 3, "lr": 0.1, "seed": 1}, {"a": 1}, ["acc, epoch, lr and 1 more"]),
+    ({"epoch": 3, "state_dict": {"a": 1}, "state_dict_ema": {"a": 9}}, {"a": 1}, ["epoch", "EMA weights besides"]),
+    ({"model": {"a": 1}, "model_ema": {"module.a": 9}}, {"a": 1}, ["EMA weights besides"]),
+    ({"state_dict": {"model": {"a": 1}}}, {"a": 1}, []),
+])
+def test_the_state_dict_is_found_and_what_is_passed_over_is_said(caplog, content, found, said):
+    assert pytorch._state_dict_in(content, "weights.pth", ema=False) == found
+    assert len(caplog.messages) == len(said) and all(words in message for words, message in zip(said, caplog.messages))
+
+
+def test_moving_averages_are_taken_when_asked_for():
+    content = {"state_dict": {"a": 1}, "state_dict_ema": {"a": 9}}
+    assert pytorch._state_dict_in(content, "weights.pth", ema=True) == {"a": 9}
+    with pytest.raises(ValueError, match="weights.pth holds no EMA weights, as 'state_dict_ema' or "):
+        pytorch._state_dict_in({"state_dict": {"a": 1}}, "weights.pth", ema=True)
+
+
+def test_a_ckpt_of_lightning_is_read_as_pytorchs(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    (tmp_path / "epoch=1-step=10.ckpt").write_bytes(b"PK\3\4" + bytes(100))  # what torch.save writes is a zip
+    with pytest.raises(ValueError, match="files are read with PyTorch"):
+        convert(tmp_path / "epoch=1-step=10.ckpt", net="resnet18")
+
+
 def dropped(arrays):
     del arrays["features.0.bias"]
 
@@ -314,7 +351,7 @@ def test_pth_files_give_what_safetensors_give(torch, small, wrapper, name):
 @pytest.mark.parametrize(("content", "message"), [
     ([1, 2], "holds a list, not the state dict of a net"),
     ({}, "holds a dict, not the state dict"),
-    ({"epoch": 3}, "epoch is a int, not a tensor: a state dict is wanted, alone or as 'state_dict' or 'model'"),
+    ({"epoch": 3}, "epoch is a int, not a tensor: a state dict is wanted, alone or as 'state_dict' or "),
 ])
 def test_a_pth_file_of_something_else_is_refused(torch, tmp_path, content, message):
     torch.save(content, tmp_path / "weights.pth")

@@ -100,17 +100,26 @@ def built_with(model, **layers):
         module.nn = nn
 
 
-def same_conv2d(*arguments, **options):
-    """nn.Conv2d with TensorFlow's padding wherever mindcv pads by itself."""
-    return nn.Conv2d(*arguments, **{**options, "padding": 0, "pad_mode": "same"})
+class SameConv2d(nn.Conv2d):
+    """A convolution with TensorFlow's padding, whatever mindcv asks for."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **{**options, "padding": 0, "pad_mode": "same"})
+
+
+class LooseBatchNorm2d(nn.BatchNorm2d):
+    """A batch norm with the epsilon of MindSpore Hub's ResNets."""
+
+    def __init__(self, channels):
+        super().__init__(channels, eps=1e-4)
 
 
 def hub_layers(case):
     """The layers in which a net of MindSpore Hub differs from mindcv's: {name in nn: what makes it}."""
     if case.net == "mobilenet_v1":
-        return {"Conv2d": same_conv2d, "ReLU": nn.ReLU6}
+        return {"Conv2d": SameConv2d, "ReLU": nn.ReLU6}
     if case.net in ("resnet50", "resnet101", "resnet152"):
-        return {"Conv2d": same_conv2d, "BatchNorm2d": lambda channels: nn.BatchNorm2d(channels, eps=1e-4)}
+        return {"Conv2d": SameConv2d, "BatchNorm2d": LooseBatchNorm2d}
     if case.net == "densenet121":
         return {"AvgPool2d": nn.MaxPool2d, "Pad": lambda **options: nn.Identity(),
                 "MaxPool2d": lambda kernel_size, stride: nn.MaxPool2d(kernel_size, stride, pad_mode="same")}

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.server
+import ssl
 import threading
 import time
 
@@ -11,14 +12,19 @@ PATIENCE = 4  # seconds that the server stays silent or goes on in the middle of
 class Server(http.server.ThreadingHTTPServer):
     """Answers with `files`, path -> bytes; `requests` lists (path, Range header) of what was asked for.
 
-    `kinds` has their Content-Types, "image/png" unless told; `ways`, path -> function of the handler, answers in other ways.
+    `certificate` is a PEM file with a key and a certificate, for https. `kinds` has their Content-Types, "image/png" unless told;
+    `ways`, path -> function of the handler, answers in other ways.
     """
 
     daemon_threads = True
 
-    def __init__(self):
+    def __init__(self, certificate=None):
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self.server_port}"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         self.files, self.kinds, self.ways, self.requests = {}, {}, {}, []
         self.resumes = True           # answers a Range header with the part that it asks for
         self.breaks_off_after = None  # bytes of an answer, before the connection is closed
@@ -56,8 +62,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def handle(self):
-        with contextlib.suppress(ConnectionError):  # the package asks once only to hear how large the file is, and hangs up
+        # The package asks once only to hear how large the file is, and hangs up; one does not trust the certificate.
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
             super().handle()
+
+    def redirect(self, url):
+        """Answers that the file is at `url`."""
+        self.send_response(302)
+        self.send_header("Location", url)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def go_on(self, piece, pause=0.0):
         """Sends `piece` again and again, until the client hangs up or the test is over, or for PATIENCE seconds."""
@@ -67,9 +81,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def running_server():
+def running_server(certificate=None):
     """A `Server` that answers while the block runs."""
-    with Server() as running:
+    with Server(certificate) as running:
         threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield running
         running.over.set()
