@@ -227,7 +227,7 @@ def test_a_net_starts_from_its_own_published_weights(published_net, capsys):
     net = create_net("mobilenet_v1", 10, pretrained=True, width_mult=0.25)  # as many classes as the file has: with its head
     np.testing.assert_array_equal(net.head.classifier.weight.asnumpy(), published_net["classifier.weight"])
     assert main(["convert", "elsewhere/mine.ckpt"]) == 0 and capsys.readouterr().out == "elsewhere/mine_mindclf.ckpt\n"
-    assert main(["convert", "elsewhere/mine.ckpt", "--net", "resnet18"]) == 2
+    assert main(["convert", "elsewhere/mine.ckpt", "other.ckpt", "--net", "resnet18"]) == 2
     assert "mine.ckpt is mindcv's mobilenet_v1, by its SHA-256: give --net mobilenet_v1" in capsys.readouterr().err
 
 

@@ -108,7 +108,9 @@ def test_wrong_choices_are_named():
 
 @pytest.mark.parametrize(("build", "options", "min_size"), [  # torchvision's nets fail at one pixel less, too
     (VGGBackbone, {"depth": 11}, 32), (AlexNetBackbone, {}, 63), (SqueezeNetBackbone, {"version": "1_0"}, 21),
-    (SqueezeNetBackbone, {"version": "1_1"}, 17), (DenseNetBackbone, {"depth": 121}, 29), (InceptionV3Backbone, {}, 75),
+    (SqueezeNetBackbone, {"version": "1_1"}, 17), (SqueezeNetBackbone, {"version": "1_0", "ceil_mode": False}, 35),
+    (SqueezeNetBackbone, {"version": "1_1", "ceil_mode": False, "stem_padding": 1}, 29),
+    (DenseNetBackbone, {"depth": 121}, 29), (InceptionV3Backbone, {}, 75),
 ])
 def test_one_pixel_less_than_the_smallest_size_is_refused(build, options, min_size):
     backbone = build(**options).set_train(False)
@@ -171,8 +173,16 @@ def test_a_dense_layer_keeps_its_input_and_adds_growth_maps():
     np.testing.assert_array_equal(y[:, :6], x.asnumpy())
 
 
-def test_a_transition_halves_channels_and_size():
-    assert transition(6)(noise(2, 6, 9, 4)).shape == (2, 3, 4, 2)
+@pytest.mark.parametrize("pool", ["avg", "max"])
+def test_a_transition_halves_channels_and_size(pool):
+    assert transition(6, pool)(noise(2, 6, 9, 4)).shape == (2, 3, 4, 2)
+
+
+def test_the_pool_of_a_transition_is_the_one_that_is_named():
+    x = noise(1, 2, 2, 2)
+    average, largest = (transition(4, pool).pool(x).asnumpy()[..., 0, 0] for pool in ("avg", "max"))
+    np.testing.assert_allclose(average, x.asnumpy().mean((2, 3)), atol=1e-6)
+    np.testing.assert_array_equal(largest, x.asnumpy().max((2, 3)))  # also where all values are negative
 
 
 def test_channels_of_inception_are_those_of_table_1():
@@ -181,7 +191,8 @@ def test_channels_of_inception_are_those_of_table_1():
     assert channels == [256, 288, 288] + 5 * [768] + [1280, 2048, 2048]
 
 
-def test_average_pools_of_inception_count_the_padding():
+def test_average_pools_of_inception_count_the_padding_or_not():
+    np.testing.assert_allclose(Mixed(1, figure_5(32), False).pool(ops.ones((1, 1, 3, 3))).asnumpy(), 1, atol=1e-6)
     pool = Mixed(1, figure_5(32)).pool
     np.testing.assert_allclose(pool(ops.ones((1, 1, 3, 3)))[0, 0].asnumpy() * 9, [[4, 6, 4], [6, 9, 6], [4, 6, 4]], atol=1e-6)
 

@@ -41,6 +41,21 @@ def main(chosen):
             ZOOS_FILE.write_bytes(gzip.compress(json.dumps(ordered).encode(), mtime=0))
 
 
+def document_table(results):
+    """The lines of the table in docs/coming_from_mindcv.md: a net each, with what was measured of it in either zoo."""
+    rows = {}
+    for name, result in results.items():
+        origin, net = name.split(" ", 1)
+        rows.setdefault(net, {})[origin] = result
+    lines = ["| net | mindcv | back | MindSpore Hub |", "|---|---|---|---|"]
+    for net, found in rows.items():
+        mindcv, hub = found.get("mindcv", {}), found.get("hub", {})
+        cells = ["" if cell is None else f"{cell:.0e}" if cell else "0"
+                 for cell in (mindcv.get("difference"), mindcv.get("back"), hub.get("difference"))]
+        lines.append(f"| `{net}` | {' | '.join(cells)} |")
+    return lines
+
+
 def measured(case, folder):
     net, names = build(case)
     stored = []
