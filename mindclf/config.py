@@ -115,8 +115,8 @@ GROUPS = {
         "net": Field("mobilenet_v2", "one of the nets that `mindclf nets` lists"),
         "net_options": Field({}, "further arguments of the net, as in net_options.width_mult=0.5"),
         "pretrained": Field(
-            "", "weights to start from: imagenet (published ones of this net, found on disk or downloaded: mindclf weights lists "
-            "them), the name of a file in checkpoints/ without .ckpt, or the path of a checkpoint; empty is random initialisation"),
+            "", "weights to start from: imagenet (published for this net, found on disk or downloaded: see mindclf weights), "
+            "the name of a file in checkpoints/ without .ckpt, or the path of a checkpoint; empty is random initialisation"),
         "checkpoint_origin": Field(
             "", "mindclf, if a checkpoint without a card is of mindclf's own net; needed where others publish files with the "
             "same keys for a net that computes something else", choices=("mindclf",)),

@@ -6,10 +6,14 @@ tests/reference/cases.py.
 
 import numpy as np
 import pytest
+from mindspore import Tensor, nn
 
 from mindclf import export as exporting
 from mindclf import kernels
 from mindclf.nets import fold_batch_norm
+from mindclf.nets.densenet import transition
+from mindclf.nets.inception_v3 import Mixed
+from mindclf.nets.layers import MaxPool, conv2d
 from tests.nets.test_contract import REFERENCE, ROWS, assert_logits, build
 from tests.reference.rule import images
 
@@ -47,3 +51,19 @@ def test_onnx_runtime_gives_the_logits_of_each_kind_of_net(case, tmp_path):
 def test_a_mindir_gives_the_logits_of_nets_with_special_operators(case, tmp_path):
     exporting._write_mindir(exportable(case), tmp_path / "net.mindir", (None, 3, case.height, case.width))
     assert_the_files_logits(case, tmp_path / "net.mindir", exporting._run_mindir)
+
+
+def test_layers_of_other_zoos_export(tmp_path):
+    """Those that options put in place of mindclf's: "same" padding, means without padding, the largest of negative values."""
+    for package in ("onnx", "onnxruntime"):
+        pytest.importorskip(package, reason="needs the extra onnx")
+    rows = (("branch1x1", "input", 3, 1, 1), ("branch_pool", "pool", 3, 1, 1))
+    with kernels.off():
+        net = nn.SequentialCell(conv2d(3, 4, 7, 2, pad_mode="same"), nn.ReLU(), MaxPool(3, 2, padding=1, pad_mode="same"),
+                                transition(4, "max"), Mixed(2, rows, count_include_pad=False)).set_train(False)
+        noise = images(2, 64, 67)  # an even side is padded otherwise than an odd one
+        expected = net(Tensor(noise)).asnumpy()
+        for file, write, run in (("net.onnx", exporting._write_onnx, exporting._run_onnx),
+                                 ("net.mindir", exporting._write_mindir, exporting._run_mindir)):
+            write(net, tmp_path / file, (None, 3, 64, 67))
+            np.testing.assert_allclose(run(tmp_path / file, noise), expected, atol=1e-5, err_msg=file)

@@ -6,6 +6,7 @@ import pytest
 
 from mindclf import labels
 from mindclf.dataset.registry import DATA_SETS, class_names
+from mindclf.imagenet import IMAGENET
 from mindclf.labels import ClassLabel
 
 # Written out from the tutorial, not read from the package: these indices number the outputs of published checkpoints.
@@ -66,3 +67,15 @@ def test_flowers_are_called_as_in_the_file_that_comes_with_the_images(shared):
         pytest.skip("needs ../shared/data/flowers102, which is not beside this clone")
     folders = DATA_SETS["flowers102"].class_index
     assert dict(zip(folders, class_names("flowers102", folders))) == json.loads(file.read_text(encoding="utf-8"))
+
+
+def test_imagenets_classes_are_in_the_order_of_their_labels():
+    """Some of ILSVRC 2012, whose labels follow the numbers of their WordNet synsets."""
+    names = list(IMAGENET)
+    places = {0: "tench", 1: "goldfish", 207: "golden retriever", 281: "tabby", 340: "zebra", 430: "basketball",
+              504: "coffee mug", 817: "sports car", 954: "banana", 999: "toilet tissue"}
+    assert len(names) == 1000 and {place: names[place] for place in places} == places
+    chinese = {"zebra": "斑马", "banana": "香蕉", "crane": "起重机", "crane bird": "鹤"}
+    assert {name: IMAGENET[name] for name in chinese} == chinese
+    assert not labels.alike(names) and all(name and name == name.strip() for name in IMAGENET.values())
+    assert labels.class_labels(names)[340].chinese == "斑马"
