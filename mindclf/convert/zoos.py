@@ -184,23 +184,18 @@ def their_name(key, naming):
 def _told(arrays, net, source, origin):
     """(origin, `Naming`): the one that is given, or the one that the names tell."""
     namings = {name: naming for name in (MINDCV, HUB) if (naming := naming_of(name, net))}
-    told = [name for name, naming in namings.items() if _tells(arrays, naming)]
+    marked = [name for name, naming in namings.items() if naming.mark and any(re.search(naming.mark, key) for key in arrays)]
     if origin and naming_of(origin, net) is None:
         raise ValueError(f"{source}: {origin} has no {net}")
-    if origin and told and origin not in told and namings[told[0]].mark:
-        raise ValueError(f"{source}: its names are those of {told[0]}, not of {origin}; give --origin {told[0]}")
-    if not (origin or told) and net in NAMESAKES:
+    if origin and marked and origin not in marked:
+        raise ValueError(f"{source}: its names are those of {marked[0]}, not of {origin}; give --origin {marked[0]}")
+    if not (origin or marked) and net in NAMESAKES:
         raise ValueError(f"{source}: mindcv's {net} and mindclf's have the same names and compute different logits; say which "
                          f"it is, with --origin mindcv or --origin mindclf")
-    origin = origin or next(iter(told), MINDCLF)
+    lacking = [name for name, naming in namings.items()
+               if naming.absent and not naming.mark and not any(re.search(naming.absent, key) for key in arrays)]
+    origin = origin or next(iter([*marked, *lacking]), MINDCLF)
     return origin, naming_of(origin, net)
-
-
-def _tells(arrays, naming):
-    """Whether the names are this origin's and nobody else's: one has its mark, or what it leaves out is not there."""
-    if naming.mark:
-        return any(re.search(naming.mark, name) for name in arrays)
-    return bool(naming.absent) and not any(re.search(naming.absent, name) for name in arrays)
 
 
 def _keys(net, options):

@@ -24,7 +24,7 @@ from mindclf.device import pynative, use_device
 from mindclf.export import export
 from tests.reference import ZOOS_FILE
 from tests.reference.rule import images, weight
-from tests.reference.zoo_nets import CASES, VGG_SIZES, build
+from tests.reference.zoo_nets import CASES, VGG_SIZES, build, parts
 
 FULL = ((224, 224), (161, 225))
 
@@ -61,9 +61,9 @@ def measured(case, folder):
     stored = []
     for parameter in net.get_parameters():
         if parameter.name in names:
-            values = weight(names[parameter.name], parameter.shape)
-            parameter.set_data(Tensor(values))
-            stored.append({"name": names[parameter.name], "data": Tensor(values)})
+            found = [(name, weight(name, shape)) for name, shape in parts(case, names[parameter.name], parameter.shape)]
+            parameter.set_data(Tensor(np.concatenate([values for _, values in found])))
+            stored += [{"name": name, "data": Tensor(values)} for name, values in found]
     result = {"origin": case.origin, "net": case.net, "options": case.options,
               "weights": [[entry["name"], list(entry["data"].shape)] for entry in stored],
               "logits": {f"{height}x{width}": [float(f"{value:.7g}") for value in logits_of(net, height, width)]

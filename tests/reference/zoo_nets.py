@@ -114,12 +114,21 @@ class LooseBatchNorm2d(nn.BatchNorm2d):
         super().__init__(channels, eps=1e-4)
 
 
+class BiasedDense(nn.Dense):
+    """A dense layer with a bias, whatever mindcv asks for."""
+
+    def __init__(self, inputs, outputs, has_bias=True):
+        super().__init__(inputs, outputs)
+
+
 def hub_layers(case):
     """The layers in which a net of MindSpore Hub differs from mindcv's: {name in nn: what makes it}."""
     if case.net == "mobilenet_v1":
         return {"Conv2d": SameConv2d, "ReLU": nn.ReLU6}
     if case.net in ("resnet50", "resnet101", "resnet152"):
         return {"Conv2d": SameConv2d, "BatchNorm2d": LooseBatchNorm2d}
+    if case.net == "shufflenet_v1":
+        return {"Dense": BiasedDense}
     if case.net == "densenet121":
         return {"AvgPool2d": nn.MaxPool2d, "Pad": lambda **options: nn.Identity(),
                 "MaxPool2d": lambda kernel_size, stride: nn.MaxPool2d(kernel_size, stride, pad_mode="same")}
@@ -145,6 +154,15 @@ def build(case):
     if case.origin == "mindcv":
         return net.set_train(False), {name: name for name in names}
     return net.set_train(False), {name: hub_name(case.net, name) for name in names if not name.startswith("aux.")}
+
+
+def parts(case, name, shape):
+    """[(name in the file, shape)] of a parameter: MindSpore Hub's ShuffleNetV1 has a kernel for each group."""
+    grouped = re.match(r"features\.(\d+)\.branch_main_(1\.0|2\.2)\.weight$", name)
+    if case.origin != "hub" or case.net != "shufflenet_v1" or not grouped:
+        return [(name, shape)]
+    count = 1 if grouped[1] == "0" and grouped[2] == "1.0" else case.options["group"]
+    return [(name.replace(".weight", f".convs.{number}.weight"), (shape[0] // count, *shape[1:])) for number in range(count)]
 
 
 def hub_name(net, name):
