@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,7 @@ ADDRESSES = {  # where the files of an origin lie, the next where one fails
     "hub": ("https://download.mindspore.cn/models/r1.10/",),
     "torchvision": ("https://download.pytorch.org/models/",),
 }
+SHOWN = 2  # of the reasons why nothing could be downloaded
 LICENCES = {"mindcv": "Apache-2.0", "hub": "Apache-2.0", "torchvision": "BSD-3-Clause"}
 SHAPING = {"width_mult": 1.0, "model_size": "1.0x", "group": 3}  # net options that weights are made for, and their defaults
 RESHAPING = ("inverted_residual_setting", "round_nearest", "input_channel", "last_channel", "hidden_channels")  # fit none
@@ -42,6 +44,11 @@ class Published:
     def file(self) -> str:
         """The name of the file."""
         return self.path.rpartition("/")[2]
+
+    @property
+    def needs_pytorch(self) -> bool:
+        """Whether PyTorch is needed to read the file."""
+        return self.file.endswith(".pth")
 
     @property
     def addresses(self) -> list[str]:
@@ -182,19 +189,22 @@ def obtain(rows: Iterable[Published]) -> tuple[Published, Path]:
     Raises NotFound with one line that names the address, the file and the folders.
     """
     rows = list(rows)
+    first, problems = rows[0], []
+    if importlib.util.find_spec("torch") is None and any(row.needs_pytorch for row in rows):
+        rows = [row for row in rows if not row.needs_pytorch]
+        problems.append(f"{'its' if not rows else 'some'} files are read with PyTorch: pip install torch")
     found = on_disk()
     for row in rows:
         if row in found:
             return row, found[row]
-    problems: list[str] = []
     for row in rows:
         path = _download(row, problems)
         if path:
             return row, path
-    first = rows[0]
+    more = f", and {len(problems) - SHOWN} more addresses" if len(problems) > SHOWN else ""
     raise NotFound(f"ImageNet weights of {first.net} are not on disk, and cannot be downloaded: get {ADDRESSES[first.origin][0]}"
                    f"{first.path} and put {first.file} into data/, {downloads()}, or a folder that MINDCLF_DATA names "
-                   f"({'; '.join(problems)})")
+                   f"({'; '.join(problems[:SHOWN])}{more})")
 
 
 def downloads() -> Path:
@@ -212,6 +222,7 @@ def _download(row, problems):
         for number, address in enumerate(row.addresses):
             unchecked = path.with_name(f"{path.name}.{number}")  # of its own: what one began the other must not go on with
             try:
+                log.info("downloading %s", address)
                 fetch_https(address, unchecked)
             except ConnectionError as error:
                 problems.append(str(error))

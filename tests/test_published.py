@@ -193,6 +193,13 @@ def test_offline_one_line_names_the_address_the_file_and_the_folders(row, place,
     assert "Connection refused" in message and "\n" not in message
 
 
+def test_without_pytorch_its_files_are_not_downloaded(row, server, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(NotFound, match=r"\(its files are read with PyTorch: pip install torch\)$"):
+        obtain([replace(row, path="resnet18-0a1b2c3d.pth")])
+    assert server.requests == []
+
+
 def test_the_command_lists_them_with_those_on_disk(row, place, capsys):
     (place / "mine.ckpt").write_bytes(CONTENT)
     assert main(["weights"]) == 0

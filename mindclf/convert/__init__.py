@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from mindclf.checkpoint import card_path
+from mindclf.checkpoint import card_path, has_card
 from mindclf.config import merge
 from mindclf.convert import keras, pytorch, tf_slim, zoos
 from mindclf.convert.foreign import write
@@ -54,6 +54,8 @@ def convert(source, destination=None, net="", origin="", ema=False, **fields):
         raise ValueError(f"{destination} is a folder: name the checkpoint that is to be written")
     if destination.exists() and source.exists() and destination.samefile(source):
         raise ValueError(f"{source} cannot be written over: name another checkpoint")
+    if has_card(source):
+        raise ValueError(f"{source} has a card, which says what it is: it is a checkpoint of mindclf already; use it so")
     foreign = _read(source, suffix, net, origin, ema)
     return write(foreign, source, destination, {name: config[name] for name in fields})
 

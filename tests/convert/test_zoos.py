@@ -135,8 +135,33 @@ def test_moving_averages_are_taken_when_asked_for(small, tmp_path):
     weights = read_weights(convert(path, tmp_path / "net.ckpt", "mobilenet_v1", ema=True))
     np.testing.assert_array_equal(weights["features.0.0.weight"], arrays["features.0.weight"] + 1)
     np.testing.assert_array_equal(weights["features.0.1.moving_mean"], arrays["features.1.moving_mean"])
-    with pytest.raises(ValueError, match="net.ckpt holds no EMA weights"):
-        convert(tmp_path / "net.ckpt", tmp_path / "again.ckpt", "mobilenet_v1", ema=True)
+    bare = tmp_path / "bare.ckpt"
+    (tmp_path / "net.ckpt").rename(bare)
+    with pytest.raises(ValueError, match="bare.ckpt holds no EMA weights"):
+        convert(bare, tmp_path / "again.ckpt", "mobilenet_v1", ema=True)
+
+
+def test_a_checkpoint_of_mindclf_is_not_taken_for_a_foreign_one(small, tmp_path):
+    """Its options are on its card, and would be lost."""
+    made = convert(small[0], tmp_path / "net.ckpt", "mobilenet_v1")
+    with pytest.raises(ValueError, match="net.ckpt has a card, which says what it is"):
+        convert(made, net="mobilenet_v1")
+
+
+def test_what_the_net_has_no_place_for_is_left_out_and_said(caplog):
+    arrays = hollow("hub inception_v3") | {"aux_logits.fc.weight": np.zeros((10, 768), np.float32)}
+    foreign = zoos.arranged(arrays, "inception_v3", "file")
+    assert caplog.messages == ["file: passed over, as no weights of the net: aux_logits.fc.weight"]
+    assert len(foreign.values) == len(arrays) - 1 and "aux_logits" not in foreign.net_options
+
+
+def test_biases_that_mindcv_leaves_out_are_zero():
+    """Also where the kernels of ShuffleNetV1 are in pieces, as in mindcv after 0.3.0."""
+    arrays = hollow("hub shufflenet_v1 model_size=2.0x group=3")
+    del arrays["classifier.bias"]
+    foreign = zoos.arranged(arrays, "shufflenet_v1", "file")
+    assert foreign.origin == "mindcv" and foreign.net_options == {"group": 3, "model_size": "2.0x"}
+    np.testing.assert_array_equal(foreign.values["classifier.bias"], np.zeros(10))
 
 
 def test_the_default_name_does_not_write_over_the_source(small):
