@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from mindclf.dataset.download import fetch_https
+from mindclf.dataset.download import Unreachable, fetch_https
 from mindclf.dataset.locate import files_on_disk
 from mindclf.utils.cache import adding_to, cache_folder
 from mindclf.utils.files import sha256
@@ -23,6 +24,7 @@ ADDRESSES = {  # where the files of an origin lie, the next where one fails
     "hub": ("https://download.mindspore.cn/models/r1.10/",),
     "torchvision": ("https://download.pytorch.org/models/",),
 }
+MAX_BYTES = 2**30  # of a file that may be one of these: the largest have 0.6 GiB
 SHOWN = 2  # of the reasons why nothing could be downloaded
 LICENCES = {"mindcv": "Apache-2.0", "hub": "Apache-2.0", "torchvision": "BSD-3-Clause"}
 SHAPING = {"width_mult": 1.0, "model_size": "1.0x", "group": 3}  # net options that weights are made for, and their defaults
@@ -167,7 +169,7 @@ def published_for(net: str, net_options: Mapping | None = None) -> list[Publishe
 def published_as(path: str | Path) -> Published | None:
     """The published weights that the file at `path` is, by its SHA-256; None if it is none of them, or no file."""
     path = Path(path)
-    if not (path.is_file() and path.suffix in (".ckpt", ".pth")):
+    if not (path.is_file() and path.suffix in (".ckpt", ".pth") and path.stat().st_size <= MAX_BYTES):
         return None
     digest = _digest(path, *_identity(path))
     return next((row for row in TABLE if row.is_of(digest)), None)
@@ -197,8 +199,9 @@ def obtain(rows: Iterable[Published]) -> tuple[Published, Path]:
     for row in rows:
         if row in found:
             return row, found[row]
+    silent: set[str] = set()
     for row in rows:
-        path = _download(row, problems)
+        path = _download(row, problems, silent)
         if path:
             return row, path
     more = f", and {len(problems) - SHOWN} more addresses" if len(problems) > SHOWN else ""
@@ -212,20 +215,26 @@ def downloads() -> Path:
     return cache_folder() / "weights" / "published"
 
 
-def _download(row, problems):
-    """The file of `row`, downloaded and checked; None if that fails, with the reasons added to `problems`."""
+def _download(row, problems, silent):
+    """The file of `row`, downloaded and checked; None if that fails, with the reasons added to `problems`.
+
+    Hosts in `silent` are not asked; those that do not answer are added to it.
+    """
     path = downloads() / row.file
     with adding_to(path.parent):
         if path.exists() and row.is_of(sha256(path)):
             return path
         path.unlink(missing_ok=True)
         for number, address in enumerate(row.addresses):
+            if urlsplit(address).netloc in silent:
+                continue
             unchecked = path.with_name(f"{path.name}.{number}")  # of its own: what one began the other must not go on with
             try:
                 log.info("downloading %s", address)
                 fetch_https(address, unchecked)
             except ConnectionError as error:
                 problems.append(str(error))
+                silent |= {urlsplit(address).netloc} if isinstance(error, Unreachable) else set()
                 continue
             digest = sha256(unchecked)
             if row.is_of(digest):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mindclf import cli
+from mindclf import cli, published
 from mindclf.dataset import locate
 from mindclf.drawings.generate import draw_garbage26
 
@@ -21,6 +21,7 @@ def offline(tmp_path, monkeypatch):
     monkeypatch.setenv("MINDCLF_DATA", "")
     for name in ("GARBAGE26_URL", "IMAGENET_URL"):
         monkeypatch.setattr(locate, name, "http://127.0.0.1:9/nothing.zip")
+    monkeypatch.setattr(published, "ADDRESSES", dict.fromkeys(published.ADDRESSES, ("https://127.0.0.1:9/",)))
     monkeypatch.setattr(locate, "draw_garbage26", functools.partial(draw_garbage26, train_per_class=4, test_per_class=1))
     return tmp_path
 

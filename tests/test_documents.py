@@ -68,7 +68,7 @@ def test_the_steps_that_bfloat16_shortens_most_and_least_are_those_that_are_name
 
 
 @pytest.mark.parametrize("document", [*READMES, "CONTRIBUTING.md", NETS_README, "docs/reliability.md", "docs/launch.md",
-                                      "docs/serving.md", "docs/config.md"])
+                                      "docs/serving.md", "docs/config.md", "docs/coming_from_mindcv.md"])
 def test_paths_in_the_documents_exist(document):
     text = (ROOT / document).read_text(encoding="utf-8")
     paths = re.findall(r"`((?:mindclf|recipes|tests|benchmarks|checkpoints|docs|notebooks)/[\w./]+)`", text)

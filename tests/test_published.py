@@ -118,6 +118,14 @@ def test_a_file_is_known_by_its_hash_under_whatever_name(row, place):
     assert obtain([row]) == (row, place / "deep" / "er" / "mine.ckpt")
 
 
+def test_links_are_followed_and_circles_are_not(row, place):
+    (place / "far").mkdir()
+    (place / "far" / "mine.ckpt").write_bytes(CONTENT)
+    Path("data").symlink_to(place)
+    (place / "far" / "circle").symlink_to(place)
+    assert list(on_disk()) == [row]
+
+
 def test_a_file_is_downloaded_once_and_checked(row, server):
     assert obtain([row]) == (row, DOWNLOADED) and DOWNLOADED.read_bytes() == CONTENT
     assert files_in_the_cache() == [DOWNLOADED.name]
@@ -191,6 +199,16 @@ def test_offline_one_line_names_the_address_the_file_and_the_folders(row, place,
     assert message.startswith(f"ImageNet weights of resnet18 are not on disk, and cannot be downloaded: get {base}/{PATH} and "
                               f"put resnet18-0a1b2c3d.ckpt into data/, cache/weights/published, or a folder that MINDCLF_DATA ")
     assert "Connection refused" in message and "\n" not in message
+
+
+def test_a_host_that_does_not_answer_is_asked_once(row, place, closed_url, monkeypatch):
+    base, asked = closed_url.replace("http:", "https:"), []
+    monkeypatch.setattr(published, "ADDRESSES", {"mindcv": (f"{base}/a/", f"{base}/b/")})
+    fetch = published.fetch_https
+    monkeypatch.setattr(published, "fetch_https", lambda address, path: asked.append(address) or fetch(address, path))
+    with pytest.raises(NotFound):
+        obtain([row, replace(row, path="other.ckpt")])
+    assert asked == [f"{base}/a/{PATH}"]
 
 
 def test_without_pytorch_its_files_are_not_downloaded(row, server, monkeypatch):

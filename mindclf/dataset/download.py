@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from download import download
 
 from mindclf.dataset.names import is_ignored, say_ignored
-from mindclf.utils.files import first_line, new_folder, open_file
+from mindclf.utils.files import CannotWrite, cannot_write, first_line, new_folder, open_file
 
 MAX_UNPACKED_BYTES = 4 * 2**30  # the archives of the tutorials hold well under 1 GiB
 MAX_MEMBERS = 200_000
@@ -43,19 +43,24 @@ def fetch(url, path, timeout=10):
     return path
 
 
+class Unreachable(ConnectionError):
+    """Nobody answers at an address, or nobody that can be trusted: other files of the same host need not be tried."""
+
+
 class _OnlyHTTPS(urllib.request.HTTPRedirectHandler):
     """Follows redirects to https addresses, and to no others."""
 
     def redirect_request(self, request, file, code, message, headers, url):
         if not url.lower().startswith("https://"):
-            raise urllib.error.URLError(f"it redirects to {first_line(url)}, which is not https")
+            raise ValueError(f"it redirects to {first_line(url)}, which is not https")
         return super().redirect_request(request, file, code, message, headers, url)
 
 
 def fetch_https(url, path, timeout=10):
     """As `fetch`, over https alone, with certificates checked, also where the server redirects. Proxies are the environment's.
 
-    Raises ConnectionError also for an address that is no https one, and for an answer of another length than it says.
+    Raises ConnectionError also for an address that is no https one, and for an answer of another length than it says; Unreachable
+    if there is no answer; CannotWrite if the file cannot be written.
     """
     path = Path(path)
     if path.exists():
@@ -63,11 +68,14 @@ def fetch_https(url, path, timeout=10):
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         if not url.startswith("https://"):
-            raise urllib.error.URLError("it is no https address")
+            raise ValueError("it is no https address")
         _resume(url, path, timeout)
+    except CannotWrite:
+        raise
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = first_line(getattr(error, "reason", "") or error) or type(error).__name__
-        raise ConnectionError(f"{url} cannot be downloaded: {reason}") from None
+        unreachable = isinstance(error, OSError) and not isinstance(error, urllib.error.HTTPError)
+        raise (Unreachable if unreachable else ConnectionError)(f"{url} cannot be downloaded: {reason}") from None
     return path
 
 
@@ -88,7 +96,11 @@ def _resume(url, path, timeout):
     with answer, open(part, "ab" if answer.status == http.client.PARTIAL_CONTENT else "wb") as file:
         expected = file.tell() + int(answer.headers["Content-Length"]) if answer.headers["Content-Length"] else None
         while piece := answer.read(2**20):
-            file.write(piece)
+            try:
+                file.write(piece)
+                file.flush()
+            except OSError as error:
+                raise cannot_write(part, error) from None
         length = file.tell()
     if expected is not None and length != expected:
         raise ValueError(f"it broke off after {length:,} of {expected:,} bytes")

@@ -166,14 +166,17 @@ def find_flower_photos(only_on_disk=False):
 def files_on_disk(suffixes, more=()):
     """The files in `more` folders, data/, $MINDCLF_DATA and the cache, at any depth, whose names end in one of `suffixes`.
 
-    Files with a card beside them are mindclf's own checkpoints, and left out.
+    Links to folders are followed, each folder once. Files with a card beside them are mindclf's own checkpoints, and left out.
     """
+    seen = set()
     for root in (*more, *_roots()):
-        for folder, inside, names in os.walk(root):
-            inside.sort()
-            for name in sorted(names):
+        for folder, inside, names in os.walk(root, followlinks=True):
+            place = os.path.realpath(folder)
+            inside[:] = [] if place in seen else sorted(inside)
+            for name in [] if place in seen else sorted(names):
                 if name.endswith(suffixes) and f"{name}.json" not in names:
                     yield Path(folder) / name
+            seen.add(place)
 
 
 def _folder_on_disk(names, *inside):

@@ -20,7 +20,8 @@ class Namesake:
 
 
 SQUEEZENET = Namesake("mindcv", "its pools round down, and version 1.1 pads the first convolution: logits differ by 1 to 3 %",
-                      {"eb911778": "mindcv's squeezenet1_0", "da256d3a": "mindcv's squeezenet1_1"})
+                      {"eb911778": "mindcv's squeezenet1_0", "e2d78c4a": "mindcv 0.3.0's squeezenet1_0",
+                       "da256d3a": "mindcv's squeezenet1_1"})
 RESNET = Namesake("MindSpore Hub", "its convolutions and its pool pad as TensorFlow's do, and its epsilon is 1e-4: logits differ "
                   "by 1.5 %", {"41c14798": "MindSpore Hub's resnet50"})
 

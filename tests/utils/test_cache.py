@@ -44,7 +44,7 @@ def conversions(monkeypatch):
         time.sleep(0.1)
         return save_checkpoint(small_net(), destination, {**CARD, "data": {"sha256": sha256(source)}})
 
-    monkeypatch.setattr(pretrained, "convert_tf_mobilenet_v2", convert)
+    monkeypatch.setattr(pretrained, "convert", convert)
     return sources
 
 
