@@ -208,22 +208,23 @@ def _grouped(arrays):
     """(arrays with a kernel for each group, net options) of a ShuffleNetV1, whose grouped kernels may be in one piece."""
     joined = "features.1.branch_main_1.0.weight"
     if joined in arrays:
-        outputs, inputs = arrays[joined].shape[:2] if arrays[joined].ndim == 4 else (0, 1)
-        group = 4 * outputs // inputs  # a fourth of the block's channels, of all of them divided by the groups
+        outputs, inputs = arrays[joined].shape[:2] if arrays[joined].ndim == 4 else (0, 0)
+        group = 4 * outputs // max(inputs, 1)  # a fourth of the block's channels, of all of them divided by the groups
     else:
         group = sum(bool(re.match(r"features\.1\.branch_main_1\.0\.convs\.\d+\.weight$", name)) for name in arrays)
+    if group not in STAGE_CHANNELS:
+        return arrays, {}
     split = {}
     for name, value in arrays.items():
         match = re.match(r"(features\.(\d+)\.branch_main_(1\.0|2\.2))\.weight$", name)
-        if match and value.ndim == 4 and group:
+        if match and value.ndim == 4:
             count = 1 if match[2] == "0" and match[3] == "1.0" else group
             parts = np.array_split(value, count)
             split.update({f"{match[1]}.convs.{number}.weight": part for number, part in enumerate(parts)})
         else:
             split[name] = value
-    classifier = arrays.get("classifier.weight", np.zeros(0))
-    sizes = [size for size in MODEL_SIZES if group in STAGE_CHANNELS
-             and 4 * scaled(STAGE_CHANNELS[group], float(size[:-1]), 4 * group) == classifier.shape[-1]]
+    last = arrays.get("features.15.branch_main_2.3.gamma", np.zeros(0)).shape  # of the last block's output
+    sizes = [size for size in MODEL_SIZES if (4 * scaled(STAGE_CHANNELS[group], float(size[:-1]), 4 * group),) == last]
     return split, {"group": group, "model_size": sizes[0]} if sizes else {}
 
 

@@ -247,6 +247,14 @@ def test_convert_says_what_it_cannot_use(small, tmp_path, caplog):
         convert(tmp_path / "tf.npz", origin="hub")
 
 
+@pytest.mark.parametrize("shape", [(), (60,), (60, 0, 1, 1), (60, 7, 1, 1)])
+def test_a_shufflenet_of_impossible_shapes_is_refused_in_words(shape):
+    arrays = hollow("mindcv shufflenet_v1 model_size=0.5x group=3")
+    arrays["features.1.branch_main_1.0.weight"] = np.zeros(shape, np.float32)
+    foreign = zoos.arranged(arrays, "shufflenet_v1", "file")
+    assert any("unexpected features." in problem for problem in misfits(build(SMALL, foreign), foreign))
+
+
 def test_the_document_tells_what_was_measured():
     """And that is little: 1e-5 of the largest logit at most."""
     document = (ZOOS_FILE.parents[2] / "docs" / "coming_from_mindcv.md").read_text(encoding="utf-8")
