@@ -245,7 +245,7 @@ ROWS = (
     Row("convert/zoos.py", "values[key][:LABELS]", "values[key][1:]",
         "convert/test_zoos.py::test_a_file_becomes_a_checkpoint_with_the_names_of_imagenets_classes"),
     Row("convert/zoos.py", "+ np.float32(EPSILON_SHIFT)", "", "convert/test_zoos.py::test_logits_are_those_of_the_origin"),
-    Row("convert/zoos.py", "4 * outputs // inputs", "outputs // inputs",
+    Row("convert/zoos.py", "4 * outputs // max", "outputs // max",
         "convert/test_zoos.py::test_logits_are_those_of_the_origin"),
     Row("published.py", "if row.is_of(digest):", "if digest:",
         "test_published.py::test_another_file_is_deleted_and_the_next_address_tried"),
