@@ -1,7 +1,7 @@
 """mindclf demo: a page in the browser to try a checkpoint."""
 
 from mindclf.cli.arguments import add_checkpoint, add_device, add_image_options, set_checkpoint
-from mindclf.cli.weights import checkpoint_of
+from mindclf.cli.checkpoint import checkpoint_of
 
 HELP = "show a page in your browser to try a checkpoint with images; only this machine sees it"
 

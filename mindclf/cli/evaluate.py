@@ -4,8 +4,8 @@ import contextlib
 from pathlib import Path
 
 from mindclf.cli.arguments import add_checkpoint, add_device, add_fields, add_mirror, fields_and_paths, set_checkpoint
+from mindclf.cli.checkpoint import checkpoint_of
 from mindclf.cli.text import print_json, print_table
-from mindclf.cli.weights import checkpoint_of
 
 HELP = "measure a checkpoint on the test images"
 

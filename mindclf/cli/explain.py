@@ -10,7 +10,7 @@ from mindclf.cli.arguments import (
     add_image_options,
     images_after_checkpoint,
 )
-from mindclf.cli.weights import checkpoint_of
+from mindclf.cli.checkpoint import checkpoint_of
 
 HELP = "show where on an image a class is seen, by Grad-CAM: file, URL, - for standard input"
 

@@ -1,7 +1,7 @@
 """mindclf export: a checkpoint as a file for other runtimes."""
 
 from mindclf.cli.arguments import add_checkpoint, add_device, set_checkpoint
-from mindclf.cli.weights import checkpoint_of
+from mindclf.cli.checkpoint import checkpoint_of
 
 HELP = "write a checkpoint for other runtimes, and check that it computes the same"
 

@@ -19,18 +19,18 @@ from mindclf.cli import (
     launch,
     nets,
     predict,
-    published,
     quantize,
     split,
     stats,
     summary,
     train,
+    weights,
 )
 
 COMMANDS = {
     "train": train, "launch": launch, "compare": compare, "eval": evaluate, "predict": predict, "explain": explain, "demo": demo,
     "export": export, "quantize": quantize, "convert": convert, "split": split, "stats": stats, "doctor": doctor, "nets": nets,
-    "weights": published, "summary": summary,
+    "weights": weights, "summary": summary,
 }
 OF_RECIPES = ("train", "eval", "predict", "explain", "demo", "export")  # and compare, if they have variants
 

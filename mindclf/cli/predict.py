@@ -11,8 +11,8 @@ from mindclf.cli.arguments import (
     add_mirror,
     images_after_checkpoint,
 )
+from mindclf.cli.checkpoint import checkpoint_of
 from mindclf.cli.text import USER_ERROR, print_json, print_table
-from mindclf.cli.weights import checkpoint_of
 
 HELP = "say what is on images: files, folders, URLs, - for standard input"
 

@@ -1,31 +1,37 @@
-"""The checkpoint that a command takes, and its card."""
+"""mindclf weights: the published ImageNet weights, and which of them are on disk."""
 
-from pathlib import Path
+from mindclf.cli.arguments import one_path
+from mindclf.cli.text import print_json, print_table
 
-from mindclf.dataset.registry import class_names
-from mindclf.labels import class_labels
+HELP = "list the ImageNet weights that others publish, for pretrained=imagenet, and which of them are on disk"
 
 
-def checkpoint_of(arguments, config, is_recipe):
-    """The `CheckpointFile` that a command works on. A recipe says what a tutorial's file holds, which has no card."""
-    from mindclf.card import Card, has_card
-    from mindclf.checkpoint import GARBAGE_SORTER, CheckpointFile, named_checkpoint
-    from mindclf.config import RAW_SIZE
-    from mindclf.dataset.folder import check_class_index
-    from mindclf.inference.runner import EXPORTED
-    from mindclf.preprocessing import Preprocessing
+def add_arguments(parser, recipe):
+    parser.add_argument("words", nargs="*", metavar="NET", help="only those of this net; without it all")
+    parser.add_argument("--json", action="store_true", help="one JSON object for each, with address, SHA-256 and preprocessing")
 
-    default = Path(config.output) / "best.ckpt" if is_recipe else GARBAGE_SORTER
-    path = named_checkpoint(arguments.checkpoint) if arguments.checkpoint else default
-    if is_recipe and not arguments.checkpoint and not path.exists():
-        raise ValueError(f"{path} does not exist: train first, or name a checkpoint with --checkpoint")
-    if not is_recipe or has_card(path) or path.suffix in EXPORTED:  # an .onnx has its card inside
-        return CheckpointFile(path)
-    if config.dataset == "cifar10" and not config.mean and path.is_file():
-        raise ValueError(f"{path} has no card, and the recipe leaves open which pixel statistics it was trained with: set mean "
-                         f"and std in the recipe's config")
-    folders = check_class_index(config.class_index)
-    labels = class_labels(class_names(config.dataset, folders), config.dataset)
-    preprocessing = Preprocessing.from_config(config, RAW_SIZE.get(config.dataset))
-    return CheckpointFile(path, Card.describing(config.net, config.net_options, labels, preprocessing, folders),
-                          config.checkpoint_origin)
+
+def sort_words(arguments, parser, is_recipe):
+    arguments.net = one_path(arguments.words, parser, "weights takes one net")
+
+
+def run(arguments, config, is_recipe):
+    from mindclf.nets import check_name
+    from mindclf.published import TABLE, on_disk
+
+    if arguments.net:
+        check_name(arguments.net)
+    rows = [row for row in TABLE if arguments.net in (None, row.net)]
+    if not rows:
+        raise ValueError(f"nobody publishes ImageNet weights of {arguments.net}")
+    found = on_disk()
+    if arguments.json:
+        for row in rows:
+            print_json({"net": row.net, "net_options": row.net_options, "origin": row.origin, "top1": row.top1, "file": row.file,
+                        "sha256": row.sha256, "licence": row.licence, "preprocessing": row.preprocessing,
+                        "addresses": row.addresses, "path": str(found[row]) if row in found else None})
+        return 0
+    print_table([("net", "options", "origin", "top-1", "licence", "file", "on disk"), *(
+        (row.net, " ".join(f"{name}={value}" for name, value in row.net_options.items()), row.origin, f"{row.top1:.2f} %",
+         row.licence, row.file, str(found.get(row, "-"))) for row in rows)], right=(3,))
+    return 0
