@@ -165,7 +165,8 @@ def read_card(path: str | Path) -> Card:
         file = following  # a save was cut short
     if not file.is_file():
         hint = "" if Path(path).suffix == ".mindir" else (". A file from a tutorial has none; use it through the recipe that "
-               "describes it, as in python recipes/garbage_mobilenet_v2.py predict")
+               "describes it, as in python recipes/garbage_mobilenet_v2.py predict; one of mindcv's or MindSpore Hub's is for "
+               "mindclf convert")
         raise ValueError(f"{path} has no card: {file.name} is missing beside it{hint}")
     card = _card_in(file)
     if card["weights_sha256"] != sha256(path):

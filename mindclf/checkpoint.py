@@ -34,9 +34,12 @@ FORMATS = {".ckpt": "ckpt", ".safetensors": "safetensors"}
 ITEM_BYTES = {"Bool": 1, "Int8": 1, "UInt8": 1, "Int16": 2, "UInt16": 2, "Float16": 2, "BFloat16": 2, "Int32": 4, "UInt32": 4,
               "Float32": 4, "Int64": 8, "UInt64": 8, "Float64": 8, "str": 4}  # of the types in a .ckpt, by MindSpore's names
 # Names of what the optimizers and Model of MindSpore write next to the weights: momenta, rates, counters.
-OPTIMIZER_STATE = re.compile(r"(moments?[12]?|adam_[mv]|accum|vhat|stat|velocity)\.|"
+OPTIMIZER_STATE = re.compile(r"(moments?[12]?|adam_[mv]|accum|vhat|stat|velocity|grad_accumulation)\.|"
                              r"(learning_rate|global_step|momentum|weight_decay|loss_scale|scale_sense|beta[12]_power|"
-                             r"epoch_num|step_num|current_iterator_step|last_overflow_iterator_step)$")
+                             r"epoch_num|step_num|current_iterator_step|last_overflow_iterator_step|"
+                             r"updates|accumulation_step|mu_schedule)$")  # those of mindcv's training
+OF_OPTIMIZER = "optimizer."  # before what it trains too, where mindcv accumulates gradients
+OF_ZOOS = "; if it is mindcv's or MindSpore Hub's, mindclf convert makes a checkpoint of it"  # said of files without a card
 
 
 @dataclass(frozen=True)
@@ -104,15 +107,17 @@ def load_checkpoint(path: str | Path, net: Cell, checkpoint_origin: str = "") ->
         check_origin(path, net, checkpoint_origin)
     has_head = any(p.name.startswith(HEAD_KEYS) for p in net.get_parameters())
     weights, _ = split_training_state(values)
-    return fill_net(net, {name: value for name, value in weights.items() if has_head or not name.startswith(HEAD_KEYS)}, path)
+    weights = {name: value for name, value in weights.items() if has_head or not name.startswith(HEAD_KEYS)}
+    return fill_net(net, weights, path, "" if has_card(path) else OF_ZOOS)
 
 
 def split_training_state(values: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """(the weights of the net, the state of a training) in `values`, arrays by name as MindSpore's checkpoints have them.
 
     State is what OPTIMIZER_STATE knows, and each PREFIX.NAME where NAME is there too, with the same shape: moments under any
-    prefix, such as adam_m or lion_m, and the averages under ema, one for each weight.
+    prefix, such as adam_m or lion_m, and the averages under ema, one for each weight. Weights lose OF_OPTIMIZER.
     """
+    values = {name if (bare := name.removeprefix(OF_OPTIMIZER)) in values else bare: value for name, value in values.items()}
     state = {name: value for name, value in values.items() if OPTIMIZER_STATE.match(name) or _doubles_a_weight(name, values)}
     return {name: value for name, value in values.items() if name not in state}, state
 
@@ -122,10 +127,11 @@ def _doubles_a_weight(name, values):
     return doubled is not None and doubled.shape == values[name].shape
 
 
-def fill_net(net: Cell, values: dict[str, np.ndarray], source: str | Path) -> Cell:
+def fill_net(net: Cell, values: dict[str, np.ndarray], source: str | Path, advice: str = "") -> Cell:
     """Sets every weight of `net` from `values`, arrays by name, and returns `net`.
 
-    Raises ValueError that names `source` and every key that is missing, unexpected or of another shape; else as `check_weights`.
+    Raises ValueError that names `source` and every key that is missing, unexpected or of another shape, and gives `advice`; else
+    as `check_weights`.
     """
     wanted = {p.name: p for p in net.get_parameters()}
     problems = [f"missing {name} {parameter.shape}" for name, parameter in wanted.items() if name not in values]
@@ -133,7 +139,7 @@ def fill_net(net: Cell, values: dict[str, np.ndarray], source: str | Path) -> Ce
     problems += [f"{name} has shape {values[name].shape}, the net wants {parameter.shape}"
                  for name, parameter in wanted.items() if name in values and values[name].shape != parameter.shape]
     if problems:
-        raise ValueError(f"{source} does not fit the net: {'; '.join(problems)}")
+        raise ValueError(f"{source} does not fit the net: {'; '.join(problems)}{advice}")
     tensors = {name: Tensor(values[name], parameter.dtype) for name, parameter in wanted.items()}
     check_weights({name: tensor.asnumpy() for name, tensor in tensors.items()}, source)
     for name, parameter in wanted.items():
@@ -198,6 +204,8 @@ def _check_sizes(path):
     content = Checkpoint()
     data = path.read_bytes()
     content.ParseFromString(data[:-17] if data[-17:-10] == b"crc_num" else data)  # a checksum that MindSpore may append
+    if not content.value:
+        raise ValueError("it holds no weights")
     for tag, entries in itertools.groupby(content.value, key=lambda entry: entry.tag):  # a large tensor has several in a row
         entries = list(entries)
         kind, dims = entries[-1].tensor.tensor_type, list(entries[-1].tensor.dims)

@@ -55,8 +55,8 @@ class Published:
     @property
     def addresses(self) -> list[str]:
         """Where it can be downloaded, the first that should be tried first."""
-        mirror = os.environ.get(MIRROR)
-        own = [f"{mirror.rstrip('/')}/{self.path}"] if mirror else []
+        mirror = _mirror()
+        own = [f"{mirror}/{self.path}"] if mirror else []
         return own + [base + self.path for base in ADDRESSES[self.origin]]
 
     @property
@@ -169,10 +169,13 @@ def published_for(net: str, net_options: Mapping | None = None) -> list[Publishe
 def published_as(path: str | Path) -> Published | None:
     """The published weights that the file at `path` is, by its SHA-256; None if it is none of them, or no file."""
     path = Path(path)
-    if not (path.is_file() and path.suffix in (".ckpt", ".pth") and path.stat().st_size <= MAX_BYTES):
+    try:
+        if not (path.is_file() and path.suffix in (".ckpt", ".pth") and path.stat().st_size <= MAX_BYTES):
+            return None
+        return _known(path, *_identity(path))
+    except OSError as error:  # of somebody else, in a folder that several use
+        log.warning("%s cannot be read, and is passed over: %s", path, error.strerror or error)
         return None
-    digest = _digest(path, *_identity(path))
-    return next((row for row in TABLE if row.is_of(digest)), None)
 
 
 def on_disk() -> dict[Published, Path]:
@@ -191,11 +194,9 @@ def obtain(rows: Iterable[Published]) -> tuple[Published, Path]:
     Raises NotFound with one line that names the address, the file and the folders.
     """
     rows = list(rows)
-    first, problems = rows[0], []
-    if importlib.util.find_spec("torch") is None and any(row.needs_pytorch for row in rows):
-        rows = [row for row in rows if not row.needs_pytorch]
-        problems.append(f"{'its' if not rows else 'some'} files are read with PyTorch: pip install torch")
-    found = on_disk()
+    first, problems, found = rows[0], [], on_disk()
+    unread = [row for row in rows if row.needs_pytorch] if importlib.util.find_spec("torch") is None else []
+    rows = [row for row in rows if row not in unread]
     for row in rows:
         if row in found:
             return row, found[row]
@@ -204,10 +205,17 @@ def obtain(rows: Iterable[Published]) -> tuple[Published, Path]:
         path = _download(row, problems, silent)
         if path:
             return row, path
-    more = f", and {len(problems) - SHOWN} more addresses" if len(problems) > SHOWN else ""
+    unread_file = next((found[row] for row in unread if row in found), None)
+    if unread_file:
+        raise NotFound(f"{unread_file} has ImageNet weights of {first.net}, and is read with PyTorch: pip install torch")
+    reasons, more = problems[:SHOWN], len(problems) - SHOWN
+    if more > 0:
+        reasons.append(f"{more} more address{'es' if more > 1 else ''} failed")
+    if unread:
+        reasons.append(f"{'some' if rows else 'its'} files are read with PyTorch: pip install torch")
     raise NotFound(f"ImageNet weights of {first.net} are not on disk, and cannot be downloaded: get {ADDRESSES[first.origin][0]}"
                    f"{first.path} and put {first.file} into data/, {downloads()}, or a folder that MINDCLF_DATA names "
-                   f"({'; '.join(problems[:SHOWN])}{more})")
+                   f"({'; '.join(reasons)})")
 
 
 def downloads() -> Path:
@@ -233,6 +241,7 @@ def _download(row, problems, silent):
                 log.info("downloading %s", address)
                 fetch_https(address, unchecked)
             except ConnectionError as error:
+                log.info("%s", error)
                 problems.append(str(error))
                 silent |= {urlsplit(address).netloc} if isinstance(error, Unreachable) else set()
                 continue
@@ -247,12 +256,31 @@ def _download(row, problems, silent):
     return None
 
 
+def _mirror():
+    """The address in the variable MIRROR, without a slash at its end; "" if it is not set."""
+    mirror = os.environ.get(MIRROR, "")
+    try:
+        parts = urlsplit(mirror)
+        is_https = parts.scheme == "https" and parts.hostname and parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is no number
+        is_https = False
+    if mirror and not is_https:
+        raise ValueError(f"{MIRROR}={mirror} is no https address: correct it, or unset it")
+    return mirror.rstrip("/")
+
+
 def _identity(path):
     status = path.stat()
     return status.st_size, status.st_mtime_ns
 
 
 @cache
-def _digest(path, size, modified):
-    """The SHA-256 of the file, computed once as long as it stays as it is."""
-    return sha256(path)
+def _known(path, size, modified):
+    """As `published_as`, found out once as long as the file stays as it is. Warns of one that has the name of another."""
+    digest = sha256(path)
+    known = next((row for row in TABLE if row.is_of(digest)), None)
+    named = next((row for row in TABLE if row.file == path.name), None)
+    if named and not known:
+        log.warning("%s has the name of %s's weights of %s, but is damaged or another file: its SHA-256 is %s, not %s...", path,
+                    named.origin, named.net, digest, named.sha256)
+    return known

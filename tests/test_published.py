@@ -143,6 +143,18 @@ def test_a_download_that_breaks_off_goes_on_where_it_stopped(row, server):
     assert DOWNLOADED.read_bytes() == CONTENT and server.requests[-1] == (f"/{PATH}", "bytes=20000-")
 
 
+def test_a_part_that_is_as_long_as_the_file_is_not_taken_for_it(row, server):
+    """Servers answer 416 to who asks for what follows; then all is downloaded again, at once."""
+    part = DOWNLOADED.with_name(f"{DOWNLOADED.name}.0.part")
+    part.parent.mkdir(parents=True)
+    part.write_bytes(bytes(len(CONTENT)))
+    whole = server.files[f"/{PATH}"]
+    server.ways[f"/{PATH}"] = lambda handler: handler.send_error(416) if handler.headers.get("Range") else handler.send(whole)
+    obtain([row])
+    assert DOWNLOADED.read_bytes() == CONTENT and files_in_the_cache() == [DOWNLOADED.name]
+    assert [asked for _, asked in server.requests] == ["bytes=50000-", None]
+
+
 def test_a_server_that_cannot_resume_sends_all_again(row, server):
     server.breaks_off_after, server.resumes = 20_000, False
     with pytest.raises(NotFound):
@@ -166,6 +178,21 @@ def test_a_mirror_of_ones_own_is_tried_first(row, server, monkeypatch):
     monkeypatch.setenv("MINDCLF_WEIGHTS_URL", f"{server.url}/mirror/")
     obtain([row])
     assert {path for path, _ in server.requests} == {f"/mirror/{PATH}"}
+
+
+@pytest.mark.parametrize("mirror", ["http://127.0.0.1/", "https://", "https://[::1/", "https://host:port/", "files/", "file:///"])
+def test_a_mirror_that_is_no_https_address_is_refused(row, server, monkeypatch, mirror):
+    """It would be passed over without a word where the next address answers."""
+    monkeypatch.setenv("MINDCLF_WEIGHTS_URL", mirror)
+    with pytest.raises(ValueError, match="is no https address: correct it, or unset it$") as raised:
+        obtain([row])
+    assert str(raised.value).startswith(f"MINDCLF_WEIGHTS_URL={mirror} is") and server.requests == [] == files_in_the_cache()
+
+
+def test_https_may_be_written_in_capitals(row, server, monkeypatch):
+    monkeypatch.setattr(published, "ADDRESSES", {"mindcv": ()})
+    monkeypatch.setenv("MINDCLF_WEIGHTS_URL", server.url.replace("https", "HTTPS"))
+    assert obtain([row]) == (row, DOWNLOADED)
 
 
 def test_redirects_are_followed_to_https_and_not_to_http(row, server, monkeypatch):
@@ -216,6 +243,40 @@ def test_without_pytorch_its_files_are_not_downloaded(row, server, monkeypatch):
     with pytest.raises(NotFound, match=r"\(its files are read with PyTorch: pip install torch\)$"):
         obtain([replace(row, path="resnet18-0a1b2c3d.pth")])
     assert server.requests == []
+
+
+def test_a_file_on_disk_that_needs_pytorch_is_named(row, server, place, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    pytorch = replace(row, path="resnet18-0a1b2c3d.pth")
+    monkeypatch.setattr(published, "TABLE", (pytorch,))
+    (place / "mine.pth").write_bytes(CONTENT)
+    with pytest.raises(NotFound, match="mine.pth has ImageNet weights of resnet18, and is read with PyTorch: pip install torch$"):
+        obtain([pytorch])
+
+
+def test_a_damaged_file_under_a_published_name_is_said(row, place, capsys, caplog):
+    (place / "resnet18-0a1b2c3d.ckpt").write_bytes(CONTENT[:-1])
+    assert main(["weights"]) == 0 and capsys.readouterr().out.endswith(" -\n")
+    assert f"elsewhere/resnet18-0a1b2c3d.ckpt has the name of mindcv's weights of resnet18, but is damaged or another file: " \
+           f"its SHA-256 is {hashlib.sha256(CONTENT[:-1]).hexdigest()}, not {row.sha256}..." in caplog.text
+    on_disk()
+    assert len(caplog.messages) == 1
+
+
+def test_a_file_that_cannot_be_read_does_not_hide_the_others(row, place, monkeypatch, caplog):
+    """In a folder that several use."""
+    (place / "locked.ckpt").write_bytes(b"secret")
+    (place / "mine.ckpt").write_bytes(CONTENT)
+    digest = published.sha256
+
+    def locked(path):
+        if path.name == "locked.ckpt":
+            raise PermissionError(13, "Permission denied", str(path))
+        return digest(path)
+
+    monkeypatch.setattr(published, "sha256", locked)
+    assert on_disk() == {row: place / "mine.ckpt"}
+    assert caplog.messages == [f"{place / 'locked.ckpt'} cannot be read, and is passed over: Permission denied"]
 
 
 def test_the_command_lists_them_with_those_on_disk(row, place, capsys):

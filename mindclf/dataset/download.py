@@ -67,7 +67,7 @@ def fetch_https(url, path, timeout=10):
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        if not url.startswith("https://"):
+        if not url.lower().startswith("https://"):
             raise ValueError("it is no https address")
         _resume(url, path, timeout)
     except CannotWrite:
@@ -90,8 +90,9 @@ def _resume(url, path, timeout):
         answer = opener.open(request, timeout=timeout)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+        if begun and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.unlink()  # it is as long as the file, or longer: what it holds is not to be trusted
+            return _resume(url, path, timeout)  # from the start
         raise
     with answer, open(part, "ab" if answer.status == http.client.PARTIAL_CONTENT else "wb") as file:
         expected = file.tell() + int(answer.headers["Content-Length"]) if answer.headers["Content-Length"] else None

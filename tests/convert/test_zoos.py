@@ -11,7 +11,7 @@ import pytest
 from mindspore import Tensor
 from mindspore.nn.utils import no_init_parameters
 
-from mindclf.checkpoint import fill_net, load_checkpoint, load_net, read_card, read_weights
+from mindclf.checkpoint import fill_net, load_checkpoint, load_net, read_card, read_weights, split_training_state
 from mindclf.cli import main
 from mindclf.convert import convert, zoos
 from mindclf.convert.foreign import misfits
@@ -166,13 +166,42 @@ def test_state_of_a_training_is_told_from_weights_in_every_net():
         assert not {name.partition(".")[2] for name in names} & set(names)
 
 
+@pytest.mark.parametrize("extra", [
+    {"updates": (), "scale_sense": (), "ema.conv.weight": (4, 3), "ema.bn.moving_mean": (4,)},   # ema, clip_grad
+    {"mu_schedule": (1,), "beta2_power": (1,), "nadam_m.conv.weight": (4, 3)},                   # nadam
+    {"moment3.conv.weight": (4, 3), "prev_gradient.conv.weight": (4, 3), "learning_rate": ()},   # adan
+])
+def test_what_the_training_of_mindcv_saves_besides_is_told_from_weights(extra):
+    """As mindcv 0.3.0 names it."""
+    weights = {"conv.weight": np.ones((4, 3)), "bn.moving_mean": np.ones(4)}
+    found, state = split_training_state(weights | {name: np.zeros(shape) for name, shape in extra.items()})
+    assert found == weights and set(state) == set(extra)
+
+
+def test_what_mindcv_trains_with_accumulated_gradients_has_its_own_names_again():
+    """It saves what the optimizer trains as optimizer.NAME, beside the moving statistics."""
+    weight, moment, statistics = np.ones((4, 3)), np.zeros((4, 3)), np.ones(4)
+    found, state = split_training_state({
+        "optimizer.conv.weight": weight, "bn.moving_mean": statistics, "optimizer.moments.conv.weight": moment,
+        "optimizer.global_step": np.zeros(1, np.int32), "grad_accumulation.optimizer.conv.weight": moment,
+        "accumulation_step": np.zeros(()), "updates": np.zeros(())})
+    assert set(found) == {"conv.weight", "bn.moving_mean"} and found["conv.weight"] is weight
+    assert set(state) == {"moments.conv.weight", "global_step", "grad_accumulation.optimizer.conv.weight", "accumulation_step",
+                          "updates"}
+
+
+def test_a_double_of_another_shape_is_no_state():
+    values = {"conv.weight": np.ones((4, 3)), "lion_m.conv.weight": np.ones((4, 4)), "updates.weight": np.ones(2)}
+    assert split_training_state(values) == (values, {})
+
+
 def test_a_checkpoint_with_optimizer_state_under_any_prefix_loads(tmp_path):
     net = create_net("squeezenet1_1", 5)
     values = {p.name: p.asnumpy() for p in net.get_parameters()}
     values |= {f"nadam_v.{name}": value for name, value in values.items()}
     values["nadam_v.classifier.1.other"] = np.zeros(3, np.float32)
     ms.save_checkpoint([{"name": name, "data": Tensor(value)} for name, value in values.items()], str(tmp_path / "net.ckpt"))
-    with pytest.raises(ValueError, match=r"does not fit the net: unexpected nadam_v.classifier.1.other \(3,\)$"):
+    with pytest.raises(ValueError, match=r"not fit the net: unexpected nadam_v.classifier.1.other \(3,\); if it is mindcv's "):
         load_checkpoint(tmp_path / "net.ckpt", net, "mindclf")
 
 

@@ -73,6 +73,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
+    def send(self, body):
+        """Answers with `body`."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
     def go_on(self, piece, pause=0.0):
         """Sends `piece` again and again, until the client hangs up or the test is over, or for PATIENCE seconds."""
         end = time.monotonic() + PATIENCE
