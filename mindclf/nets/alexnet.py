@@ -5,7 +5,7 @@ Channels, paddings and numbers of the layers are torchvision's: `features.0.weig
 
 from mindspore import nn
 
-from mindclf.nets.layers import AdaptiveAvgPool, Dropout, ImageClassifier, MaxPool, check_size, conv2d, initialise
+from mindclf.nets.layers import AdaptiveAvgPool, Dropout, ImageClassifier, MaxPool, SequentialBackbone, conv2d, initialise
 
 CONVOLUTIONS = (  # channels, kernel, stride, padding, whether a pool follows
     (64, 11, 4, 2, True),
@@ -16,7 +16,7 @@ CONVOLUTIONS = (  # channels, kernel, stride, padding, whether a pool follows
 )
 
 
-class AlexNetBackbone(nn.Cell):
+class AlexNetBackbone(SequentialBackbone):
     """The convolutional part: (N, 3, H, W) -> (N, 256, h, w), where h = w = 6 for images of 224 x 224."""
 
     out_channels = CONVOLUTIONS[-1][0]
@@ -32,10 +32,6 @@ class AlexNetBackbone(nn.Cell):
             in_channels = channels
         self.features = nn.SequentialCell(layers)
         initialise(self)
-
-    def construct(self, x):
-        check_size(x, self.min_size)
-        return self.features(x)
 
 
 class AlexNetHead(nn.Cell):

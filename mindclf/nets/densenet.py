@@ -7,7 +7,16 @@ from collections import OrderedDict
 
 from mindspore import nn, ops
 
-from mindclf.nets.layers import BatchNorm, DenseHead, ImageClassifier, MaxPool, check_choice, check_size, conv2d, initialise
+from mindclf.nets.layers import (
+    BatchNorm,
+    DenseHead,
+    ImageClassifier,
+    MaxPool,
+    SequentialBackbone,
+    check_choice,
+    conv2d,
+    initialise,
+)
 
 DEPTHS = {  # growth, channels of the first convolution, layers in each block
     121: (32, 64, (6, 12, 24, 16)),
@@ -50,7 +59,7 @@ def transition(in_channels, pool="avg"):
     ))
 
 
-class DenseNetBackbone(nn.Cell):
+class DenseNetBackbone(SequentialBackbone):
     """The convolutional part: (N, 3, H, W) -> (N, out_channels, h, w), where h = w = 7 for images of 224 x 224.
 
     Args:
@@ -81,10 +90,6 @@ class DenseNetBackbone(nn.Cell):
         self.features = nn.SequentialCell(features)
         self.out_channels = channels
         initialise(self, mode="fan_in")  # over the fan-out, concatenation would pile up huge values before batch norm has moved
-
-    def construct(self, x):
-        check_size(x, self.min_size)
-        return self.features(x)
 
 
 class DenseNet(ImageClassifier):

@@ -35,6 +35,14 @@ def check_size(images, min_size):
                          f"{min_size} x {min_size} and up")
 
 
+class SequentialBackbone(nn.Cell):
+    """Layers in a row, `features`: images (N, 3, H, W) of min_size pixels and up -> maps (N, out_channels, h, w)."""
+
+    def construct(self, x):
+        check_size(x, self.min_size)
+        return self.features(x)
+
+
 def conv2d(in_channels, out_channels, kernel_size, stride=1, groups=1, pad_mode="pad", padding=None, has_bias=False):
     """A convolution: (N, in_channels, H, W) -> (N, out_channels, H / stride, W / stride), rounded up.
 

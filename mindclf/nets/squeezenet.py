@@ -12,8 +12,8 @@ from mindclf.nets.layers import (
     GlobalAvgPooling,
     ImageClassifier,
     MaxPool,
+    SequentialBackbone,
     check_choice,
-    check_size,
     conv2d,
     initialise,
 )
@@ -56,7 +56,7 @@ class Fire(nn.Cell):
         return self.relu(ops.cat((self.expand1x1(x), self.expand3x3(x)), 1))
 
 
-class SqueezeNetBackbone(nn.Cell):
+class SqueezeNetBackbone(SequentialBackbone):
     """The convolutional part: (N, 3, H, W) -> (N, 512, h, w), where h = w = 13 for images of 224 x 224.
 
     Args:
@@ -82,10 +82,6 @@ class SqueezeNetBackbone(nn.Cell):
         self.out_channels = channels
         self.features = nn.SequentialCell(layers)
         initialise(self)
-
-    def construct(self, x):
-        check_size(x, self.min_size)
-        return self.features(x)
 
 
 class SqueezeNetHead(nn.Cell):

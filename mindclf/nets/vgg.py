@@ -11,8 +11,8 @@ from mindclf.nets.layers import (
     Dropout,
     ImageClassifier,
     MaxPool,
+    SequentialBackbone,
     check_choice,
-    check_size,
     conv2d,
     initialise,
 )
@@ -26,7 +26,7 @@ CONVOLUTIONS = {  # depth: convolutions in each stage
 }
 
 
-class VGGBackbone(nn.Cell):
+class VGGBackbone(SequentialBackbone):
     """The convolutional part: (N, 3, H, W) -> (N, 512, H / 32, W / 32), rounded down."""
 
     out_channels = CHANNELS[-1]
@@ -45,10 +45,6 @@ class VGGBackbone(nn.Cell):
             layers += [MaxPool(kernel_size=2, stride=2)]
         self.features = nn.SequentialCell(layers)
         initialise(self)
-
-    def construct(self, x):
-        check_size(x, self.min_size)
-        return self.features(x)
 
 
 class VGGHead(nn.Cell):
