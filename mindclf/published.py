@@ -232,7 +232,6 @@ def _download(row, problems, silent):
     with adding_to(path.parent):
         if path.exists() and row.is_of(sha256(path)):
             return path
-        path.unlink(missing_ok=True)
         for number, address in enumerate(row.addresses):
             if urlsplit(address).netloc in silent:
                 continue

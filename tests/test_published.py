@@ -94,6 +94,20 @@ def test_every_net_but_asymmnet_has_weights_of_its_own():
         assert {row.net for row in published_for(net)} <= {net}
 
 
+@pytest.mark.parametrize(("net", "origin", "says"), [
+    ("resnet18", "torchvision", "shorter side 256, crop 224, ImageNet's mean and std"),
+    ("inception_v3", "mindcv", "shorter side 341, crop 299, ImageNet's mean and std"),
+    ("inception_v3", "torchvision", "shorter side 341, crop 299, -1 to 1"),
+])
+def test_preprocessing_is_told(net, origin, says):
+    assert [row.preprocessing for row in published_for(net) if row.origin == origin] == [says]
+
+
+def test_every_published_digit_of_a_hash_counts():
+    row = replace(TABLE[0], sha256="0123abcd")
+    assert row.is_of("0123abcd" + "0" * 56) and not row.is_of("0123abce" + "0" * 56)
+
+
 @pytest.mark.parametrize(("net", "options", "first"), [
     ("mobilenet_v1", {}, "mobilenet_v1_100-91c7b206.ckpt"),
     ("mobilenet_v1", {"width_mult": 0.25}, "mobilenet_v1_025-d3377fba.ckpt"), ("mobilenet_v1", {"width_mult": 0.3}, None),
@@ -118,6 +132,20 @@ def test_a_file_is_known_by_its_hash_under_whatever_name(row, place):
     assert obtain([row]) == (row, place / "deep" / "er" / "mine.ckpt")
 
 
+def test_a_file_that_is_too_large_is_not_read(row, place, monkeypatch):
+    (place / "mine.ckpt").write_bytes(CONTENT)
+    monkeypatch.setattr(published, "MAX_BYTES", len(CONTENT) - 1)
+    assert published_as(place / "mine.ckpt") is None
+
+
+def test_of_the_files_on_disk_the_first_row_is_taken(row, place, monkeypatch):
+    second = replace(row, path="second.ckpt", sha256=hashlib.sha256(b"second").hexdigest())
+    monkeypatch.setattr(published, "TABLE", (second, row))
+    (place / "a.ckpt").write_bytes(b"second")
+    (place / "b.ckpt").write_bytes(CONTENT)
+    assert obtain([row, second]) == (row, place / "b.ckpt") and obtain([second, row]) == (second, place / "a.ckpt")
+
+
 def test_links_are_followed_and_circles_are_not(row, place):
     (place / "far").mkdir()
     (place / "far" / "mine.ckpt").write_bytes(CONTENT)
@@ -126,11 +154,38 @@ def test_links_are_followed_and_circles_are_not(row, place):
     assert list(on_disk()) == [row]
 
 
-def test_a_file_is_downloaded_once_and_checked(row, server):
+def test_a_file_is_downloaded_once_and_checked(row, server, place):
     assert obtain([row]) == (row, DOWNLOADED) and DOWNLOADED.read_bytes() == CONTENT
     assert files_in_the_cache() == [DOWNLOADED.name]
     requests = len(server.requests)
     assert obtain([row]) == (row, DOWNLOADED) and len(server.requests) == requests
+    (place / "again.ckpt").write_bytes(CONTENT)
+    assert on_disk() == {row: DOWNLOADED}
+
+
+def test_a_damaged_download_is_not_used_and_replaced(row, server, caplog):
+    """And it stays where there is no other: a user may have put it there."""
+    DOWNLOADED.parent.mkdir(parents=True)
+    DOWNLOADED.write_bytes(CONTENT[1:])
+    with pytest.raises(NotFound):
+        obtain([replace(row, path=f"none/{DOWNLOADED.name}")])
+    assert DOWNLOADED.read_bytes() == CONTENT[1:] and "but is damaged or another file" in caplog.text
+    assert obtain([row]) == (row, DOWNLOADED) and DOWNLOADED.read_bytes() == CONTENT
+
+
+def test_what_one_address_began_another_does_not_go_on_with(row, server, monkeypatch):
+    monkeypatch.setattr(published, "ADDRESSES", {"mindcv": (f"{server.url}/other/", f"{server.url}/")})
+    server.files[f"/other/{PATH}"] = bytes(50_000)
+    server.breaks_off_after = 20_000
+    with pytest.raises(NotFound):
+        obtain([row])
+    assert {asked for _, asked in server.requests} == {None}
+
+
+def test_reasons_beyond_two_are_counted(row, server, monkeypatch):
+    monkeypatch.setattr(published, "ADDRESSES", {"mindcv": [f"{server.url}/none/{number}/" for number in range(3)]})
+    with pytest.raises(NotFound, match=r"downloaded: Not Found; https.*downloaded: Not Found; 1 more address failed\)$"):
+        obtain([row])
 
 
 def test_a_download_that_breaks_off_goes_on_where_it_stopped(row, server):
@@ -153,6 +208,9 @@ def test_a_part_that_is_as_long_as_the_file_is_not_taken_for_it(row, server):
     obtain([row])
     assert DOWNLOADED.read_bytes() == CONTENT and files_in_the_cache() == [DOWNLOADED.name]
     assert [asked for _, asked in server.requests] == ["bytes=50000-", None]
+    server.ways["/odd.ckpt"] = lambda handler: handler.send_error(416)  # whatever is asked for
+    with pytest.raises(NotFound, match=r"Requested Range Not Satisfiable\)$"):
+        obtain([replace(row, path="odd.ckpt", sha256="f" * 64)])
 
 
 def test_a_server_that_cannot_resume_sends_all_again(row, server):

@@ -119,9 +119,11 @@ def test_a_file_becomes_a_checkpoint_with_the_names_of_imagenets_classes(small, 
     np.testing.assert_array_equal(net.head.classifier.weight.asnumpy(), arrays["classifier.weight"][:1000])
 
 
-def test_moving_averages_are_taken_when_asked_for(small, tmp_path):
+def test_moving_averages_are_taken_when_asked_for(small, tmp_path, caplog):
     path, arrays = small
     weights = read_weights(convert(path, tmp_path / "net.ckpt", "mobilenet_v1", ema=True))
+    passed_over = len([name for name in arrays if name.startswith("lion_m.")]) + 1
+    assert f"lion_m.features.1.beta and {passed_over - 3} more" in caplog.text and "besides" not in caplog.text
     np.testing.assert_array_equal(weights["features.0.0.weight"], arrays["features.0.weight"] + 1)
     np.testing.assert_array_equal(weights["features.0.1.moving_mean"], arrays["features.1.moving_mean"])
     bare = tmp_path / "bare.ckpt"
@@ -188,6 +190,12 @@ def test_what_mindcv_trains_with_accumulated_gradients_has_its_own_names_again()
     assert set(found) == {"conv.weight", "bn.moving_mean"} and found["conv.weight"] is weight
     assert set(state) == {"moments.conv.weight", "global_step", "grad_accumulation.optimizer.conv.weight", "accumulation_step",
                           "updates"}
+
+
+def test_what_an_optimizer_has_besides_a_weight_is_state():
+    values = {"conv.weight": np.ones((4, 3)), "optimizer.conv.weight": np.zeros((4, 3))}
+    found, state = split_training_state(values)
+    assert set(found) == {"conv.weight"} and found["conv.weight"].all() and set(state) == {"optimizer.conv.weight"}
 
 
 def test_a_double_of_another_shape_is_no_state():
