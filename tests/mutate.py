@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -314,13 +315,19 @@ def copy_to(folder):
     return folder
 
 
+def heed_interrupts():
+    """Has Ctrl-C end a process again: shells have what they start in the background ignore it, and tests of signals need it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def run_tests(tests, folder, seconds=SECONDS):
     """(exit status of pytest, what it printed) for `tests` of the copy in `folder`; FAILED if they take more than `seconds`."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *(f"tests/{test}" for test in tests)]
     # Bytecode that is kept would pass for that of a mutant of the same length in the same second.
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "MINDCLF_DATA": ""}
     try:
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=seconds)
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=seconds,
+                              preexec_fn=heed_interrupts)
     except subprocess.TimeoutExpired:
         return FAILED, f"not over after {seconds} s"
     return done.returncode, done.stdout + done.stderr
