@@ -9,6 +9,7 @@ import ssl
 import stat
 import tarfile
 import urllib.error
+import urllib.parse
 import urllib.request
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -67,7 +68,7 @@ def fetch_https(url, path, timeout=10):
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        if not url.lower().startswith("https://"):
+        if urllib.parse.urlsplit(url).scheme != "https":
             raise ValueError("it is no https address")
         _resume(url, path, timeout)
     except CannotWrite:

@@ -84,6 +84,7 @@ def test_logits_are_those_of_the_origin(name):
         assert written.keys() == theirs.keys() and all((written[key] == value).all() for key, value in theirs.items())
     net = build(name, foreign)
     fill_net(net, foreign.values, "file")
+    assert foreign.image_size == (299 if case["net"] == "inception_v3" else 224)
     assert foreign.net_options == without_hidden(case["options"])
     with pynative():
         for size, expected in case["logits"].items():
@@ -137,6 +138,16 @@ def test_a_checkpoint_of_mindclf_is_not_taken_for_a_foreign_one(small, tmp_path)
     made = convert(small[0], tmp_path / "net.ckpt", "mobilenet_v1")
     with pytest.raises(ValueError, match="net.ckpt has a card, which says what it is"):
         convert(made, net="mobilenet_v1")
+
+
+def test_a_net_with_mindclfs_own_names_keeps_all_its_outputs(monkeypatch):
+    """A thousand and one classes may be somebody's own; the auxiliary head is told by its name."""
+    arrays = {key: np.zeros(shape, np.float32) for key, shape in (
+        ("Conv2d_1a_3x3.0.weight", (32, 3, 3, 3)), ("classifier.weight", (1001, 2048)), ("auxiliary.fc.weight", (1001, 768)))}
+    monkeypatch.setattr(zoos, "_keys", lambda net, options: list(arrays))
+    foreign = zoos.arranged(arrays, "inception_v3", "file")
+    assert foreign.origin == "mindclf" and foreign.net_options == {"aux_logits": True}
+    assert {key: value.shape for key, value in foreign.values.items()} == {key: value.shape for key, value in arrays.items()}
 
 
 def test_what_the_net_has_no_place_for_is_left_out_and_said(caplog):
