@@ -39,7 +39,7 @@ OPTIMIZER_STATE = re.compile(r"(moments?[12]?|adam_[mv]|accum|vhat|stat|velocity
                              r"epoch_num|step_num|current_iterator_step|last_overflow_iterator_step|"
                              r"updates|accumulation_step|mu_schedule)$")  # those of mindcv's training
 OF_OPTIMIZER = "optimizer."  # before what it trains too, where mindcv accumulates gradients
-OF_ZOOS = "; if it is mindcv's or MindSpore Hub's, mindclf convert makes a checkpoint of it"  # said of files without a card
+OF_ZOOS = " (if it is mindcv's or MindSpore Hub's, mindclf convert makes a checkpoint of it)"  # said of files without a card
 
 
 @dataclass(frozen=True)
