@@ -91,8 +91,7 @@ def test_what_does_not_fit_is_listed_key_by_key(tmp_path):
     assert "missing features.0.features.0.weight (8, 3, 3, 3)" in message
     assert "unexpected backbone.extra (3,)" in message
     assert "head.1.weight has shape (4, 32), the net wants (3, 32)" in message
-    assert message.endswith("; if it is mindcv's or MindSpore Hub's, mindclf convert makes a checkpoint of it")
-    assert message.count(";") == 3
+    assert message.count(";") == 2 and "mindclf convert" in message
 
 
 @pytest.mark.parametrize("suffix", [".ckpt", ".safetensors"])
