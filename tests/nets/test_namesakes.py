@@ -1,5 +1,6 @@
 """Files whose keys are a net's and whose net computes something else: the origin is asked for, and known files are refused."""
 
+import itertools
 import re
 
 import mindspore as ms
@@ -40,10 +41,11 @@ def test_the_nets_that_ask_are_those_whose_keys_do_not_tell_them():
 
 def test_a_file_without_a_card_is_not_taken_unless_its_origin_is_known(squeezenet):
     net, path = squeezenet
-    for target in (create_net("squeezenet1_1", 5), create_net("squeezenet1_1", 3).backbone):
+    targets = create_net("squeezenet1_1", 5), create_net("squeezenet1_1", 3).backbone
+    for target, origin in itertools.product(targets, ("", "mindcv")):
         before = [parameter.asnumpy().copy() for parameter in target.get_parameters()]
         with pytest.raises(ValueError, match=f"^{re.escape(str(path))} {ASKED}") as error:
-            load_checkpoint(path, target)
+            load_checkpoint(path, target, origin)
         assert "\n" not in str(error.value)
         for parameter, value in zip(target.get_parameters(), before):
             np.testing.assert_array_equal(parameter.asnumpy(), value)

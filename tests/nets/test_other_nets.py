@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from mindspore import Tensor, ops
+from mindspore import Tensor, nn, ops
 
 from mindclf.device import pynative
 from mindclf.nets import create_net
@@ -76,6 +76,11 @@ def test_the_asymmetrical_bottleneck_copies_its_input_rate_times_before_and_afte
     assert block.expand[0].weight.shape == (24 - rate * 8, 8, 1, 1)
     assert block.depthwise[0].weight.shape == (24 + rate * 8, 1, 3, 3)
     assert block.project[0].weight.shape == (8, 24 + rate * 8, 1, 1)
+    block = AsymmBottleneck(8, 24, 16, 3, rate, "relu", False, 1).set_train(False)
+    block.depthwise = block.project = nn.Identity()
+    x = Tensor(noise(2, 8, 3, 3))
+    np.testing.assert_array_equal(block(x).asnumpy(), np.concatenate(
+        [x.asnumpy()] * rate + [block.expand(x).asnumpy()] + [x.asnumpy()] * rate, axis=1))
 
 
 def test_a_bottleneck_without_expansion_works_on_its_input():
