@@ -20,10 +20,11 @@ def images_of(root, classes=("a", "b")):
 
 def test_groups_are_files_with_the_same_bytes_whatever_their_names(tmp_path):
     grow(tmp_path / "train", {"a": {"1.ppm": 1, "2.ppm": 2, "again.ppm": 1}, "b": {"1.ppm": 3}})
-    grow(tmp_path / "test", {"a": {"1.ppm": 4}, "b": {"one.ppm": 1}})
+    grow(tmp_path / "test", {"a": {"1.ppm": 4}, "b": {"one.ppm": 1, "three.ppm": 3}})
     groups = equal_images({split: images_of(tmp_path / split) for split in ("train", "test")})
     assert [[(copy.split, copy.class_name, copy.name) for copy in group] for group in groups] == [
-        [("train", "a", "train/a/1.ppm"), ("train", "a", "train/a/again.ppm"), ("test", "b", "test/b/one.ppm")]]
+        [("train", "a", "train/a/1.ppm"), ("train", "a", "train/a/again.ppm"), ("test", "b", "test/b/one.ppm")],
+        [("train", "b", "train/b/1.ppm"), ("test", "b", "test/b/three.ppm")]]
 
 
 def test_each_kind_of_harm_is_a_line_with_count_and_examples(tmp_path):

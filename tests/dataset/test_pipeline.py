@@ -257,14 +257,14 @@ def test_evaluation_sees_the_centre_pixel_by_pixel(tmp_path, height, width):
 
 
 def test_evaluation_brings_the_shorter_side_to_256(tmp_path):
-    """Of an image twice as large, in which all pixels of a 2 x 2 block are equal but at one edge in the middle."""
+    """Of an image twice as large: its edge at column 160 comes to 80, and the crop begins at 16."""
     pixels = np.zeros((512, 512, 3), np.uint8)
-    pixels[:, 256:] = 200
+    pixels[:, 160:] = 200
     Image.fromarray(pixels).save(tmp_path / "a.png")
     config = small(image_height=224, image_width=224, mean=(0, 0, 0), std=(1, 1, 1))
     images, _ = joined(evaluated(ImageSet((tmp_path / "a.png",), (0,), ("a",)), config))
-    assert (images[..., :111] == 0).all()
-    assert (images[..., 113:] == 200).all()
+    assert (images[..., :63] == 0).all()
+    assert (images[..., 65:] == 200).all()
 
 
 def test_a_padded_crop_of_a_photo_keeps_its_shape(tmp_path):
