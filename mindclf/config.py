@@ -56,6 +56,9 @@ class Field(NamedTuple):
 
 RESIZED, PADDED = ("augment", ("resized_crop",)), ("augment", ("padded_crop",))
 PLATEAU = ("schedule", ("plateau",))
+GRADIENT_DESCENT, SOLVED = ("momentum", "sgd", "adam", "adamw"), ("lbfgs",)  # values of `optimizer`
+DESCENDS, SOLVES = ("optimizer", GRADIENT_DESCENT), ("optimizer", SOLVED)
+HIDDEN_LAYERS = ("alexnet", "asymmnet", "squeezenet", "vgg")  # how names of nets begin whose head is more than one dense layer
 
 GROUPS = {
     "Data": {
@@ -128,21 +131,31 @@ GROUPS = {
         "train_scale": Field(
             1.0, "height and width of training images as a fraction of image_height and image_width (progressive resizing); "
             "crop_padding and cutout shrink with them", range=(0.25, 1), per_phase=True, alias="size_share"),
-        "epochs": Field(10, "passes over the training images", range=(1, 100_000), per_phase=True),
-        "batch_size": Field(16, "size of a training batch", "images", (1, 65_536), per_phase=True),
+        "epochs": Field(10, "passes over the training images", range=(1, 100_000), per_phase=True, meant_for=DESCENDS),
+        "batch_size": Field(16, "size of a training batch", "images", (1, 65_536), per_phase=True, meant_for=DESCENDS),
         "eval_batch_size": Field(16, "size of a batch in evaluation", "images", (1, 65_536)),
         "optimizer": Field(
-            "momentum", "the weight decay of momentum, sgd and adam is L2, a part of the gradient; that of adamw is decoupled",
-            choices=("momentum", "sgd", "adam", "adamw"), per_phase=True),
+            "momentum", "the weight decay of momentum, sgd and adam is L2, a part of the gradient; that of adamw is decoupled; "
+            "lbfgs solves a head that is one dense layer on stored features (trainable=head, cached_views of 1 or more), without "
+            "epochs, batches and learning rates", choices=(*GRADIENT_DESCENT, *SOLVED), per_phase=True),
+        "tune_weight_decay": Field(
+            "auto", "what chooses the weight_decay of lbfgs: the validation images, cross_validation, or auto (the validation "
+            "images where they are many, else cross-validation); no takes weight_decay as it is",
+            choices=("validation", "cross_validation", "no"), per_phase=True, meant_for=SOLVES),
         "schedule": Field(
             "cosine", "of the learning rate after warm-up; one_cycle falls in a straight line",
-            choices=("cosine", "one_cycle", "constant", "plateau"), per_phase=True),
-        "lr_max": Field(0.05, "largest learning rate", range=(0, 1e3), per_phase=True),
+            choices=("cosine", "one_cycle", "constant", "plateau"), per_phase=True, meant_for=DESCENDS),
+        "lr_max": Field(0.05, "largest learning rate", range=(0, 1e3), per_phase=True, meant_for=DESCENDS),
         "min_lr": Field(
             0.0, "learning rate at the end of cosine and one_cycle, and the least of plateau", range=(0, 1e3), per_phase=True,
             meant_for=("schedule", ("cosine", "one_cycle", "plateau")), alias="lr_end"),
         "warmup_epochs": Field(
-            0, "epochs in which the learning rate rises to lr_max in a straight line", range=(0, 100_000), per_phase=True),
+            0, "epochs in which the learning rate rises to lr_max in a straight line", range=(0, 100_000), per_phase=True,
+            meant_for=DESCENDS),
+        "monitor": Field(
+            "top1", "metric of the validation images that chooses the best epoch, and the weight decay that is tuned: top1, the "
+            "mean recall of the classes (balanced_accuracy), their mean F1 (macro_f1), or the loss",
+            choices=("top1", "balanced_accuracy", "macro_f1", "loss")),
         "plateau_monitor": Field(
             "loss", "metric of the validation images, or without such of the test images, that lowers the learning rate when it "
             "stops improving", choices=("loss", "top1"), per_phase=True, meant_for=PLATEAU, alias="plateau_figure"),
@@ -155,18 +168,19 @@ GROUPS = {
             0.9, "momentum of the optimizer", range=(0, 1), per_phase=True, meant_for=("optimizer", ("momentum", "sgd"))),
         "nesterov": Field(False, "Nesterov's momentum, of optimizer=sgd", per_phase=True),
         "weight_decay": Field(
-            1e-4, "weight decay of kernels and matrices; biases and batch norm have none", range=(0, 1e3), per_phase=True),
+            1e-4, "weight decay of kernels and matrices; biases and batch norm have none; of lbfgs the decay of a kernel on "
+            "features of mean 0 and mean square 1", range=(0, 1e3), per_phase=True),
         "label_smoothing": Field(
             0.0, "fraction of each target that is spread over all classes", range=(0, 0.99), per_phase=True),
         "mixup_alpha": Field(
             0.0, "of the Beta distribution by which images and labels are mixed in pairs (mixup); 0 is none", range=(0, 100),
-            per_phase=True),
+            per_phase=True, meant_for=DESCENDS),
         "sam_rho": Field(
             0.0, "radius of sharpness-aware minimisation (SAM); 0 is none",
-            range=(0, 100), per_phase=True),
+            range=(0, 100), per_phase=True, meant_for=DESCENDS),
         "ema_decay": Field(
             0.0, f"decay a step of the exponential moving average (EMA) of the weights, which is then kept: 0 is none, else "
-            f"{LEAST_EMA_DECAY} or more", range=(0, 0.99999), per_phase=True),
+            f"{LEAST_EMA_DECAY} or more", range=(0, 0.99999), per_phase=True, meant_for=DESCENDS),
         "cached_views": Field(
             0, "trainable=head: train on so many stored views of each image; 0 computes each anew", "views", (0, 1000),
             per_phase=True),
@@ -214,21 +228,42 @@ RAW_SIZE = {name: row.raw_size for name, row in DATA_SETS.items() if row.raw_siz
 _said = set()  # aliases that the log has told of, in this process
 
 
-def own_images(folder):
-    """What `mindclf train FOLDER` starts from: a head on the features of a backbone that knows ImageNet."""
+def own_images(folder, asked_for=()):
+    """What `mindclf train FOLDER` starts from: a head on the features of a backbone that knows ImageNet.
+
+    That head is solved (optimizer=lbfgs). If `asked_for`, a dict of fields or a list of "field=value" texts, has a field that
+    only gradient descent knows, such as epochs, or a net whose head is more than one dense layer, it is trained by that. A
+    weight_decay that is asked for is not tuned.
+    """
+    asked = dict(_own_pairs(asked_for.items() if isinstance(asked_for, dict) else map(_split, asked_for)))
+    descends = next(filter(None, map(_only_descends, asked.items())), "")
+    head = dict(epochs=40, batch_size=16, lr_max=0.025, weight_decay=4e-3, label_smoothing=0.1) if descends else dict(
+        optimizer="lbfgs", **({"tune_weight_decay": "no"} if "weight_decay" in asked else {}))
+    if descends and "optimizer" not in asked and asked.get("trainable", "head") == "head":
+        log.info("%s: the head is trained by gradient descent, not solved", descends)
     return dict(
         dataset_path=folder,
         net="mobilenet_v2",
         pretrained="imagenet",
         trainable="head",
         cached_views=1,
-        epochs=40,
-        batch_size=16,
-        lr_max=0.025,
-        weight_decay=4e-3,
-        label_smoothing=0.1,
+        **head,
         output=f"outputs/{Path(os.path.abspath(folder)).name}",
     )
+
+
+def _only_descends(pair):
+    """`pair`, (field, value), as a text if a head cannot be solved with it, else ""."""
+    name, value = pair
+    field, text = FIELDS.get(name.partition(".")[0]), f"{name}={value}"
+    if field is None:
+        return ""
+    if name.startswith("phases") or (field.meant_for and field.meant_for not in (SOLVES, RESIZED, PADDED)):
+        return text
+    solvable = {"optimizer": lambda: value in SOLVED, "trainable": lambda: value == "head",
+                "cached_views": lambda: str(value) != "0", "net": lambda: not str(value).startswith(HIDDEN_LAYERS),
+                "nesterov": lambda: False}.get(name, lambda: True)
+    return "" if solvable() else text
 
 
 def merge(config, overrides=()):
@@ -298,6 +333,14 @@ def _check(config):
         if values.cached_views and values.trainable != "head":
             raise ValueError(f"cached_views={values.cached_views} needs trainable='head': the features of a backbone that trains "
                              f"cannot be stored")
+        if values.optimizer in SOLVED and not (values.trainable == "head" and values.cached_views):
+            raise ValueError(f"optimizer={values.optimizer!r} needs trainable='head' and cached_views of 1 or more, received "
+                             f"trainable={values.trainable!r} and cached_views={values.cached_views}: it solves a head on stored "
+                             f"features")
+        if (values.optimizer in SOLVED and values.tune_weight_decay != "no"
+                and values.weight_decay != FIELDS["weight_decay"].default):
+            raise ValueError(f"weight_decay={values.weight_decay} means nothing to "
+                             f"tune_weight_decay={values.tune_weight_decay!r}, which chooses it: add tune_weight_decay=no")
         if values.nesterov and (values.optimizer != "sgd" or not values.momentum):
             raise ValueError(f"nesterov=True needs optimizer='sgd' and a momentum, received optimizer={values.optimizer!r} and "
                              f"momentum={values.momentum}: MindSpore's Momentum computes something else on CPU")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -33,6 +33,28 @@ class Metrics:
         """Macro recall, 0 to 1: the mean recall of the classes that have images, as scikit-learn defines balanced accuracy."""
         return float(np.nanmean(self.per_class))
 
+    @property
+    def precision(self) -> np.ndarray:
+        """Of the predictions of each class (classes,) the fraction that is correct, 0 to 1. NaN for what was never predicted."""
+        counts = self.confusion.sum(0)
+        return np.divide(self.confusion.diagonal(), counts, out=np.full(len(counts), np.nan), where=counts > 0)
+
+    @property
+    def f1(self) -> np.ndarray:
+        """The harmonic mean of precision and recall of each class (classes,), 0 to 1.
+
+        It is 2 x correct / (images + predictions), so 0 for a class that has images and is never predicted. NaN for a class
+        without images.
+        """
+        counts = self.confusion.sum(1)
+        return np.divide(2 * self.confusion.diagonal(), counts + self.confusion.sum(0), out=np.full(len(counts), np.nan),
+                         where=counts > 0)
+
+    @property
+    def macro_f1(self) -> float:
+        """The mean F1 of the classes that have images, 0 to 1: as scikit-learn's macro average over them."""
+        return float(np.nanmean(self.f1))
+
     def worst_classes(self, count: int = WORST_SHOWN) -> list[int]:
         """Up to `count` indices of the classes of least recall, the least first, of those below top-1."""
         per_class = self.per_class
@@ -52,12 +74,20 @@ class Metrics:
     def scalars(self) -> dict:
         """The metrics that are one number each, rounded: what a card keeps."""
         return {"top1": round(self.top1, 6), "top5": round(self.top5, 6), "balanced_accuracy": round(self.balanced_accuracy, 6),
-                "loss": round(self.loss, 6), "images": self.images}
+                "macro_f1": round(self.macro_f1, 6), "loss": round(self.loss, 6), "images": self.images}
 
     def as_dict(self) -> dict:
         """Everything, as JSON can hold it."""
         return {**asdict(self), **self.scalars(), "confusion": self.confusion.tolist(),
                 "per_class": [None if np.isnan(value) else round(float(value), 6) for value in self.per_class]}
+
+
+def score_of(scalars: Mapping, monitor: str) -> list[float]:
+    """How good weights are whose metrics are `scalars` (see `Metrics.scalars`), for comparison: the metric, then -loss.
+
+    `monitor` names the metric: "top1", "balanced_accuracy", "macro_f1" or "loss". Of two scores the larger is the better one.
+    """
+    return [-scalars["loss"] if monitor == "loss" else scalars[monitor], -scalars["loss"]]
 
 
 def compute_metrics(logits: np.ndarray, labels: np.ndarray, num_classes: int) -> Metrics:

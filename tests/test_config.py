@@ -128,7 +128,7 @@ ONE_PHASE = "expected phases.N.FIELD with N from 0 to 0 and a field of a phase, 
     ("lr_max=1e400", "lr_max=inf must lie between 0 and 1000.0"),
     ("valid_fraction=1", "valid_fraction=1.0 must lie between 0 and 0.9"),
     ("image_height=31", "image_height=31 must lie between 32 and 4096"),
-    ("optimizer=momentun", "optimizer='momentun' is not known; expected one of 'momentum', 'sgd', 'adam', 'adamw'"),
+    ("optimizer=momentun", "optimizer='momentun' is not known; expected one of 'momentum', 'sgd', 'adam', 'adamw', 'lbfgs'"),
     ("trainable=body", "trainable='body' is not known; expected one of 'all', 'head'"),
     ("device_target=cpu", "device_target='cpu' is not known; expected one of 'auto', 'CPU', 'GPU', 'Ascend'"),
     ("mean=(1, 2)", "mean=(1, 2) must have 3 numbers"),
@@ -377,6 +377,34 @@ def test_nesterov_needs_sgd_with_momentum():
         with pytest.raises(ValueError, match="nesterov=True needs optimizer='sgd' and a momentum"):
             merge({}, overrides)
     assert merge({}, ["nesterov=true", "optimizer=sgd"]).nesterov is True
+
+
+@pytest.mark.parametrize("asked_for", [
+    ["epochs=20"], ["lr_max=0.1"], ["lr_end=0.001"], ["optimizer=adam"], ["trainable=all", "cached_views=0"], ["cached_views=0"],
+    ["momentum=0.5"], ["net=vgg16"], ["phases=[{'epochs': 2}]"], ["mixup_alpha=0.2"], {"batch_size": 8}, {"optimizer": "sgd"}])
+def test_a_field_of_gradient_descent_has_ones_own_head_trained_by_that(asked_for):
+    """At the learning rate and with the epochs that such a head had before heads were solved."""
+    config = config_module.own_images("folder", asked_for)
+    assert (config["epochs"], config["lr_max"], config["weight_decay"]) == (40, 0.025, 4e-3) and "optimizer" not in config
+    merge(config, asked_for)
+
+
+@pytest.mark.parametrize("asked_for", [
+    [], ["seed=3"], ["net=resnet18"], ["optimizer=lbfgs"], ["label_smoothing=0.1"], ["cached_views=2"], {"trainable": "head"},
+    ["flip_prob=0.0"], ["valid_fraction=0.2"], {"tune_weight_decay": "validation"}])
+def test_any_other_field_leaves_ones_own_head_solved(asked_for):
+    assert merge(config_module.own_images("folder", asked_for), asked_for).optimizer == "lbfgs"
+
+
+def test_a_weight_decay_that_is_asked_for_is_not_tuned():
+    config = merge(config_module.own_images("folder", ["weight_decay=0.5"]), ["weight_decay=0.5"])
+    assert (config.optimizer, config.weight_decay, config.tune_weight_decay) == ("lbfgs", 0.5, "no")
+
+
+def test_the_log_says_why_ones_own_head_is_not_solved(caplog):
+    with caplog.at_level("INFO", logger="mindclf"):
+        config_module.own_images("folder", ["epochs=20"])
+    assert caplog.messages == ["epochs=20: the head is trained by gradient descent, not solved"]
 
 
 def test_rates_fall():

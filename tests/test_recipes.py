@@ -45,7 +45,7 @@ def test_the_command_of_a_recorded_run_still_asks_for_that_run(file, monkeypatch
     words = words[words.index("python"):]  # without variables of the environment
     overrides = [word for word in words if "=" in word]
     if words[1:4] == ["-m", "mindclf", "train"]:
-        config = own_images(words[4])
+        config = own_images(words[4], overrides)
     else:
         recipe = load_recipe(ROOT / words[1], monkeypatch)
         config = {**recipe["config"], **recipe.get("variants", {}).get(file.stem.partition("-")[0], {})}

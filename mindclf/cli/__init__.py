@@ -31,8 +31,9 @@ def main(argv=None, config=None, variants=None, **fields):
     from mindclf.utils.files import first_line
 
     try:
-        config = merge(own_images(arguments.own_folder) if arguments.own_folder else recipe.config if recipe else {},
-                       _asked_for(arguments))
+        asked_for = _asked_for(arguments)
+        config = merge(own_images(arguments.own_folder, asked_for) if arguments.own_folder else recipe.config if recipe else {},
+                       asked_for)
         use_cache(config.cache_dir)
         return arguments.command.run(arguments, config, recipe is not None)
     except BrokenPipeError:  # whoever reads our output has seen enough, as in `mindclf predict photos/ | head`

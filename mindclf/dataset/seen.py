@@ -71,6 +71,11 @@ def seen_images(splits, parent, parent_name):
             **({UNKNOWN: list(before.unknown)} if before.unknown else {})}
 
 
+def with_validation_trained_on(kept):
+    """`kept`, what a card keeps by `seen_images`, of a net that was trained on its validation images too in the end."""
+    return {**kept, **_packed({"train": _unpacked(kept["train"]) | _unpacked(kept["validation"]), "validation": ()})}
+
+
 def with_changes(kept, splits):
     """`kept`, what a card keeps by `seen_images`, with what the images of `splits` have become since they were first read.
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import mindspore as ms
 import numpy as np
@@ -24,6 +25,7 @@ from mindclf.dataset.seen import seen_images, with_changes
 from mindclf.device import describe_device
 from mindclf.distributed import collectives
 from mindclf.labels import class_labels
+from mindclf.metrics import score_of
 from mindclf.preprocessing import Preprocessing
 from mindclf.report.history import shown_name
 from mindclf.train.state import state_path
@@ -75,13 +77,13 @@ class CardCheckpoint(ModelCheckpoint):
 class CheckpointManager:
     """Keeps best.ckpt and last.ckpt in the folder `output`. Of several workers the main process writes; the others know as much.
 
-    "Best" is the epoch with the best validation accuracy, over all phases; of two equals, the one with the lower loss. Without
-    validation images it is the last epoch. `newest` is the path of the newest weights of this run on disk, or None. `check` is
-    called before anything is written: it raises if the folder is no longer that of this run.
+    "Best" is the epoch with the best validation metric `monitor` (see `score_of`), over all phases; of two equals, the one with
+    the lower loss. Without validation images it is the last epoch. `newest` is the path of the newest weights of this run on
+    disk, or None. `check` is called before anything is written: it raises if the folder is no longer that of this run.
     """
 
-    def __init__(self, net, output, card, check=lambda: None):
-        self.net, self.output, self.card, self.check = net, output, card, check
+    def __init__(self, net, output, card, check=lambda: None, monitor=DEFAULTS.monitor):
+        self.net, self.output, self.card, self.check, self.monitor = net, output, card, check, monitor
         self.started = time.perf_counter()
         self.best_score = self.best_epoch = self.epoch = self.newest = None
 
@@ -90,15 +92,23 @@ class CheckpointManager:
         log.info("phase %d epoch %d  loss %.4f top-1 %.2f%%  %s loss %.4f top-1 %.2f%%  lr %.2e  %.0f images/s  %.1f s",
                  row["phase"], row["epoch"], row["train_loss"], 100 * row["train_top1"], shown_name(row["watched"]), row["loss"],
                  100 * row["top1"], row["learning_rate"], row["images_per_second"], row["seconds"])
-        self.epoch = {"phase": row["phase"], "epoch": row["epoch"], "metrics": {row["watched"]: metrics}}
-        score = [metrics["top1"], -metrics["loss"]]  # as rounded as on the card, which a run that is extended begins with
+        self._compare(row, metrics)
+
+    def after_solving(self, row, metrics, how, others):
+        """Notes a head that was solved, `how` in words, as `after_epoch`; `others` are further metrics, by their name."""
+        self._compare(row, metrics, {"chosen": how}, others)
+
+    def _compare(self, row, metrics, fields=MappingProxyType({}), others=MappingProxyType({})):
+        self.epoch = {"phase": row["phase"], "epoch": row["epoch"], "metrics": {row["watched"]: metrics, **others}, **fields}
+        score = score_of(metrics, self.monitor)  # as rounded as on the card, which a run that is extended begins with
         if row["watched"] == "held out" and (self.best_score is None or score > self.best_score):
             self.best_score, self.best_epoch = score, self.epoch
 
     def save_best(self):
         """Saves the weights as best.ckpt if the newest epoch, which they are of, is the best."""
         if self.best_score is not None and self.best_epoch == self.epoch:
-            self._save("best.ckpt", "best epoch on the validation images")
+            by = "" if self.monitor == DEFAULTS.monitor else f", by {self.monitor}"
+            self._save("best.ckpt", f"best epoch on the validation images{by}")
 
     def note_changes(self, splits):
         """Adds to the cards, of best.ckpt too, what the images of `splits` have become during the run, if they changed."""
@@ -128,8 +138,8 @@ class CheckpointManager:
         return self.output / "best.ckpt"
 
     def card_of(self, choice, **fields):
-        """The card of the newest weights; `choice` says, in words, why they are kept."""
-        return {**self.card, **(self.epoch or {"metrics": {}}), **fields, "chosen": choice, "seconds": self._seconds()}
+        """The card of the newest weights; `choice` says, in words, why they are kept, unless they were solved."""
+        return {**self.card, "chosen": choice, **(self.epoch or {"metrics": {}}), **fields, "seconds": self._seconds()}
 
     def state_dict(self):
         """What is known of the run so far."""

@@ -15,7 +15,7 @@ from mindspore.dataset import Dataset
 from mindspore.train import Callback, Metric
 
 from mindclf.checkpoint import load_checkpoint
-from mindclf.config import merge, phases_of
+from mindclf.config import SOLVED, merge, phases_of
 from mindclf.dataset import eval_pipeline
 from mindclf.dataset.seen import seen_by, warn_of_seen
 from mindclf.dataset.splits import read_splits, with_statistics
@@ -35,6 +35,7 @@ from mindclf.train.given import Given
 from mindclf.train.output import OutputFolder, numbered
 from mindclf.train.phase import PhaseTrainer, Run
 from mindclf.train.resume import earlier_run
+from mindclf.train.solved_head import HeadSolver, dense_layer_of
 from mindclf.train.tensorboard import check_tensorboard
 from mindclf.utils.cache import use_cache
 from mindclf.utils.files import REMEDIES, CannotWrite, cannot_write, first_line, is_below
@@ -168,6 +169,8 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
     config = _checked_against(splits, config, given, rules)
     with collectives.rank_zero_first():
         net, config, weights_origin = start_net(with_statistics(config, splits.train), len(splits.classes), given.net)
+    if any(phase.optimizer in SOLVED for phase in phases_of(config)):
+        dense_layer_of(net, config.net)
     parent = parent_card(config)
     for purpose, images in (("validation", splits.valid), ("test", splits.test)):
         warn_of_seen(images, seen_by(parent), f"pretrained={config.pretrained}", purpose)
@@ -186,7 +189,7 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
         how = "" if config.resume else f" with {again}resume=true"
         check = folder.check if folder else lambda: None
         history = HistoryFile(output / HISTORY, check)
-        run = Run(net, splits, CheckpointManager(net, output, card, check), history, signals,
+        run = Run(net, splits, CheckpointManager(net, output, card, check, config.monitor), history, signals,
                   _beginning(folder, history, signals, f"the same command{how} goes on with the run in {output}"), given)
         best = _train(run, config, state)
     signals.advice = f"the weights are in {output}; the same command with {again}resume=true makes the report"
@@ -216,12 +219,13 @@ def _checked_against(splits, config, given, rules):
     """The config, perhaps with smaller batches. Raises ValueError, or warns, for too few classes or images."""
     if len(splits.classes) < 2:
         raise ValueError(f"there is one class, {splits.classes[0]!r}: a net needs two to tell apart")
-    if rules.shrink_batches:
+    descends = [phase for phase in phases_of(config) if phase.optimizer not in SOLVED]
+    if rules.shrink_batches and descends:
         config = _with_smaller_batches(config, len(splits.train))
     if given.train_dataset is None:
-        for phase in phases_of(config):
+        for phase in descends:
             check_count(len(splits.train) * max(phase.cached_views, 1), phase.batch_size)
-    _warn_of_few(splits, config)
+    _warn_of_few(splits, config, descends)
     return config
 
 
@@ -249,11 +253,11 @@ def _with_smaller_batches(config, count):
     return merge(config, {"batch_size": largest})
 
 
-def _warn_of_few(splits, config):
+def _warn_of_few(splits, config, descends):
     if len(splits.test) < FEW_TEST_IMAGES:
         log.warning("there are %d test images: accuracy on them means little, for one is %.0f points", len(splits.test),
                     100 / len(splits.test))
-    if config.valid_fraction and not len(splits.valid):
+    if config.valid_fraction and not len(splits.valid) and descends:
         log.warning("the %d training images are too few for a validation set: the last epoch is kept, not the best",
                     len(splits.train))
 
@@ -276,6 +280,10 @@ def _train(run, config, state=None):
             run.checkpoints.save_best()  # the run may have been killed before it could
     for number, phase in enumerate(phases_of(config), start=1):
         if (number, phase.epochs) <= (position["phase"], position["epochs"]):
+            continue
+        if phase.optimizer in SOLVED:
+            HeadSolver(run, number, phase, is_last=number == len(phases_of(config))).train()
+            run.begin = None
             continue
         trainer = PhaseTrainer(run, number, phase)
         if state and number == position["phase"]:

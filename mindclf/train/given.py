@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from mindspore import Tensor, nn
 
-from mindclf.config import phases_of
+from mindclf.config import SOLVED, phases_of
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,11 @@ class Given:
                              f"learning_rates) that makes one")
         if self.train_dataset is not None and any(phase.cached_views for phase in phases_of(config)):
             raise ValueError("cached_views and train_dataset exclude each other: views of one's own are not stored")
+        own = {"loss": self.loss is not None, "optimizer": self.optimizer is not None, "callbacks": bool(self.callbacks)}
+        for name, is_given in own.items():
+            if is_given and any(phase.optimizer in SOLVED for phase in phases_of(config)):
+                raise ValueError(f"{name} of your own and optimizer=lbfgs exclude each other: a head that is solved takes no "
+                                 f"steps; set optimizer=momentum")
         if config.resume:
             self._check_resumable()
 

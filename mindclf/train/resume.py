@@ -9,7 +9,8 @@ import numpy as np
 
 from mindclf.card import read_card, settle
 from mindclf.checkpoint import read_weights
-from mindclf.config import DEFAULTS, merge, own_names, phases_of
+from mindclf.config import DEFAULTS, SOLVED, merge, own_names, phases_of
+from mindclf.metrics import score_of
 from mindclf.report.history import HISTORY, HistoryFile
 from mindclf.train.schedules import plateau_of
 from mindclf.train.state import TrainingState, load_state, state_path
@@ -112,6 +113,8 @@ def _check_epochs(then, now, position, refusal, may_extend):
         if before.epochs != after.epochs and is_fixed:
             raise ValueError(f"{refusal}: it had {name}={before.epochs}, and now it is {after.epochs}: set it so, or take "
                              "another output")
+        if after.optimizer in SOLVED:  # its epochs are iterations, of which the config does not tell
+            continue
         begun = position["epochs"] + bool(position["steps"]) if number == position["phase"] else 0
         if after.epochs < begun:
             raise ValueError(f"{refusal}: it has begun epoch {begun} of phase {number}, and now {name}={after.epochs}: set "
@@ -140,7 +143,7 @@ def _after_the_end(last, card, phase):
         "net": weights, "history": history.state_dict(),
         "checkpoints": {
             "card": card, "seconds": card["seconds"], "epoch": {name: card[name] for name in EPOCH_FIELDS}, "newest": last.name,
-            "best_score": [valid["top1"], -valid["loss"]] if valid else None,
+            "best_score": score_of(valid, card["config"].get("monitor", DEFAULTS.monitor)) if valid else None,
             "best_epoch": {**{name: best[name] for name in EPOCH_FIELDS}, "metrics": {"held out": valid}} if valid else None},
         "optimizer": {"global_step": np.array([steps], np.int32)}, "schedule": plateau.state_dict(),
         "metrics": {"step": steps, "losses": [], "correct_predictions": 0}, "clock": {"seconds": 0.0, "waited": 0.0},

@@ -7,7 +7,7 @@ from mindspore import Tensor, nn
 from mindspore import dataset as ds
 from mindspore.train import LambdaCallback
 
-from mindclf.config import CHOICES, merge
+from mindclf.config import GRADIENT_DESCENT, merge
 from mindclf.train import create_model, create_optimizer
 from mindclf.train.model import ClassifierLoss
 from mindclf.train.schedules import Schedule
@@ -145,7 +145,7 @@ def test_the_formulas_differ():
     assert min(abs(one - other).max() for one in ends[1:] for other in ends[1:] if one is not other) > 1e-2
 
 
-@pytest.mark.parametrize("optimizer", CHOICES["optimizer"])
+@pytest.mark.parametrize("optimizer", GRADIENT_DESCENT)
 def test_without_a_gradient_only_kernels_and_matrices_move(optimizer):
     net = nn.SequentialCell(nn.Conv2d(2, 3, 3, has_bias=True), nn.BatchNorm2d(3), nn.Flatten(), nn.Dense(12, 2))
     before = {p.name: p.asnumpy().copy() for p in net.trainable_params()}

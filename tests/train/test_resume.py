@@ -18,7 +18,7 @@ from mindspore import Tensor, nn
 
 from mindclf import kernels
 from mindclf.checkpoint import card_path, load_net, read_card, read_weights
-from mindclf.config import CHOICES, merge
+from mindclf.config import GRADIENT_DESCENT, merge
 from mindclf.report.history import HistoryFile
 from mindclf.train import create_optimizer, fit, state
 from mindclf.train.checkpointing import CardCheckpoint, CheckpointManager
@@ -407,7 +407,7 @@ def test_the_checkpoint_of_a_run_that_goes_on_is_the_newest_only(interrupted, mo
     assert names == [[f"phase1-{epoch}_4.ckpt", f"phase1-{epoch}_4.ckpt.json", "state.npz"] for epoch in (2, 3)]
 
 
-@pytest.mark.parametrize("optimizer", CHOICES["optimizer"])
+@pytest.mark.parametrize("optimizer", GRADIENT_DESCENT)
 def test_the_state_of_every_optimizer_is_kept(optimizer):
     """All that changes in four steps, and only the weights are left out."""
     config = merge({}, {"optimizer": optimizer})
