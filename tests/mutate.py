@@ -290,7 +290,7 @@ ROWS = (
     Row("utils/http.py", "allow_private or is_public(address[0])", "True",
         "inference/test_sources.py::test_a_private_address_is_refused_however_it_is_written"),
     Row("utils/claim.py", "if locked is False or", "if",
-        "utils/test_claim.py::test_a_second_claim_in_the_same_process_is_refused_with_the_owner"),
+        "utils/test_claim.py::test_a_lock_that_is_held_is_enough_where_its_owner_gives_no_sign_of_life"),
     Row("utils/cache.py", "_chosen or os.environ.get(VARIABLE)", "os.environ.get(VARIABLE) or _chosen",
         "utils/test_cache.py::test_the_field_wins_over_the_variable_and_both_over_the_system"),
     Row("utils/signals.py", "128 + number", "number",

@@ -83,8 +83,8 @@ def measured(folder, margins, card=CARD, history=()):
     rng = np.random.default_rng(0)
     labels = np.arange(len(margins)) % 3
     for index in range(len(margins)):
-        Image.fromarray(rng.integers(0, 256, (400, 600, 3)).astype(np.uint8)).save(folder / f"<i>{index}&.png")
-    images = ImageSet(tuple(str(folder / f"<i>{index}&.png") for index in range(len(margins))), tuple(labels.tolist()), CLASSES)
+        Image.fromarray(rng.integers(0, 256, (400, 600, 3)).astype(np.uint8)).save(folder / f'<i>{index}"&.png')
+    images = ImageSet(tuple(str(folder / f'<i>{index}"&.png') for index in range(len(margins))), tuple(labels.tolist()), CLASSES)
     logits = np.zeros((len(margins), 3), np.float32)
     logits[np.arange(len(margins)), np.where(np.array(margins) > 0, labels, (labels + 1) % 3)] = np.abs(margins)
     net = create_net("mobilenet_v2", 3, **TINY_NET)
@@ -121,7 +121,7 @@ def test_texts_from_outside_are_text(read_page):
         assert text in read_page.text, text
     assert not {"i", "u"} & {tag for tag, _ in read_page.tags}  # of the names of files and of the checkpoint
     alternatives = [attributes["alt"] for tag, attributes in read_page.tags if tag == "img"]
-    assert "heatmap of <b>" in alternatives and "<i>16&.png" in alternatives
+    assert "heatmap of <b>" in alternatives and '<i>16"&.png' in alternatives
 
 
 def test_the_most_confident_mistakes_come_first(read_page):
@@ -132,7 +132,7 @@ def test_the_most_confident_mistakes_come_first(read_page):
         true, predicted = CLASSES[index % 3], CLASSES[(index + 1) % 3]
         words = caption.replace("Battery 电池", "Battery").split("\n")
         assert words[0].startswith(f"{predicted} {confidence:.1%}")
-        assert words[1].startswith(f"is {true}, {(1 - confidence) / 2:.1%}") and words[2] == f"<i>{index}&.png"
+        assert words[1].startswith(f"is {true}, {(1 - confidence) / 2:.1%}") and words[2] == f'<i>{index}"&.png'
     assert f"{MISTAKES} of {len(wrong)}" in read_page.text
 
 

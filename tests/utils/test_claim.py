@@ -59,6 +59,12 @@ def test_a_second_claim_in_the_same_process_is_refused_with_the_owner(tmp_path):
     Claim(tmp_path / "run").release()  # it has ended
 
 
+def test_a_lock_that_is_held_is_enough_where_its_owner_gives_no_sign_of_life(tmp_path, monkeypatch):
+    monkeypatch.setattr(claim, "_changes", lambda file, seen: False)
+    with claimed(tmp_path / "run"), pytest.raises(InUse):
+        Claim(tmp_path / "run")
+
+
 def test_a_claim_leaves_nothing_and_removes_only_the_empty_folders_that_it_made(tmp_path):
     (tmp_path / "mine").mkdir()
     for folder in ("mine", "mine/run", "other/deep/run"):
