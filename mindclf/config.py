@@ -15,13 +15,15 @@ from typing import NamedTuple
 from easydict import EasyDict
 
 from mindclf.dataset.registry import DATA_SETS
-from mindclf.labels import ClassIndex, number_classes
+from mindclf.labels import ClassIndex, ClassWeights, number_classes
 
 log = logging.getLogger(__name__)
 
 IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)  # RGB, on the 0 to 255 scale
 IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 LEAST_EMA_DECAY = 0.9
+AUTO = "auto"  # of class_weights
+CLASS_WEIGHT_RANGE = (1e-6, 1e6)
 
 
 class Field(NamedTuple):
@@ -172,6 +174,12 @@ GROUPS = {
             "features of mean 0 and mean square 1", range=(0, 1e3), per_phase=True),
         "label_smoothing": Field(
             0.0, "fraction of each target that is spread over all classes", range=(0, 0.99), per_phase=True),
+        "class_weights": Field(
+            {}, "how much the images of a class count in the loss, as in {'rose': 3}, where others count 1; or auto: each class "
+            "as much as any other, n / (classes x its images), as scikit-learn's \"balanced\""),
+        "balanced_sampling": Field(
+            False, "draw as many images of each class in an epoch, those of rare classes several times, in different views",
+            per_phase=True, meant_for=DESCENDS),
         "mixup_alpha": Field(
             0.0, "of the Beta distribution by which images and labels are mixed in pairs (mixup); 0 is none", range=(0, 100),
             per_phase=True, meant_for=DESCENDS),
@@ -290,7 +298,7 @@ def merge(config, overrides=()):
         elif entry:
             if not isinstance(FIELDS[name].default, dict):
                 raise ValueError(f"{name}.{entry}: only fields that are dicts have entries")
-            value = {**merged[name], entry: _literal(value)}
+            value = {**(merged[name] if isinstance(merged[name], dict) else {}), entry: _literal(value)}
         merged[name] = _typed(name, value)
         if FIELDS[name].per_phase:
             merged.phases = tuple({**phase, name: merged[name]} if name in phase else phase for phase in merged.phases)
@@ -351,6 +359,8 @@ def _check(config):
                              f"weights of every 8th step")
         if values.warmup_epochs >= values.epochs:
             raise ValueError(f"warmup_epochs={values.warmup_epochs} must be less than epochs={values.epochs}")
+        if values.balanced_sampling and config.class_weights:
+            raise ValueError("balanced_sampling and class_weights exclude each other: both make up for rare classes, give one")
     _check_meaning(config)
     if bool(config.mean) != bool(config.std):
         raise ValueError("mean and std belong together: set both or neither")
@@ -451,6 +461,8 @@ def _typed(name, value):
         value = tuple(value)
     if name == "phases" and isinstance(value, tuple) and not all(isinstance(phase, dict) for phase in value):
         raise ValueError(f"phases={value!r} must be dicts of fields, one for each phase")
+    if name == "class_weights":
+        return _class_weights(value)
     if name == "class_index" and isinstance(value, (list, tuple)):
         return number_classes(value)
     if name == "class_index" and isinstance(value, dict) and all(isinstance(folder, str) for folder in value):
@@ -462,6 +474,19 @@ def _typed(name, value):
     if not isinstance(value, kind) or isinstance(value, bool):
         raise ValueError(f"{name}={value!r} must be of type {kind.__name__}")
     return tuple(map(own_names, value)) if name == "phases" else value
+
+
+def _class_weights(value):
+    """`value` of the field class_weights: "auto", or a `ClassWeights`. Raises ValueError for anything else."""
+    if value == AUTO:
+        return value
+    low, high = CLASS_WEIGHT_RANGE
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"class_weights={value!r} must be {AUTO}, or a dict of weights by class, such as {{'rose': 3}}")
+    for name, weight in value.items():
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not low <= weight <= high:
+            raise ValueError(f"class_weights of {name!r}={weight!r} must be a number between {low} and {high:,}")
+    return ClassWeights({name: float(weight) for name, weight in value.items()})
 
 
 def _has_plain_keys(value):

@@ -123,6 +123,10 @@ class ClassIndex(dict):
     """
 
 
+class ClassWeights(dict):
+    """{class: how much its images count}; a type of its own for the reason that `ClassIndex` is."""
+
+
 def number_classes(folders):
     """The `ClassIndex` of class folders in the order of their labels. Raises ValueError unless each is a text, once."""
     folders = list(folders)

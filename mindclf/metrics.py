@@ -61,6 +61,10 @@ class Metrics:
         below = np.flatnonzero(per_class < self.top1)
         return below[np.argsort(per_class[below], kind="stable")][:count].tolist()
 
+    def by_f1(self) -> list[int]:
+        """The indices of all classes, that of the least F1 first; classes without images last."""
+        return np.argsort(self.f1, kind="stable").tolist()  # NaN comes last
+
     def imbalance(self, classes: Sequence[str]) -> str:
         """What top-1 hides, in words: balanced accuracy and the worst of `classes`; "" where they differ little from top-1."""
         worst = self.worst_classes()
@@ -79,7 +83,8 @@ class Metrics:
     def as_dict(self) -> dict:
         """Everything, as JSON can hold it."""
         return {**asdict(self), **self.scalars(), "confusion": self.confusion.tolist(),
-                "per_class": [None if np.isnan(value) else round(float(value), 6) for value in self.per_class]}
+                **{name: [None if np.isnan(value) else round(float(value), 6) for value in values] for name, values in (
+                    ("per_class", self.per_class), ("precision", self.precision), ("f1", self.f1))}}
 
 
 def score_of(scalars: Mapping, monitor: str) -> list[float]:

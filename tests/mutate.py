@@ -183,7 +183,7 @@ ROWS = (
     Row("train/fit.py", "load_checkpoint(best, net)", 'load_checkpoint(best.with_name("last.ckpt"), net)',
         FIT + "test_the_best_epoch_of_all_phases_is_kept_and_reported"),
     Row("metrics.py", 'scalars[monitor], -scalars["loss"]]', 'scalars[monitor], scalars["loss"]]',
-        "train/test_fit.py::test_best_is_the_best_epoch_on_the_held_out_images"),
+        FIT + "test_best_is_the_best_epoch_on_the_held_out_images"),
     Row("train/softmax_regression.py", "of_kernel + weight_decay * kernel", "of_kernel",
         "train/test_softmax_regression.py::test_the_gradient_is_zero_at_the_solution"),
     Row("train/tuning.py", "fold[of_image] != number", "fold[of_image] >= 0",

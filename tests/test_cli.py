@@ -275,9 +275,12 @@ def test_a_checkpoint_of_cifar10_is_trained_measured_and_used(few_of_cifar10, tm
     assert main(["eval", "--report", str(tmp_path / "report"), *where, "grid_rows=2", "grid_columns=8"]) == 0
     lines = capsys.readouterr().out.splitlines()
     card = read_card(checkpoint)
-    assert lines[0].startswith("40 test images: files laid out as CIFAR-10") and len(lines) == 12
+    assert lines[0].startswith("40 test images: files laid out as CIFAR-10") and len(lines) == 13
     assert lines[1].startswith(f"top-1 {card['metrics']['test']['top1']:.2%}  top-5 ")
-    assert [line.split()[0] for line in lines[2:]] == card["classes"]
+    assert lines[2].split() == ["class", "images", "recall", "precision", "F1"]
+    assert {line.split()[0] for line in lines[3:]} == set(card["classes"])
+    f1 = [int(line.split()[-1].rstrip("%")) for line in lines[3:]]
+    assert f1 == sorted(f1)  # the worst first
     with Image.open(tmp_path / "report" / "predictions.png") as grid:
         assert grid.width > 3 * grid.height
     Image.new("RGB", (300, 200), "navy").save(tmp_path / "photo.jpg")

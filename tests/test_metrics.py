@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mindclf.metrics import compute_metrics, softmax
+from mindclf.metrics import compute_metrics, score_of, softmax
 
 # Six classes, four images. The label of the first scores highest, of the second third, of the third last, of the fourth second.
 LOGITS = np.array([[9, 1, 2, 3, 4, 5], [7, 5, 6, 1, 2, 3], [6, 0, 5, 4, 3, 2], [1, 9, 2, 3, 4, 8]], np.float32)
@@ -49,6 +49,38 @@ def test_balanced_accuracy_is_the_mean_recall_of_the_classes_that_have_images():
     assert compute_metrics(np.eye(5, dtype=np.float32)[predicted], truth, 5).balanced_accuracy == 0.625
     uneven = results([9, 30, 0], [1, 10, 5])
     assert uneven.balanced_accuracy == pytest.approx(np.mean([9 / 10, 30 / 40, 0 / 5])) and uneven.top1 == 39 / 55
+
+
+def test_precision_recall_and_f1_are_those_of_counting():
+    """Truth 0 0 0 1 1 2, predictions 0 0 1 1 1 0: of class 0 2 of 3 predictions and 2 of 3 images, of 1 2 of 3 and 2 of 2."""
+    truth, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 1, 0])
+    result = compute_metrics(np.eye(3, dtype=np.float32)[predicted], truth, 3)
+    assert result.precision[:2] == pytest.approx([2 / 3, 2 / 3]) and np.isnan(result.precision[2])
+    assert result.per_class == pytest.approx([2 / 3, 1, 0])
+    assert result.f1 == pytest.approx([2 / 3, 2 * (2 / 3) / (2 / 3 + 1), 0])
+    assert [result.macro_f1, result.scalars()["macro_f1"]] == pytest.approx([(2 / 3 + 4 / 5) / 3] * 2, abs=1e-6)
+    assert result.as_dict()["precision"] == [0.666667, 0.666667, None] and result.as_dict()["f1"] == [0.666667, 0.8, 0]
+
+
+def test_macro_f1_is_that_of_scikit_learns_example():
+    """Of the documentation of f1_score: truth 0 1 2 0 1 2, predictions 0 2 1 0 0 1: macro average 0.26..., classes 0.8, 0, 0."""
+    result = compute_metrics(np.eye(3, dtype=np.float32)[[0, 2, 1, 0, 0, 1]], np.array([0, 1, 2, 0, 1, 2]), 3)
+    assert result.f1 == pytest.approx([0.8, 0, 0]) and result.macro_f1 == pytest.approx(0.8 / 3)
+
+
+def test_a_class_without_images_counts_for_nothing_in_the_means():
+    """Even where it is predicted, which lowers the precision of none but itself."""
+    result = compute_metrics(np.eye(3, dtype=np.float32)[[0, 0, 2, 1]], np.array([0, 0, 0, 1]), 3)
+    assert np.isnan(result.f1[2]) and result.precision[2] == 0
+    assert result.macro_f1 == pytest.approx((0.8 + 1) / 2) and result.by_f1() == [0, 1, 2]
+
+
+def test_the_score_is_more_for_better_weights():
+    scalars = {"top1": 0.9, "balanced_accuracy": 0.5, "macro_f1": 0.4, "loss": 0.3}
+    assert score_of(scalars, "top1") == [0.9, -0.3] and score_of(scalars, "macro_f1") == [0.4, -0.3]
+    assert score_of(scalars, "loss") == [-0.3, -0.3]
+    assert score_of({**scalars, "loss": 0.2}, "loss") > score_of(scalars, "loss")
+    assert score_of({**scalars, "top1": 0.91, "loss": 5.0}, "top1") > score_of(scalars, "top1")
 
 
 def test_a_class_that_is_never_predicted_is_named_though_top1_is_high():

@@ -45,11 +45,18 @@ def run(arguments, config, is_recipe):
         return 0
     imbalance = metrics.imbalance(classes)
     print(f"{_measured(chosen, metrics.images)} {found.origin} ({found.folder.as_posix()}){_left_out(chosen)}\n"
-          f"top-1 {metrics.top1:.2%}  top-5 {metrics.top5:.2%}  loss {metrics.loss:.4f}"
+          f"top-1 {metrics.top1:.2%}  top-5 {metrics.top5:.2%}  loss {metrics.loss:.4f}  macro F1 {metrics.macro_f1:.2%}"
           + (f"\nbalanced accuracy {imbalance}" if imbalance else ""))
-    print_table([(name, f"{value:.0%}" if value == value else "no images")
-                  for name, value in zip(classes, metrics.per_class)])
+    print_table([("class", "images", "recall", "precision", "F1"), *(_row(classes, metrics, label) for label in metrics.by_f1())],
+                right=range(1, 5))
     return 0
+
+
+def _row(classes, metrics, label):
+    """What the table of classes, the worst of which come first, says of one."""
+    count = metrics.confusion[label].sum()
+    figures = (metrics.per_class[label], metrics.precision[label], metrics.f1[label])
+    return (classes[label], f"{count:,}", *(f"{value:.0%}" if value == value else "-" for value in figures))
 
 
 def _measured(chosen, count):

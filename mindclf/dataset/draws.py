@@ -14,6 +14,7 @@ import numpy as np
 
 WORDS = 4  # 64-bit numbers for an image and a choice: what Philox gives for one value of the counter
 DRAWS_VERSION = 1  # of what is drawn and how: stored views of another version are not taken
+VIEWS_AN_EPOCH = 16  # at most, of an image that an epoch has several times
 STORED_VIEWS = 0  # the phase of views that are made once and stored; those of training are numbered from 1
 
 
@@ -37,6 +38,24 @@ class Draws:
     def order(self, count):
         """The numbers below `count`, shuffled: the order of the images in the epoch."""
         return self.generator("order").permutation(count)
+
+    def balanced_order(self, labels):
+        """As many numbers as there are `labels`, shuffled, of which each class has as many as any other, or one more.
+
+        Within a class each image has as many as any other, or one more. The first number of an image is its index in `labels`;
+        the next ones of a rare class's are that plus a multiple of their length, up to VIEWS_AN_EPOCH different ones: so its
+        views differ. Modulo the length they are all indices.
+        """
+        labels, rng = np.asarray(labels), self.generator("balanced order")
+        classes, count = np.unique(labels), len(labels)
+        quotas = np.full(len(classes), count // len(classes))
+        quotas[rng.permutation(len(classes))[:count % len(classes)]] += 1
+        chosen = []
+        for label, quota in zip(classes, quotas):
+            members = rng.permutation(np.flatnonzero(labels == label))
+            turns = np.arange(quota)
+            chosen.append(members[turns % len(members)] + turns // len(members) % VIEWS_AN_EPOCH * count)
+        return rng.permutation(np.concatenate(chosen))
 
     def _key(self, name):
         return key_of(f"{self.seed} {self.phase} {self.epoch} {name}")

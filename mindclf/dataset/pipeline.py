@@ -85,7 +85,10 @@ def train_pipeline(images, config):
 
 
 def epoch_pipeline(images, config, draws, indices):
-    """The augmented, whole batches of one epoch of training: `images` at `indices`, in that order, as `draws` has them."""
+    """The augmented, whole batches of one epoch of training: `images` at `indices`, in that order, as `draws` has them.
+
+    An index of so many images or more is that of an image again, in another view: see `Draws.balanced_order`.
+    """
     return _augmented(images, config, lambda _: itertools.repeat((draws, indices)), len(indices), config["batch_size"],
                       drop_remainder=True)
 
@@ -163,7 +166,8 @@ class _Batches:
         words = draws.words(self.names, indices)
         for start in range(0, self.steps * self.batch_size, self.batch_size):
             batch = slice(start, start + self.batch_size)
-            yield indices[batch], self.labels[indices[batch]], words[batch]
+            images = indices[batch] % len(self.labels)
+            yield images, self.labels[images], words[batch]
 
 
 def eval_pipeline(images, preprocessing, batch_size):

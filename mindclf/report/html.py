@@ -83,7 +83,8 @@ def page(measured, folder):
         _section("The most confident mistakes", _mistakes(measured)),
     ]
     shown = [("top-1", f"{metrics.top1:.1%}"), ("top-5", f"{metrics.top5:.1%}"),
-             ("balanced accuracy", f"{metrics.balanced_accuracy:.1%}"), ("loss", f"{metrics.loss:.3f}"),
+             ("balanced accuracy", f"{metrics.balanced_accuracy:.1%}"), ("macro F1", f"{metrics.macro_f1:.1%}"),
+             ("loss", f"{metrics.loss:.3f}"),
              ("test images", f"{metrics.images:,}")]
     tiles = "".join(f"<div><b>{value}</b>{name}</div>" for name, value in shown)
     return f"""<!DOCTYPE html>
@@ -144,20 +145,28 @@ def _facts(measured):
 
 
 def _classes(measured):
-    """A row for each class: its images, how many of them are predicted correctly, and as what most of the others."""
-    confusion, labels = measured.metrics.confusion, measured.card.labels
+    """A row for each class, that of the least F1 first: its images, how many of them are predicted correctly, recall, precision,
+    F1, and as what most of the others are predicted.
+    """
+    metrics, labels = measured.metrics, measured.card.labels
+    confusion = metrics.confusion
     has_chinese = any(label.chinese for label in labels)
     rows = []
-    for index, (label, accuracy) in enumerate(zip(labels, measured.metrics.per_class)):
+    for index in metrics.by_f1():
+        label, recall = labels[index], metrics.per_class[index]
         count, correct = confusion[index].sum(), confusion[index, index]
         others = np.where(np.arange(len(labels)) == index, 0, confusion[index])
         predicted_as = f"{labels[others.argmax()].name} ({others.max()})" if others.any() else ""
-        bar = f'<meter value="{accuracy:.4f}"></meter> {accuracy:.1%}' if count else "no images"
+        bar = f'<meter value="{recall:.4f}"></meter> {recall:.1%}' if count else "no images"
+        others_of = (metrics.precision[index], metrics.f1[index])
+        cells = "".join(f'<td class="number">{f"{value:.1%}" if value == value else ""}</td>' for value in others_of)
         rows.append(f"<tr><th>{escape(label.name)}</th>" + (f"<td>{escape(label.chinese)}</td>" if has_chinese else "")
                     + f'<td class="number">{count:,}</td><td class="number">{correct:,}</td><td>{bar}</td>'
-                      f"<td>{escape(predicted_as)}</td></tr>")
-    head = ["class", *(["in Chinese"] if has_chinese else []), "images", "correct", "accuracy", "mostly predicted as"]
-    cells = "".join(f'<th class="number">{name}</th>' if name in ("images", "correct") else f"<th>{name}</th>" for name in head)
+                      f"{cells}<td>{escape(predicted_as)}</td></tr>")
+    head = ["class", *(["in Chinese"] if has_chinese else []), "images", "correct", "recall", "precision", "F1",
+            "mostly predicted as"]
+    numbers = ("images", "correct", "precision", "F1")
+    cells = "".join(f'<th class="number">{name}</th>' if name in numbers else f"<th>{name}</th>" for name in head)
     body = "\n".join(rows)
     return f'<div class="wide"><table>\n<thead><tr>{cells}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
 

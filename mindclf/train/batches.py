@@ -50,10 +50,12 @@ class EpochBatches(Batches):
     epoch has the samples in the order that its Draws say, in batches of `batch_size` for each worker: all workers together take
     the same samples whatever their number, but for those of the last, incomplete step. `resume` goes on from any epoch and
     step. With mixup_alpha the images of a batch are mixed in pairs (see `mix`), as the number of the batch in the epoch says.
+    With `balanced`, the labels of the samples, an epoch has as many of each class: see `Draws.balanced_order`.
     """
 
-    def __init__(self, make, count, batch_size, seed, phase, mixup_alpha=0.0, num_classes=0):
+    def __init__(self, make, count, batch_size, seed, phase, mixup_alpha=0.0, num_classes=0, balanced=None):
         super().__init__()
+        self.balanced = balanced
         self.make, self.count, self.batch_size, self.seed, self.phase = make, count, batch_size, seed, phase
         self.mixup_alpha, self.num_classes, self.epoch, self.steps_done = mixup_alpha, num_classes, 0, 0
 
@@ -73,7 +75,8 @@ class EpochBatches(Batches):
 
     def _epoch(self, first_step):
         draws = Draws(self.seed, self.phase, self.epoch)
-        indices = collectives.shard_batches(draws.order(self.count), self.batch_size, collectives.rank(), collectives.size())
+        order = draws.order(self.count) if self.balanced is None else draws.balanced_order(self.balanced)
+        indices = collectives.shard_batches(order, self.batch_size, collectives.rank(), collectives.size())
         batches = self.make(draws, indices[first_step * self.batch_size:])
         with _prefetching(PREFETCHED):
             rows = batches.create_tuple_iterator(num_epochs=1, do_copy=False)

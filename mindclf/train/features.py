@@ -53,7 +53,11 @@ def stored_features(net, images, config, views=1):
 
 
 def feature_batches(features, labels, batch_size, indices):
-    """(feature, label) batches of the rows at `indices`, in that order, the last one as short as it comes."""
+    """(feature, label) batches of the rows at `indices`, in that order, the last one as short as it comes.
+
+    An index of so many rows or more is that of a row again: see `Draws.balanced_order`.
+    """
+    indices = np.asarray(indices) % len(labels)
     rows = ds.NumpySlicesDataset((features[indices], labels[indices]), ["feature", "label"], shuffle=False,
                                  num_parallel_workers=1)
     return rows.batch(batch_size)

@@ -17,6 +17,7 @@ from mindspore.train import Callback, Metric
 from mindclf.checkpoint import load_checkpoint
 from mindclf.config import SOLVED, merge, phases_of
 from mindclf.dataset import eval_pipeline
+from mindclf.dataset.folder import check_class_index
 from mindclf.dataset.seen import seen_by, warn_of_seen
 from mindclf.dataset.splits import read_splits, with_statistics
 from mindclf.device import describe_device, use_device
@@ -31,6 +32,7 @@ from mindclf.report.html import Measured
 from mindclf.report.write import write_report
 from mindclf.train.batches import check_count
 from mindclf.train.checkpointing import CheckpointManager, complete_card, run_card
+from mindclf.train.class_weights import weights_of_classes
 from mindclf.train.given import Given
 from mindclf.train.output import OutputFolder, numbered
 from mindclf.train.phase import PhaseTrainer, Run
@@ -167,6 +169,7 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
     log.info("%d training, %d validation and %d test images of %d classes: %s (%s)", len(splits.train), len(splits.valid),
              len(splits.test), len(splits.classes), splits.origin, splits.path)
     config = _checked_against(splits, config, given, rules)
+    weights = weights_of_classes(config.class_weights, splits.train, check_class_index(config.class_index))
     with collectives.rank_zero_first():
         net, config, weights_origin = start_net(with_statistics(config, splits.train), len(splits.classes), given.net)
     if any(phase.optimizer in SOLVED for phase in phases_of(config)):
@@ -175,6 +178,9 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
     for purpose, images in (("validation", splits.valid), ("test", splits.test)):
         warn_of_seen(images, seen_by(parent), f"pretrained={config.pretrained}", purpose)
     card = run_card(config, splits, weights_origin, device, parent)
+    if weights is not None:
+        card["class_weights"] = {name: round(float(weight), 6) for name, weight in zip(splits.classes, weights)}
+        log.info("class weights: %s", ", ".join(f"{name} {weight:.3g}" for name, weight in card["class_weights"].items()))
     collectives.check_same(images=splits.digest(), classes=repr(splits.classes), fields=repr(card["config"]),
                            versions=repr(card["versions"]))
     collectives.broadcast_parameters(net)
@@ -190,7 +196,7 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
         check = folder.check if folder else lambda: None
         history = HistoryFile(output / HISTORY, check)
         run = Run(net, splits, CheckpointManager(net, output, card, check, config.monitor), history, signals,
-                  _beginning(folder, history, signals, f"the same command{how} goes on with the run in {output}"), given)
+                  _beginning(folder, history, signals, f"the same command{how} goes on with the run in {output}"), given, weights)
         best = _train(run, config, state)
     signals.advice = f"the weights are in {output}; the same command with {again}resume=true makes the report"
 

@@ -54,6 +54,10 @@ class Given:
         if isinstance(self.optimizer, nn.Optimizer) and len(config.phases) > 1:
             raise ValueError(f"an optimizer belongs to one phase, and there are {len(config.phases)}: give a function of (net, "
                              f"learning_rates) that makes one")
+        if self.loss is not None and config.class_weights:
+            raise ValueError("class_weights and a loss of your own exclude each other: give it the weights")
+        if self.train_dataset is not None and any(phase.balanced_sampling for phase in phases_of(config)):
+            raise ValueError("balanced_sampling and train_dataset exclude each other: draw as you like in your own data set")
         if self.train_dataset is not None and any(phase.cached_views for phase in phases_of(config)):
             raise ValueError("cached_views and train_dataset exclude each other: views of one's own are not stored")
         own = {"loss": self.loss is not None, "optimizer": self.optimizer is not None, "callbacks": bool(self.callbacks)}

@@ -15,12 +15,14 @@ class ClassifierLoss(nn.Cell):
 
     Labels are int32 (N,), or float32 (N, classes) with the fraction of each class, as `mix` makes them. After a step
     `correct_predictions` counts the images of its batch whose highest logit is that of their label, or of its largest fraction.
-    `criterion`, a Cell of (logits, labels), takes the place of cross-entropy.
+    `criterion`, a Cell of (logits, labels), takes the place of cross-entropy. With `class_weights` (classes,) the images of a
+    batch count as their classes say, in the mean over what they count; mixed ones in the mean over the batch.
     """
 
-    def __init__(self, label_smoothing=0.0, criterion=None):
+    def __init__(self, label_smoothing=0.0, criterion=None, class_weights=None):
         super().__init__()
-        self.criterion = criterion or nn.CrossEntropyLoss(label_smoothing=label_smoothing)
+        weights = None if class_weights is None else Tensor(class_weights, ms.float32)
+        self.criterion = criterion or nn.CrossEntropyLoss(weights, label_smoothing=label_smoothing)
         self.correct_predictions = Parameter(Tensor(0, ms.int32), name="correct_predictions", requires_grad=False)
 
     def construct(self, logits, labels):
@@ -33,16 +35,17 @@ class ClassifierLoss(nn.Cell):
         return ops.depend(loss, ops.assign(self.correct_predictions, correct))
 
 
-def create_model(net, config, learning_rates, criterion=None, optimizer=None):
+def create_model(net, config, learning_rates, criterion=None, optimizer=None, class_weights=None):
     """A Model that trains the unfrozen weights of `net`, one of `learning_rates` a step.
 
-    The loss is a ClassifierLoss, around `criterion` if that is given. FixedLossScaleManager multiplies it by config.loss_scale,
-    and the optimizer divides the gradients by the same number; where the two differ, the step would be wrong by that factor
-    without a warning, so an `optimizer` of one's own with another loss_scale raises ValueError. With config.sam_rho the steps
-    are SharpnessAwareSteps, at the same scale. Callbacks find the loss as `loss` of the train network.
+    The loss is a ClassifierLoss, around `criterion` if that is given, else with `class_weights` (classes,).
+    FixedLossScaleManager multiplies it by config.loss_scale, and the optimizer divides the gradients by the same number; where
+    the two differ, the step would be wrong by that factor without a warning, so an `optimizer` of one's own with another
+    loss_scale raises ValueError. With config.sam_rho the steps are SharpnessAwareSteps, at the same scale. Callbacks find the
+    loss as `loss` of the train network.
     """
     manager = FixedLossScaleManager(config.loss_scale, drop_overflow_update=False)
-    loss = ClassifierLoss(config.label_smoothing, criterion)
+    loss = ClassifierLoss(config.label_smoothing, criterion, class_weights)
     if optimizer is None:
         optimizer = create_optimizer(net, config, learning_rates)
     elif optimizer.loss_scale != manager.get_loss_scale():

@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass, field
 from functools import cache, partial
 
+import numpy as np
 from mindspore.train import CheckpointConfig
 
 from mindclf.dataset import epoch_pipeline, eval_pipeline
@@ -39,7 +40,10 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Run:
-    """What the phases of a run share. `begin` is called after its first step; `given` are objects of the caller's own."""
+    """What the phases of a run share. `begin` is called after its first step; `given` are objects of the caller's own.
+
+    `class_weights` (classes,) say how much the images of each class count; None is all the same.
+    """
 
     net: object
     splits: object
@@ -48,6 +52,7 @@ class Run:
     signals: StopSignals
     begin: object = None
     given: Given = field(default_factory=Given)
+    class_weights: object = None
 
     @property
     def parts(self):
@@ -80,7 +85,7 @@ class PhaseTrainer:
         self.steps = self.batches.get_dataset_size()
         self.schedule = Schedule(config, self.steps)
         made = given.optimizer(self.trained, self.schedule.rates) if given.makes_optimizer else given.optimizer
-        self.model = create_model(self.trained, config, self.schedule.rates, given.loss, made)
+        self.model = create_model(self.trained, config, self.schedule.rates, given.loss, made, run.class_weights)
         optimizer = self.model.train_network.optimizer
         rates = self.schedule.rates
         if given.optimizer is None or given.makes_optimizer:
@@ -188,7 +193,9 @@ class PhaseTrainer:
                                                  config.eval_batch_size)
         if self.run.given.train_dataset is not None:
             return GivenBatches(self.run.given.train_dataset)
-        return EpochBatches(make_batches, count, config.batch_size, config.seed, self.number, config.mixup_alpha, classes)
+        balanced = np.tile(train.labels, max(config.cached_views, 1)) if config.balanced_sampling else None
+        return EpochBatches(make_batches, count, config.batch_size, config.seed, self.number, config.mixup_alpha, classes,
+                            balanced)
 
 
 class PhaseCheckpoint(CardCheckpoint):

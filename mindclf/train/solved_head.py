@@ -63,7 +63,7 @@ class HeadSolver:
         _check_finite(train[0], measured[0])
         has_validation = self.monitored_name == "held out"
         features, labels = (np.concatenate(pair) for pair in zip(train, measured)) if has_validation else train
-        options = {"label_smoothing": config.label_smoothing}
+        options = {"label_smoothing": config.label_smoothing, "class_weights": run.class_weights}
         log.info("phase %d (head): solved by L-BFGS on features of %d images", self.number, len(labels))
         choice = self._tuned(features, labels, options)
         weight_decay = choice.weight_decay
