@@ -244,7 +244,7 @@ def own_images(folder, asked_for=()):
     weight_decay that is asked for is not tuned.
     """
     asked = dict(_own_pairs(asked_for.items() if isinstance(asked_for, dict) else map(_split, asked_for)))
-    descends = next(filter(None, map(_only_descends, asked.items())), "")
+    descends = "" if asked.get("optimizer") in SOLVED else next(filter(None, map(_only_descends, asked.items())), "")
     head = dict(epochs=40, batch_size=16, lr_max=0.025, weight_decay=4e-3, label_smoothing=0.1) if descends else dict(
         optimizer="lbfgs", **({"tune_weight_decay": "no"} if "weight_decay" in asked else {}))
     if descends and "optimizer" not in asked and asked.get("trainable", "head") == "head":

@@ -401,6 +401,12 @@ def test_a_weight_decay_that_is_asked_for_is_not_tuned():
     assert (config.optimizer, config.weight_decay, config.tune_weight_decay) == ("lbfgs", 0.5, "no")
 
 
+def test_a_solver_that_is_asked_for_by_name_refuses_what_it_cannot_take():
+    asked_for = ["optimizer=lbfgs", "lr_max=0.1"]
+    with pytest.raises(ValueError, match="^lr_max=0.1 means nothing to optimizer='lbfgs'"):
+        merge(config_module.own_images("folder", asked_for), asked_for)
+
+
 def test_the_log_says_why_ones_own_head_is_not_solved(caplog):
     with caplog.at_level("INFO", logger="mindclf"):
         config_module.own_images("folder", ["epochs=20"])

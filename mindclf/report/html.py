@@ -121,6 +121,7 @@ def _facts(measured):
     """What the card tells, without what it does not have: that of a tutorial's checkpoint has little."""
     card = measured.card
     data, device, size = card.data, card.get("device", {}), card.preprocessing.size
+    out_of_fold = card.get("metrics", {}).get("out of fold", {})
     options = ", ".join(f"{name}={value}" for name, value in card.net_options.items())
     facts = {
         "net": card.net + (f" ({options})" if options else ""),
@@ -130,6 +131,8 @@ def _facts(measured):
                        if {"origin", "train", "held_out"} <= data.keys() else data.get("name")),
         "started from": card.get("start"),
         "weights": card.get("chosen"),
+        "cross-validation": (f"{out_of_fold['top1']:.1%} of {out_of_fold['images']:,} images, each predicted by a head that had "
+                             f"not seen it" if {"top1", "images"} <= out_of_fold.keys() else None),
         "seed": card.get("seed"),
         "command": card.get("command"),
         "trained for": f"{card['seconds']:,.0f} s" if "seconds" in card else None,

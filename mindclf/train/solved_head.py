@@ -62,7 +62,11 @@ class HeadSolver:
         run, config, checkpoints = self.run, self.config, self.run.checkpoints
         _check_finite(train[0], measured[0])
         has_validation = self.monitored_name == "held out"
-        features, labels = (np.concatenate(pair) for pair in zip(train, measured)) if has_validation else train
+        features, labels = train
+        if has_validation:  # both in one array, of which train and measured become parts: features of many images take gigabytes
+            features, labels = (np.concatenate(pair) for pair in zip(train, measured))
+            count = len(train[1])
+            train, measured = (features[:count], labels[:count]), (features[count:], labels[count:])
         options = {"label_smoothing": config.label_smoothing, "class_weights": run.class_weights}
         log.info("phase %d (head): solved by L-BFGS on features of %d images", self.number, len(labels))
         choice = self._tuned(features, labels, options)
@@ -84,7 +88,7 @@ class HeadSolver:
         self._fill(solution.layer)
         how = f"head solved by L-BFGS on {solved_on}, weight decay {weight_decay:g}, {choice.how}"
         if solved_on != "training images":
-            how += "; the validation metrics are those before it was solved on these too"
+            how += "; the validation metrics are of the head solved on training images alone"
         checkpoints.card["solved"] = {
             "weight_decay": weight_decay, "chosen": choice.how, "solved_on": solved_on, "iterations": solution.iterations,
             "converged": solution.converged,

@@ -17,6 +17,7 @@ CANDIDATES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)  # weight decays, th
 UNTUNED = 0.01         # where no class has two images to tune by
 FOLDS = 5
 MANY_VALIDATION = 200  # images whose mean loss tells candidates apart; folds take FOLDS times as long
+MOST_MEASURED = 5000   # images that folds must measure: of more images fewer folds are looked at
 
 
 class Trial(NamedTuple):
@@ -60,17 +61,21 @@ def choose_weight_decay(features: np.ndarray, labels: np.ndarray, num_classes: i
     """The `Choice` among CANDIDATES for `features` (n, C) and `labels` (n,), of the images that `rows` tell of.
 
     `by` "validation" measures layers of the training images on the validation images; "cross_validation" those of some of
-    all images on the others, in FOLDS folds that `rng` draws; "auto" is the first where there are MANY_VALIDATION. `monitor` is
-    the metric, see `best_of`; `options` are arguments of `SoftmaxRegression`. The log has a line for each candidate.
+    all images on the others, in FOLDS folds that `rng` draws, all of them or as many as have MOST_MEASURED images; "auto" is the
+    first where there are MANY_VALIDATION. `monitor` is the metric, see `best_of`; `options` are arguments of
+    `SoftmaxRegression`. The log has a line for each candidate.
     """
     if by == "auto":
         by = "validation" if rows.valid >= MANY_VALIDATION else "cross_validation"
     if by == "validation":
         last = rows.images * rows.views
-        pairs, name = [(np.arange(last), np.arange(last, len(labels)))], f"{rows.valid} validation images"
+        pairs, name = [(slice(last), slice(last, None))], f"{rows.valid} validation images"
     else:
-        pairs = _folds(labels, rows, rng)
-        name = f"{len(pairs)}-fold cross-validation of {rows.images + rows.valid} images"
+        folds = _folds(labels, rows, rng)
+        count = rows.images + rows.valid
+        pairs = folds[:-(-len(folds) * MOST_MEASURED // count)]
+        looked_at = f", {len(pairs)} of its folds" if len(pairs) < len(folds) else ""
+        name = f"{len(folds)}-fold cross-validation of {count} images{looked_at}"
     if not pairs:
         log.warning("no class has two different images: the weight decay is %g, untuned", UNTUNED)
         return Choice(UNTUNED, "untuned, for no class has two different images")
@@ -83,13 +88,13 @@ def choose_weight_decay(features: np.ndarray, labels: np.ndarray, num_classes: i
     return Choice(best.weight_decay, f"chosen for {monitor}, by {name}", tried, best, by != "validation")
 
 
-def trials(features: np.ndarray, labels: np.ndarray, num_classes: int, splits: Sequence[tuple[np.ndarray, np.ndarray]],
+def trials(features: np.ndarray, labels: np.ndarray, num_classes: int, splits: Sequence[tuple],
            candidates: Sequence[float] = CANDIDATES, **options) -> list[Trial]:
     """A `Trial` for each of the `candidates`, weight decays.
 
-    `splits` are pairs of the rows of `features` (n, C) that a layer is solved on, and of those that measure it; the metrics are
-    those over the measured rows of all pairs together. `options` are arguments of `SoftmaxRegression`. Each layer begins with
-    the one of the candidate before it.
+    `splits` are pairs of the rows of `features` (n, C) that a layer is solved on, and of those that measure it, indices or
+    slices; the metrics are those over the measured rows of all pairs together. `options` are arguments of `SoftmaxRegression`.
+    Each layer begins with the one of the candidate before it.
     """
     logits: list[list[np.ndarray]] = [[] for _ in candidates]
     for solved_on, measured in splits:

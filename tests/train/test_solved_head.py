@@ -79,7 +79,7 @@ def test_the_validation_metrics_are_those_of_a_head_that_had_not_seen_these_imag
     assert chosen["loss"] == out_of_fold["loss"]
     assert card["chosen"].startswith(
         f"head solved by L-BFGS on training and validation images, weight decay {chosen['weight_decay']:g}, chosen for top1, by "
-        f"5-fold cross-validation of 30 images; the validation metrics are those before")
+        f"5-fold cross-validation of 30 images; the validation metrics are of the head solved on training images alone")
 
 
 def test_validation_images_count_as_trained_on(solved):

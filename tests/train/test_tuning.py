@@ -96,6 +96,14 @@ def test_all_views_of_an_image_are_on_one_side_and_the_first_one_measures():
         assert set(measured) <= set(rows.first) and len(solved_on) == np.sum(~np.isin(rows.of_image, rows.of_image[measured]))
 
 
+def test_of_many_images_fewer_folds_are_looked_at(monkeypatch):
+    """Each of 5 folds of 35 images has 7 of them: two have 14, the first number from 10 on."""
+    monkeypatch.setattr(tuning, "MOST_MEASURED", 10)
+    choice = choose_weight_decay(FEATURES, LABELS, 3, Rows(35, 1, 0, [f"file {index}" for index in range(35)]), rng())
+    assert choice.how == "chosen for top1, by 5-fold cross-validation of 35 images, 2 of its folds"
+    assert choice.best.metrics.images == 14
+
+
 def test_of_one_image_a_class_nothing_can_be_tuned(caplog):
     choice = choose_weight_decay(FEATURES[:3], np.arange(3), 3, Rows(3, 1, 0, ["a", "b", "c"]), rng())
     assert choice.weight_decay == tuning.UNTUNED and choice.best is None
