@@ -225,12 +225,13 @@ def _checked_against(splits, config, given, rules):
     """The config, perhaps with smaller batches. Raises ValueError, or warns, for too few classes or images."""
     if len(splits.classes) < 2:
         raise ValueError(f"there is one class, {splits.classes[0]!r}: a net needs two to tell apart")
-    descends = [phase for phase in phases_of(config) if phase.optimizer not in SOLVED]
+    descends = any(phase.optimizer not in SOLVED for phase in phases_of(config))
     if rules.shrink_batches and descends:
         config = _with_smaller_batches(config, len(splits.train))
     if given.train_dataset is None:
-        for phase in descends:
-            check_count(len(splits.train) * max(phase.cached_views, 1), phase.batch_size)
+        for phase in phases_of(config):
+            if phase.optimizer not in SOLVED:
+                check_count(len(splits.train) * max(phase.cached_views, 1), phase.batch_size)
     _warn_of_few(splits, config, descends)
     return config
 
