@@ -9,7 +9,8 @@ from mindclf.cli.text import quoted, this_python
 HELP = "train a net and report its accuracy on the test images"
 BATCH_SIZE_SET = re.compile(r"batch_size=|phases\b")  # a field that says how large batches are
 OWN_FOLDER = ("FOLDER has your own images: a folder for each class, of which about a fifth is for testing, or train/ and test/ "
-              "(or val/) with such folders. A head is trained on ImageNet features, unless fields say otherwise.")
+              "(or val/) with such folders. A head is solved on ImageNet features, or trained where fields of training, such as "
+              "epochs, are given.")
 
 
 def add_arguments(parser, recipe):

@@ -17,11 +17,11 @@ from mindclf.nets.mobilenet_v2 import MobileNetV2Head
 from mindclf.nets.squeezenet import SqueezeNetHead
 from mindclf.nets.vgg import VGGHead
 from mindclf.report.history import HistoryFile
-from mindclf.train import fit, solved_head
+from mindclf.train import fit, solved_head, train_folder
 from mindclf.train.checkpointing import CheckpointManager
 from mindclf.train.features import stored_features
 from mindclf.train.softmax_regression import solve
-from tests.conftest import ONLY_HEAD
+from tests.conftest import ONLY_HEAD, TINY_NET
 from tests.train.test_resume import TIMES
 
 pytestmark = pytest.mark.usefixtures("uncompiled")
@@ -32,6 +32,16 @@ def solved(tiny_config):
     """A config whose head is solved."""
     return {**{name: value for name, value in tiny_config.items() if name not in ("batch_size", "epochs", "lr_max")}, **ONLY_HEAD,
             "optimizer": "lbfgs"}
+
+
+def test_ones_own_folder_is_solved_without_a_field_and_trained_with_epochs(solved, colour_folder, tmp_path):
+    start = fit({**solved, "output": str(tmp_path / "start")}).checkpoint
+    fields = {"pretrained": str(start), "net_options": TINY_NET, "image_height": 32, "image_width": 32}
+    cards = [read_card(train_folder(colour_folder, output=str(tmp_path / name), **fields, **more).checkpoint)
+             for name, more in (("solved", {}), ("trained", {"epochs": 1}))]
+    assert cards[0]["config"]["optimizer"] == "lbfgs" and cards[0]["solved"]["converged"]
+    assert cards[0]["classes"] == ["blue", "green", "red"] and cards[0]["metrics"]["test"]["top1"] > 0.6
+    assert "optimizer" not in cards[1]["config"] and "solved" not in cards[1] and cards[1]["config"]["epochs"] == 1
 
 
 def layer_of(checkpoint):
