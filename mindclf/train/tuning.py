@@ -9,12 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from mindclf.metrics import Metrics, compute_metrics, score_of
-from mindclf.train.softmax_regression import SoftmaxRegression
+from mindclf.train.softmax_regression import DenseLayer, SoftmaxRegression
 
 log = logging.getLogger(__name__)
 
 CANDIDATES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)  # weight decays, the strongest first
 UNTUNED = 0.01         # where no class has two images to tune by
+PATIENCE = 2           # weaker decays that are tried without any gain
 FOLDS = 5
 MANY_VALIDATION = 200  # images whose mean loss tells candidates apart; folds take FOLDS times as long
 MOST_MEASURED = 5000   # images that folds must measure: of more images fewer folds are looked at
@@ -80,7 +81,7 @@ def choose_weight_decay(features: np.ndarray, labels: np.ndarray, num_classes: i
         log.warning("no class has two different images: the weight decay is %g, untuned", UNTUNED)
         return Choice(UNTUNED, "untuned, for no class has two different images")
     log.info("weight decay: tuned by %s", name)
-    tried = trials(features, labels, num_classes, pairs, **options)
+    tried = trials(features, labels, num_classes, pairs, monitor=monitor, **options)
     for trial in tried:
         log.info("weight decay %-6g %s loss %.4f top-1 %.2f%%", trial.weight_decay,
                  "validation" if by == "validation" else "out-of-fold", trial.metrics.loss, 100 * trial.metrics.top1)
@@ -89,22 +90,32 @@ def choose_weight_decay(features: np.ndarray, labels: np.ndarray, num_classes: i
 
 
 def trials(features: np.ndarray, labels: np.ndarray, num_classes: int, splits: Sequence[tuple],
-           candidates: Sequence[float] = CANDIDATES, **options) -> list[Trial]:
-    """A `Trial` for each of the `candidates`, weight decays.
+           candidates: Sequence[float] = CANDIDATES, monitor: str = "top1", **options) -> list[Trial]:
+    """A `Trial` for each of the `candidates`, weight decays, until PATIENCE in a row are better neither in loss nor in `monitor`.
 
     `splits` are pairs of the rows of `features` (n, C) that a layer is solved on, and of those that measure it, indices or
     slices; the metrics are those over the measured rows of all pairs together. `options` are arguments of `SoftmaxRegression`.
-    Each layer begins with the one of the candidate before it.
+    Each layer begins with the one of the candidate before it. The weaker the decay, the longer the solver takes.
     """
-    logits: list[list[np.ndarray]] = [[] for _ in candidates]
-    for solved_on, measured in splits:
-        problem, layer = SoftmaxRegression(features[solved_on], labels[solved_on], num_classes, **options), None
-        for found, weight_decay in zip(logits, candidates):
-            layer = problem.solve(weight_decay, layer).layer
-            found.append(layer.logits(features[measured]))
+    problems = [SoftmaxRegression(features[solved_on], labels[solved_on], num_classes, **options) for solved_on, _ in splits]
     truth = np.concatenate([labels[measured] for _, measured in splits])
-    return [Trial(weight_decay, compute_metrics(np.concatenate(found), truth, num_classes))
-            for weight_decay, found in zip(candidates, logits)]
+    layers: list[DenseLayer | None] = [None] * len(splits)
+    tried: list[Trial] = []
+    for weight_decay in candidates:
+        layers = [problem.solve(weight_decay, layer).layer for problem, layer in zip(problems, layers)]
+        logits = [layer.logits(features[measured]) for layer, (_, measured) in zip(layers, splits)]
+        tried.append(Trial(weight_decay, compute_metrics(np.concatenate(logits), truth, num_classes)))
+        if _only_gets_worse(tried, monitor):
+            break
+    return tried
+
+
+def _only_gets_worse(tried, monitor):
+    """Whether none of the last PATIENCE trials beats all that came before them, in loss or in the metric."""
+    before, last = tried[:-PATIENCE], tried[-PATIENCE:]
+    return bool(before) and all(
+        max(score_of(trial.metrics.scalars(), name)[0] for trial in last)
+        <= max(score_of(trial.metrics.scalars(), name)[0] for trial in before) for name in ("loss", monitor))
 
 
 def best_of(tried: Sequence[Trial], monitor: str) -> Trial:

@@ -60,6 +60,17 @@ def trial(weight_decay, top1, loss, images=100):
     return Trial(weight_decay, SimpleNamespace(images=images, loss=loss, scalars=lambda: {"top1": top1, "loss": loss}))
 
 
+def test_weaker_decays_are_tried_until_two_in_a_row_gain_nothing():
+    """Features of noise: the less decay, the greater the loss on other images. All that follows the best is two more."""
+    noise = RNG.standard_normal((60, 40)).astype(np.float32)
+    labels, halves = np.arange(60) % 3, [(slice(0, 30), slice(30, 60))]
+    everything = [trials(noise, labels, 3, halves, [decay])[0] for decay in tuning.CANDIDATES]
+    found = trials(noise, labels, 3, halves, monitor="loss")
+    losses = [trial.metrics.loss for trial in everything]
+    assert losses == sorted(losses) and [trial.weight_decay for trial in found] == [3.0, 1.0, 0.3]
+    assert [trial.metrics.loss for trial in found] == pytest.approx(losses[:3], abs=1e-3)
+
+
 def test_of_trials_as_good_as_the_best_the_one_of_least_loss_is_taken():
     """The standard error of 90 % of 100 images is 3 points, of 10,000 it is 0.3."""
     few, many = ([trial(0.3, 0.90, 0.5, images), trial(0.1, 0.88, 0.3, images), trial(0.03, 0.86, 0.1, images)]
@@ -75,9 +86,9 @@ def test_without_validation_images_folds_choose_and_with_many_these_do(caplog, m
     with caplog.at_level("INFO", logger="mindclf"):
         choice = choose_weight_decay(FEATURES, LABELS, 3, Rows(35, 1, 0, names), rng())
     assert choice.is_out_of_fold and choice.how == "chosen for top1, by 5-fold cross-validation of 35 images"
-    assert [tried.weight_decay for tried in choice.tried] == list(tuning.CANDIDATES)
+    assert [tried.weight_decay for tried in choice.tried] == list(tuning.CANDIDATES)[:len(choice.tried)]
     assert choice.best.metrics.images == 35 and choice.weight_decay == choice.best.weight_decay
-    assert len([line for line in caplog.messages if "out-of-fold loss" in line]) == len(tuning.CANDIDATES)
+    assert len([line for line in caplog.messages if "out-of-fold loss" in line]) == len(choice.tried) > 2
     monkeypatch.setattr(tuning, "MANY_VALIDATION", 5)
     choice = choose_weight_decay(FEATURES, LABELS, 3, Rows(30, 1, 5, names), rng())
     assert not choice.is_out_of_fold and choice.how == "chosen for top1, by 5 validation images"
