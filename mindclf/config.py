@@ -142,7 +142,7 @@ GROUPS = {
             "epochs, batches and learning rates", choices=(*GRADIENT_DESCENT, *SOLVED), per_phase=True),
         "tune_weight_decay": Field(
             "auto", "what chooses the weight_decay of lbfgs: the validation images, cross_validation, or auto (the validation "
-            "images where they are many, else cross-validation); no takes weight_decay as it is",
+            "images where they are many, else folds); no takes weight_decay as it is",
             choices=("validation", "cross_validation", "no"), per_phase=True, meant_for=SOLVES),
         "schedule": Field(
             "cosine", "of the learning rate after warm-up; one_cycle falls in a straight line",
