@@ -3,7 +3,6 @@
 import importlib
 import io
 import json
-import logging
 import os
 import re
 import statistics
@@ -29,7 +28,6 @@ def begin(quick):
     """Whether to run in quick mode: `quick`, unless the environment says otherwise, with MINDCLF_QUICK=1 or 0.
 
     A notebook that is opened in notebooks/ goes to the top of the clone, so that data/ and outputs/ are those of the recipes.
-    The log of the training, which tells how far it is, is shown in full mode only.
     """
     if not (TOP / "recipes").is_dir():
         raise ValueError("the notebooks need a clone of mindclf: there is no recipes/ beside notebooks/")
@@ -38,8 +36,6 @@ def begin(quick):
     word = os.environ.get("MINDCLF_QUICK", str(int(quick)))
     if word not in ("0", "1"):
         raise ValueError(f"MINDCLF_QUICK={word} must be 1 or 0")
-    if word == "0":
-        logging.basicConfig(level="INFO", format="%(message)s", stream=sys.stdout, force=True)
     return word == "1"
 
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 import os
 
 import numpy as np
@@ -35,7 +34,6 @@ def write(path, **content):
     (None, True, True), (None, False, False), ("1", False, True), ("0", True, False)])
 def test_the_environment_has_the_last_word_on_quick_mode(monkeypatch, word, asked, quick):
     monkeypatch.delenv("MINDCLF_QUICK", raising=False)
-    monkeypatch.setattr(logging, "basicConfig", lambda **options: None)
     if word:
         monkeypatch.setenv("MINDCLF_QUICK", word)
     assert support.begin(asked) is quick
