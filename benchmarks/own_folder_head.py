@@ -9,18 +9,21 @@ those that `mindclf train FOLDER` takes, the same for all. The features are thos
 - descended: what `mindclf train FOLDER` did before: momentum for 40 epochs, the best of them on a tenth of the images;
 - logistic_regression: scikit-learn's, as it comes but for max_iter, on all images;
 - logistic_regression_scaled: the same after StandardScaler.
-Where a head gets all images, the seed changes what tunes it, but nothing of logistic regression.
+With --sets only those are measured, and the others stay in the table. Where a head gets all images, the seed changes what tunes
+it, but nothing of logistic regression.
 """
 
 import argparse
+import json
 import statistics
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import mindspore as ms
 import numpy as np
 import sklearn
-from common import provenance, write_result
+from common import TABLES, provenance, write_result
 from mindspore.train import Callback
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -178,22 +181,28 @@ def main():
     parser.add_argument("--to", help="another JSON file")
     arguments = parser.parse_args()
     device = use_device("CPU")
-    cells = []
+    target = Path(arguments.to) if arguments.to else TABLES / f"{Path(__file__).stem}.json"
     for name in arguments.sets:
-        classes, parts = parts_of(name)
-        for size in SIZES:
-            runs = []
-            for seed in SEEDS:
-                runs.append(measured(parts, classes, size, seed, runs and runs[0]))
-            means = {method: round(statistics.mean(run["top1"][method] for run in runs), 6) for method in runs[0]["top1"]}
-            cells.append({"dataset": name, "images_per_class": size or "all", "test_images": len(parts["test"].labels),
-                          "mean_top1": means, "runs": runs})
-            print(name, size or "all", *(f"{method} {100 * value:.2f}" for method, value in means.items()),
-                  *(f"{run['seconds']['solved']} s" for run in runs), flush=True)
-            print("   ", "; ".join(run["weight_decay"] for run in runs), flush=True)
-    write_result(arguments.to or __file__, {
-        **provenance(describe_device(device)), "features": "mobilenet_v2, ImageNet weights", "scikit_learn": sklearn.__version__,
-        "cells": cells})
+        before = json.loads(target.read_text(encoding="utf-8"))["cells"] if target.is_file() else []
+        cells = [cell for cell in before if cell["dataset"] != name] + cells_of(name)
+        write_result(target, {**provenance(describe_device(device)), "features": "mobilenet_v2, ImageNet weights",
+                              "scikit_learn": sklearn.__version__, "cells": sorted(cells, key=lambda cell: cell["dataset"])})
+
+
+def cells_of(name):
+    """The cells of a data set, one for each size."""
+    cells, (classes, parts) = [], parts_of(name)
+    for size in SIZES:
+        runs = []
+        for seed in SEEDS:
+            runs.append(measured(parts, classes, size, seed, runs and runs[0]))
+        means = {method: round(statistics.mean(run["top1"][method] for run in runs), 6) for method in runs[0]["top1"]}
+        cells.append({"dataset": name, "images_per_class": size or "all", "test_images": len(parts["test"].labels),
+                      "mean_top1": means, "runs": runs})
+        print(name, size or "all", *(f"{method} {100 * value:.2f}" for method, value in means.items()),
+              *(f"{run['seconds']['solved']} s" for run in runs), flush=True)
+        print("   ", "; ".join(run["weight_decay"] for run in runs), flush=True)
+    return cells
 
 
 if __name__ == "__main__":
