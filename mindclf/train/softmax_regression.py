@@ -86,7 +86,7 @@ class SoftmaxRegression:
             self.blocks = _Again(features, self.scaling)
             return
         scaled = np.concatenate([self.scaling.scaled(block) for block in _blocks(features)])
-        if 2 * len(scaled) <= scaled.shape[1]:
+        if len(scaled) < scaled.shape[1]:
             self.basis, coordinates = np.linalg.qr(scaled.T)  # (C, n) orthonormal, (n, n)
             scaled = np.ascontiguousarray(coordinates.T)
         self.blocks = [scaled]
