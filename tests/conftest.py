@@ -23,14 +23,16 @@ SALTS = ("validation 1", "validation 3", "test")  # see mindclf.dataset.content
 CLASS_INDEX = {"red": 2, "green": 0, "blue": 1}  # not the alphabetical order, so that a mix-up shows
 SLOW = {  # files whose tests take most of the time of all: `make test-fast` leaves them out
     "convert/test_convert.py", "convert/test_pytorch.py", "convert/test_zoos.py", "dataset/test_augmentation.py",
-    "dataset/test_cifar10.py", "dataset/test_split_folder.py", "dataset/test_splits.py", "distributed/test_workers.py",
-    "drawings/test_generate.py", "inference/test_runner.py", "kernels/test_compilers.py", "kernels/test_layers.py",
-    "nets/test_classic_nets.py", "nets/test_contract.py", "nets/test_fold.py", "nets/test_mobilenet_v2.py",
-    "nets/test_other_nets.py", "nets/test_published_counts.py", "report/test_html.py", "report/test_plots.py",
-    "test_bad_images.py", "test_card.py", "test_checkpoint.py", "test_cli.py", "test_compare.py", "test_demo.py",
-    "test_demo_page.py", "test_explain.py", "test_export.py", "test_export_zoo.py", "test_notebooks.py", "test_predict.py",
-    "test_public.py", "test_summary.py", "test_switches.py", "test_threads.py", "test_tutorial.py", "train/test_fit.py",
-    "train/test_given.py", "train/test_limits.py", "train/test_model.py", "train/test_resume.py", "train/test_solved_head.py"}
+    "dataset/test_cifar10.py", "dataset/test_seen.py", "dataset/test_split_folder.py", "dataset/test_splits.py",
+    "distributed/test_workers.py", "drawings/test_generate.py", "inference/test_runner.py", "kernels/test_compilers.py",
+    "kernels/test_layers.py", "nets/test_classic_nets.py", "nets/test_contract.py", "nets/test_fold.py",
+    "nets/test_mobilenet_v2.py", "nets/test_other_nets.py", "nets/test_published_counts.py", "report/test_html.py",
+    "report/test_plots.py", "test_bad_images.py", "test_card.py", "test_checkpoint.py", "test_cli.py", "test_compare.py",
+    "test_demo.py", "test_demo_page.py", "test_explain.py", "test_export.py", "test_export_zoo.py", "test_notebooks.py",
+    "test_predict.py", "test_public.py", "test_quantize.py", "test_summary.py", "test_switches.py", "test_threads.py",
+    "test_tutorial.py", "train/test_batches.py", "train/test_class_weights.py", "train/test_ema.py", "train/test_extend.py",
+    "train/test_fit.py", "train/test_given.py", "train/test_limits.py", "train/test_model.py", "train/test_output.py",
+    "train/test_resume.py", "train/test_solved_head.py", "utils/test_claim.py"}
 
 
 def pytest_collection_modifyitems(items):
