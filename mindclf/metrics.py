@@ -25,8 +25,8 @@ class Metrics:
     @property
     def per_class(self) -> np.ndarray:
         """The recall of each class (classes,), 0 to 1: its fraction of correct predictions. NaN for a class without images."""
-        counts = self.confusion.sum(1)
-        return np.divide(self.confusion.diagonal(), counts, out=np.full(len(counts), np.nan), where=counts > 0)
+        images = self.confusion.sum(1)
+        return _ratio(self.confusion.diagonal(), images, images > 0)
 
     @property
     def balanced_accuracy(self) -> float:
@@ -36,8 +36,8 @@ class Metrics:
     @property
     def precision(self) -> np.ndarray:
         """Of the predictions of each class (classes,) the fraction that is correct, 0 to 1. NaN for what was never predicted."""
-        counts = self.confusion.sum(0)
-        return np.divide(self.confusion.diagonal(), counts, out=np.full(len(counts), np.nan), where=counts > 0)
+        predictions = self.confusion.sum(0)
+        return _ratio(self.confusion.diagonal(), predictions, predictions > 0)
 
     @property
     def f1(self) -> np.ndarray:
@@ -46,9 +46,8 @@ class Metrics:
         It is 2 x correct / (images + predictions), so 0 for a class that has images and is never predicted. NaN for a class
         without images.
         """
-        counts = self.confusion.sum(1)
-        return np.divide(2 * self.confusion.diagonal(), counts + self.confusion.sum(0), out=np.full(len(counts), np.nan),
-                         where=counts > 0)
+        images = self.confusion.sum(1)
+        return _ratio(2 * self.confusion.diagonal(), images + self.confusion.sum(0), images > 0)
 
     @property
     def macro_f1(self) -> float:
@@ -85,6 +84,11 @@ class Metrics:
         return {**asdict(self), **self.scalars(), "confusion": self.confusion.tolist(),
                 **{name: [None if np.isnan(value) else round(float(value), 6) for value in values] for name, values in (
                     ("per_class", self.per_class), ("precision", self.precision), ("f1", self.f1))}}
+
+
+def _ratio(numerators, denominators, where):
+    """The quotients (classes,), NaN but `where` they are defined."""
+    return np.divide(numerators, denominators, out=np.full(len(denominators), np.nan), where=where)
 
 
 def score_of(scalars: Mapping, monitor: str) -> list[float]:

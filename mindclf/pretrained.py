@@ -127,7 +127,7 @@ def find_pretrained(config):
         return named_checkpoint(config.pretrained), config.pretrained
     rows = _published_for(config)
     if config.net == "mobilenet_v2" and not rows[0].net_options:  # of width 1, for which the course has weights
-        found = imagenet_on_disk() or (None if any(row in on_disk() for row in rows) else
+        found = imagenet_on_disk() or (None if not on_disk().keys().isdisjoint(rows) else
                                        find_imagenet_mobilenet_v2(check=_fits_mobilenet_v2))
         if found:
             is_tf_slim = found.path.suffix == ".npz"

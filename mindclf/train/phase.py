@@ -186,11 +186,11 @@ class PhaseTrainer:
             features, labels = stored_features(net, train, config, config.cached_views)
             make_batches = lambda _, indices: feature_batches(features, labels, config.batch_size, indices)  # noqa: E731
             self.monitored_batches = feature_batches(*stored_features(net, self.monitored, config), config.eval_batch_size,
-                                                   collectives.shard_indices(len(self.monitored)))
+                                                     collectives.shard_indices(len(self.monitored)))
         else:
             make_batches = partial(epoch_pipeline, train, config)
             self.monitored_batches = eval_pipeline(collectives.shard(self.monitored), Preprocessing.from_config(config),
-                                                 config.eval_batch_size)
+                                                   config.eval_batch_size)
         if self.run.given.train_dataset is not None:
             return GivenBatches(self.run.given.train_dataset)
         balanced = np.tile(train.labels, max(config.cached_views, 1)) if config.balanced_sampling else None
