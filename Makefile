@@ -3,6 +3,7 @@
 # make notebooks  executes the notebooks, quick and in place
 # make bench  measures speed (TORCH_PYTHON=a Python with PyTorch)    make sanitize  checks the C kernels' memory accesses
 # make test-fast  runs the tests but those that take most of the time
+# make docs   builds the documentation site into build/docs and checks it, in .venv-docs
 # make mutants  changes the code in a hundred places, one at a time, and sees whether the tests notice
 # Each sets up .venv first, with the first Python of 3.10 to 3.12 that answers (or PYTHON=...).
 
@@ -16,7 +17,7 @@ ifneq ($(wildcard ../shared/data),)
 export MINDCLF_DATA ?= ../shared
 endif
 
-.PHONY: demo test test-fast mutants notebooks check sanitize bench clean
+.PHONY: demo test test-fast mutants notebooks docs check sanitize bench clean
 
 demo: $(VENV)/installed
 	$(RUN) recipes/garbage_mobilenet_v2.py train
@@ -40,6 +41,18 @@ notebooks: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(RUN) benchmarks/speed.py $(if $(TORCH_PYTHON),--torch-python $(TORCH_PYTHON))
+
+# The site's tools are not those of mindclf: they have an environment of their own, without MindSpore.
+DOCS_VENV ?= .venv-docs
+docs: $(DOCS_VENV)/installed
+	$(DOCS_VENV)/bin/python docs/build_site.py
+
+$(DOCS_VENV)/installed: setup.py
+	@test -n "$(PYTHON)" || { echo "make docs needs Python 3.10, 3.11 or 3.12: install one, or name it with PYTHON=..." >&2; exit 2; }
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python setup.py --quiet extra docs > $(DOCS_VENV)/requirements.txt
+	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $(DOCS_VENV)/requirements.txt
+	touch $@
 
 check: $(VENV)/installed
 	$(VENV)/bin/ruff check .
@@ -68,4 +81,4 @@ $(VENV)/installed: setup.py pyproject.toml $(wildcard $(CSRC)/*.[ch]) $(VARIANTS
 	touch $@
 
 clean:
-	rm -rf $(VENV) mindclf.egg-info build
+	rm -rf $(VENV) $(DOCS_VENV) mindclf.egg-info build
