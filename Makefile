@@ -47,11 +47,10 @@ DOCS_VENV ?= .venv-docs
 docs: $(DOCS_VENV)/installed
 	$(DOCS_VENV)/bin/python docs/build_site.py
 
-$(DOCS_VENV)/installed: setup.py
+$(DOCS_VENV)/installed: docs/requirements.txt
 	@test -n "$(PYTHON)" || { echo "make docs needs Python 3.10, 3.11 or 3.12: install one, or name it with PYTHON=..." >&2; exit 2; }
 	$(PYTHON) -m venv $(DOCS_VENV)
-	$(DOCS_VENV)/bin/python setup.py --quiet extra docs > $(DOCS_VENV)/requirements.txt
-	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $(DOCS_VENV)/requirements.txt
+	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
 	touch $@
 
 check: $(VENV)/installed

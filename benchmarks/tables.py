@@ -17,9 +17,15 @@ sys.path.append(str(ROOT / "notebooks"))
 from support import command_today  # noqa: E402  it is beside the notebooks, which show commands too
 
 RUNS_FOLDER = ROOT / "benchmarks" / "results" / "runs"
-# What the tables say, in the language of each README. The trap names of garbage_traps.json are their own English.
+# What the tables say, in each language. The trap names of garbage_traps.json are their own English.
 WORDS = {
-    "README.md": {
+    "en": {
+        "systems": "| system | net | tutorial, as published | **mindclf**, top-1 | test images | wall time |",
+        "garbage": "garbage, 26 classes, head only", "garbage_all": "garbage, 26 classes, all layers",
+        "of_nine": "2 of 9 'Cardboard' images", "of_cifar10": "CIFAR-10, from random initialisation",
+        "of_caltech16": "16 Caltech classes, from random initialisation", "of_flowers102": "102 flowers, two phases",
+        "of_validation": "{top1:.1f}% (ResNet18, validation images)", "of_original": "{top1:.1f}% (original images)",
+        "seconds": "{seconds:.0f} s", "nothing": "none",
         "results": "| garbage sorting, 26 classes, {images} test photos | top-1 | 95 % interval | wall time | made by |",
         "tutorial": "| tutorial, as published | 2 of the 9 'Cardboard' images it shows | | | |",
         "head": "| head on a frozen backbone, mean of {runs} seeds (range) | **{mean:.1%}** ({low:.1%} to {high:.1%}) "
@@ -35,15 +41,21 @@ WORDS = {
         "minutes": "{minutes:.0f} min", "hours": "{hours} h",
         "compared": {"caltech16_compare": "16 Caltech classes, {images} test images",
                      "flower_photos_shufflenet": "photos of 5 flowers, {images} test images"},
-        "of_each": "starts from | parameters | MACs | top-1, mean of the seeds (range) | seeds | wall time a run",
-        "fresh": "fresh weights",
+        "of_each": "initialised from | parameters | MACs | top-1, mean of the seeds (range) | seeds | wall time a run",
+        "random": "random initialisation",
         "traps": "| run | top-1, mean of {runs} seeds (range) | against corrected |",
         "speed": "| {cores} cores, ms | stock MindSpore | capped | **mindclf** | PyTorch | ONNX Runtime "
                  "| mindclf / PyTorch | mindclf / ONNX Runtime |",
         "step": {"train": "{net}, {size} px, training step of {batch}", "infer": "{net}, {size} px, inference of {batch}"},
         "to": "to",
     },
-    "README_CN.md": {
+    "zh": {
+        "systems": "| 系统 | 网络 | 教程公布的结果 | **mindclf**，top-1 | 测试图片 | 用时 |",
+        "garbage": "垃圾分类，26 类，只训练分类头", "garbage_all": "垃圾分类，26 类，训练所有层",
+        "of_nine": "9 张“硬纸板”中认对 2 张", "of_cifar10": "CIFAR-10，从随机初始化开始",
+        "of_caltech16": "16 类 Caltech，从随机初始化开始", "of_flowers102": "102 种花卉，分两阶段",
+        "of_validation": "{top1:.1f}%（ResNet18，验证集）", "of_original": "{top1:.1f}%（原始图片）",
+        "seconds": "{seconds:.0f} 秒", "nothing": "无",
         "results": "| 26 类垃圾分类，{images} 张测试照片 | top-1 | 95 % 区间 | 用时 | 脚本 |",
         "tutorial": "| 教程公布的结果 | 展示的 9 张“硬纸板”中认对 2 张 | | | |",
         "head": "| 冻结骨干，只训练分类头，{runs} 个随机种子的平均（范围） | **{mean:.1%}**（{low:.1%} 至 {high:.1%}） "
@@ -57,8 +69,8 @@ WORDS = {
         "minutes": "{minutes:.0f} 分钟", "hours": "{hours} 小时",
         "compared": {"caltech16_compare": "Caltech 的 16 类，{images} 张测试图片",
                      "flower_photos_shufflenet": "5 种花卉照片，{images} 张测试图片"},
-        "of_each": "起始权重 | 参数量 | 乘加次数 | top-1，各种子平均（范围） | 种子数 | 每次用时",
-        "fresh": "随机权重",
+        "of_each": "初始权重 | 参数量 | 乘加次数 | top-1，各种子平均（范围） | 种子数 | 每次用时",
+        "random": "随机初始化",
         "traps": "| 运行 | top-1，{runs} 个种子的平均（范围） | 与修正后相比 |",
         "speed": "| {cores} 核，毫秒 | 未调优的 MindSpore | 限制指令集 | **mindclf** | PyTorch | ONNX Runtime "
                  "| mindclf / PyTorch | mindclf / ONNX Runtime |",
@@ -92,7 +104,7 @@ RUNS = {  # table: rows of net, and the run's name, or what is published: epochs
     ),
     "flowers102": (
         ("ResNet18, 64 px", (20, 30.2, None, None)),
-        ("ResNet18, 64 px, from fresh weights", "flowers102_resnet18_64px"),
+        ("ResNet18, 64 px, {random}", "flowers102_resnet18_64px"),
         ("**MobileNetV2**, 192 px", "flowers102_two_phase"),
     ),
 }
@@ -117,8 +129,42 @@ def with_tables(document, text):
     return text
 
 
+def language(document):
+    """"zh" for a document in Chinese, else "en"."""
+    return "zh" if document.endswith((".zh.md", "_CN.md")) else "en"
+
+
+def systems(document):
+    """A line for each system: what its tutorial publishes, and what was measured here."""
+    words = WORDS[language(document)]
+    head = read("benchmarks/results/tables/garbage_head.json")
+    compared_nets = read(RUNS_FOLDER / "caltech16_compare" / "compare.json")
+    asymmnet = next(row for row in compared_nets["rows"] if row["variant"] == "asymmnet_large")
+    published = {name: top1 for name, (_, top1, *_) in (RUNS["cifar10"][0], RUNS["cifar10"][-2], RUNS["flowers102"][0])}
+
+    def row(system, net, tutorial, top1, images, seconds):
+        time = words["seconds"].format(seconds=seconds) if seconds < 90 else words["minutes"].format(minutes=seconds / 60)
+        return f"| {words[system]} | {net} | {tutorial} | **{top1:.1%}** | {images:,} | {time} |"
+
+    def run(system, net, name, tutorial):
+        card, _ = measured_run(name)
+        return row(system, net, tutorial, card["metrics"]["test"]["top1"], card["metrics"]["test"]["images"], card["seconds"])
+
+    original = words["of_original"]
+    return "\n".join([
+        words["systems"], "|---|---|---|---|---|---|",
+        row("garbage", "MobileNetV2", words["of_nine"], head["mean_top1"], head["test_images"], head["median_seconds"]),
+        run("garbage_all", "MobileNetV2", "garbage26_mobilenet_v2", words["of_nine"]),
+        run("of_cifar10", "MobileNetV1", "cifar10_mobilenet_v1", original.format(top1=published["MobileNetV1"])),
+        run("of_cifar10", "ShuffleNetV1", "cifar10_shufflenet_v1", original.format(top1=published["ShuffleNetV1 2.0x, 224 px"])),
+        row("of_caltech16", "AsymmNet large", words["nothing"], asymmnet["mean_top1"], compared_nets["data"]["test"], asymmnet["mean_seconds"]),
+        run("of_flowers102", "MobileNetV2", "flowers102_two_phase",
+            words["of_validation"].format(top1=published["ResNet18, 64 px"])),
+    ])
+
+
 def results(document):
-    words = WORDS[document]
+    words = WORDS[language(document)]
     head = read("benchmarks/results/tables/garbage_head.json")
     card = read("checkpoints/garbage26_mobilenet_v2.ckpt.json")
     duplicates = read("benchmarks/results/tables/near_duplicates.json")
@@ -143,7 +189,7 @@ def results(document):
 
 def runs(document, table):
     """A line for each run of a table, and for what the tutorials publish."""
-    words, rows = WORDS[document], []
+    words, rows = WORDS[language(document)], []
     for net, name in RUNS[table]:
         if isinstance(name, tuple):
             epochs, top1, top5, hours = name
@@ -154,7 +200,7 @@ def runs(document, table):
         test = card["metrics"]["test"]
         time = words["minutes"].format(minutes=card["seconds"] / 60)
         speed = ", ".join(f"{phase['images_per_second']:,.0f}" for phase in card["speed"])
-        rows.append(f"| {net} | {epochs} | {test['top1']:.2%} | {test['top5']:.2%} | {time} | {speed} "
+        rows.append(f"| {net.format(random=words['random'])} | {epochs} | {test['top1']:.2%} | {test['top5']:.2%} | {time} | {speed} "
                     f"| `{command_today(card, name)}` |")
     return "\n".join([words[table].format(images=test["images"]), "|---|---|---|---|---|---|---|", *rows])
 
@@ -171,9 +217,9 @@ def measured_run(name):
 
 def compared(document, table):
     """A line for each net or start that was compared under one recipe."""
-    words, rows, measured = WORDS[document], [], read(RUNS_FOLDER / table / "compare.json")
+    words, rows, measured = WORDS[language(document)], [], read(RUNS_FOLDER / table / "compare.json")
     for row in measured["rows"]:
-        start = words["fresh"] if row["start"] == "fresh weights" else row["start"]
+        start = words["random"] if row["start"] == "fresh weights" else row["start"]
         time = words["minutes"].format(minutes=row["mean_seconds"] / 60)
         spread = f" ({min(row['top1']):.2%} {words['to']} {max(row['top1']):.2%})" if len(row["top1"]) > 1 else ""
         rows.append(f"| `{row['variant']}` | {start} | {row['parameters'] / 1e6:.2f} M | {row['macs'] / 1e6:,.0f} M "
@@ -190,7 +236,7 @@ def wilson(share, count, z=1.96):
 
 
 def traps(document):
-    words, chinese = WORDS[document], document == "README_CN.md"
+    words, chinese = WORDS[language(document)], language(document) == "zh"
     measured = read("benchmarks/results/tables/garbage_traps.json")
     corrected = statistics.mean(measured["top1"]["corrected"])
     rows = [words["traps"].format(runs=len(measured["seeds"])), "|---|---|---|"]
@@ -204,7 +250,7 @@ def traps(document):
 
 def speed(document):
     """A line for each task of each net: medians in ms, and ratios of mindclf's time with their quartiles."""
-    words, measured = WORDS[document], read("benchmarks/results/tables/speed.json")
+    words, measured = WORDS[language(document)], read("benchmarks/results/tables/speed.json")
 
     def milliseconds(row, *names):
         times = [row["seconds"][name]["median"] for name in names if name in row["seconds"]]
@@ -255,11 +301,12 @@ def read(path):
     return json.loads((ROOT / path).read_text(encoding="utf-8"))
 
 
-README_TABLES = {"results": results, **{table: functools.partial(runs, table=table) for table in RUNS},
-                 **{table: functools.partial(compared, table=table) for table in COMPARED}, "traps": traps, "speed": speed}
+RESULTS = {"results": results, **{table: functools.partial(runs, table=table) for table in RUNS},
+           **{table: functools.partial(compared, table=table) for table in COMPARED}}
+PAGES = {"README": {"systems": systems}, "docs/results": RESULTS, "docs/traps": {"traps": traps}, "docs/speed": {"speed": speed}}
 TABLES = {
-    "README.md": README_TABLES,
-    "README_CN.md": README_TABLES,
+    **{f"{page}{'_CN.md' if chinese and page == 'README' else '.zh.md' if chinese else '.md'}": tables
+       for page, tables in PAGES.items() for chinese in (False, True)},
     "mindclf/nets/README.md": {"nets": nets, "options": net_options},
 }
 

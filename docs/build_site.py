@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import check_site
+import look_at_site
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE, SITE = ROOT / "build" / "docs_source", ROOT / "build" / "docs"
@@ -25,13 +26,13 @@ def main():
     collect()
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     built = subprocess.run([sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict"], cwd=ROOT, env=environment)
-    return built.returncode or check_site.main(SITE)
+    return built.returncode or check_site.main(SITE) or look_at_site.main(SITE)
 
 
 def collect():
     """Makes build/docs_source anew."""
     shutil.rmtree(SOURCE, ignore_errors=True)
-    shutil.copytree(ROOT / "docs", SOURCE, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    shutil.copytree(ROOT / "docs", SOURCE, ignore=shutil.ignore_patterns("*.py", "*.txt", "__pycache__"))
     for file, page in PAGES.items():
         shutil.copyfile(ROOT / file, SOURCE / page)
     for folder, place in LOGS.items():

@@ -65,10 +65,10 @@ def show(image, pixels=None):
     return display.Image(buffer.getvalue(), format="jpeg")
 
 
-def readme_table(name):
-    """The table between the lines <!-- table NAME --> and <!-- end --> of the two READMEs, Chinese and English: Markdown."""
+def table_of_page(page, name):
+    """The table between the lines <!-- table NAME --> and <!-- end --> of a page of docs/, Chinese and English: Markdown."""
     tables = []
-    for document in ("README_CN.md", "README.md"):
+    for document in (f"docs/{page}.zh.md", f"docs/{page}.md"):
         found = re.search(rf"<!-- table {name} -->\n(.*?)<!-- end -->", (TOP / document).read_text(encoding="utf-8"), re.DOTALL)
         if not found:
             raise ValueError(f"{document} has no table {name}")

@@ -1,4 +1,4 @@
-"""The documents say what the results say, and the two READMEs the same."""
+"""The documents say what the results say, and the same in both languages."""
 
 import importlib.util
 import re
@@ -8,6 +8,11 @@ import pytest
 from tests.support.claims import CLAIMS, ROOT, read, shortened
 
 READMES = ("README.md", "README_CN.md")
+ENGLISH_ONLY = {"api", "cli", "config", "reliability", "upstream"}  # pages for developers, or printed from the code
+PAGES = sorted(file.relative_to(ROOT).as_posix() for file in (ROOT / "docs").rglob("*.md"))
+BILINGUAL = [READMES, *((page, page.replace(".md", ".zh.md")) for page in PAGES
+                        if not page.endswith(".zh.md") and page.removeprefix("docs/").removesuffix(".md") not in ENGLISH_ONLY)]
+MAX_README = 10_000  # bytes: one screen and a bit
 
 
 def load_tables():
@@ -17,10 +22,7 @@ def load_tables():
     return module
 
 
-NETS_README = "mindclf/nets/README.md"
-
-
-@pytest.mark.parametrize("document", [*READMES, NETS_README])
+@pytest.mark.parametrize("document", load_tables().TABLES)
 def test_the_tables_are_those_of_the_results(document):
     text = (ROOT / document).read_text(encoding="utf-8")
     assert load_tables().with_tables(document, text) == text, "run python benchmarks/tables.py"
@@ -31,15 +33,29 @@ def test_wilsons_interval():
     assert load_tables().wilson(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
 
 
-def test_both_readmes_show_the_same_commands_and_figures():
-    english, chinese = ((ROOT / readme).read_text(encoding="utf-8") for readme in READMES)
+@pytest.mark.parametrize("readme", READMES)
+def test_a_readme_is_short(readme):
+    assert (ROOT / readme).stat().st_size <= MAX_README
+
+
+@pytest.mark.parametrize(("english", "chinese"), BILINGUAL)
+def test_both_languages_show_the_same_commands_figures_and_sections(english, chinese):
+    assert (ROOT / chinese).is_file(), f"{english} has no Chinese side: write {chinese}, or name it in ENGLISH_ONLY"
+    english, chinese = ((ROOT / file).read_text(encoding="utf-8") for file in (english, chinese))
+    blocks = re.compile(r"```\w*\n(.*?)```", re.DOTALL)
 
     def commands(text):
-        blocks = re.findall(r"```\w*\n(.*?)```", text, re.DOTALL)
-        return [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+        return [line.split("#")[0].strip() for block in blocks.findall(text) for line in block.splitlines()]
+
+    def figures(text):
+        return re.findall(r"\d+\.\d+(?=\s?%)", blocks.sub("", text))
+
+    def sections(text):
+        return [len(marks) for marks in re.findall(r"^(#+) ", blocks.sub("", text), re.MULTILINE)]
 
     assert commands(english) == commands(chinese)
-    assert re.findall(r"\d+\.\d%", english) == re.findall(r"\d+\.\d%", chinese)
+    assert sorted(figures(english)) == sorted(figures(chinese))
+    assert sections(english) == sections(chinese)
 
 
 @pytest.mark.parametrize(("claim", "document"), [
@@ -55,9 +71,10 @@ def without_blanks(text):
     return re.sub(r"\s+", "", text)
 
 
-def test_both_readmes_tell_the_same_of_results():
+def test_claims_are_made_in_both_languages():
+    pairs = [set(pair) for pair in BILINGUAL]
     for claim in CLAIMS:
-        assert set(claim.words) in (set(READMES), {"docs/reliability.md"})
+        assert set(claim.words) in (*pairs, {"docs/reliability.md"})
 
 
 def test_the_steps_that_bfloat16_shortens_most_and_least_are_those_that_are_named():
@@ -67,14 +84,13 @@ def test_the_steps_that_bfloat16_shortens_most_and_least_are_those_that_are_name
     assert {net for net, part in parts.items() if part == most} == {"asymmnet_large", "shufflenet_v1"}
 
 
-@pytest.mark.parametrize("document", [*READMES, "CONTRIBUTING.md", NETS_README, "docs/reliability.md", "docs/launch.md",
-                                      "docs/serving.md", "docs/config.md", "docs/coming_from_mindcv.md"])
-def test_paths_in_the_documents_exist(document):
+@pytest.mark.parametrize("document", [*READMES, "CONTRIBUTING.md", "mindclf/nets/README.md", *PAGES])
+def test_paths_and_links_in_the_documents_exist(document):
     text = (ROOT / document).read_text(encoding="utf-8")
-    paths = re.findall(r"`((?:mindclf|recipes|tests|benchmarks|checkpoints|docs|notebooks)/[\w./]+)`", text)
-    assert paths
-    for path in paths:
+    for path in re.findall(r"`((?:mindclf|recipes|tests|benchmarks|checkpoints|docs|notebooks)/[\w./]+)`", text):
         assert (ROOT / path).exists(), path
+    for link in re.findall(r"\]\(([^)\s#]+)", text):
+        assert "://" in link or (ROOT / document).parent.joinpath(link).exists(), link
 
 
 def test_the_tests_that_documents_name_exist():
@@ -85,6 +101,6 @@ def test_the_tests_that_documents_name_exist():
 
 
 def test_no_document_or_card_names_this_machines_folders():
-    for pattern in ("*.md", "docs/*.md", "checkpoints/*.json", "benchmarks/**/*.json"):
+    for pattern in ("*.md", "docs/**/*.md", "checkpoints/*.json", "benchmarks/**/*.json"):
         for file in ROOT.glob(pattern):
             assert not re.search(r"[\"`' ]/(?:work|root|home|Users)/", file.read_text(encoding="utf-8")), file.name

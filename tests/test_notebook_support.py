@@ -104,12 +104,13 @@ def test_a_recipe_is_not_taken_for_one_whose_name_begins_alike(clone):
     assert "not measured" in support.measured("a") and "75.00%" in support.measured("a_all_layers")
 
 
-def test_tables_of_both_readmes(clone):
-    for document, cell in (("README.md", "cost"), ("README_CN.md", "代价")):
+def test_tables_of_both_languages(clone):
+    (clone / "docs").mkdir()
+    for document, cell in (("docs/traps.md", "cost"), ("docs/traps.zh.md", "代价")):
         (clone / document).write_text(f"text\n<!-- table traps -->\n| {cell} |\n|---|\n<!-- end -->\nmore\n", encoding="utf-8")
-    assert support.readme_table("traps") == "| 代价 |\n|---|\n\n| cost |\n|---|\n"
-    with pytest.raises(ValueError, match="README_CN.md has no table other"):
-        support.readme_table("other")
+    assert support.table_of_page("traps", "traps") == "| 代价 |\n|---|\n\n| cost |\n|---|\n"
+    with pytest.raises(ValueError, match="docs/traps.zh.md has no table other"):
+        support.table_of_page("traps", "other")
 
 
 def test_training_views_are_colours_again(colour_folder):

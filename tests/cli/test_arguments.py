@@ -141,12 +141,18 @@ def test_the_first_word_is_the_checkpoint_where_it_can_be_nothing_else(some_file
     assert (arguments.checkpoint, arguments.images) == (checkpoint, images)
 
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS_OF_README = re.findall(r"^\.venv/bin/(mindclf .*|python recipes/.*)", README, re.MULTILINE)
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+COMMANDS_OF_DOCUMENTS = sorted({
+    command for file in DOCUMENTS for block in re.findall(r"```\n(.*?)```", file.read_text(encoding="utf-8"), re.DOTALL)
+    for command in re.findall(r"^(mindclf [a-z]+ [^\[{\n]*|python recipes/[a-z].*)$", block, re.MULTILINE)})
 
 
-@pytest.mark.parametrize("command", COMMANDS_OF_README)
-def test_the_commands_of_the_readme_are_understood(command, monkeypatch):
+def test_the_documents_show_commands():
+    assert len(COMMANDS_OF_DOCUMENTS) > 50 and len([command for command in COMMANDS_OF_DOCUMENTS if "recipes/" in command]) > 8
+
+
+@pytest.mark.parametrize("command", COMMANDS_OF_DOCUMENTS)
+def test_the_commands_of_the_documents_are_understood(command, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "recipes"))  # recipes import their neighbours
     program, *words = shlex.split(command.partition(" < ")[0], comments=True)
     recipe = None
@@ -155,6 +161,11 @@ def test_the_commands_of_the_readme_are_understood(command, monkeypatch):
         recipe = Recipe(names["config"], names.get("variants", {}))
     arguments = parsed(*words, recipe=recipe)
     merge(recipe.config if recipe else {}, [*arguments.fields, *arguments.options])
+
+
+def test_the_page_of_commands_is_that_of_the_parsers():
+    page = runpy.run_path(str(ROOT / "docs" / "write_cli.py"))["page"]
+    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == page(), "run python docs/write_cli.py"
 
 
 def test_a_checkpoint_alone_is_no_image(capsys):
