@@ -29,10 +29,10 @@ SLOW = {  # files whose tests take most of the time of all: `make test-fast` lea
     "nets/test_mobilenet_v2.py", "nets/test_other_nets.py", "nets/test_published_counts.py", "report/test_html.py",
     "report/test_plots.py", "test_bad_images.py", "test_card.py", "test_checkpoint.py", "test_cli.py", "test_compare.py",
     "test_demo.py", "test_demo_page.py", "test_explain.py", "test_export.py", "test_export_zoo.py", "test_notebooks.py",
-    "test_predict.py", "test_public.py", "test_quantize.py", "test_summary.py", "test_switches.py", "test_threads.py",
-    "test_tutorial.py", "train/test_batches.py", "train/test_class_weights.py", "train/test_ema.py", "train/test_extend.py",
-    "train/test_fit.py", "train/test_given.py", "train/test_limits.py", "train/test_model.py", "train/test_output.py",
-    "train/test_resume.py", "train/test_solved_head.py", "utils/test_claim.py"}
+    "test_predict.py", "test_public.py", "test_quantize.py", "test_readme.py", "test_site.py", "test_summary.py",
+    "test_switches.py", "test_threads.py", "test_tutorial.py", "train/test_batches.py", "train/test_class_weights.py",
+    "train/test_ema.py", "train/test_extend.py", "train/test_fit.py", "train/test_given.py", "train/test_limits.py",
+    "train/test_model.py", "train/test_output.py", "train/test_resume.py", "train/test_solved_head.py", "utils/test_claim.py"}
 
 
 def pytest_collection_modifyitems(items):
