@@ -2,8 +2,9 @@
 
     python benchmarks/newcomer.py --photos FOLDER --photo FILE --new-photo FILE     # writes results/tables/newcomer.json
 
-FOLDER has the photos to train on, a folder for each class. The first FILE is for the sorter that comes with mindclf, the other one
-for the net that is trained on FOLDER. pip takes packages from where it is configured to; MINDCLF_DATA may have ImageNet's weights.
+FOLDER has the photos to train on, a folder for each class. The first FILE is for the sorter that comes with mindclf, the other
+one for the net that is trained on FOLDER. pip takes packages from where it is configured to; MINDCLF_DATA may have ImageNet's
+weights.
 """
 
 import argparse

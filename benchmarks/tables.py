@@ -138,8 +138,8 @@ def systems(document):
     """A line for each system: what its tutorial publishes, and what was measured here."""
     words = WORDS[language(document)]
     head = read("benchmarks/results/tables/garbage_head.json")
-    compared_nets = read(RUNS_FOLDER / "caltech16_compare" / "compare.json")
-    asymmnet = next(row for row in compared_nets["rows"] if row["variant"] == "asymmnet_large")
+    caltech16 = read(RUNS_FOLDER / "caltech16_compare" / "compare.json")
+    asymmnet = next(row for row in caltech16["rows"] if row["variant"] == "asymmnet_large")
     published = {name: top1 for name, (_, top1, *_) in (RUNS["cifar10"][0], RUNS["cifar10"][-2], RUNS["flowers102"][0])}
 
     def row(system, net, tutorial, top1, images, seconds):
@@ -157,7 +157,8 @@ def systems(document):
         run("garbage_all", "MobileNetV2", "garbage26_mobilenet_v2", words["of_nine"]),
         run("of_cifar10", "MobileNetV1", "cifar10_mobilenet_v1", original.format(top1=published["MobileNetV1"])),
         run("of_cifar10", "ShuffleNetV1", "cifar10_shufflenet_v1", original.format(top1=published["ShuffleNetV1 2.0x, 224 px"])),
-        row("of_caltech16", "AsymmNet large", words["nothing"], asymmnet["mean_top1"], compared_nets["data"]["test"], asymmnet["mean_seconds"]),
+        row("of_caltech16", "AsymmNet large", words["nothing"], asymmnet["mean_top1"], caltech16["data"]["test"],
+            asymmnet["mean_seconds"]),
         run("of_flowers102", "MobileNetV2", "flowers102_two_phase",
             words["of_validation"].format(top1=published["ResNet18, 64 px"])),
     ])
@@ -200,7 +201,8 @@ def runs(document, table):
         test = card["metrics"]["test"]
         time = words["minutes"].format(minutes=card["seconds"] / 60)
         speed = ", ".join(f"{phase['images_per_second']:,.0f}" for phase in card["speed"])
-        rows.append(f"| {net.format(random=words['random'])} | {epochs} | {test['top1']:.2%} | {test['top5']:.2%} | {time} | {speed} "
+        shown = net.format(random=words["random"])
+        rows.append(f"| {shown} | {epochs} | {test['top1']:.2%} | {test['top5']:.2%} | {time} | {speed} "
                     f"| `{command_today(card, name)}` |")
     return "\n".join([words[table].format(images=test["images"]), "|---|---|---|---|---|---|---|", *rows])
 

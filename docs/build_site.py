@@ -1,4 +1,4 @@
-"""Builds the documentation site into build/docs, and checks it: python docs/build_site.py, with the extra `docs`; see `make docs`.
+"""Builds the documentation site into build/docs, and checks it: `make docs`, or python docs/build_site.py with the extra `docs`.
 
 The pages are those of docs/ and, from elsewhere in the repository, the READMEs of nets and kernels and the logs of the results.
 Pages link to these by their path in the repository, as in ../benchmarks/results/tables/speed.json, which works on the site of a

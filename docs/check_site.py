@@ -1,7 +1,7 @@
 """Checks the built documentation site: python docs/check_site.py build/docs
 
-Every link within the site must lead to a page or file that is there, and to an anchor that this page has; nothing may be loaded from
-elsewhere; every page must be reached by the navigation; and each language has a search index with its words.
+Every link within the site must lead to a page or file that is there, and to an anchor that this page has; nothing may be loaded
+from elsewhere; every page must be reached by the navigation; and the search index must have words of each language.
 """
 
 import json

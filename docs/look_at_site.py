@@ -1,7 +1,7 @@
-"""Looks at the built documentation site in Chromium, at the width of a laptop and of a phone: python docs/look_at_site.py build/docs
+"""Looks at the built site in Chromium, at the width of a laptop and of a phone: python docs/look_at_site.py build/docs [FOLDER]
 
-The files are opened without a server and without network. Nothing may be cut off at the right, nothing may be asked for elsewhere,
-and the search must find an English and a Chinese word. With a folder as a second argument it leaves screenshots there.
+The files are opened without a server and without network. Nothing may be cut off at the right, nothing may be asked for
+elsewhere, and the search must find English and Chinese words. It leaves screenshots in FOLDER, if one is named.
 """
 
 import json

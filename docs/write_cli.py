@@ -13,7 +13,8 @@ This page is printed from the parsers in `mindclf/cli/`, by `python docs/write_c
 - `field=value` sets a [field of the config](config.md), as in `mindclf train my_photos epochs=20`.
 - A recipe is a command too: `python recipes/garbage_mobilenet_v2.py train epochs=20`. It knows {of_recipes}, and starts from
   its own config.
-- The exit status is 0; 1 for a fault of mindclf; 2 after one line about what you can fix; 130 and 143 for a training that Ctrl-C or SIGTERM stopped.
+- The exit status is 0; 1 for a fault of mindclf; 2 after one line about what you can fix; 130 and 143 for a training that Ctrl-C
+  or SIGTERM stopped.
 - Results go to standard output, messages to standard error.
 """
 

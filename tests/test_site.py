@@ -38,7 +38,8 @@ def test_every_title_of_the_navigation_has_its_chinese():
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     titles = set(re.findall(r"^ +- ([^:]+):", text.partition("\nnav:")[2], re.MULTILINE))
     chinese = re.search(r"nav_translations:\n((?: {12}.+\n)+)", text)[1]
-    assert titles == set(re.findall(r"^ {12}([^:]+): .*[\u4e00-\u9fff]", chinese, re.MULTILINE)) | {"Notebooks"}
+    translated = set(re.findall(r"^ {12}([^:]+): .*", chinese, re.MULTILINE))
+    assert translated == titles
 
 
 def test_what_make_docs_installs_is_the_extra_of_setup():
@@ -63,13 +64,13 @@ def texts():
     return "\n".join([*(" ".join(text.split()) for text in of_code), (ROOT / "Makefile").read_text(encoding="utf-8")])
 
 
-MESSAGES = re.findall(r"^### `(.+)` \{", (DOCS / "troubleshooting.md").read_text(encoding="utf-8"), re.MULTILINE)
+MESSAGES = re.findall(r"^### `(.+)`$", (DOCS / "troubleshooting.md").read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def test_the_messages_that_people_meet_are_twenty_and_more_in_both_languages():
     assert len(MESSAGES) >= 20
     chinese = (DOCS / "troubleshooting.zh.md").read_text(encoding="utf-8")
-    assert MESSAGES == re.findall(r"^### `(.+)` \{", chinese, re.MULTILINE)
+    assert re.findall(r"^### `(.+)`$", chinese, re.MULTILINE) == MESSAGES
 
 
 @pytest.mark.parametrize("message", MESSAGES)

@@ -73,7 +73,8 @@ def seconds_of_a_step(measured):
 CLAIMS = (
     Claim("checkpoints/cifar10_mobilenet_v1.ckpt.json",
           lambda card: points_more(card, "cifar10_mobilenet_v1_48px"),
-          {"docs/results.md": "six epochs more at full size add {points:.2f} points", "docs/results.zh.md": "又多 {points:.2f} 个百分点"}),
+          {"docs/results.md": "six epochs more at full size add {points:.2f} points",
+           "docs/results.zh.md": "又多 {points:.2f} 个百分点"}),
     Claim(SUPERSEDED,
           lambda runs: points_more(runs["cifar10_mobilenet_v1_48px"]["card"], "cifar10_mobilenet_v1_cifar8_32px"),
           {"docs/results.md": "added {points:.1f} points together", "docs/results.zh.md": "三者一共多 {points:.1f} 个百分点"}),
@@ -94,21 +95,23 @@ CLAIMS = (
     Claim("benchmarks/results/runs/caltech16_compare/compare.json", compared_nets,
           {"docs/results.md": "for {macs:.2f} of the multiply-accumulates", "docs/results.zh.md": "乘加次数是 {macs:.2f} 倍"}),
     Claim("benchmarks/results/runs/flower_photos_shufflenet/compare.json", compared_starts,
-          {"docs/results.md": "the start from CIFAR-10 is worth {points:.0f} points", "docs/results.zh.md": "高出 {points:.0f} 个百分点"}),
+          {"docs/results.md": "the start from CIFAR-10 is worth {points:.0f} points",
+           "docs/results.zh.md": "高出 {points:.0f} 个百分点"}),
     Claim("benchmarks/results/runs/own_folder_caltech16/card.json",
           lambda card: {"seconds": card["seconds"], **card["metrics"]["test"]},
-          {"docs/results.md": "training took {seconds:.0f} s on two cores, without the start and the reading of images, and found "
-                        "{top1:.1%} of {images} test",
+          {"docs/results.md": "training took {seconds:.0f} s on two cores, without the start and the reading of images, and "
+                              "found {top1:.1%} of {images} test",
            "docs/results.zh.md": "两个核上训练用时 {seconds:.0f} 秒（不含启动和读取图片），{images} 张测试图片认对 {top1:.1%}"}),
     Claim("benchmarks/results/tables/predict_speed.json",
           lambda measured: {name: found["median"] for name, found in measured["images_per_second"].items()},
           {"docs/speed.md": "{onnxruntime:.0f} photos a second in ONNX Runtime, and {mindspore:.0f} in MindSpore",
            "docs/speed.zh.md": "ONNX Runtime 每秒分类 {onnxruntime:.0f} 张照片，MindSpore {mindspore:.0f} 张"}),
     Claim("benchmarks/results/tables/int8.json", quantized,
-          {"docs/runtimes.md": "{mib[1]:.2f} MiB of {mib[0]:.2f} MiB", "docs/runtimes.zh.md": "从 {mib[0]:.2f} MiB 变为 {mib[1]:.2f} MiB"}),
+          {"docs/runtimes.md": "{mib[1]:.2f} MiB of {mib[0]:.2f} MiB",
+           "docs/runtimes.zh.md": "从 {mib[0]:.2f} MiB 变为 {mib[1]:.2f} MiB"}),
     Claim("benchmarks/results/tables/int8.json", quantized,
-          {"docs/runtimes.md": "finds {after:.1%} of the {images} test photos right before and after; with none in float32 it would be "
-                        "{none:.1%}, and the three were chosen on these photos",
+          {"docs/runtimes.md": "finds {after:.1%} of the {images} test photos right before and after; with none in float32 it "
+                               "would be {none:.1%}, and the three were chosen on these photos",
            "docs/runtimes.zh.md": "都认对 {images} 张测试照片中的 {after:.1%}；没有卷积用 float32 时是 {none:.1%}，"
                            "这三个就是在这些照片上选定的"}),
     Claim("benchmarks/results/tables/speed_bfloat16.json", shortened,
