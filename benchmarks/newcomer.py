@@ -26,8 +26,8 @@ ADDRESS = "ADDRESS_OF_THIS_REPOSITORY"  # as the README has it
 
 def commands_of(readme):
     """The lines of the README's blocks that a newcomer types; its output blocks and its sentences are none."""
-    blocks = re.findall(r"^```\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
-    return [line for block in blocks for line in block.splitlines() if COMMAND.match(line)]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)
+    return [line for language, block in blocks for line in block.splitlines() if not language and COMMAND.match(line)]
 
 
 def main():

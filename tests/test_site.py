@@ -39,7 +39,7 @@ def test_every_title_of_the_navigation_has_its_chinese():
     titles = set(re.findall(r"^ +- ([^:]+):", text.partition("\nnav:")[2], re.MULTILINE))
     chinese = re.search(r"nav_translations:\n((?: {12}.+\n)+)", text)[1]
     translated = set(re.findall(r"^ {12}([^:]+): .*", chinese, re.MULTILINE))
-    assert translated == titles
+    assert titles and titles <= translated  # which has those of pages to come too
 
 
 def test_what_make_docs_installs_is_the_extra_of_setup():
