@@ -57,7 +57,7 @@ setup(
                 "pillow-heif>=0.18", "nbclient>=0.11", "ipykernel>=6.29"],  # the last two execute notebooks
         # the site: `make docs` installs the same list, docs/requirements.txt, without mindclf
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10", "mkdocstrings[python]>=0.30,<2", "mkdocs-static-i18n>=1.3,<2",
-                 "jieba>=0.42"],
+                 "jieba>=0.42", "ruff>=0.6"],  # the last formats signatures
         "heif": ["pillow-heif>=0.18"],  # HEIC, the kind of image that phones make
         "notebooks": ["nbclient>=0.11", "ipykernel>=6.29", "notebook>=7"],  # the last opens them
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],

@@ -44,7 +44,7 @@ def test_every_title_of_the_navigation_has_its_chinese():
 
 def test_what_make_docs_installs_is_the_extra_of_setup():
     needed = (DOCS / "requirements.txt").read_text(encoding="utf-8").split()
-    extra = re.search(r'"docs": \[(.*?)\],\n', (ROOT / "setup.py").read_text(encoding="utf-8"), re.DOTALL)[1]
+    extra = re.search(r'"docs": \[(.*?)\],', (ROOT / "setup.py").read_text(encoding="utf-8"), re.DOTALL)[1]
     assert needed == re.findall(r'"(.+?)"', extra)
 
 
