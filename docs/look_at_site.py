@@ -25,6 +25,8 @@ CUT_OFF = """[...document.querySelectorAll("article *")].filter(element => {
         if (["auto", "scroll"].includes(getComputedStyle(outer).overflowX)) return false
     return true
 }).slice(0, 3).map(element => element.tagName + ": " + element.innerText.slice(0, 60))"""
+TOO_WIDE = """[...document.querySelectorAll(".md-typeset__scrollwrap")].filter(table => table.scrollWidth > table.clientWidth)
+    .map(table => "a table is too wide: " + table.innerText.slice(0, 60))"""
 SEARCHES = (("index.html", "validation"), ("zh/index.html", "验证集"), ("zh/index.html", "学习率"))
 FOUND = """[...document.querySelectorAll(".md-search-result__item")].length"""
 
@@ -58,7 +60,7 @@ def _widths(browser, site, screenshots):
             browser.resize(width, 900, mobile=width < 500)
             _open(browser, page)
             wide = browser.script("document.documentElement.scrollWidth")
-            cut_off = browser.script(CUT_OFF)
+            cut_off = browser.script(CUT_OFF) + (browser.script(TOO_WIDE) if width == max(WIDTHS) else [])
             if wide > width or cut_off:
                 yield f"{name} at {width} pixels: {wide} wide; {'; '.join(cut_off)}"
             if screenshots:
