@@ -2,8 +2,8 @@
 
     python tests/check_wheel.py [dist/mindclf-....whl]     # without a wheel it makes one, in a temporary folder
 
-The environment sees the packages of the Python that runs this, but not its mindclf. Nothing is downloaded: the net that is trained
-starts from a checkpoint in the wheel, on drawings. The exit status is 1, after a line that says why, if something fails.
+The environment sees the packages of the Python that runs this, but not its mindclf. Nothing is downloaded: the net that is
+trained starts from a checkpoint in the wheel, on drawings. The exit status is 1, after a line that says why, if something fails.
 """
 
 import argparse

@@ -253,6 +253,11 @@ def command_line():
     return shlex.join(shown + arguments)
 
 
+def portable(path):
+    """A path as cards and tables have it on every system: with / between its parts."""
+    return str(path).replace(os.sep, "/")
+
+
 def one_line(text):
     """`text`, such as the name of a file, with what would break a line or steer a terminal as \\n, \\x1b, \\udcff ..."""
     text = str(text)
