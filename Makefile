@@ -72,7 +72,7 @@ wheel: $(VENV)/developer
 INSTALLED := setup.py pyproject.toml $(wildcard $(CSRC)/*.[ch]) $(VARIANTS)
 define install
 	@test -n "$(PYTHON)" || { echo "mindclf needs Python 3.10, 3.11 or 3.12: install one, or name it with PYTHON=..." >&2; exit 2; }
-	@echo "Installing MindSpore and what mindclf needs into $(VENV): this downloads about 1 GB once and takes 2 to 10 minutes."
+	@echo "Installing MindSpore and what mindclf needs into $(VENV): about 1 GB to download, two minutes at 10 MB/s."
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --disable-pip-version-check -e '.[$(1)]'
 	@touch $@
