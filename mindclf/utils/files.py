@@ -148,15 +148,22 @@ def _move_files(source, target):
 
 
 def link_or_copy(source, target):
-    """Puts the file `source`, or the file that it is a link to, to `target`, which must not be there; whether as a hard link.
+    """Puts the file `source` to `target`, which must not be there; whether as a hard link (see `hard_link`), or as a copy."""
+    if hard_link(source, target):
+        return True
+    shutil.copyfile(source, target)
+    return False
 
-    It becomes a copy on another disk, on one without hard links, and of somebody else's file.
+
+def hard_link(source, target):
+    """Whether `target` could be made a hard link of the file `source`, or of the file that it is a link to. Overwrites nothing.
+
+    It cannot on another disk, on one without hard links, for somebody else's file, and where something is at `target`.
     """
     if hasattr(os, "link"):
         with contextlib.suppress(OSError):
             os.link(os.path.realpath(source), target)
             return True
-    shutil.copyfile(source, target)
     return False
 
 
