@@ -78,6 +78,8 @@ def check(wheel, folder):
                          for kind in ("ckpt", "mindir"))
     expect([guess["name"] for guess in of_net["predictions"]] == [guess["name"] for guess in of_file["predictions"]],
            f"the exported file answers otherwise: {of_file} instead of {of_net}")
+    step("sort", "mindclf", "predict", f"{BEST}.ckpt", "my drawings", "--sort-into", "sorted")
+    expect(len(list((place / "sorted").rglob("*.jpg"))) == 30, "not all drawings were sorted")
     step("copy recipes and notebooks", "mindclf", "recipes", "--to", "lessons")
     for kind, pattern in (("recipes", "*.py"), ("notebooks", "*.ipynb")):
         copied, own = ({file.name: file.read_bytes() for file in (top / kind).glob(pattern)} for top in (place / "lessons", ROOT))

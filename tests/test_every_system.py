@@ -115,12 +115,13 @@ def bare(tmp_path_factory):
 def test_without_posix_every_step_from_images_to_an_exported_file_works(bare):
     ended, folder = bare
     assert {name: step["status"] for name, step in ended.items()} == {
-        "doctor": 0, "split": 0, "train": 0, "predict": 0, "export": 0, "launch": 2}, ended
+        "doctor": 0, "split": 0, "train": 0, "predict": 0, "sort": 0, "export": 0, "launch": 2}, ended
     facts = json.loads(ended["doctor"]["output"])
     assert facts["system"].startswith("Windows") and not facts["kernels"]["in_use"]
     assert facts["kernels"]["reason"] == "MindSpore has operators of one's own on Linux only"
     assert re.search(r"images +copies", ended["split"]["output"])
     assert (folder / "outputs/drawn/best.mindir").is_file() and (folder / "outputs/drawn/report.html").is_file()
+    assert "sorted: copied 12" in ended["sort"]["output"]
     assert {guess["name"] for guess in json.loads(ended["predict"]["output"])["predictions"]} == {"Cans", "Paper"}
     assert ended["launch"]["errors"].startswith("mindclf: launch needs MindSpore's msrun, which is for Linux")
 

@@ -118,7 +118,6 @@ class _Collector:
             row["file"] = place.place(name, row["class"], row["sha256"])
         for table in self.tables:
             if (row["path"], row["sha256"]) not in table.known:
-                table.begin()
                 table.add(row)
         self.collected.classes[row["class"]] += 1
 

@@ -27,7 +27,8 @@ class SortedFolder:
 
     def __init__(self, path: str | Path, classes: Sequence[str], link: bool = False):
         self.path, self.link = Path(path), link
-        self.folders = {NOT_SURE: NOT_SURE, **distinct_names(map(one_line, classes), taken=(NOT_SURE, TABLE))}
+        others = [one_line(name) for name in classes if name != NOT_SURE]
+        self.folders = {NOT_SURE: NOT_SURE, **distinct_names(others, taken=(NOT_SURE, TABLE))}
         self.linked = self.copied = self.present = 0
         self._names = {}  # folder: {name without regard to case: the name} of what is in it
 

@@ -25,24 +25,28 @@ class PredictionTable:
         ranks = [column for rank in range(1, top_k + 1) for column in (f"class_{rank}", f"probability_{rank}")]
         self.columns = ["path", "class", "probability", *ranks, *extra, "sha256", "net"]
         self.known, self.by_digest = {}, {}
-        self._length = 0  # bytes of whole rows, 0 where there is no file
+        self._length, self._begun = 0, False  # bytes of whole rows that are there
         with writing(self.path):
             if self.path.exists():
                 self._read()
 
     def begin(self) -> None:
-        """Makes the file, or cuts off what is no whole row."""
+        """Makes the file, or cuts off what is no whole row; called again it does nothing."""
+        if self._begun:
+            return
         with writing(self.path):
-            if not self._length:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                with open(self.path, "xb") as file:
-                    self._length = file.write(MARK + _line(self.columns))
-            elif self.path.stat().st_size > self._length:
+            if self._length:
                 with open(self.path, "r+b") as file:
                     file.truncate(self._length)
+            else:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                with open(self.path, "xb") as file:
+                    file.write(MARK + _line(self.columns))
+        self._begun = True
 
     def add(self, row: dict) -> None:
         """Adds a row, a dict that has the columns; what else it has is left out."""
+        self.begin()
         with writing(self.path), open(self.path, "ab") as file:
             file.write(_line([row[column] for column in self.columns]))
         self._note(row)
