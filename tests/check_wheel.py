@@ -19,8 +19,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SEPARATE = ["--no-deps", "--no-index", "--disable-pip-version-check", "--quiet"]
-DRAW = ("from mindclf.drawings.generate import draw_classes; "
-        "draw_classes('my drawings', ['Cans', 'Paper', 'Hats'], {'': 10}, size=64)")
+CLASSES = ("Cans", "Paper", "Hats")
+DRAW = f"from mindclf.drawings.generate import draw_classes; draw_classes('my drawings', {CLASSES}, {{'': 10}}, size=64)"
 TRAIN = ("train", "my drawings", "pretrained=garbage26_mobilenet_v2", "image_height=64", "image_width=64")
 BEST = "outputs/my drawings/best"
 
@@ -78,7 +78,7 @@ def check(wheel, folder):
                          for kind in ("ckpt", "mindir"))
     expect([guess["name"] for guess in of_net["predictions"]] == [guess["name"] for guess in of_file["predictions"]],
            f"the exported file answers otherwise: {of_file} instead of {of_net}")
-    step("sort", "mindclf", "predict", f"{BEST}.ckpt", "my drawings", "--sort-into", "sorted")
+    step("sort", "mindclf", "predict", f"{BEST}.ckpt", *(f"my drawings/{name}" for name in CLASSES), "--sort-into", "sorted")
     expect(len(list((place / "sorted").rglob("*.jpg"))) == 30, "not all drawings were sorted")
     step("copy recipes and notebooks", "mindclf", "recipes", "--to", "lessons")
     for kind, pattern in (("recipes", "*.py"), ("notebooks", "*.ipynb")):

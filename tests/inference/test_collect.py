@@ -106,7 +106,7 @@ def test_every_image_lies_in_the_folder_of_its_class_and_has_its_row(net, photos
         assert row["class"] == row["class_1"] == most_of(row["path"]) and row["probability"] == f"{parts.max():.4f}"
         assert [float(row[f"probability_{rank}"]) for rank in (1, 2, 3)] == pytest.approx(sorted(parts)[::-1], abs=1e-4)
         assert sha256(tmp_path / "sorted" / other["file"]) == row["sha256"] == sha256(row["path"])
-    assert not [path for path in tmp_path.rglob(".*")]  # no claim and no unfinished file
+    assert not list(tmp_path.rglob(".*"))  # no claim and no unfinished file
 
 
 def test_a_copy_has_the_date_of_its_image(net, photos, tmp_path):
@@ -267,7 +267,8 @@ def test_the_command_counts_classes_and_lists_what_it_cannot_read_at_the_end(net
 
 
 @pytest.mark.parametrize(("words", "message"), [
-    (["--link"], "--link goes with --sort-into DIR"), (["--csv", "a.csv", "--json"], "--json goes without --csv and --sort-into")])
+    (["--link"], "--link goes with --sort-into DIR"),
+    (["--csv", "a.csv", "--json"], "--json goes without --csv and --sort-into")])
 def test_options_that_mean_nothing_together_are_refused(capsys, words, message):
     with pytest.raises(SystemExit):
         main(["predict", "photo.jpg", *words])

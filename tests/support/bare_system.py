@@ -53,7 +53,7 @@ def main(folder):
         "train": ["train", "drawn", "pretrained=", "trainable=all", "cached_views=0", "epochs=1", "batch_size=4",
                   "image_height=32", "image_width=32", f"net_options={TINY_NET}"],
         "predict": ["predict", str(best), str(image), "--json"],
-        "sort": ["predict", str(best), "drawn", "--sort-into", "sorted", "--link", "--csv", "all.csv"],
+        "sort": ["predict", str(best), "drawn/Cans", "drawn/Paper", "--sort-into", "sorted", "--link", "--csv", "all.csv"],
         "export": ["export", str(best)],
         "launch": ["launch", "--workers", "1", "train", "drawn"],
     }
