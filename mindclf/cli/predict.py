@@ -46,6 +46,15 @@ def sort_words(arguments, parser, is_recipe):
 
 
 def run(arguments, config, is_recipe):
+    from mindclf.utils.signals import StopSignals
+
+    if not (arguments.csv or arguments.sort_into):
+        return _run(arguments, config, is_recipe)
+    with StopSignals("the same command goes on from here"):  # before MindSpore has threads, which would take the signal
+        return _run(arguments, config, is_recipe)
+
+
+def _run(arguments, config, is_recipe):
     from mindclf.device import use_device
     from mindclf.inference.sources import gather
     from mindclf.predict import Predictor
@@ -71,11 +80,9 @@ def run(arguments, config, is_recipe):
 def _collect(arguments, predictor):
     from mindclf.inference.collect import collect
     from mindclf.predict import TOP_K
-    from mindclf.utils.signals import StopSignals
 
     top_k = min(TOP_K, len(predictor.classes)) if arguments.top_k is None else arguments.top_k
-    with StopSignals("the same command goes on from here"):
-        collected = collect(predictor, arguments.images, top_k, arguments.csv, arguments.sort_into, arguments.link)
+    collected = collect(predictor, arguments.images, top_k, arguments.csv, arguments.sort_into, arguments.link)
     _summarise(arguments, collected)
     for problem in collected.problems:
         print(f"mindclf: {problem}", file=sys.stderr)
