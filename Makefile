@@ -65,9 +65,9 @@ build/check_%: tests/kernels/check_kernels.c $(wildcard $(CSRC)/*.[ch]) $(VARIAN
 	$(CC) $$($(PYTHON) $(VARIANTS) sanitize $*) tests/kernels/check_kernels.c $(CSRC)/*.c -o $@ -lm
 
 wheel: $(VENV)/developer
-	rm -rf build/lib.* build/bdist.*
+	rm -rf build/lib* build/bdist.* dist/mindclf-*.whl
 	$(RUN) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
-	$(RUN) tests/check_wheel.py dist/mindclf-$$($(RUN) setup.py --version)-*.whl
+	$(RUN) tests/check_wheel.py dist/mindclf-*.whl
 
 INSTALLED := setup.py pyproject.toml $(wildcard $(CSRC)/*.[ch]) $(VARIANTS)
 define install

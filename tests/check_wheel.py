@@ -90,8 +90,9 @@ def check(wheel, folder):
 def make_environment(folder):
     """(folder of its programs, folder of its packages) of a new environment that also finds the packages of this Python."""
     venv.create(folder, with_pip=False)
-    places = {name: Path(path) for name, path in sysconfig.get_paths(vars={
-        "base": str(folder), "platbase": str(folder), "installed_base": str(folder)}, scheme="venv").items()}
+    scheme = "nt" if os.name == "nt" else "posix_prefix"
+    bases = dict.fromkeys(("base", "platbase", "installed_base", "installed_platbase"), str(folder))
+    places = {name: Path(path) for name, path in sysconfig.get_paths(scheme, bases).items()}
     own = dict.fromkeys(sysconfig.get_paths()[kind] for kind in ("purelib", "platlib"))
     (places["purelib"] / "others.pth").write_text("\n".join(own) + "\n", encoding="utf-8")  # where no .pth is followed in turn
     return places["scripts"], places["purelib"]

@@ -296,7 +296,7 @@ ROWS = (
     Row("utils/signals.py", "128 + number", "number",
         "utils/test_signals.py::test_a_signal_stops_with_the_advice_and_the_status_of_shells"),
     Row("inference/collect.py", "if None not in known", "if any(known)",
-        "inference/test_collect.py::test_a_command_that_was_stopped_goes_on_to_the_same_end"),
+        "inference/test_collect.py::test_what_one_of_both_knows_the_other_gets_without_the_net"),
     Row("inference/sorted_folder.py", "names.get(name.casefold())", "names.get(name)",
         "inference/test_collect.py::test_what_lies_there_is_never_overwritten_and_equal_files_are_known"),
     Row("inference/table.py", 'content.rfind(b"\\n") + 1', "len(content)",

@@ -131,6 +131,18 @@ def test_a_second_command_looks_at_what_is_new_only(net, photos, tmp_path):
     assert len(rows(tmp_path / "all.csv")) == 10 and (tmp_path / "sorted" / "blue" / "new.png").is_file()
 
 
+@pytest.mark.parametrize("first", ["csv", "folder"])
+def test_what_one_of_both_knows_the_other_gets_without_the_net(net, photos, tmp_path, first):
+    places = {"csv": tmp_path / "all.csv", "folder": tmp_path / "sorted"}
+    collect(ByColour(net), [str(photos)], 3, **{first: places[first]})
+    again = ByColour(net)
+    collect(again, [str(photos)], 3, **places)
+    assert again.seen == [str(photos / "notes.txt")]
+    assert len(rows(tmp_path / "all.csv")) == len(rows(tmp_path / "sorted" / "predictions.csv")) == 9
+    assert all(file.parent.name == most_of(file) for file in images_of(tmp_path / "sorted"))
+    assert len(images_of(tmp_path / "sorted")) == 9
+
+
 def test_an_image_that_was_replaced_under_its_name_is_done_again(net, photos, tmp_path):
     collect(ByColour(net), [str(photos)], 3, folder=tmp_path / "sorted")
     replaced = images_of(photos)[0]
