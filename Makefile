@@ -5,11 +5,14 @@
 # make test-fast  runs the tests but those that take most of the time
 # make docs   builds the documentation site into build/docs and checks it, in .venv-docs
 # make mutants  changes the code in a hundred places, one at a time, and sees whether the tests notice
-# Each sets up .venv first, with the first Python of 3.10 to 3.12 that answers (or PYTHON=...).
+# make wheel  makes dist/mindclf-....whl, installs it elsewhere and uses it there
+# Each sets up .venv first, with the first Python of 3.10 to 3.12 that answers (or PYTHON=...). `make demo` installs what runs
+# mindclf, the others what tests it too. Without make: docs/how_to/install.md.
 
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.10 python; do \
 	$$python -c "import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))" 2>/dev/null && echo $$python && break; done)
 VENV ?= .venv
+comma := ,
 RUN := $(VENV)/bin/python
 
 # Where photos and ImageNet weights lie beside the clone, they are used.
@@ -17,29 +20,29 @@ ifneq ($(wildcard ../shared/data),)
 export MINDCLF_DATA ?= ../shared
 endif
 
-.PHONY: demo test test-fast mutants notebooks docs check sanitize bench clean
+.PHONY: demo test test-fast mutants notebooks docs check sanitize bench wheel clean
 
 demo: $(VENV)/installed
 	$(RUN) recipes/garbage_mobilenet_v2.py train
 
 # Most tests keep one core busy. A worker takes up to 4 GB of memory: with less, WORKERS=0 runs the tests one after another.
 WORKERS ?= 2
-test: $(VENV)/installed
+test: $(VENV)/developer
 	$(RUN) -m pytest -n $(WORKERS) --dist worksteal
 
-test-fast: $(VENV)/installed
+test-fast: $(VENV)/developer
 	$(RUN) -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
 # The rows whose file or text fits, as in ONLY="train/*", or all, which writes the result.
 ONLY ?= *
-mutants: $(VENV)/installed
+mutants: $(VENV)/developer
 	$(RUN) tests/mutate.py --only "$(ONLY)" $(if $(filter *,$(ONLY)),--output benchmarks/results/tables/mutants.json)
 
 # Those that are named, as in NOTEBOOKS="traps garbage_mobilenet_v2", or all.
-notebooks: $(VENV)/installed
+notebooks: $(VENV)/developer
 	$(RUN) notebooks/run.py $(NOTEBOOKS)
 
-bench: $(VENV)/installed
+bench: $(VENV)/developer
 	$(RUN) benchmarks/speed.py $(if $(TORCH_PYTHON),--torch-python $(TORCH_PYTHON))
 
 # The site's tools are not those of mindclf: they have an environment of their own, without MindSpore.
@@ -53,7 +56,7 @@ $(DOCS_VENV)/installed: docs/requirements.txt
 	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
 	touch $@
 
-check: $(VENV)/installed
+check: $(VENV)/developer
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 
@@ -73,11 +76,26 @@ sanitize:
 build/check_%: tests/kernels/check_kernels.c $(wildcard $(CSRC)/*.[ch]) $(VARIANTS)
 	$(CC) $$($(PYTHON) $(VARIANTS) sanitize $*) tests/kernels/check_kernels.c $(CSRC)/*.c -o $@ -lm
 
-$(VENV)/installed: setup.py pyproject.toml $(wildcard $(CSRC)/*.[ch]) $(VARIANTS)
+wheel: $(VENV)/developer
+	rm -rf build/lib* build/bdist.* dist/mindclf-*.whl
+	$(RUN) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+	$(RUN) tests/check_wheel.py dist/mindclf-*.whl
+
+INSTALLED := setup.py pyproject.toml $(wildcard $(CSRC)/*.[ch]) $(VARIANTS)
+define install
 	@test -n "$(PYTHON)" || { echo "mindclf needs Python 3.10, 3.11 or 3.12: install one, or name it with PYTHON=..." >&2; exit 2; }
+	@echo "Installing MindSpore and what mindclf needs into $(VENV): about 1 GB to download, two minutes at 10 MB/s."
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[demo,dev,onnx]'
-	touch $@
+	$(RUN) -m pip install --disable-pip-version-check -e '.[$(1)]'
+	@touch $@
+endef
+
+$(VENV)/installed: $(INSTALLED)
+	$(call install,demo$(comma)onnx)
+
+$(VENV)/developer: $(INSTALLED)
+	$(call install,demo$(comma)dev$(comma)onnx)
+	@touch $(VENV)/installed
 
 clean:
-	rm -rf $(VENV) $(DOCS_VENV) mindclf.egg-info build
+	rm -rf $(VENV) $(DOCS_VENV) mindclf.egg-info build dist

@@ -1,4 +1,4 @@
-"""Packaging of mindclf. The checkpoints at the top of the clone are installed inside the package, as mindclf/checkpoints.
+"""Packaging of mindclf. What lies beside the package in a clone (see SHIPPED in mindclf/utils/shipped.py) is installed inside it.
 
 The CPU kernels of mindclf/kernels are compiled where there is a C compiler, once for each instruction set. Where there is none,
 or it fails, mindclf is installed without them and nets run on MindSpore's own operators.
@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from setuptools import Extension, find_packages, setup
 
 HERE = Path(__file__).parent
+SHIPPED = runpy.run_path(str(HERE / "mindclf" / "utils" / "shipped.py"))["SHIPPED"]
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "mindclf" / "__init__.py").read_text(encoding="utf-8"))[1]
 
 KERNELS = Path("mindclf") / "kernels"
@@ -37,9 +38,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10,<3.13",  # the Pythons that the MindSpore wheel is built for
-    packages=find_packages(include=["mindclf", "mindclf.*"]) + ["mindclf.checkpoints"],
-    package_dir={"mindclf.checkpoints": "checkpoints"},
-    package_data={"mindclf.checkpoints": ["*.ckpt", "*.json"], "mindclf.kernels": ["README.md", "csrc/*.[ch]"]},
+    packages=find_packages(include=["mindclf", "mindclf.*"]) + [f"mindclf.{name}" for name in SHIPPED],
+    package_dir={f"mindclf.{name}": folder for name, folder in SHIPPED.items()},
+    package_data={"mindclf.checkpoints": ["*.ckpt", "*.json"], "mindclf.kernels": ["README.md", "csrc/*.[ch]"],
+                  "mindclf.notebooks": ["*.ipynb"], "mindclf.results": ["tables/*.json", "runs/*/*", "runs/*/runs/*"]},
     ext_modules=kernels(),
     install_requires=[
         "mindspore>=2.10,<2.11",
@@ -54,7 +56,8 @@ setup(
         "convert": ["h5py>=3.9"],  # weights of Keras
         "demo": ["gradio>=6.31,<7"],  # the page of `mindclf demo`
         "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", "mypy>=1.11", "h5py>=3.9", "hypothesis>=6", "tensorboard>=2.16",
-                "pillow-heif>=0.18", "nbclient>=0.11", "ipykernel>=6.29"],  # the last two execute notebooks
+                "pillow-heif>=0.18", "nbclient>=0.11", "ipykernel>=6.29",  # these two execute notebooks
+                "setuptools>=68", "wheel>=0.40"],  # `make wheel`
         # the site: `make docs` installs the same list, docs/requirements.txt, without mindclf
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10", "mkdocstrings[python]>=0.30,<2", "mkdocs-static-i18n>=1.3,<2",
                  "jieba>=0.42", "ruff>=0.6"],  # the last formats signatures

@@ -43,7 +43,7 @@ def has_avx512(cpuinfo=Path("/proc/cpuinfo")):
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return False
     if platform.system() == "Linux" and cpuinfo.exists():
-        return "avx512f" in cpuinfo.read_text()
+        return "avx512f" in cpuinfo.read_text(encoding="utf-8")
     return True
 
 

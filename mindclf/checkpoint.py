@@ -20,14 +20,13 @@ from mindclf.device import exclusive
 from mindclf.nets import HEAD_KEYS, build_net
 from mindclf.nets.namesakes import check_origin
 from mindclf.utils.files import first_line, one_line, with_modes
+from mindclf.utils.shipped import shipped
 
 __all__ = ["CHECKPOINTS", "GARBAGE_SORTER", "CheckpointFile", "card_path", "check_weights", "fill_net", "has_card",
            "load_checkpoint", "load_net", "make_card", "named_checkpoint", "read_card", "read_weights", "save_checkpoint",
            "split_training_state"]
 
-_HERE = Path(__file__).resolve().parent
-# An installed mindclf carries the checkpoints inside the package, a clone has them at its top.
-CHECKPOINTS = next((folder for folder in (_HERE / "checkpoints", _HERE.parent / "checkpoints") if folder.is_dir()), _HERE)
+CHECKPOINTS = shipped("checkpoints")
 GARBAGE_SORTER = CHECKPOINTS / "garbage26_mobilenet_v2.ckpt"
 
 FORMATS = {".ckpt": "ckpt", ".safetensors": "safetensors"}

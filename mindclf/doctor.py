@@ -46,7 +46,7 @@ def describe(facts):
     for extra, packages in facts["extras"].items():
         absent = not all(packages.values())
         shown = ", ".join(f"{name} {version or 'not installed'}" for name, version in packages.items())
-        lines.append((f"extra {extra}", shown + (f": pip install -e '.[{extra}]' in mindclf's folder" if absent else "")))
+        lines.append((f"extra {extra}", shown + (f": pip install -e \".[{extra}]\" in mindclf's folder" if absent else "")))
     lines += [
         ("system", facts["system"]),
         ("device", f"{facts['device']}{others}" if facts["device"] else facts["mindspore_problem"]),

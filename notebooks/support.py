@@ -15,12 +15,13 @@ from mindclf.dataset import ImageSet, train_pipeline
 from mindclf.dataset.splits import with_statistics
 from mindclf.preprocessing import Preprocessing
 
-TOP = Path(__file__).resolve().parent.parent  # of the clone: the notebooks belong to one
+TOP = Path(__file__).resolve().parent.parent  # of the clone, or of what `mindclf recipes --to` copied
 TABLES, RUNS = (TOP / "benchmarks" / "results" / name for name in ("tables", "runs"))
 RESULTS = ("checkpoints/*.json", "benchmarks/results/tables/*.json", "benchmarks/results/runs/*/*.json")
 SUPERSEDED = "superseded.json"  # {name of a run: {"epochs", "card"}}, of runs that a later one has outdone
 # {name of a run: what does the same now}, where its recipe has changed since
 COMMANDS_TODAY = "benchmarks/results/tables/commands_today.json"
+IN_THE_CLONE = "这张表在 mindclf 仓库的 docs/ 里。This table is in docs/ of mindclf's repository."
 COLUMNS = ("| 运行 run | 测试图片 test images | top-1 | 分钟 minutes | 数据 data | 记录 log |", "|---|---|---|---|---|---|")
 
 
@@ -30,7 +31,7 @@ def begin(quick):
     A notebook that is opened in notebooks/ goes to the top of the clone, so that data/ and outputs/ are those of the recipes.
     """
     if not (TOP / "recipes").is_dir():
-        raise ValueError("the notebooks need a clone of mindclf: there is no recipes/ beside notebooks/")
+        raise ValueError("there is no recipes/ beside notebooks/: `mindclf recipes --to DIR` copies both")
     if Path.cwd() == TOP / "notebooks":
         os.chdir(TOP)
     word = os.environ.get("MINDCLF_QUICK", str(int(quick)))
@@ -67,6 +68,8 @@ def show(image, pixels=None):
 
 def table_of_page(page, name):
     """The table between the lines <!-- table NAME --> and <!-- end --> of a page of docs/, Chinese and English: Markdown."""
+    if not (TOP / "docs").is_dir():
+        return IN_THE_CLONE
     tables = []
     for document in (f"docs/{page}.zh.md", f"docs/{page}.md"):
         found = re.search(rf"<!-- table {name} -->\n(.*?)<!-- end -->", (TOP / document).read_text(encoding="utf-8"), re.DOTALL)

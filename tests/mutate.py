@@ -295,6 +295,16 @@ ROWS = (
         "utils/test_cache.py::test_the_field_wins_over_the_variable_and_both_over_the_system"),
     Row("utils/signals.py", "128 + number", "number",
         "utils/test_signals.py::test_a_signal_stops_with_the_advice_and_the_status_of_shells"),
+    Row("inference/collect.py", "if None not in known", "if any(known)",
+        "inference/test_collect.py::test_what_one_of_both_knows_the_other_gets_without_the_net"),
+    Row("inference/sorted_folder.py", "names.get(name.casefold())", "names.get(name)",
+        "inference/test_collect.py::test_what_lies_there_is_never_overwritten_and_equal_files_are_known"),
+    Row("inference/table.py", 'content.rfind(b"\\n") + 1', "len(content)",
+        "inference/test_collect.py::test_a_command_that_was_stopped_goes_on_to_the_same_end"),
+    Row("utils/safe_names.py", "if RESERVED.match(name)", "if False",
+        "utils/test_safe_names.py::test_names_of_devices_are_changed_with_any_suffix_and_in_any_case"),
+    Row("utils/progress.py", ".columns - 1)]", ".columns)]",
+        "utils/test_progress.py::test_the_line_never_reaches_the_last_column"),
     Row("utils/html.py", 'alt="{escape(alt)}"', 'alt="{alt}"', "report/test_html.py::test_texts_from_outside_are_text"),
 )
 

@@ -56,7 +56,7 @@ def test_a_notebook_goes_from_its_folder_to_the_top_and_stays_elsewhere(clone, m
 
 def test_without_a_clone_it_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(support, "TOP", tmp_path)
-    with pytest.raises(ValueError, match="the notebooks need a clone of mindclf"):
+    with pytest.raises(ValueError, match="`mindclf recipes --to DIR` copies both"):
         support.begin(True)
 
 

@@ -7,12 +7,14 @@ import sys
 from mindclf.cli import compare, train
 from mindclf.cli.parser import Recipe, make_parser, parse
 from mindclf.cli.text import USER_ERROR
+from mindclf.cli.welcome import welcome
 from mindclf.config import merge, own_images
 
 
 def main(argv=None, config=None, variants=None, **fields):
     """Runs one command and returns its exit status: 0, or 2 after one line on standard error about what the user can fix.
 
+    Without any words, `mindclf` says what one can do.
     A training that SIGINT or SIGTERM stopped returns 130 or 143, after a line that says how to resume it.
 
     `config`, a dict or an EasyDict, and the keyword arguments `fields` are a recipe's: what its commands start from. Without
@@ -23,6 +25,9 @@ def main(argv=None, config=None, variants=None, **fields):
         if hasattr(stream, "reconfigure"):  # not in a notebook
             stream.reconfigure(errors="replace")  # a terminal that cannot show Chinese gets question marks, not a traceback
     recipe = Recipe({**(config or {}), **fields}, variants or {}) if config is not None or fields else None
+    if recipe is None and not (sys.argv[1:] if argv is None else argv):
+        welcome()
+        return 0
     arguments = parse(make_parser(recipe), argv, recipe is not None)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     if arguments.command in (train, compare):

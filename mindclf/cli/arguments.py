@@ -1,6 +1,9 @@
 """Command-line arguments that several commands have, and how the words that are no options are told apart."""
 
+import glob
+import os
 import re
+import sys
 from pathlib import Path
 
 from mindclf.config import ALIASES, DEFAULTS, FIELDS
@@ -73,12 +76,23 @@ def set_checkpoint(arguments, parser, named):
 
 def images_after_checkpoint(arguments, parser):
     """The images among the words, and arguments.checkpoint set if the first word names it: the rule is in LEADING."""
-    images = arguments.words
+    images = arguments.words = expanded(arguments.words)
     if arguments.checkpoint is None and _names_checkpoint(images[0]):
         arguments.checkpoint, *images = images
     if not images:
         parser.error(f"{arguments.name} takes an image: name one after the checkpoint {arguments.checkpoint}")
     return images
+
+
+def expanded(words):
+    """The words, on Windows with the files that *.jpg stands for in its place: the shells there leave that to programs.
+
+    A word that is a path itself, or that no file fits, stays.
+    """
+    if sys.platform != "win32":
+        return words
+    found = [[word] if "://" in word or os.path.exists(word) else sorted(glob.glob(word)) or [word] for word in words]
+    return [word for fitting in found for word in fitting]
 
 
 def _names_checkpoint(word):

@@ -20,6 +20,7 @@ from mindclf.cli import (
     nets,
     predict,
     quantize,
+    recipes,
     split,
     stats,
     summary,
@@ -30,7 +31,7 @@ from mindclf.cli import (
 COMMANDS = {
     "train": train, "launch": launch, "compare": compare, "eval": evaluate, "predict": predict, "explain": explain, "demo": demo,
     "export": export, "quantize": quantize, "convert": convert, "split": split, "stats": stats, "doctor": doctor, "nets": nets,
-    "weights": weights, "summary": summary,
+    "weights": weights, "summary": summary, "recipes": recipes,
 }
 OF_RECIPES = ("train", "eval", "predict", "explain", "demo", "export")  # and compare, if they have variants
 

@@ -12,7 +12,7 @@ from mindclf.cli.arguments import (
     images_after_checkpoint,
 )
 from mindclf.cli.checkpoint import checkpoint_of
-from mindclf.cli.text import USER_ERROR, print_json, print_table
+from mindclf.cli.text import USER_ERROR, print_json, print_table, tally
 
 HELP = "say what is on images: files, folders, URLs, - for standard input"
 
@@ -30,13 +30,31 @@ def add_arguments(parser, recipe):
     parser.add_argument("--json", action="store_true", help="one JSON object an image and line")
     add_allow_private(parser)
     add_image_options(parser)
+    many = parser.add_argument_group("many images")
+    many.add_argument("--csv", metavar="FILE", help="write a row an image: path, class, probability, the top classes, SHA-256")
+    many.add_argument("--sort-into", metavar="DIR", help="copy each image into the folder of its class in DIR; nothing there is "
+                      "overwritten, and the same command again goes on where it was stopped")
+    many.add_argument("--link", action="store_true", help="with --sort-into: hard links where the disk has them, not copies")
 
 
 def sort_words(arguments, parser, is_recipe):
     arguments.images = images_after_checkpoint(arguments, parser)
+    if arguments.link and not arguments.sort_into:
+        parser.error("--link goes with --sort-into DIR")
+    if arguments.json and (arguments.csv or arguments.sort_into):
+        parser.error("--json goes without --csv and --sort-into")
 
 
 def run(arguments, config, is_recipe):
+    from mindclf.utils.signals import StopSignals
+
+    if not (arguments.csv or arguments.sort_into):
+        return _run(arguments, config, is_recipe)
+    with StopSignals("the same command goes on from here"):  # before MindSpore has threads, which would take the signal
+        return _run(arguments, config, is_recipe)
+
+
+def _run(arguments, config, is_recipe):
     from mindclf.device import use_device
     from mindclf.inference.sources import gather
     from mindclf.predict import Predictor
@@ -46,6 +64,8 @@ def run(arguments, config, is_recipe):
                           config.white)
     if predictor.net is None and config.device_target not in ("auto", "CPU"):
         raise ValueError(f"device_target={config.device_target}: ONNX Runtime computes on the CPU here; take --device CPU")
+    if arguments.csv or arguments.sort_into:
+        return _collect(arguments, predictor)
     failed = False
     sources = gather(arguments.images, arguments.allow_private, predictor.preprocessing.reading)
     for name, found in predictor.predict_iter(sources, arguments.top_k):
@@ -55,6 +75,41 @@ def run(arguments, config, is_recipe):
         else:
             _show(name, found, arguments.json)
     return USER_ERROR if failed else 0
+
+
+def _collect(arguments, predictor):
+    from mindclf.inference.collect import collect
+    from mindclf.predict import TOP_K
+
+    top_k = min(TOP_K, len(predictor.classes)) if arguments.top_k is None else arguments.top_k
+    collected = collect(predictor, arguments.images, top_k, arguments.csv, arguments.sort_into, arguments.link)
+    _summarise(arguments, collected)
+    for problem in collected.problems:
+        print(f"mindclf: {problem}", file=sys.stderr)
+    return USER_ERROR if collected.problems else 0
+
+
+def _summarise(arguments, collected):
+    """Prints how many images are of each class, and where they are now."""
+    from mindclf.utils.files import one_line
+
+    counts = collected.classes.most_common()
+    print_table([("class", "images"), *((name, f"{count:,}") for name, count in counts),
+                 (f"{len(counts)} classes", f"{collected.classes.total():,}")], right=(1,))
+    place = collected.sorted_folder
+    rows = []
+    if place is not None:
+        kinds = {"copied": place.copied, "linked": place.linked, "there already": place.present}
+        counted = tally({kind: count for kind, count in kinds.items() if count}) or "nothing new"
+        rows.append(("sorted into", f"{one_line(arguments.sort_into)}: {counted}"))
+    if arguments.csv:
+        rows.append(("table", one_line(arguments.csv)))
+    for title, count, remark in (("done before", collected.done, ""), ("not used", len(collected.problems), ": see below"),
+                                 ("repeated", collected.repeated, ", each the same file as another, byte for byte")):
+        if count:
+            rows.append((title, f"{count:,}{remark}"))
+    print()
+    print_table(rows)
 
 
 def _show(name, predictions, as_json):

@@ -4,6 +4,7 @@ import codecs
 import json
 import os
 import shlex
+import subprocess
 import sys
 import unicodedata
 from pathlib import Path
@@ -46,6 +47,8 @@ def _width(text):
 
 def quoted(text):
     """`text` as a shell takes it for one word, in the quotes that leave Python's own readable."""
+    if sys.platform == "win32":
+        return subprocess.list2cmdline([text])  # its shells take a backslash as it is, and one of them no single quotes
     return shlex.quote(text) if set(text) & set('"$`\\!') or "'" not in text else f'"{text}"'
 
 

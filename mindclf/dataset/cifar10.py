@@ -16,6 +16,7 @@ from mindspore import dataset as ds
 from mindspore.dataset import transforms
 from PIL import Image
 
+from mindclf.dataset.cifar10_files import FILES, MD5
 from mindclf.dataset.download import check_new
 from mindclf.dataset.folder import ImageSet
 from mindclf.dataset.statistics import histogram, mean_and_std
@@ -28,13 +29,6 @@ SIZE = 32          # pixels, height and width
 RECORDS = 10_000   # in a file
 RECORD_BYTES = 1 + 3 * SIZE * SIZE
 FILE_BYTES = RECORDS * RECORD_BYTES
-FILES = {"train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "test": ("test_batch.bin",)}
-
-MD5 = {  # of the official files
-    "data_batch_1.bin": "5dd7e06a14cb22eb9f671a540d1b7c25", "data_batch_2.bin": "5ea93a67294ea407fff1d09f752e9692",
-    "data_batch_3.bin": "942cd6a4bcdd0dd3c604fbe906cb4421", "data_batch_4.bin": "ae636b3ba5c66a11e91e8cb52e771fcb",
-    "data_batch_5.bin": "53f37980c15c3d472c316c40844f3f0d", "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
-}
 # SHA-256 of the 60,000 labels of the JPEG copy, in the order of its files. It has an order of its own, which tells it from the
 # official files; its pixels would not do, for they depend on the JPEG decoder that unpacked them.
 COPY_LABELS = "136f906f37e2b992738dfa63e94314d44a81cab3d2c8875be4223e9d86a67ef8"
@@ -80,11 +74,6 @@ def read_cifar10(folder, usage):
     pixels = np.ascontiguousarray(records[:, 1:].reshape(-1, 3, SIZE, SIZE).transpose(0, 2, 3, 1))
     return Cifar10ImageSet(tuple(pixels), tuple(records[:, 0].tolist()), CIFAR10, str(folder), usage,
                            tuple(range(len(records))))
-
-
-def is_folder(folder):
-    """Whether `folder` holds a file of CIFAR-10. If others are missing, reading it says which."""
-    return any((Path(folder) / name).is_file() for name in MD5)
 
 
 def origin_of(folder):

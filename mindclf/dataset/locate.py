@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from mindclf.dataset import cifar10
+from mindclf.dataset.cifar10_files import MD5, is_folder
 from mindclf.dataset.download import ArchiveError, fetch, unpack_tar, unpack_zip
 from mindclf.drawings.generate import ORIGIN, draw_garbage26
 from mindclf.labels import CALTECH16, FLOWER_PHOTOS, index_en
@@ -102,6 +102,8 @@ def find_cifar10(only_on_disk=False):
     place = _cifar10_on_disk()
     if only_on_disk:
         return place and Found(place, "CIFAR-10, not checked")
+    from mindclf.dataset import cifar10  # which imports MindSpore
+
     if place is None:
         folder, url = _download_cifar10()
         return Found(folder, cifar10.origin_of(folder) + (f" downloaded from {url}" if url else ""))
@@ -119,7 +121,7 @@ def _cifar10_on_disk():
     """The folder with files of CIFAR-10, or else the JPEG copy, in data/, $MINDCLF_DATA or the cache; or None."""
     roots = _roots()
     folders = (root / name for name in CIFAR10_FOLDERS for root in roots)  # the copy's folder last
-    folder = next((folder for folder in folders if cifar10.is_folder(folder)), None)
+    folder = next((folder for folder in folders if is_folder(folder)), None)
     return folder or next((root / name for root in roots for name in CIFAR10_COPIES if (root / name).is_file()), None)
 
 
@@ -271,13 +273,15 @@ def _download_cifar10():
     """(the folder with the files of CIFAR-10 in the cache, the address that it came from; None if another command had it)."""
     folder = _downloads() / CIFAR10_FOLDERS[0]
     with _made_once(folder):
-        return (folder, None) if cifar10.is_folder(folder) else _fetch_cifar10(folder)
+        return (folder, None) if is_folder(folder) else _fetch_cifar10(folder)
 
 
 def _fetch_cifar10(folder):
     """As `_download_cifar10`, alone."""
+    from mindclf.dataset.cifar10 import FILE_BYTES
+
     if folder.exists():
-        raise ValueError(f"{folder} holds none of {', '.join(cifar10.MD5)}: put them there, or delete it to have them downloaded")
+        raise ValueError(f"{folder} holds none of {', '.join(MD5)}: put them there, or delete it to have them downloaded")
     problems = []
     for number, url in enumerate(CIFAR10_URLS, 1):
         archive = folder.parent / f"cifar-10-binary-{number}.tar.gz"  # of its own: what one began the other must not go on with
@@ -289,7 +293,7 @@ def _fetch_cifar10(folder):
         digest = sha256(archive)
         if digest == CIFAR10_SHA256:
             log.info("%s has the SHA-256 of the authors' file", url)
-            unpack_tar(archive, folder, {f"{CIFAR10_FOLDERS[0]}/{name}": cifar10.FILE_BYTES for name in cifar10.MD5})
+            unpack_tar(archive, folder, {f"{CIFAR10_FOLDERS[0]}/{name}": FILE_BYTES for name in MD5})
             archive.unlink()
             return folder, url
         archive.unlink()

@@ -1,8 +1,6 @@
 """A folder of class folders, divided into train/ and test/: the same division wherever and whenever it is made."""
 
 import logging
-import os
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from mindclf.dataset.duplicates import equal_images, warnings_of
 from mindclf.dataset.folder import ImageSet, draw, first_places, read_folder
 from mindclf.dataset.layout import index_of_folders, split_folders, unwrapped
 from mindclf.preprocessing import DEFAULT_READING
-from mindclf.utils.files import command_line, new_folder, write_json
+from mindclf.utils.files import command_line, link_or_copy, new_folder, write_json
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +76,7 @@ def split_folder(source, destination, every=None, fraction=None, seed=None, on_b
         for side, indices in sides.items():
             for index in indices:
                 (unfinished / side / names[index]).parent.mkdir(parents=True, exist_ok=True)  # spelled as in the source
-                linked += _place(images.paths[index], unfinished / side / names[index])
+                linked += link_or_copy(images.paths[index], unfinished / side / names[index])
                 files.append({"file": f"{side}/{names[index]}", "class": images.classes[images.labels[index]], "split": side,
                               "sha256": digests[index]})
         write_json(unfinished / MANIFEST, {
@@ -169,12 +167,3 @@ def _name_below(path, source):
         raise ValueError(f"the name of {path!a} is no UTF-8 and cannot be written to {MANIFEST}: rename it") from None
     return name
 
-
-def _place(path, target):
-    """Puts the file at `path` to `target`; whether as a hard link."""
-    try:
-        os.link(os.path.realpath(path), target)
-        return True
-    except OSError:  # another disk, one without hard links, or somebody else's file
-        shutil.copyfile(path, target)
-        return False

@@ -21,6 +21,7 @@ from mindclf.utils.cores import usable_cores
 from mindclf.utils.files import command_line
 
 CHATTER = re.compile(r"\[(INFO|WARNING)\] \w+\(\d+,")  # how lines of MindSpore's C++ begin that tell a user nothing
+CLOSED = getattr(signal, "SIGHUP", signal.SIGTERM)  # the terminal was closed; Windows has no such signal, and no msrun
 GRACE = 30                    # seconds from the first worker's stop to the last one's
 
 
@@ -33,7 +34,7 @@ def launch(count, command):
     _check(count, command)
     logs = Path(tempfile.mkdtemp(prefix="mindclf-launch-"))
     job = _Job(logs, count)
-    before = {number: signal.signal(number, job.pass_on) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, job.pass_on) for number in (signal.SIGINT, signal.SIGTERM, CLOSED)
               if signal.getsignal(number) is not signal.SIG_IGN}
     try:
         job.run(command)
@@ -51,6 +52,8 @@ def launch(count, command):
 
 def _check(count, command):
     """Raises ValueError for a number of workers or a command that cannot be."""
+    if sys.platform != "linux":
+        raise ValueError("launch needs MindSpore's msrun, which is for Linux: train without launch, by one process on all cores")
     cores = usable_cores()
     if not 1 <= count <= cores:
         raise ValueError(f"--workers {count} must lie between 1 and {cores}, the processor cores that may be used here")
@@ -98,7 +101,7 @@ class _Job:
 
     def pass_on(self, number, frame):
         """Handles a signal: the workers get it, and a second one too. A terminal that was closed (SIGHUP) asks to stop."""
-        self.signal, self.told = signal.SIGTERM if number == signal.SIGHUP else number, set()
+        self.signal, self.told = signal.SIGTERM if number == CLOSED else number, set()
 
     def outcome(self):
         """(status, message) of the job that has ended."""
@@ -122,7 +125,7 @@ class _Job:
                 raised = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
                 message = f"worker {rank} failed: {(raised or lines or ['without a word'])[-1]}"
                 return (2, message) if status == 2 else (1, f"{message}; logs: {self.logs}")
-        lines = (self.logs / "msrun.log").read_text(errors="replace").strip().splitlines()
+        lines = self._msrun_log().strip().splitlines()
         return 1, f"msrun failed: {(lines or ['without a word'])[-1]}; logs: {self.logs}"
 
     def end(self):
@@ -137,17 +140,21 @@ class _Job:
 
     def _pids(self):
         """Worker: its process, of those that have started."""
-        return {int(path.stem): int(path.read_text()) for path in self.logs.glob("*.pid")}
+        return {int(path.stem): int(path.read_text(encoding="ascii")) for path in self.logs.glob("*.pid")}
 
     def _failed_worker(self):
         """(worker, exit code) of the one that msrun saw fail first; None if there is none."""
         found = re.search(r"Worker process (\d+) exit with exception\. Error code: (-?\d+)",
-                          (self.logs / "msrun.log").read_text(errors="replace"))
+                          self._msrun_log())
         return found and next(((rank, int(found[2])) for rank, pid in self._pids().items() if pid == int(found[1])), None)
+
+    def _msrun_log(self):
+        return (self.logs / "msrun.log").read_text(encoding="utf-8", errors="replace")
 
     def _statuses(self):
         """(time, status, worker) of those that have ended, in this order."""
-        return sorted((path.stat().st_mtime, int(path.read_text()), int(path.stem)) for path in self.logs.glob("*.status"))
+        return sorted((path.stat().st_mtime, int(path.read_text(encoding="ascii")), int(path.stem))
+                      for path in self.logs.glob("*.status"))
 
     def _waits_in_vain(self):
         """Whether a worker has stopped for a signal, and others have not come to an end since: they wait for it."""

@@ -29,9 +29,11 @@ from mindclf.metrics import score_of
 from mindclf.preprocessing import Preprocessing
 from mindclf.report.history import shown_name
 from mindclf.train.state import state_path
-from mindclf.utils.files import command_line, write_json
+from mindclf.utils.files import command_line, portable, write_json
 
 log = logging.getLogger(__name__)
+
+PLACES = ("dataset_path", "output", "pretrained", "feature_cache", "cache_dir")  # fields that may have the path of something
 
 
 class CardCheckpoint(ModelCheckpoint):
@@ -195,8 +197,8 @@ def run_card(config, splits, weights_origin, device, parent):
         **Card.describing(config.net, config.net_options, labels, preprocessing, check_class_index(config.class_index)),
         "data": {"origin": splits.origin, "path": splits.path, "train": len(splits.train), "held_out": len(splits.valid),
                  "test": len(splits.test), "digest": splits.digest()},
-        "start": weights_origin, "command": command_line(), "workers": collectives.size(), "seed": config.seed,
-        "config": {name: value for name, value in config.items()
+        "start": portable(weights_origin), "command": command_line(), "workers": collectives.size(), "seed": config.seed,
+        "config": {name: portable(value) if name in PLACES else value for name, value in config.items()
                    if value != DEFAULTS[name] and name not in ("class_index", "resume")},
         "device": describe_device(device),
         "versions": {"mindclf": __version__, "mindspore": ms.__version__, "numpy": np.__version__, "pillow": PIL.__version__,

@@ -19,7 +19,7 @@ import time
 import uuid
 from pathlib import Path
 
-from mindclf.utils.files import move_folder, one_line, open_file, writing
+from mindclf.utils.files import move_folder, one_line, open_file, persistently, writing
 
 try:
     import fcntl
@@ -80,7 +80,7 @@ class Claim:
         self.beating.join()
         with contextlib.suppress(OSError):
             if self._is_ours():
-                self.file.unlink()
+                persistently(self.file.unlink)  # others may be reading it
         if self.lock is not None:
             os.close(self.lock)
             self.lock = None

@@ -11,6 +11,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import time
 import unicodedata
 from pathlib import Path
 
@@ -37,6 +38,8 @@ LACKING = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EP
 # How it answers to the renaming of a folder that it cannot rename: between layers of a container, on a bucket.
 NOT_RENAMING = {errno.EXDEV, errno.EMFILE, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 TEMPORARY = ".writing-"  # what the names of unfinished files and folders begin with
+PATIENCE = 5         # seconds for which what Windows refuses is tried again
+ASK = 0.1            # seconds between two tries
 _warned_of = set()  # what a file system lacks, in this process
 
 
@@ -81,7 +84,7 @@ def replacing(path):
         if _keeps_modes(folder):
             temporary.chmod(0o644)  # MindSpore writes its files read-only
         _flush(temporary)
-        temporary.replace(path)
+        persistently(temporary.replace, path)
         _flush(path.parent)
 
 
@@ -122,7 +125,9 @@ def move_folder(source, target):
     Raises OSError if `target` is there, and not empty.
     """
     try:
-        source.rename(target)
+        if sys.platform == "win32" and target.is_dir():
+            target.rmdir()  # Windows does not put a folder in the place of an empty one
+        persistently(source.rename, target)
     except OSError as error:
         if error.errno not in NOT_RENAMING:
             raise
@@ -142,13 +147,46 @@ def _move_files(source, target):
     source.rmdir()
 
 
+def link_or_copy(source, target):
+    """Puts the file `source` to `target`, which must not be there; whether as a hard link (see `hard_link`), or as a copy."""
+    if hard_link(source, target):
+        return True
+    shutil.copyfile(source, target)
+    return False
+
+
+def hard_link(source, target):
+    """Whether `target` could be made a hard link of the file `source`, or of the file that it is a link to. Overwrites nothing.
+
+    It cannot on another disk, on one without hard links, for somebody else's file, and where something is at `target`.
+    """
+    if hasattr(os, "link"):
+        with contextlib.suppress(OSError):
+            os.link(os.path.realpath(source), target)
+            return True
+    return False
+
+
+def persistently(operation, *arguments):
+    """operation(*arguments), such as a renaming; on Windows again for a while where other programs, such as virus scanners, have
+    a file open, which nobody may rename or remove there meanwhile."""
+    ends = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return operation(*arguments)
+        except PermissionError:
+            if sys.platform != "win32" or time.monotonic() > ends:
+                raise
+            time.sleep(ASK)
+
+
 def _flush(path):
     """Waits until the disk has a file's contents, or a folder's names; Windows does that by itself for folders."""
     is_folder = path.is_dir()
-    if is_folder and os.name != "posix":
+    if is_folder and sys.platform == "win32":
         return
     try:
-        descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+        descriptor = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
@@ -220,6 +258,11 @@ def command_line():
     if program.name == "__main__.py":
         shown = ["python", "-m", program.parent.name]
     return shlex.join(shown + arguments)
+
+
+def portable(path):
+    """A path as cards and tables have it on every system: with / between its parts."""
+    return str(path).replace(os.sep, "/")
 
 
 def one_line(text):
