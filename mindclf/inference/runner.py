@@ -15,7 +15,7 @@ from mindclf.dataset import ImageSet, eval_pipeline, pixel_pipeline
 from mindclf.device import exclusive
 from mindclf.inference.logits import run_batches, run_net
 from mindclf.inference.onnx import check_input, open_onnx
-from mindclf.nets import fold_batch_norm
+from mindclf.nets import fold_batch_norm, fuse_separable
 from mindclf.preprocessing import Preprocessing
 from mindclf.utils.files import first_line, one_line
 
@@ -54,7 +54,7 @@ class Runner:
                 self.net = _read_mindir(path)
             else:
                 net, self.card = load_net(file)
-                self.net = fold_batch_norm(net)
+                self.net = fuse_separable(fold_batch_norm(net))
         exported = self.card.get("exported", {}) if path.suffix == ".mindir" else {}
         self.takes_pixels, self.batch_size = exported.get("with_preprocessing", False), exported.get("batch_size")
         self.run = partial(run_net, self.net)

@@ -16,10 +16,12 @@ from mindclf.kernels.operators import (
     can_pool,
     convolution,
     global_average,
+    inverted_residual,
     max_pool,
+    separable,
 )
 from mindclf.kernels.variants import VARIANTS
 
 __all__ = ["ACTIVATIONS", "SAME", "VARIANTS", "activated_convolution", "add", "available", "batch_norm", "can_convolve",
-           "can_convolve_depthwise", "can_pool", "convolution", "digest", "global_average", "in_use", "library", "max_pool",
-           "off", "render_views", "status"]
+           "can_convolve_depthwise", "can_pool", "convolution", "digest", "global_average", "in_use", "inverted_residual",
+           "library", "max_pool", "off", "render_views", "separable", "status"]

@@ -18,6 +18,7 @@ MAX_KERNEL_ELEMENTS = 128  # as in im2col.h
 SAME = -1  # stands for the padding of TensorFlow, as in custom_op.h
 SETTINGS = {  # as in settings.h
     "convolution": ("stride", "padding", "activation"),
+    "separable": ("stride", "padding", "expand_activation", "depthwise_activation", "project_activation", "residual"),
     "max_pool": ("kernel_size", "stride", "padding"),
     "add": ("activation",),
     "batch_norm": ("epsilon", "momentum", "activation"),
@@ -26,8 +27,7 @@ SETTINGS = {  # as in settings.h
 
 def _values(kind, **named):
     """The values of the input `settings`, a tuple in the order of SETTINGS[kind]. An activation is a name or None."""
-    if "activation" in named:
-        named["activation"] = ACTIVATIONS[named["activation"]]
+    named = {name: ACTIVATIONS[value] if name.endswith("activation") else value for name, value in named.items()}
     assert set(named) == set(SETTINGS[kind])
     return tuple(named[name] for name in SETTINGS[kind])
 
@@ -140,6 +140,34 @@ def activated_convolution(out_channels, kernel_size, stride, padding, depthwise,
     values = _values("convolution", stride=stride, padding=padding, activation=activation)
     shape = _shape_of_output(out_channels, kernel_size, stride, padding)
     name = "depthwise_activated" if depthwise else "convolution_activated"
+    return _operator(name, values, shape, 1), Tensor(values, ms.int32)
+
+
+@_cached
+def separable(out_channels, kernel_size, stride, padding, activations, residual):
+    """(operator, settings): a depthwise convolution and then a 1 x 1 convolution in one pass; plus x, if it is `residual`.
+
+    operator(x, weight, bias, projecting weight, bias, settings) takes (N, C, H, W) and gives (N, out_channels, ...). Both
+    convolutions have a bias and one of the two `activations`. It is for inference and has no gradient. The other arguments are
+    those of a depthwise `convolution`.
+    """
+    return _separable("separable", out_channels, kernel_size, stride, padding, (None, *activations), residual)
+
+
+@_cached
+def inverted_residual(out_channels, kernel_size, stride, padding, activations, residual):
+    """(operator, settings): a 1 x 1 convolution and then what `separable` computes, in one pass.
+
+    operator(x, expanding weight, bias, weight, bias, projecting weight, bias, settings); there are three `activations`.
+    """
+    return _separable("inverted_residual", out_channels, kernel_size, stride, padding, activations, residual)
+
+
+def _separable(name, out_channels, kernel_size, stride, padding, activations, residual):
+    expand, depthwise, project = activations
+    values = _values("separable", stride=stride, padding=padding, expand_activation=expand, depthwise_activation=depthwise,
+                     project_activation=project, residual=int(residual))
+    shape = _shape_of_output(out_channels, kernel_size, stride, padding)
     return _operator(name, values, shape, 1), Tensor(values, ms.int32)
 
 

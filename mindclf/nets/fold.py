@@ -26,7 +26,7 @@ def fold_batch_norm(net):
     folded = _copied(net).set_train(False)
     for convolution, norm in foldable_pairs(folded):
         _fold(convolution, norm)
-        _replace(folded, norm, nn.Identity())
+        replace_cell(folded, norm, nn.Identity())
     for parameter in folded.get_parameters():
         parameter.requires_grad = False
     return folded
@@ -48,8 +48,7 @@ def foldable_pairs(net):
     Found by running the net on noise outside graph mode, where cells can be watched. That nobody else reads it is found by
     giving everybody else something wrong: the logits must stay. A cell that runs twice is in no pair.
     """
-    size = max(SMALLEST, getattr(getattr(net, "backbone", net), "min_size", 0))
-    images = Tensor(np.random.default_rng(0).standard_normal((1, 3, size, size), np.float32))
+    images = trace_images(net)
     with pynative():
         pairs, logits = _neighbours(net, images)
         if not np.isfinite(logits).all():
@@ -57,6 +56,12 @@ def foldable_pairs(net):
         if not _changed(net, images, pairs, logits):
             return pairs
         return [pair for pair in pairs if not _changed(net, images, [pair], logits)]
+
+
+def trace_images(net):
+    """A batch of noise by which the layers of `net` can be watched: (1, 3, H, W), as small as the net takes."""
+    size = max(SMALLEST, getattr(getattr(net, "backbone", net), "min_size", 0))
+    return Tensor(np.random.default_rng(0).standard_normal((1, 3, size, size), np.float32))
 
 
 def _neighbours(net, images):
@@ -126,9 +131,9 @@ def _float64(parameter):
     return parameter.asnumpy().astype(np.float64)
 
 
-def _replace(net, old, new):
+def replace_cell(net, old, new):
     """Puts the cell `new` wherever `old` is in `net`."""
-    for _, parent in net.cells_and_names():
+    for _, parent in list(net.cells_and_names()):  # a list: `new` may contain `old`
         for index, (name, child) in enumerate(parent.name_cells().items()):
             if child is old and isinstance(parent, nn.SequentialCell):
                 parent[index] = new

@@ -114,6 +114,7 @@ class Convolves(HasKernel):
 
     def end_with(self, activation):
         """From now on the convolution, which has a bias, ends with one of ACTIVATIONS; for inference only."""
+        self.activation_name = activation
         self.activation = ACTIVATIONS[activation]()
         if self.kernel is not None and kernels.in_use():
             self.kernel, self.settings = kernels.activated_convolution(*self.geometry, activation)
@@ -180,6 +181,7 @@ class Add(HasKernel, nn.Cell):
     def __init__(self, activation=None):
         super().__init__()
         check_choice("activation", activation, (None, "relu"))
+        self.activation_name = activation
         self.activation = ACTIVATIONS[activation]()
         if kernels.in_use():
             self.kernel, self.settings = kernels.add(activation)

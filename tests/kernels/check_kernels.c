@@ -14,7 +14,8 @@
 typedef int Kernel(int, void **, int *, int64_t **, const char **, void *, void *);
 Kernel depthwise_forward, depthwise_activated, depthwise_backward, convolution_forward, convolution_activated,
     convolution_input_gradient, convolution_weight_gradient, max_pool_forward, max_pool_backward, add_forward, relu_backward,
-    global_average_forward, global_average_backward, batch_norm_train, batch_norm_train_backward, batch_norm_infer, batch_norm_infer_backward;
+    global_average_forward, global_average_backward, batch_norm_train, batch_norm_train_backward, batch_norm_infer, batch_norm_infer_backward,
+    separable, inverted_residual;
 
 int permitted(void);
 
@@ -106,6 +107,32 @@ static void check_convolution(int n, int c, int h, int w, int outs, int group_in
             add(&call, 4, outs, group_in, kernel_size, kernel_size);
         run(backward[depthwise][i], &call);
     }
+}
+
+/* A depthwise convolution of `hidden` channels between 1 x 1 convolutions; without the first one if hidden is 0. */
+static void check_separable(int n, int c, int h, int w, int hidden, int outs, int kernel_size, int stride, int padding)
+{
+    int before = padding < 0 ? 0 : 2 * padding - kernel_size + 1, all = hidden ? hidden : c;
+    int rows = padding < 0 ? (h + stride - 1) / stride : (h + before - 1) / stride + 1;
+    int columns = padding < 0 ? (w + stride - 1) / stride : (w + before - 1) / stride + 1;
+    if (h + before < 1 || w + before < 1)
+        return;
+    Call call = {0};
+    add(&call, 4, n, c, h, w);
+    if (hidden) {
+        add(&call, 4, hidden, c, 1, 1);
+        add(&call, 1, hidden, 1, 1, 1);
+    }
+    add(&call, 4, all, 1, kernel_size, kernel_size);
+    add(&call, 1, all, 1, 1, 1);
+    add(&call, 4, outs, all, 1, 1);
+    add(&call, 1, outs, 1, 1, 1);
+    int32_t *settings = add(&call, 1, 6, 1, 1, 1);
+    for (int i = 0; i < 6; i++)
+        settings[i] = (int[]){stride, padding, 2, 3, 0, outs == c && rows == h && columns == w}[i];
+    call.types[call.count - 1] = "int32";
+    add(&call, 4, n, outs, rows, columns);
+    run(hidden ? inverted_residual : separable, &call);
 }
 
 static void check_max_pool(int n, int c, int h, int w, int kernel_size, int stride, int padding)
@@ -214,6 +241,10 @@ static void *check_shapes(void *argument)
                         check_convolution(2, c, h, w, 5, c, kernel_size, stride, padding);
                         if (stride < 3)
                             check_max_pool(2, c, h, w, kernel_size, stride, padding);
+                        if (stride < 3 && (kernel_size == 3 || kernel_size == 5)) {
+                            check_separable(2, c, h, w, 0, 5, kernel_size, stride, padding);
+                            check_separable(2, c, h, w, 3 * c, c, kernel_size, stride, padding);
+                        }
                     }
             for (int activation = 0; activation < 4; activation++)
                 check_batch_norm(3, c, h, w, activation);
@@ -228,6 +259,7 @@ static void *check_shapes(void *argument)
             check_convolution(n, c, h, w, c, 1, 3, 1, padding);
             check_convolution(n, c, h, w, 5, c, 3, 1, padding);
             check_max_pool(n, c, h, w, 3, 2, padding);
+            check_separable(n, c, h, w, 4, 3, 3, 1, padding);
         }
         check_batch_norm(n, c, h, w, 1);
         check_add(n, c, h, w, 1);
@@ -236,6 +268,7 @@ static void *check_shapes(void *argument)
     }
     check_convolution(1, 320, 7, 7, 640, 320, 1, 1, 0);
     check_convolution(2, 2, 32, 32, 546, 2, 3, 2, 1); /* the parts of dx have more columns than the whole */
+    check_separable(1, 16, 112, 112, 96, 24, 3, 2, 1); /* several strips */
     check_convolution(6, 4, 112, 112, 64, 4, 1, 1, 0); /* large enough for non-temporal stores: see vector.h */
     check_batch_norm(6, 64, 112, 112, 2);
     check_add(6, 64, 112, 112, 1);

@@ -14,8 +14,9 @@ from tests.kernels.headers import CSRC, constants
 
 pytestmark = pytest.mark.skipif(not variants(), reason="the kernels are not compiled: that needs a C compiler at installation")
 BAD_SHAPE = constants("custom_op.h")["BAD_SHAPE"]
-SIZES = {"n": 2, "c": 3, "h": 4, "w": 5, "o": 6, "k": 3, "1": 1}
+SIZES = {"n": 2, "c": 3, "h": 4, "w": 5, "o": 6, "e": 7, "k": 3, "1": 1}
 CONVOLUTION, POOL, ADD = (np.array(values, np.int32) for values in ([1, 1, 0], [3, 1, 1], [1]))
+BLOCK = np.array([1, 1, 2, 2, 0, 0], np.int32)
 NORM = np.array([1e-5, 0.9, 1], np.float32)
 # The axes of each input and output, of maps n images x c channels x h x w; outputs of convolutions and pools are as large.
 CALLS = {
@@ -32,6 +33,8 @@ CALLS = {
     "depthwise_forward": (["nchw", "c1kk", CONVOLUTION], ["nchw"]),
     "depthwise_activated": (["nchw", "c1kk", "c", CONVOLUTION], ["nchw"]),
     "depthwise_backward": (["nchw", "c1kk", CONVOLUTION, "nchw"], ["nchw", "c1kk"]),
+    "separable": (["nchw", "c1kk", "c", "oc11", "o", BLOCK], ["nohw"]),
+    "inverted_residual": (["nchw", "ec11", "e", "e1kk", "e", "oe11", "o", BLOCK], ["nohw"]),
     "batch_norm_train": (["nchw", "c", "c", "c", "c", NORM], ["nchw", "c", "c", "c", "c"]),
     "batch_norm_infer": (["nchw", "c", "c", "c", "c", NORM], ["nchw"]),
     "batch_norm_train_backward": (["nchw", "c", "c", "c", "c", NORM, "nchw"], ["nchw", "c", "c"]),

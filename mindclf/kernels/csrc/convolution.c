@@ -8,8 +8,7 @@
  *   weight gradient    dW = dy x im2col(x)'      in convolution_weight.c
  *
  * The order of a sum depends on the shapes alone, never on the number of threads or on timing. */
-#include "activation.h"
-#include "gemm_tile.h"
+#include "gemm.h"
 #include "im2col.h"
 #include "threads.h"
 
@@ -38,60 +37,6 @@ typedef struct {
     long column_blocks, row_blocks;
     int nontemporal;                /* whether whole tiles are written by non-temporal stores */
 } Product;
-
-/* Where weight (row, k) is: at row * by_row + channel * by_channel + element[t], where k = channel * elements + t. */
-typedef struct {
-    const float *weights;
-    float *packed;
-    long rows, channels, elements;
-    long by_group, by_row, by_channel;
-    long element[MAX_KERNEL_ELEMENTS];
-} Packing;
-
-/* Packs weights as the left operand of gemm_tile.h. A task makes one panel. */
-static void pack_panel(const void *arguments, long index, float *scratch)
-{
-    (void)scratch;
-    const Packing *packing = arguments;
-    long panels = divide_up(packing->rows, TILE_ROWS), depth = packing->channels * packing->elements;
-    long group = index / panels, first = index % panels * TILE_ROWS, rows = min_long(TILE_ROWS, packing->rows - first);
-    const float *from = packing->weights + group * packing->by_group + first * packing->by_row;
-    float *to = packing->packed + index * left_floats(TILE_ROWS, depth);
-    long k = 0;
-    for (long channel = 0; channel < packing->channels; channel++)
-        for (long t = 0; t < packing->elements; t++, k++) {
-            const float *column = from + channel * packing->by_channel + packing->element[t];
-            for (long r = 0; r < TILE_ROWS; r++)
-                set_left(to, r, k, r < rows ? column[r * packing->by_row] : 0);
-        }
-    for (; k < round_up(depth, BLOCK_DEPTH); k++)
-        for (long r = 0; r < TILE_ROWS; r++)
-            set_left(to, r, k, 0);
-}
-
-static void pack(const Packing *packing, long groups)
-{
-    run_tasks(pack_panel, packing, groups * divide_up(packing->rows, TILE_ROWS));
-}
-
-/* Computes a tile of the result and writes it to `to`: sums that begin at the rows' `bias`, and then the activation. */
-INLINE void write_tile(const float *panel, const float *matrix, long pitch, long depth, const float *bias, int activation,
-                       float *to, long to_pitch, int nontemporal)
-{
-    vec sums[TILE_ROWS][TILE_VECTORS];
-    UNROLL for (int r = 0; r < TILE_ROWS; r++)
-        UNROLL for (int i = 0; i < TILE_VECTORS; i++)
-            sums[r][i] = splat(bias[r]);
-    multiply_tile(panel, TILE_ROWS, matrix, pitch, depth, sums, TILE_VECTORS);
-    UNROLL for (int r = 0; r < TILE_ROWS; r++)
-        UNROLL for (int i = 0; i < TILE_VECTORS; i++) {
-            vec value = activate(sums[r][i], activation);
-            if (nontemporal)
-                store_nontemporal(to + r * to_pitch + i * WIDTH, value);
-            else
-                store(to + r * to_pitch + i * WIDTH, value);
-        }
-}
 
 /* Where a column of a segment belongs in the target's first channel. */
 INLINE float *target_of(const Target *target, const Segment *segment, long column)
@@ -159,10 +104,11 @@ static void multiply(const void *arguments, long index, float *scratch)
             const float *rows_packed = packed + left_floats(row, product->depth), *row_bias = bias ? bias + row : no_bias;
             if (direct && rows == TILE_ROWS) {
                 write_tile(rows_packed, matrix + column, product->columns, product->depth, row_bias, product->activation,
-                           direct + row * target.plane, target.plane, product->nontemporal);
+                           direct + row * target.plane, target.plane, TILE_VECTORS, product->nontemporal);
             } else {
-                write_tile(rows_packed, matrix + column, product->columns, product->depth, row_bias, product->activation, tile,
-                           TILE_COLUMNS, 0);
+                long vectors = min_long(TILE_VECTORS, divide_up(skipped + count - column, WIDTH));
+                write_vectors(rows_packed, matrix + column, product->columns, product->depth, row_bias, product->activation,
+                              tile, TILE_COLUMNS, vectors);
                 scatter_tile(&target, segments, segment_count, tile, column, row, rows);
             }
         }
@@ -204,15 +150,6 @@ static void run_product(Product *product)
 
 /* ---- Operators ---- */
 
-/* The bias of every packed row: the last panel of a group has rows that do not exist. */
-static void pack_bias(const Convolution *conv, const float *bias, float *to)
-{
-    long rows = round_up(conv->group_out, TILE_ROWS);
-    for (long group = 0; group < conv->groups; group++)
-        for (long r = 0; r < rows; r++)
-            to[group * rows + r] = r < conv->group_out ? bias[group * conv->group_out + r] : 0;
-}
-
 static int convolve(const Convolution *conv, const float *x, const float *weight, const float *bias, int activation, float *y)
 {
     long elements = conv->kernel_height * conv->kernel_width, depth = conv->group_in * elements;
@@ -228,7 +165,7 @@ static int convolve(const Convolution *conv, const float *x, const float *weight
         packing.element[t] = t;
     pack(&packing, conv->groups);
     if (bias)
-        pack_bias(conv, bias, packed + weights);
+        pack_bias(bias, conv->groups, conv->group_out, packed + weights);
     Product product = {.input = im2col_of_input(conv, x), .packed = packed, .bias = bias ? packed + weights : NULL,
                        .activation = activation, .groups = conv->groups, .rows = conv->group_out, .depth = depth,
                        .input_group = conv->group_in * conv->height * conv->width,

@@ -6,6 +6,7 @@
  *   BLOCK_DEPTH              depths are filled up with zeros to a multiple of it
  *   begin_tiles, end_tiles   called around the products of a task
  *   set_left                 stores one value in a panel of the left operand
+ *   pack_left                packs a panel whose rows are contiguous in memory
  *   pack_right               packs the right operand, in place
  *   load_packed              loads values that are neighbours in depth, and packs them
  *   multiply_tile            the product: adds panel x right operand to the sums of a tile

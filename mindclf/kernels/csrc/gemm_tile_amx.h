@@ -61,6 +61,14 @@ INLINE vec load_packed(const float *from, long count)
     return (vec)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
 }
 
+/* Packs a panel of the left operand from `rows` rows of `depth` neighbours, `pitch` apart; missing rows are 0. */
+INLINE void pack_left(const float *from, long pitch, long rows, long depth, float *panel)
+{
+    for (long k = 0; k < depth; k += BLOCK_DEPTH)
+        for (long r = 0; r < TILE_ROWS; r++, panel += WIDTH)
+            store(panel, r < rows ? load_packed(from + r * pitch + k, min_long(BLOCK_DEPTH, depth - k)) : zeros());
+}
+
 /* sums[r][i] += over the depth of row r of `left` times lane after lane of vector i of `right`, for the first `vectors` of i. */
 INLINE void multiply_tile(const float *left, long left_pitch, const float *right, long right_pitch, long depth,
                           vec sums[TILE_ROWS][TILE_VECTORS], const int vectors)

@@ -8,6 +8,20 @@ INLINE void end_tiles(void) {}
 /* Stores value (row, k) of a panel of the left operand, which lies column after column. */
 INLINE void set_left(float *panel, long row, long k, float value) { panel[k * TILE_ROWS + row] = value; }
 
+/* Packs a panel of the left operand from `rows` rows of `depth` neighbours, `pitch` apart; missing rows are 0. */
+INLINE void pack_left(const float *from, long pitch, long rows, long depth, float *panel)
+{
+    for (long k = 0; k < depth; k += WIDTH) {
+        vec square[WIDTH];
+        long count = min_long(WIDTH, depth - k);
+        UNROLL for (int r = 0; r < WIDTH; r++)
+            square[r] = r < rows ? load_n(from + r * pitch + k, count) : zeros();
+        transpose(square);
+        for (long i = 0; i < count; i++)
+            store_n(panel + (k + i) * TILE_ROWS, square[i], TILE_ROWS);
+    }
+}
+
 /* The right operand, `depth` rows of `columns` floats, is used as it is. */
 INLINE void pack_right(float *rows, long depth, long columns) { (void)rows, (void)depth, (void)columns; }
 
