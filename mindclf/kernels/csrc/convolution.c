@@ -11,6 +11,7 @@
 #include "gemm.h"
 #include "im2col.h"
 #include "threads.h"
+#include "winograd.h"
 
 /* ---- Weights x im2col matrix ---- */
 
@@ -150,10 +151,23 @@ static void run_product(Product *product)
 
 /* ---- Operators ---- */
 
+/* Whether Winograd's way (winograd.c) may compute a convolution or its input gradient. */
+static int is_plain_3x3(const Convolution *conv)
+{
+    return conv->kernel_height == 3 && conv->kernel_width == 3 && conv->stride == 1 && conv->groups == 1;
+}
+
 static int convolve(const Convolution *conv, const float *x, const float *weight, const float *bias, int activation, float *y)
 {
     long elements = conv->kernel_height * conv->kernel_width, depth = conv->group_in * elements;
     long plane = conv->out_height * conv->out_width;
+    WinogradConvolution winograd = {.x = x, .weight = weight, .bias = bias, .y = y, .activation = activation,
+                                    .images = conv->images, .channels = conv->channels, .height = conv->height,
+                                    .width = conv->width, .out_channels = conv->out_channels, .out_height = conv->out_height,
+                                    .out_width = conv->out_width, .top = conv->top, .left = conv->left, .by_out = depth,
+                                    .by_channel = elements};
+    if (is_plain_3x3(conv) && winograd_pays(&winograd))
+        return winograd_convolve(&winograd);
     long weights = conv->groups * left_floats(conv->group_out, depth);
     long rows = conv->groups * round_up(conv->group_out, TILE_ROWS);
     float *packed = begin_kernel(product_scratch(depth), (size_t)(weights + rows));
@@ -239,6 +253,12 @@ KERNEL(convolution_input_gradient)
     if (!describe(&conv, shapes[0], shapes[1], shapes[3], data[2]))
         return BAD_SHAPE;
     long depth = conv.group_out * conv.kernel_height * conv.kernel_width;
+    WinogradConvolution winograd = {.x = data[3], .weight = data[1], .y = data[4], .reversed = 1, .images = conv.images,
+                                    .channels = conv.out_channels, .height = conv.out_height, .width = conv.out_width,
+                                    .out_channels = conv.channels, .out_height = conv.height, .out_width = conv.width,
+                                    .top = 2 - conv.top, .left = 2 - conv.left, .by_out = 9, .by_channel = 9 * conv.channels};
+    if (is_plain_3x3(&conv) && winograd_pays(&winograd))
+        return winograd_convolve(&winograd);
     float *packed = begin_kernel(product_scratch(depth), (size_t)(conv.groups * left_floats(conv.group_in, depth)));
     if (!packed)
         return NO_MEMORY;

@@ -163,22 +163,26 @@ INLINE void clear(float *to, long count) { memset(to, 0, (size_t)count * sizeof(
 #define FIRST_HALVES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define SECOND_HALVES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 #define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define ODD_LANES 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
 #elif WIDTH == 8
 #define FIRST_HALVES 0, 8, 1, 9, 2, 10, 3, 11
 #define SECOND_HALVES 4, 12, 5, 13, 6, 14, 7, 15
 #define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14
+#define ODD_LANES 1, 3, 5, 7, 9, 11, 13, 15
 #else
 #define FIRST_HALVES 0, 4, 1, 5
 #define SECOND_HALVES 2, 6, 3, 7
 #define EVEN_LANES 0, 2, 4, 6
+#define ODD_LANES 1, 3, 5, 7
 #endif
 
 /* Lanes of a and b by turns: of their first halves, or of their second halves. */
 INLINE vec interleave_first(vec a, vec b) { return SHUFFLE(a, b, FIRST_HALVES); }
 INLINE vec interleave_second(vec a, vec b) { return SHUFFLE(a, b, SECOND_HALVES); }
 
-/* Lanes 0, 2, 4, ... of a and then of b. */
+/* Lanes 0, 2, 4, ... of a and then of b; or lanes 1, 3, 5, ... */
 INLINE vec even_lanes(vec a, vec b) { return SHUFFLE(a, b, EVEN_LANES); }
+INLINE vec odd_lanes(vec a, vec b) { return SHUFFLE(a, b, ODD_LANES); }
 
 /* Transposes a square of WIDTH vectors: log2(WIDTH) perfect shuffles of its rows. */
 INLINE void transpose(vec square[WIDTH])
