@@ -39,7 +39,7 @@ MINDSPORE = {  # configuration: its environment
     "capped": {"MINDCLF_KERNELS": "0"},
     "mindclf": {},
 }
-BFLOAT16 = {"mindclf bfloat16": {"MINDCLF_KERNELS": "amx"}}
+BFLOAT16 = {"mindclf bfloat16": {"MINDCLF_KERNELS": "bf16"}}
 TORCH = {"torch": "plain", "torch channels-last": "channels_last"}  # configuration: memory format
 DISTURBED = 0.05  # cores that other processes may take in a round
 TRIES, PAUSE = 4, 2  # of a disturbed round; seconds before the next try
@@ -61,7 +61,7 @@ def main(argv=None):
     parser.add_argument("--rounds", type=int, help=f"default: {ROUNDS}, with --quick {QUICK_ROUNDS}")
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--no-stock", action="store_true", help="leave out stock MindSpore, which takes minutes")
-    parser.add_argument("--bfloat16", action="store_true", help="measure the kernels in bfloat16 too, on a processor with AMX")
+    parser.add_argument("--bfloat16", action="store_true", help="measure the kernels in bfloat16 too, where the processor has it")
     parser.add_argument("--to", type=Path, metavar="FILE", help="where to write; default: see above")
     arguments = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the workers end too

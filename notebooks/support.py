@@ -13,6 +13,7 @@ from PIL import Image
 
 from mindclf.dataset import ImageSet, train_pipeline
 from mindclf.dataset.splits import with_statistics
+from mindclf.kernels.variants import BFLOAT16
 from mindclf.preprocessing import Preprocessing
 
 TOP = Path(__file__).resolve().parent.parent  # of the clone, or of what `mindclf recipes --to` copied
@@ -81,8 +82,9 @@ def table_of_page(page, name):
 
 def command_today(card, run):
     """What one types today for a run again; `card` is its card, and `run` its name in benchmarks/results/."""
-    kernels = "MINDCLF_KERNELS=amx " if card.get("device", {}).get("kernels") == "amx" else ""  # others are chosen by themselves
-    return kernels + json.loads((TOP / COMMANDS_TODAY).read_text(encoding="utf-8")).get(run, card["command"])
+    kernels = card.get("device", {}).get("kernels")
+    switch = f"MINDCLF_KERNELS={kernels} " if kernels in BFLOAT16 else ""  # others are chosen by themselves
+    return switch + json.loads((TOP / COMMANDS_TODAY).read_text(encoding="utf-8")).get(run, card["command"])
 
 
 def measured(*recipes):

@@ -1,8 +1,9 @@
 """Dispatch: which library of kernels this process uses, and why.
 
 setup.py compiles csrc/ once for each variant of variants.py. The environment variable MINDCLF_KERNELS chooses one: 0 turns the
-kernels off; amx, avx512, avx2 or portable asks for that variant. Without it this process takes the fastest variant that computes
-in float32 and runs here. "amx" multiplies bfloat16 numbers in its convolutions, with float32 sums: it is faster and less exact.
+kernels off; the name of a variant asks for that one; bf16 asks for the fastest of those that multiply bfloat16 numbers in their
+convolutions, with float32 sums: "amx" (Intel) or "avx512_bf16" (AMD and Intel). They are faster and less exact. Without the
+variable this process takes the fastest variant that computes in float32 and runs here.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import mindspore as ms
 
-from mindclf.kernels.variants import FLOAT32, VARIANTS, features, processor_features
+from mindclf.kernels.variants import BFLOAT16, FLOAT32, VARIANTS, features, processor_features
 from mindclf.utils.cores import usable_cores
 
 NEWEST = "limit_threads"  # the C function that was added last
@@ -55,21 +56,21 @@ def _choose(wanted):
     """(variant, why) that MINDCLF_KERNELS=wanted gives on this machine; ("", why) if none."""
     if wanted == "0":
         return "", "turned off by MINDCLF_KERNELS=0"
-    if wanted not in ("", "1", *VARIANTS):
-        raise ValueError(f"MINDCLF_KERNELS={wanted!r} is not known; expected one of 0, 1, {', '.join(VARIANTS)}")
+    if wanted not in ("", "1", "bf16", *VARIANTS):
+        raise ValueError(f"MINDCLF_KERNELS={wanted!r} is not known; expected one of 0, 1, bf16, {', '.join(VARIANTS)}")
     if platform.system() != "Linux":
         return "", "MindSpore has operators of one's own on Linux only"
     if not any(map(library, VARIANTS)):
         return "", "they are not compiled; that needs a C compiler, GCC or Clang, when mindclf is installed"
     found = processor_features()
     reasons = []
-    for variant in (wanted,) if wanted in VARIANTS else FLOAT32:
+    for variant in (wanted,) if wanted in VARIANTS else BFLOAT16 if wanted == "bf16" else FLOAT32:
         if lacking := features(variant) - found:
             reasons.append(f"{variant}: this processor lacks {', '.join(sorted(lacking))}")
         elif (problem := _problem_of(variant)) is not None:
             reasons.append(f"{variant}: {problem}")
         else:
-            reasons.insert(0, "asked for by MINDCLF_KERNELS" if wanted == variant else "the fastest that fits")
+            reasons.insert(0, "asked for by MINDCLF_KERNELS" if wanted not in ("", "1") else "the fastest that fits")
             return variant, "; ".join(reasons)
     return "", "; ".join(reasons)
 

@@ -15,9 +15,11 @@ from pathlib import Path
 AVX2 = {"-mavx2": "avx2", "-mfma": "fma"}
 AVX512 = {**AVX2, "-mavx512f": "avx512f", "-mavx512bw": "avx512bw", "-mavx512dq": "avx512dq", "-mavx512vl": "avx512vl",
           "-mprefer-vector-width=512": "avx512f"}
-AMX = {**AVX512, "-mavx512bf16": "avx512_bf16", "-mamx-tile": "amx_tile", "-mamx-bf16": "amx_bf16"}
-VARIANTS = {"amx": AMX, "avx512": AVX512, "avx2": AVX2, "portable": {}}  # the fastest first
-FLOAT32 = ("avx512", "avx2", "portable")  # "amx" multiplies bfloat16 numbers in its convolutions
+AVX512_BF16 = {**AVX512, "-mavx512bf16": "avx512_bf16"}
+AMX = {**AVX512_BF16, "-mamx-tile": "amx_tile", "-mamx-bf16": "amx_bf16"}
+VARIANTS = {"amx": AMX, "avx512_bf16": AVX512_BF16, "avx512": AVX512, "avx2": AVX2, "portable": {}}  # the fastest first
+BFLOAT16 = ("amx", "avx512_bf16")  # multiply bfloat16 numbers in their convolutions
+FLOAT32 = tuple(variant for variant in VARIANTS if variant not in BFLOAT16)
 
 COMMON = ("-std=gnu11", "-pthread", "-Wno-psabi")  # psabi: a note of GCC about vectors as arguments, of no use here
 OPTIMIZED = ("-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden")

@@ -6,6 +6,7 @@ import ctypes
 import numpy as np
 
 from mindclf import kernels
+from mindclf.kernels.variants import FLOAT32
 
 
 def variants():
@@ -14,8 +15,8 @@ def variants():
 
 
 def exact(variant, *arrays):
-    """Arrays whose products the variant computes in float32: as they are, or for "amx" rounded to bfloat16, half to even."""
-    if variant != "amx":
+    """Arrays whose products the variant computes in float32: as they are, or rounded to bfloat16, half to even."""
+    if variant in FLOAT32:
         return arrays
     bits = (array.view(np.uint32) for array in arrays)
     return [((value + 0x7FFF + (value >> 16 & 1)) >> 16 << 16).astype(np.uint32).view(np.float32) for value in bits]

@@ -2,7 +2,6 @@
 
 import pytest
 
-from mindclf import kernels
 from mindclf.kernels import dispatch, variants
 
 ALL = set().union(*map(variants.features, variants.VARIANTS))
@@ -45,14 +44,22 @@ def test_a_library_that_does_not_work_is_passed_over_and_said(choose):
 
 def test_off_asks_for_none_and_other_words_are_refused(choose):
     assert choose("0", ALL) == ("", "turned off by MINDCLF_KERNELS=0")
-    with pytest.raises(ValueError, match="MINDCLF_KERNELS='sse' is not known; expected one of 0, 1, amx, avx512, avx2, portable"):
+    words = "0, 1, bf16, amx, avx512_bf16, avx512, avx2, portable"
+    with pytest.raises(ValueError, match=f"MINDCLF_KERNELS='sse' is not known; expected one of {words}"):
         choose("sse", ALL)
 
 
 def test_variants_are_listed_from_the_fastest_and_each_runs_where_the_one_before_runs():
     needed = [variants.features(variant) for variant in variants.VARIANTS]
     assert all(less < more for more, less in zip(needed, needed[1:])) and needed[-1] == set()
-    assert tuple(variant for variant in kernels.VARIANTS if variant != "amx") == variants.FLOAT32
+    assert {*variants.BFLOAT16, *variants.FLOAT32} == set(variants.VARIANTS) and "avx512_bf16" not in variants.FLOAT32
+
+
+@pytest.mark.parametrize(("features", "variant"), [
+    (ALL, "amx"), (ALL - {"amx_bf16"}, "avx512_bf16"), (variants.features("avx512"), ""),
+], ids=["Intel with AMX", "AMD Zen 4", "AVX-512 alone"])
+def test_bf16_asks_for_the_fastest_variant_in_bfloat16(choose, features, variant):
+    assert choose("bf16", features)[0] == variant
 
 
 @pytest.mark.parametrize(("machine", "cpuinfo", "found"), [

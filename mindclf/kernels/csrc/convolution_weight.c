@@ -20,8 +20,7 @@ typedef struct {
 } WeightGradient;
 
 /* Packs rows first ... first + rows - 1 of the matrix, at most WIDTH, as columns of an operand; columns without a row are 0.
- * `unpacked` has room for WIDTH rows. Left operands on AMX keep rows as they are; in all others the values of a position are
- * contiguous. */
+ * `unpacked` has room for WIDTH rows. */
 static void pack_operand(const Im2col *matrix, long first, long rows, const Segment *segments, long segment_count, long positions,
                          float *unpacked, float *to, long pitch, int left)
 {
@@ -30,7 +29,7 @@ static void pack_operand(const Im2col *matrix, long first, long rows, const Segm
         vec square[WIDTH];
         UNROLL for (int r = 0; r < WIDTH; r++)
             square[r] = r < rows ? load_packed(unpacked + r * PITCH + k, positions - k) : zeros();
-        if (!left || PACKED == 1)
+        if (!left || !LEFT_BY_ROWS)
             transpose(square);
         for (long i = 0; i < WIDTH; i++)
             store(to + (k / PACKED + i) * pitch, square[i]);

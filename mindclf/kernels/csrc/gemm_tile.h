@@ -1,9 +1,10 @@
 /* The micro-kernel of a matrix product (GEMM): a tile of TILE_ROWS x TILE_COLUMNS sums that stays in registers. README.md draws
- * it. gemm_tile_float32.h and gemm_tile_amx.h each define
+ * it. gemm_tile_float32.h, gemm_tile_bfloat16.h and gemm_tile_amx.h each define
  *
  *   TILE_ROWS                the rows of a tile, and of a panel, which is the packed left operand of a row of tiles
  *   PACKED                   how many values, neighbours in depth, take the memory of one float
  *   BLOCK_DEPTH              depths are filled up with zeros to a multiple of it
+ *   LEFT_BY_ROWS             whether the left operand keeps the depths of a row together; else the rows of a depth
  *   begin_tiles, end_tiles   called around the products of a task
  *   set_left                 stores one value in a panel of the left operand
  *   pack_left                packs a panel whose rows are contiguous in memory
@@ -21,6 +22,8 @@ enum { TILE_VECTORS = 3, TILE_COLUMNS = TILE_VECTORS * WIDTH };
 
 #ifdef HAS_AMX
 #include "gemm_tile_amx.h"
+#elif defined(__AVX512BF16__)
+#include "gemm_tile_bfloat16.h"
 #else
 #include "gemm_tile_float32.h"
 #endif

@@ -1,7 +1,8 @@
-/* The micro-kernel in bfloat16 with float32 sums, on the matrix unit AMX: see gemm_tile.h. Values are rounded to the nearest
- * bfloat16, which keeps 8 of the 24 significant bits of float32. */
+/* The micro-kernel in bfloat16 with float32 sums, on the matrix unit AMX: see gemm_tile.h. */
 
-enum { TILE_ROWS = 16, BLOCK_DEPTH = 32, PACKED = 2 };
+enum { TILE_ROWS = 16, BLOCK_DEPTH = 32, LEFT_BY_ROWS = 1 };
+
+#include "bfloat16.h"
 
 /* The unit's tile registers have 16 rows of 64 bytes here: 0 to 2 hold sums, 3 the left operand, 4 to 6 the right one. The number
  * of a register is part of the instruction's text, so these are macros. */
@@ -33,32 +34,7 @@ INLINE void end_tiles(void) { __asm__ volatile("tilerelease"); }
 INLINE void set_left(float *panel, long row, long k, float value)
 {
     uint16_t *block = (uint16_t *)panel + k / BLOCK_DEPTH * TILE_ROWS * BLOCK_DEPTH;
-    __m128bh rounded = _mm_cvtneps_pbh(_mm_set_ss(value));
-    block[row * BLOCK_DEPTH + k % BLOCK_DEPTH] = (uint16_t)_mm_extract_epi16((__m128i)rounded, 0);
-}
-
-/* Packs the right operand, `depth` rows of `columns` floats, in place: two rows become one, and zeros fill up the depth. */
-INLINE void pack_right(float *rows, long depth, long columns)
-{
-    const __m512i interleaved = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
-                                                 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-    long packed_rows = round_up(depth, BLOCK_DEPTH) / PACKED;
-    for (long row = 0; row < packed_rows; row++)
-        for (long column = 0; column < columns; column += WIDTH) {
-            const float *first = rows + PACKED * row * columns + column;
-            vec even = PACKED * row < depth ? load(first) : zeros();
-            vec odd = PACKED * row + 1 < depth ? load(first + columns) : zeros();
-            __m512bh both = _mm512_cvtne2ps_pbh((__m512)odd, (__m512)even);
-            store(rows + row * columns + column, (vec)_mm512_permutexvar_epi16(interleaved, (__m512i)both));
-        }
-}
-
-/* 2 * WIDTH values, of which the first `count` exist; the others become 0. */
-INLINE vec load_packed(const float *from, long count)
-{
-    vec first = load_n(from, min_long(WIDTH, count));
-    vec second = count > WIDTH ? load_n(from + WIDTH, min_long(WIDTH, count - WIDTH)) : zeros();
-    return (vec)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
+    block[row * BLOCK_DEPTH + k % BLOCK_DEPTH] = round_to_bfloat16(value);
 }
 
 /* Packs a panel of the left operand from `rows` rows of `depth` neighbours, `pitch` apart; missing rows are 0. */

@@ -1,6 +1,6 @@
 /* The micro-kernel in float32, on vectors: see gemm_tile.h. */
 
-enum { TILE_ROWS = WIDTH == 16 ? 8 : 4, BLOCK_DEPTH = 1, PACKED = 1 };
+enum { TILE_ROWS = WIDTH == 16 ? 8 : 4, BLOCK_DEPTH = 1, PACKED = 1, LEFT_BY_ROWS = 0 };
 
 INLINE void begin_tiles(void) {}
 INLINE void end_tiles(void) {}

@@ -44,14 +44,10 @@ static Winograd plan(const WinogradConvolution *conv)
 
 int winograd_pays(const WinogradConvolution *conv)
 {
-#ifdef HAS_AMX
-    (void)conv;
-    return 0; /* bfloat16 is not exact enough for the transformed numbers */
-#else
     Winograd job = plan(conv);
-    return min_long(conv->channels, conv->out_channels) >= LEAST_CHANNELS &&
+    int exact = PACKED == 1; /* bfloat16 would spoil the transformed numbers */
+    return exact && min_long(conv->channels, conv->out_channels) >= LEAST_CHANNELS &&
            min_long(conv->out_height, conv->out_width) >= LEAST_SIDE && tile_count(&job) >= LEAST_TILES;
-#endif
 }
 
 /* ---- The transforms along one axis. The values lie `step` apart, the results `to_step`. ---- */
