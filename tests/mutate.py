@@ -306,6 +306,17 @@ ROWS = (
     Row("utils/progress.py", ".columns - 1)]", ".columns)]",
         "utils/test_progress.py::test_the_line_never_reaches_the_last_column"),
     Row("utils/html.py", 'alt="{escape(alt)}"', 'alt="{alt}"', "report/test_html.py::test_texts_from_outside_are_text"),
+    # Not sure
+    Row("calibration.py", "high = (low, middle) if rises", "high = (middle, high) if rises",
+        "test_calibration.py::test_the_temperature_is_the_one_that_labels_were_drawn_with"),
+    Row("calibration.py", "(errors <= target_error) & (coverage <= most)", "errors <= target_error",
+        "test_calibration.py::test_one_image_in_twenty_is_not_sure_where_all_are_correct"),
+    Row("metrics.py", "(below + not_above).mean()", "(2 * below).mean()",
+        "test_calibration.py::test_auroc_is_the_fraction_of_pairs_in_order"),
+    Row("train/calibrating.py", ' and kind != "train"', "",
+        "test_calibration.py::test_validation_images_that_the_weights_had_seen_before_do_not_count"),
+    Row("inference/predictions.py", "self[0].probability >= self.threshold", "self[0].probability < self.threshold",
+        "test_calibration.py::test_every_answer_follows_the_card"),
 )
 
 

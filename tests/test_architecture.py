@@ -31,6 +31,7 @@ ALLOWED = {  # parts of mindclf that the files of a part may import; parts that 
     "pretrained": {"checkpoint", "config", "convert", "dataset", "device", "nets", "published", "utils"},
     "inference": {"calibration", "inference", "card", "checkpoint", "dataset", "device", "labels", "metrics", "nets",
                   "preprocessing", "utils"},
+    "recalibration": {"calibration", "card", "checkpoint", "config", "dataset", "inference", "labels", "utils"},
     "predict": {"checkpoint", "dataset", "inference", "metrics", "preprocessing", "utils"},
     "explain": {"calibration", "card", "checkpoint", "dataset", "device", "inference", "labels", "preprocessing", "utils"},
     "export": {"card", "checkpoint", "convert", "dataset", "device", "inference", "kernels", "nets", "utils"},

@@ -2,13 +2,14 @@
 
 import importlib
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from mindclf import cli
 from mindclf.calibration import Calibration, calibrated, described, error_bound, fit_temperature, selective_metrics, threshold_for
-from mindclf.card import Card, read_card
+from mindclf.card import Card, card_path, read_card
 from mindclf.checkpoint import CheckpointFile, load_net, save_checkpoint
 from mindclf.config import merge
 from mindclf.dataset import eval_pipeline
@@ -22,6 +23,7 @@ from mindclf.train.features import stored_features
 from mindclf.train.softmax_regression import solve
 from tests.conftest import ONLY_HEAD, make_config
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
 RNG = np.random.default_rng(3)
 
 
@@ -137,119 +139,125 @@ def solved(uncompiled, colour_folder, tmp_path_factory):
         return config, fit(config).checkpoint
 
 
-@pytest.mark.usefixtures("uncompiled")
-class TestRuns:
-    def test_a_solved_head_is_calibrated_by_images_that_no_layer_was_solved_on(self, solved):
-        card = read_card(solved[1])
-        record = card["calibration"]
-        assert record["of"] == "out-of-fold predictions of 30 images" and record["target_error"] == 0.02
-        assert record["loss_before"] == pytest.approx(card["metrics"]["out of fold"]["loss"], abs=1e-5)
-        assert record["loss_after"] <= record["loss_before"] and 0 < record["coverage"] <= 1
-
-    def test_a_weight_decay_that_is_given_leaves_the_validation_images(self, solved, tmp_path, brief):
-        """Logits of the head that was solved without them: of the other 9 training images."""
-        config = {**solved[0], "tune_weight_decay": "no", "weight_decay": 0.2, "valid_fraction": 0.7,
-                  "output": str(tmp_path / "run")}
-        checkpoint = fit(config).checkpoint
-        net, card = load_net(checkpoint)
-        full = merge(config, {"mean": card["mean"], "std": card["std"]})
-        splits = read_splits(full)
-        (features, labels), (others, truth) = (stored_features(net, images, full) for images in (splits.train, splits.valid))
-        expected = calibrated(solve(features, labels, 3, 0.2).layer.logits(others), truth, 0.02, "21 validation images")
-        assert card["calibration"]["of"] == "21 validation images"
-        assert card["calibration"]["temperature"] == pytest.approx(expected["temperature"], rel=1e-3)
-
-    def test_gradient_descent_is_calibrated_by_its_validation_images(self, tiny_config, brief):
-        config = {**tiny_config, "valid_fraction": 0.7, "target_error": 0.5}
-        fitted = fit(config)
-        net, card = load_net(fitted.checkpoint)
-        valid = read_splits(merge(config)).valid
-        logits, labels = predict_logits(net, eval_pipeline(valid, card.preprocessing, 4))
-        expected = calibrated(logits, labels, 0.5, "21 validation images")
-        assert fitted.calibration == card["calibration"] and card["calibration"]["of"] == expected["of"]
-        for name in ("images", "temperature", "threshold", "coverage", "error", "ece_after", "loss_after"):
-            assert card["calibration"][name] == pytest.approx(expected[name], rel=1e-3, abs=1e-4), name
-        assert fit({**config, "resume": True}).calibration == fitted.calibration
-
-    def test_validation_images_that_the_weights_had_seen_before_do_not_count(self, tiny_config, tmp_path, brief):
-        """The second run starts from weights that were trained on all images of train/."""
-        first = fit({**tiny_config, "valid_fraction": 0.0, "epochs": 1})
-        assert first.calibration == {"images": 0, "missing": "there are no validation images", "threshold": None}
-        second = fit({**tiny_config, "valid_fraction": 0.7, "epochs": 1, "pretrained": str(first.checkpoint),
-                      "output": str(tmp_path / "second")})
-        assert second.calibration["missing"] == "all 21 validation images were trained on"
-
-    def test_every_answer_follows_the_card(self, solved, colour_folder, tmp_path, capsys, monkeypatch):
-        """Below the threshold of the card: in Python, in the terminal, as JSON, on the page, and in eval."""
-        from mindclf.demo import answer
-
-        net, card = load_net(solved[1])
-        image = str(colour_folder / "test" / "red" / "0.png")
-        logits = Predictor(solved[1]).logits([image])
-        confidence = float(softmax(logits / 2.5).max())
-        marked = tmp_path / "marked.ckpt"
-        for threshold, sure in ((confidence + 1e-4, False), (confidence - 1e-4, True)):
-            save_checkpoint(net, marked, {**card, "calibration": {"temperature": 2.5, "threshold": threshold}})
-            predictor = Predictor(marked)
-            found = predictor.predict(image)
-            assert found[0].probability == pytest.approx(confidence, rel=1e-4) and found.is_sure == sure
-            assert found.answer == (found[0].name if sure else "not sure")
-            assert ("not sure" in found._repr_html_()) != sure
-            assert cli.main(["predict", "--checkpoint", str(marked), "--json", image]) == 0
-            line = json.loads(capsys.readouterr().out)
-            assert (line["answer"], line["sure"], line["threshold"]) == (found.answer, sure, threshold)
-            assert cli.main(["predict", "--checkpoint", str(marked), image]) == 0
-            assert capsys.readouterr().out.splitlines()[0] == image + ("" if sure else f": not sure, below {threshold:.1%}")
-            assert ("Not sure" in answer(*load_net(marked), image)) != sure
-        assert Predictor(marked, threshold=1).predict(image).answer == "not sure"
-        assert Predictor(marked, threshold=0).predict(image).threshold is None
-        with pytest.raises(ValueError, match="^threshold=2 must lie between 0, for no answer that is not sure, and 1"):
-            Predictor(marked, threshold=2)
-
-    def test_eval_tells_of_coverage_and_of_unknown_images(self, solved, colour_folder, tmp_path, capsys, caplog):
-        """Images of no class: here those of one class again, and a text that is left out."""
-        net, card = load_net(solved[1])
-        marked = tmp_path / "marked.ckpt"
-        save_checkpoint(net, marked, {**card, "calibration": {"temperature": 1.5, "threshold": 0.4}})
-        unknown = tmp_path / "unknown"
-        unknown.mkdir()
-        for index in range(3):
-            (unknown / f"{index}.png").write_bytes((colour_folder / "test" / "blue" / f"{index}.png").read_bytes())
-        (unknown / "note.png").write_text("no image")
-        config = merge({"dataset_path": str(colour_folder)}, {"class_index": solved[0]["class_index"]})
-        found = evaluate_on(CheckpointFile.of(marked), config, unknown=unknown)
-        probabilities = softmax(found.logits / 1.5)
-        blue = np.array(found.images.labels) == 1
-        np.testing.assert_allclose(np.sort(found.unknown), np.sort(probabilities[blue].max(1)), rtol=1e-4)
-        figures = found.selective
-        assert figures["unknown"]["taken_for_a_class"] == (found.unknown >= 0.4).sum() and figures["unknown"]["images"] == 3
-        words = [str(marked), f"dataset_path={colour_folder}", "--unknown", str(unknown)]
-        assert cli.main(["eval", *words, "--json"]) == 0
-        printed = capsys.readouterr().out
-        shown = json.loads(printed)["selective"]
-        assert shown["unknown"]["taken_for_a_class"] == figures["unknown"]["taken_for_a_class"] and "note.png" in caplog.text
-        assert [shown[name] for name in ("threshold", "coverage")] == [0.4, figures["coverage"]]
-        assert cli.main(["eval", *words]) == 0
-        text = capsys.readouterr().out
-        taken = figures["unknown"]["taken_for_a_class"]
-        assert f"unknown: {taken} of 3 images in {unknown} are taken for a class, AUROC" in text
-        assert f"sure (probability 40.0% or more) of {figures['coverage']:.1%}" in text
-        assert cli.main(["eval", str(marked), f"dataset_path={colour_folder}", "--unknown", str(tmp_path / "none")]) == 2
+def test_a_solved_head_is_calibrated_by_images_that_no_layer_was_solved_on(solved):
+    card = read_card(solved[1])
+    record = card["calibration"]
+    assert record["of"] == "out-of-fold predictions of 30 images" and record["target_error"] == 0.02
+    assert record["loss_before"] == pytest.approx(card["metrics"]["out of fold"]["loss"], abs=1e-5)
+    assert record["loss_after"] <= record["loss_before"] and 0 < record["coverage"] <= 1
 
 
-@pytest.mark.parametrize("file_format", ["mindir", "onnx"])
-def test_exported_files_answer_as_the_checkpoint(fitted, colour_folder, tmp_path, file_format):
-    """With the temperature and threshold of its card, which they carry."""
-    from mindclf.export import export
+def test_a_weight_decay_that_is_given_leaves_the_validation_images(solved, tmp_path, brief):
+    """Logits of the head that was solved without them: of the other 9 training images."""
+    config = {**solved[0], "tune_weight_decay": "no", "weight_decay": 0.2, "valid_fraction": 0.7,
+              "output": str(tmp_path / "run")}
+    checkpoint = fit(config).checkpoint
+    net, card = load_net(checkpoint)
+    full = merge(config, {"mean": card["mean"], "std": card["std"]})
+    splits = read_splits(full)
+    (features, labels), (others, truth) = (stored_features(net, images, full) for images in (splits.train, splits.valid))
+    expected = calibrated(solve(features, labels, 3, 0.2).layer.logits(others), truth, 0.02, "21 validation images")
+    assert card["calibration"]["of"] == "21 validation images"
+    assert card["calibration"]["temperature"] == pytest.approx(expected["temperature"], rel=1e-3)
 
-    if file_format == "onnx":
-        pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+
+def test_gradient_descent_is_calibrated_by_its_validation_images(tiny_config, brief):
+    config = {**tiny_config, "valid_fraction": 0.7, "target_error": 0.5}
+    fitted = fit(config)
     net, card = load_net(fitted.checkpoint)
+    valid = read_splits(merge(config)).valid
+    logits, labels = predict_logits(net, eval_pipeline(valid, card.preprocessing, 4))
+    expected = calibrated(logits, labels, 0.5, "21 validation images")
+    assert fitted.calibration == card["calibration"] and card["calibration"]["of"] == expected["of"]
+    for name in ("images", "temperature", "threshold", "coverage", "error", "ece_after", "loss_after"):
+        assert card["calibration"][name] == pytest.approx(expected[name], rel=1e-3, abs=1e-4), name
+    assert fit({**config, "resume": True}).calibration == fitted.calibration
+
+
+def test_validation_images_that_the_weights_had_seen_before_do_not_count(tiny_config, tmp_path, brief):
+    """The second run starts from weights that were trained on all images of train/."""
+    first = fit({**tiny_config, "valid_fraction": 0.0, "epochs": 1})
+    assert first.calibration == {"images": 0, "missing": "there are no validation images", "threshold": None}
+    second = fit({**tiny_config, "valid_fraction": 0.7, "epochs": 1, "pretrained": str(first.checkpoint),
+                  "output": str(tmp_path / "second")})
+    assert second.calibration["missing"] == "all 21 validation images were trained on"
+
+
+def test_every_answer_follows_the_card(solved, colour_folder, tmp_path, capsys, monkeypatch):
+    """Below the threshold of the card: in Python, in the terminal, as JSON, on the page, and in eval."""
+    from mindclf.demo import answer
+
+    net, card = load_net(solved[1])
     image = str(colour_folder / "test" / "red" / "0.png")
+    logits = Predictor(solved[1]).logits([image])
+    confidence = float(softmax(logits / 2.5).max())
     marked = tmp_path / "marked.ckpt"
-    save_checkpoint(net, marked, {**card, "calibration": {"temperature": 4.0, "threshold": 0.9999}})
-    exported = export(marked, file_format)
-    answers = [Predictor(file).predict(image) for file in (marked, exported)]
-    assert [found.answer for found in answers] == ["not sure"] * 2
-    assert answers[0][0].probability == pytest.approx(answers[1][0].probability, abs=1e-4)
-    assert answers[0][0].probability == pytest.approx(softmax(Predictor(marked).logits([image]) / 4).max(), abs=1e-4)
+    for threshold, sure in ((confidence + 1e-4, False), (confidence - 1e-4, True)):
+        save_checkpoint(net, marked, {**card, "calibration": {"temperature": 2.5, "threshold": threshold}})
+        predictor = Predictor(marked)
+        found = predictor.predict(image)
+        assert found[0].probability == pytest.approx(confidence, rel=1e-4) and found.is_sure == sure
+        assert found.answer == (found[0].name if sure else "not sure")
+        assert ("not sure" in found._repr_html_()) != sure
+        assert cli.main(["predict", "--checkpoint", str(marked), "--json", image]) == 0
+        line = json.loads(capsys.readouterr().out)
+        assert (line["answer"], line["sure"], line["threshold"]) == (found.answer, sure, threshold)
+        assert cli.main(["predict", "--checkpoint", str(marked), image]) == 0
+        assert capsys.readouterr().out.splitlines()[0] == image + ("" if sure else f": not sure, below {threshold:.1%}")
+        assert ("Not sure" in answer(*load_net(marked), image)) != sure
+    assert Predictor(marked, threshold=1).predict(image).answer == "not sure"
+    assert Predictor(marked, threshold=0).predict(image).threshold is None
+    with pytest.raises(ValueError, match="^threshold=2 must lie between 0, for no answer that is not sure, and 1"):
+        Predictor(marked, threshold=2)
+
+
+def test_eval_tells_of_coverage_and_of_unknown_images(solved, colour_folder, tmp_path, capsys, caplog):
+    """Images of no class: here those of one class again, and a text that is left out."""
+    net, card = load_net(solved[1])
+    marked = tmp_path / "marked.ckpt"
+    save_checkpoint(net, marked, {**card, "calibration": {"temperature": 1.5, "threshold": 0.4}})
+    unknown = tmp_path / "unknown"
+    unknown.mkdir()
+    for index in range(3):
+        (unknown / f"{index}.png").write_bytes((colour_folder / "test" / "blue" / f"{index}.png").read_bytes())
+    (unknown / "note.png").write_text("no image")
+    config = merge({"dataset_path": str(colour_folder)}, {"class_index": solved[0]["class_index"]})
+    found = evaluate_on(CheckpointFile.of(marked), config, unknown=unknown)
+    probabilities = softmax(found.logits / 1.5)
+    blue = np.array(found.images.labels) == 1
+    np.testing.assert_allclose(np.sort(found.unknown), np.sort(probabilities[blue].max(1)), rtol=1e-4)
+    figures = found.selective
+    assert figures["unknown"]["taken_for_a_class"] == (found.unknown >= 0.4).sum() and figures["unknown"]["images"] == 3
+    words = [str(marked), f"dataset_path={colour_folder}", "--unknown", str(unknown)]
+    assert cli.main(["eval", *words, "--json"]) == 0
+    printed = capsys.readouterr().out
+    shown = json.loads(printed)["selective"]
+    assert shown["unknown"]["taken_for_a_class"] == figures["unknown"]["taken_for_a_class"] and "note.png" in caplog.text
+    assert [shown[name] for name in ("threshold", "coverage")] == [0.4, figures["coverage"]]
+    assert cli.main(["eval", *words]) == 0
+    text = capsys.readouterr().out
+    taken = figures["unknown"]["taken_for_a_class"]
+    assert f"unknown: {taken} of 3 images in {unknown} are taken for a class, AUROC" in text
+    assert f"sure (probability 40.0% or more) of {figures['coverage']:.1%}" in text
+    assert cli.main(["eval", str(marked), f"dataset_path={colour_folder}", "--unknown", str(tmp_path / "none")]) == 2
+
+
+def test_a_checkpoint_is_calibrated_by_images_that_it_was_not_trained_on(tiny_config, tmp_path, brief, capsys):
+    """By its own validation images as training did; by others; never by those that it was trained on or tested with."""
+    config = {**tiny_config, "valid_fraction": 0.7, "epochs": 1, "target_error": 0.4}
+    checkpoint = fit(config).checkpoint
+    card = read_card(checkpoint)
+    found = card.pop("calibration")
+    card_path(checkpoint).write_text(json.dumps(card))
+    data = tiny_config["dataset_path"]
+    assert cli.main(["calibrate", str(checkpoint), data, "target_error=0.4"]) == 0
+    assert read_card(checkpoint)["calibration"]["temperature"] == pytest.approx(found["temperature"], rel=1e-3)
+    assert read_card(checkpoint)["calibration"]["of"] == "21 validation images"
+    assert capsys.readouterr().out.startswith("temperature ")
+    mixed = tmp_path / "mixed"
+    shutil.copytree(f"{data}/train", mixed)
+    assert cli.main(["calibrate", str(checkpoint), str(mixed), "target_error=0.4"]) == 0
+    assert read_card(checkpoint)["calibration"]["of"] == "21 images that training had not seen"  # 9 were trained on
+    shutil.copytree(f"{data}/test", tmp_path / "tested")
+    assert cli.main(["calibrate", str(checkpoint), str(tmp_path / "tested")]) == 2
+    assert "trained on, or tested with, all 9 images" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from mindclf import __version__
 from mindclf.cli import (
+    calibrate,
     compare,
     convert,
     demo,
@@ -29,7 +30,8 @@ from mindclf.cli import (
 )
 
 COMMANDS = {
-    "train": train, "launch": launch, "compare": compare, "eval": evaluate, "predict": predict, "explain": explain, "demo": demo,
+    "train": train, "launch": launch, "compare": compare, "eval": evaluate, "calibrate": calibrate, "predict": predict,
+    "explain": explain, "demo": demo,
     "export": export, "quantize": quantize, "convert": convert, "split": split, "stats": stats, "doctor": doctor, "nets": nets,
     "weights": weights, "summary": summary, "recipes": recipes,
 }
