@@ -24,8 +24,8 @@ def add_arguments(parser, recipe):
     add_checkpoint(parser, recipe)
     add_device(parser)
     parser.add_argument("--report", metavar="FOLDER",
-                        help="write report.html, report.json, classes.png, confusion.png, coverage.png, predictions.png there, "
-                             "and, where history.csv lies beside the checkpoint, curves.png")
+                        help="write report.html, report.json, classes.png, confusion.png, coverage.png, map.png, predictions.png "
+                             "there, and, where history.csv lies beside the checkpoint, curves.png")
     add_mirror(parser)
     add_threshold(parser)
     parser.add_argument("--unknown", metavar="FOLDER",

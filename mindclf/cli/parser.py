@@ -17,11 +17,13 @@ from mindclf.cli import (
     evaluate,
     explain,
     export,
+    features,
     launch,
     nets,
     predict,
     quantize,
     recipes,
+    similar,
     split,
     stats,
     summary,
@@ -31,7 +33,7 @@ from mindclf.cli import (
 
 COMMANDS = {
     "train": train, "launch": launch, "compare": compare, "eval": evaluate, "calibrate": calibrate, "predict": predict,
-    "explain": explain, "demo": demo,
+    "explain": explain, "demo": demo, "features": features, "similar": similar,
     "export": export, "quantize": quantize, "convert": convert, "split": split, "stats": stats, "doctor": doctor, "nets": nets,
     "weights": weights, "summary": summary, "recipes": recipes,
 }

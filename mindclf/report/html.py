@@ -20,6 +20,8 @@ from mindclf.utils.html import image_element, jpeg_element
 
 MISTAKES = 12    # shown at most
 THUMBNAIL = 240  # pixels, the longer side
+MAP_TEXT = ("<p>Images that the net sees alike lie close together: its features, brought down to the two directions in which "
+            "they vary most (PCA). Rings mark wrong predictions.</p>\n")
 
 STYLE = """
 :root { color-scheme: light; }
@@ -81,7 +83,7 @@ class Measured:
 
 
 def page(measured, folder):
-    """The page, a text in HTML, for the plots that `folder` has: confusion.png, coverage.png and, of a history, curves.png.
+    """The page, a text in HTML, for the plots in `folder`: confusion.png, coverage.png, map.png and, of a history, curves.png.
 
     It shows the metrics, what the card tells, the plots, each class, and up to MISTAKES images that the net is most confidently
     wrong about, with the heatmap by Grad-CAM of the class that it predicted. Images are small JPEGs inside the page. All
@@ -96,6 +98,8 @@ def page(measured, folder):
         _section("Classes", _classes(measured)),
         _section("Confusion", _png(folder / "confusion.png", "counts of predicted classes for each true class")),
         _section("Not sure", _doubts(measured) + _png(folder / "coverage.png", "accuracy on the most confident images")),
+        *([_section("Map", MAP_TEXT + _png(folder / "map.png", "images by the first two principal components"))]
+          if measured.has_gradients else []),
         _section("The most confident mistakes", _mistakes(measured)),
     ]
     shown = [("top-1", f"{metrics.top1:.1%}"), ("top-5", f"{metrics.top5:.1%}"),

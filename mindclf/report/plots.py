@@ -20,6 +20,7 @@ from mindclf.utils.files import replacing
 log = logging.getLogger(__name__)
 
 MOST_NAMED = 120  # classes that a plot has names of
+MOST_IN_LEGEND = 30
 INCHES_PER_LETTER = 0.075  # of the titles in a grid
 EXPLAINED_PIXELS = 1024    # the longer side of an explained image
 FONTS = (  # for what Matplotlib's own font lacks: Chinese, Japanese and Korean on Linux, Windows and macOS
@@ -188,6 +189,29 @@ def coverage_curve(probabilities, labels, path, threshold=None, unknown=None):
     counts.legend(loc="upper left")
     for axis in (curve, counts):
         axis.grid(alpha=0.3)
+    _save(figure, path)
+
+
+@any_name
+def feature_map(points, explained, labels, wrong, classes, path):
+    """The images as `points` (n, 2) in the colours of their classes, `labels` (n,); those that are `wrong` (n,) have a ring.
+
+    `explained` (2,) is the fraction of the features' variance along each axis. The first MOST_IN_LEGEND classes have their names
+    beside it.
+    """
+    figure = Figure(figsize=(10, 6.5), layout="constrained")
+    axis = figure.subplots()
+    present = np.unique(labels)
+    colours = matplotlib.colormaps["tab20" if len(present) <= 20 else "turbo"](np.linspace(0, 1, max(len(present), 2)))
+    for label, colour in zip(present, colours):
+        chosen = labels == label
+        axis.scatter(*points[chosen].T, s=22, color=colour, label=classes[label] if label in present[:MOST_IN_LEGEND] else None)
+    if wrong.any():
+        axis.scatter(*points[wrong].T, s=70, facecolors="none", edgecolors="black", linewidths=1.1, label="predicted wrongly")
+    axis.set(title=f"{len(points):,} test images by their features", xticks=[], yticks=[],
+             xlabel=f"first principal component, {explained[0]:.0%} of the variance",
+             ylabel=f"second, {explained[1]:.0%} of the variance")
+    figure.legend(loc="outside right upper", fontsize=8)
     _save(figure, path)
 
 
