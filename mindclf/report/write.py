@@ -15,8 +15,9 @@ def write_report(output, measured, config):
     """Writes report.json, report.html and plots about `measured`, a `Measured`, into the folder `output`.
 
     The plots are classes.png, confusion.png, coverage.png and predictions.png; if it has a history, curves.png; and map.png, of
-    up to MAPPED images, but for exported files, which have no features. predictions.png has config.grid_rows x config.grid_columns
-    of the images. report.html (see `page`) has everything but that grid in one file, and the worst mistakes with their heatmaps.
+    up to MAPPED images, but for exported files, which have no features. predictions.png has config.grid_rows rows of
+    config.grid_columns images. report.html (see `page`) has everything but that grid in one file, and the worst mistakes with
+    their heatmaps.
     """
     images, result = measured.images, measured.metrics
     output.mkdir(parents=True, exist_ok=True)
