@@ -90,13 +90,15 @@ def uncalibrated(why: str, images: int = 0) -> dict:
 
 
 def described(record: Mapping) -> str:
-    """A card's "calibration" in a line of words; "" of a card that has none."""
+    """A card's "calibration" in a line of words; "" of a card that has none, or not all of it."""
     if "missing" in record:
         return f"never: {record['missing']}, so nothing is calibrated"
-    if record.get("threshold") is None:
-        return "" if not record else f"never: no threshold has {record['target_error']:.1%} of errors or fewer on {record['of']}"
-    return (f"below {record['threshold']:.1%}: {record['coverage']:.1%} of {record['of']} are above it, "
-            f"{record['error']:.1%} of those wrong")
+    if not {"threshold", "target_error", "of"} <= record.keys():
+        return ""
+    if record["threshold"] is None:
+        return f"never: no threshold has {record['target_error']:.1%} of errors or fewer on {record['of']}"
+    return (f"below {record['threshold']:.1%}: {record.get('coverage', 0):.1%} of {record['of']} are above it, "
+            f"{record.get('error', 0):.1%} of those wrong")
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:

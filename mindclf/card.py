@@ -31,6 +31,8 @@ WITHIN = {("data", "path"): str, ("data", "train"): int, ("data", "held_out"): i
           ("config", "dataset"): str}
 OF_CLASSES = ("classes", "class_folders", "classes_chinese", "categories", "categories_chinese")  # a text for each class
 SEEN_FIELDS = ("train", "validation", "test")  # of seen_images: 8 characters of base64 an image, see mindclf.dataset.seen
+CALIBRATION_RANGES = {"temperature": (1e-3, 1e3), **dict.fromkeys(
+    ("threshold", "target_error", "coverage", "error", "error_bound", "ece_before", "ece_after"), (0, 1))}
 SPEED_FIELDS = ("phase", "images_per_second", "data_share")  # of each phase of the training
 IN_CONFIG = {  # the fields with the ranges of a config, and what they are called there
     "net_options": "net_options", "image_height": "image_height", "image_width": "image_width", "mean": "mean", "std": "std",
@@ -257,10 +259,13 @@ def _wrong_records(card):
     if batch_size is not None and not (type(batch_size) is int and 1 <= batch_size <= MAX_BATCH):
         yield f"field 'exported.batch_size' must lie between 1 and {MAX_BATCH}, received {_short(batch_size)}"
     calibration = card.get("calibration", {})
-    for field, low, high in (("temperature", 1e-3, 1e3), ("threshold", 0, 1)):
-        value = calibration.get(field)
-        if not (value is None or (type(value) in (int, float) and low <= value <= high)):
+    for field, (low, high) in CALIBRATION_RANGES.items():
+        value = calibration.get(field, low)
+        if not (type(value) in (int, float) and low <= value <= high) and (field, value) != ("threshold", None):
             yield f"field 'calibration.{field}' must lie between {low:g} and {high:g}, received {_short(value)}"
+    for field in ("of", "missing"):
+        if not _is_one_line(calibration.get(field, "")):
+            yield f"field 'calibration.{field}' must be a text of one line, received {_short(calibration[field])}"
     for phase in card.get("speed", ()):
         if not (isinstance(phase, dict) and all(type(phase.get(name)) in (int, float) for name in SPEED_FIELDS)):
             yield f"field 'speed' must hold numbers {', '.join(SPEED_FIELDS)}, received {_short(phase)}"

@@ -120,7 +120,8 @@ def test_selective_metrics_are_those_of_counting():
 
 @pytest.mark.parametrize(("record", "message"), [
     ({"temperature": 0}, "'calibration.temperature' must lie between"), ({"temperature": "hot"}, "'calibration.temperature'"),
-    ({"threshold": 1.5}, "'calibration.threshold' must lie between 0 and 1"), ({"threshold": float("nan")}, "'calibration.th")])
+    ({"threshold": 1.5}, "'calibration.threshold' must lie between 0 and 1"), ({"threshold": float("nan")}, "'calibration.th"),
+    ({"coverage": "all"}, "'calibration.coverage'"), ({"of": "two\nlines"}, "'calibration.of' must be a text of one line")])
 def test_a_card_with_an_impossible_calibration_is_refused(record, message):
     fields = {"net": "resnet18", "net_options": {}, "classes": ["a"], "image_height": 32, "image_width": 32, "mean": [0, 0, 0],
               "std": [1, 1, 1], "calibration": record}

@@ -156,7 +156,7 @@ def _facts(measured):
         "not sure": described(card.get("calibration", {})),
         "temperature": (f"{calibration['temperature']:.3f}; expected calibration error on {calibration['of']} "
                         f"{calibration['ece_before']:.1%} without it, {calibration['ece_after']:.1%} with it"
-                        if "ece_after" in calibration else None),
+                        if {"temperature", "of", "ece_before", "ece_after"} <= calibration.keys() else None),
         "seed": card.get("seed"),
         "command": card.get("command"),
         "trained for": f"{card['seconds']:,.0f} s" if "seconds" in card else None,
