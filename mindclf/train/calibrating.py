@@ -23,8 +23,8 @@ def calibration_of(checkpoint, net, splits, seen_before, config):
     if collectives.all_reduce_sum(["calibration" in card]).any():
         found = card.get("calibration", {})
     else:
-        trained_on = set(splits.train.digests())
-        kinds = zip(splits.valid.digests(), seen_before.of(splits.valid.digests()))
+        trained_on, digests = set(splits.digests["train"]), splits.digests["validation"]
+        kinds = zip(digests, seen_before.of(digests))
         known, unseen = splits.valid.divided([digest not in trained_on and kind != "train" for digest, kind in kinds])
         found = _measured(net, unseen, len(known), config)
     log.info("not sure %s", described(found))
