@@ -79,7 +79,7 @@ class HeadSolver:
         solution, solved_on = result["solution"], "training images"
         if self.is_last and has_validation:
             solved_on = "training and validation images"
-            solution = solve(features, labels, self.num_classes, weight_decay, **options)
+            solution = solve(features, labels, self.num_classes, weight_decay, start=solution.layer, **options)
             log.info("solved again on training and validation images: the validation metrics are from before that")
             seen = checkpoints.card.get("seen_images")
             if seen:

@@ -101,19 +101,31 @@ def trials(features: np.ndarray, labels: np.ndarray, num_classes: int, splits: S
 
     `splits` are pairs of the rows of `features` (n, C) that a layer is solved on, and of those that measure it, indices or
     slices; the metrics are those over the measured rows of all pairs together. `options` are arguments of `SoftmaxRegression`.
-    Each layer begins with the one of the candidate before it. The weaker the decay, the longer the solver takes.
+    Each layer begins where those of the two candidates before it point to, for it changes evenly with the logarithm of the
+    decay. The weaker the decay, the longer the solver takes.
     """
     problems = [SoftmaxRegression(features[solved_on], labels[solved_on], num_classes, **options) for solved_on, _ in splits]
     truth = np.concatenate([labels[measured] for _, measured in splits])
-    layers: list[DenseLayer | None] = [None] * len(splits)
+    paths: list[list[tuple[float, DenseLayer]]] = [[] for _ in splits]
     tried: list[Trial] = []
     for weight_decay in candidates:
-        layers = [problem.solve(weight_decay, layer).layer for problem, layer in zip(problems, layers)]
+        layers = [problem.solve(weight_decay, _next_on(path, weight_decay)).layer for problem, path in zip(problems, paths)]
+        for path, layer in zip(paths, layers):
+            path[:] = [*path[-1:], (weight_decay, layer)]
         logits = np.concatenate([layer.logits(features[measured]) for layer, (_, measured) in zip(layers, splits)])
         tried.append(Trial(weight_decay, compute_metrics(logits, truth, num_classes), logits))
         if _only_gets_worse(tried, monitor):
             break
     return tried
+
+
+def _next_on(path, weight_decay):
+    """Where a layer of `weight_decay` is about, on the straight line through the (decay, layer) of `path`, two at most."""
+    if len(path) < 2:
+        return path[-1][1] if path else None
+    (before, first), (last, second) = path
+    further = np.log(weight_decay / last) / np.log(last / before)
+    return DenseLayer(*(new + further * (new - old) for old, new in zip(first, second)))
 
 
 def _only_gets_worse(tried, monitor):
