@@ -10,7 +10,7 @@ import numpy as np
 from mindclf.metrics import softmax
 from mindclf.train.lbfgs import minimise
 
-TOLERANCE = 3e-4           # of the gradient, where curvatures are about 1: the loss is then about 5e-8 above the least
+TOLERANCE = 1e-4           # of the gradient, where curvatures are about 1: the loss is then well within 1e-6 of the least
 FIRST_ROUND, MOST_ITERATIONS = 10, 1000
 RANK = 1e-12               # eigenvalues below this fraction of the largest are rounding
 LEAST_CURVATURE = 1e-6     # of a class, p (1 - p): that of a class which is always told apart is as good as 0
@@ -105,13 +105,16 @@ class SoftmaxRegression:
         `start` is the layer to begin with, mostly the solution of a similar problem; without it the kernel is zeros. It ends when
         the norm of the gradient is at most `tolerance`. `each(iteration, layer, loss, step)` is called after each iteration.
         """
-        point, iterations, rounds = self._packed(start), 0, FIRST_ROUND
+        point, iterations, length = self._packed(start), 0, FIRST_ROUND
         while True:
-            found = self._round(point, weight_decay, tolerance, min(rounds, MOST_ITERATIONS - iterations), each and (
+            length = min(length, MOST_ITERATIONS - iterations)
+            found = self._round(point, weight_decay, tolerance, length, each and (
                 lambda iteration, *others, before=iterations: each(before + iteration, *others)))
-            point, iterations, rounds = found.point, iterations + found.iterations, 2 * rounds
-            if not found.iterations or iterations >= MOST_ITERATIONS:
+            point, iterations = found.point, iterations + found.iterations
+            is_stuck = found.iterations < length and not found.converged  # only rounding is left to gain
+            if not found.iterations or is_stuck or iterations >= MOST_ITERATIONS:
                 return Solution(self._layer(point), found.value, iterations, found.converged)
+            length *= 2
 
     def _round(self, begin, weight_decay, tolerance, max_iterations, each):
         """The `Minimum` that is reached from the point `begin`, in units of the curvature there."""
