@@ -211,6 +211,10 @@ GROUPS = {
             "auto", "where nets run: auto is the first of Ascend, GPU and CPU that is there",
             choices=("auto", "CPU", "GPU", "Ascend")),
         "seed": Field(1, "of everything that is drawn at random", range=(0, 2**31 - 1)),
+        "folds": Field(
+            0, "cross-validation after the training: so many times a net is trained on all but one part of the training and "
+            "validation images, and measured on that part; which images have a wrong label shows too; 0 is none",
+            "folds", (0, 100)),
         "grid_rows": Field(4, "of images in predictions.png, spread evenly over the test images", "rows", (1, 40)),
         "grid_columns": Field(6, "of images in predictions.png", "columns", (1, 40)),
         "output": Field(
@@ -364,6 +368,8 @@ def _check(config):
             raise ValueError(f"warmup_epochs={values.warmup_epochs} must be less than epochs={values.epochs}")
         if values.balanced_sampling and config.class_weights:
             raise ValueError("balanced_sampling and class_weights exclude each other: both make up for rare classes, give one")
+    if config.folds == 1:
+        raise ValueError("folds=1 leaves no image to train on: set 2 or more, mostly 5, or 0 for no cross-validation")
     _check_meaning(config)
     if bool(config.mean) != bool(config.std):
         raise ValueError("mean and std belong together: set both or neither")

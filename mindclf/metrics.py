@@ -119,6 +119,16 @@ def top_k_accuracy(logits: np.ndarray, labels: np.ndarray, k: int) -> float:
     return float(((~(logits < own)).sum(1) <= k).mean())
 
 
+def wilson_interval(correct: int, images: int, z: float = 1.959964) -> tuple[float, float]:
+    """(low, high), the interval in which an accuracy lies with 95 %, given `correct` of so many independent images.
+
+    Wilson, Probable Inference, JASA 1927: the accuracies p with |correct / images - p| <= z x the root of p (1 - p) / images.
+    """
+    middle = (correct + z * z / 2) / (images + z * z)
+    half = z / (images + z * z) * float(np.sqrt(correct * (images - correct) / images + z * z / 4))
+    return middle - half, middle + half
+
+
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities (n, classes) of logits (n, classes), in float64."""
     shifted = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))

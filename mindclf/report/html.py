@@ -14,6 +14,8 @@ from mindclf.card import Card
 from mindclf.dataset import ImageSet, decode_image
 from mindclf.explain import explanations
 from mindclf.metrics import Metrics
+from mindclf.report.cross_validation import CrossValidation
+from mindclf.report.cross_validation import sections as folds_sections
 from mindclf.summary import count_parameters
 from mindclf.utils.files import one_line
 from mindclf.utils.html import image_element, jpeg_element
@@ -64,6 +66,7 @@ class Measured:
     history: list       # of the training, a row an epoch; empty if it is not known
     calibration: Calibration | None = None  # None is the card's
     unknown: np.ndarray | None = None       # (m,) largest probabilities of images of no class, where there are such
+    folds: CrossValidation | None = None  # of a run with folds
 
     @property
     def has_gradients(self):
@@ -102,6 +105,7 @@ def page(measured, folder):
           if measured.has_gradients else []),
         _section("The most confident mistakes", _mistakes(measured)),
     ]
+    sections += [_section(*titled) for titled in folds_sections(measured.folds)] if measured.folds else []
     shown = [("top-1", f"{metrics.top1:.1%}"), ("top-5", f"{metrics.top5:.1%}"),
              ("balanced accuracy", f"{metrics.balanced_accuracy:.1%}"), ("macro F1", f"{metrics.macro_f1:.1%}"),
              ("loss", f"{metrics.loss:.3f}"),

@@ -5,6 +5,7 @@ import numpy as np
 from mindclf.inference.features import features_of
 from mindclf.report import plots
 from mindclf.report.components import principal_components
+from mindclf.report.cross_validation import write_cross_validation
 from mindclf.report.html import page
 from mindclf.utils.files import write_json, write_text
 
@@ -17,7 +18,7 @@ def write_report(output, measured, config):
     The plots are classes.png, confusion.png, coverage.png and predictions.png; if it has a history, curves.png; and map.png, of
     up to MAPPED images, but for exported files, which have no features. predictions.png has config.grid_rows rows of
     config.grid_columns images. report.html (see `page`) has everything but that grid in one file, and the worst mistakes with
-    their heatmaps.
+    their heatmaps. If it has folds, `write_cross_validation` writes what is known of them.
     """
     images, result = measured.images, measured.metrics
     output.mkdir(parents=True, exist_ok=True)
@@ -31,6 +32,8 @@ def write_report(output, measured, config):
         _write_map(output / "map.png", measured, config.eval_batch_size)
     if measured.history:
         plots.training_curves(measured.history, output / "curves.png")
+    if measured.folds:
+        write_cross_validation(output, measured.folds)
     write_text(output / "report.html", page(measured, output))
 
 

@@ -164,8 +164,9 @@ class CheckpointManager:
         return round(time.perf_counter() - self.started, 1)
 
 
-def complete_card(checkpoint, metrics, history, calibration=MappingProxyType({})):
+def complete_card(checkpoint, metrics, history, calibration=MappingProxyType({}), **others):
     """The card of `checkpoint` with what is known when all is done, written: the `metrics` on the test images, and the speed.
+    `others` are further fields.
 
     And `calibration`, where it has none yet.
 
@@ -176,6 +177,7 @@ def complete_card(checkpoint, metrics, history, calibration=MappingProxyType({})
     card["metrics"]["test"] = metrics
     if calibration and "calibration" not in card:
         card["calibration"] = dict(calibration)
+    card.update(others)
     card["speed"] = []
     for phase in sorted({row["phase"] for row in history}):
         rows = [row for row in history if row["phase"] == phase]

@@ -40,6 +40,28 @@ def stored_features(net, images, config, views=1):
     return features.reshape(-1, *features.shape[2:]), labels
 
 
+class SharedFeatures:
+    """Stored features of some of the images of `sets`, as of a fold: they are computed set by set, and kept for one backbone."""
+
+    def __init__(self, *sets):
+        self.sets, self.kept = sets, (None, None)
+        sources = [source for images in sets for source in images.paths]
+        self.row_of = {id(source): row for row, source in enumerate(sources)}
+
+    def of(self, net, images, config, views=1):
+        """As `stored_features`, for images that `joined`, `take` or `divided` made of the sets."""
+        identity = [_identity(net.backbone, part, part.digests(), config) for part in self.sets], views, config.seed
+        if self.kept[0] != identity:
+            parts = [stored_features(net, part, config, views) for part in self.sets if len(part)]
+            features = np.concatenate([rows.reshape(views, -1, *rows.shape[1:]) for rows, _ in parts], axis=1)
+            labels = np.concatenate([part_labels[:len(part_labels) // views] for _, part_labels in parts])
+            self.kept = identity, (features, labels)
+        features, labels = self.kept[1]
+        rows = [self.row_of[id(source)] for source in images.paths]
+        chosen = features[:, rows]
+        return chosen.reshape(-1, *chosen.shape[2:]), np.tile(labels[rows], views)
+
+
 def feature_batches(features, labels, batch_size, indices):
     """(feature, label) batches of the rows at `indices`, in that order, the last one as short as it comes.
 

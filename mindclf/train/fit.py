@@ -27,6 +27,7 @@ from mindclf.metrics import Metrics, compute_metrics
 from mindclf.nets import ImageClassifier
 from mindclf.preprocessing import Preprocessing
 from mindclf.pretrained import check_start, parent_card, start_net
+from mindclf.report.cross_validation import CrossValidation
 from mindclf.report.history import HISTORY, HistoryFile
 from mindclf.report.html import Measured
 from mindclf.report.write import write_report
@@ -34,6 +35,7 @@ from mindclf.train.batches import check_count
 from mindclf.train.calibrating import calibration_of
 from mindclf.train.checkpointing import CheckpointManager, complete_card, run_card
 from mindclf.train.class_weights import weights_of_classes
+from mindclf.train.folds import Folds, FoldTrainer, check_folds
 from mindclf.train.given import Given
 from mindclf.train.output import OutputFolder, numbered
 from mindclf.train.phase import PhaseTrainer, Run
@@ -53,13 +55,17 @@ NOT_BEGUN = "nothing is trained yet, start it again"  # what a run that is stopp
 
 @dataclass(frozen=True)
 class Fitted:
-    """What `fit` made: the checkpoint to use, its report on the test images of `classes`, where data and weights came from."""
+    """What `fit` made: the checkpoint to use, its report on the test images of `classes`, where data and weights came from.
+
+    `folds` is the cross-validation, with config.folds.
+    """
 
     checkpoint: Path
     report: Metrics
     data_origin: str
     weights_origin: str
     classes: tuple
+    folds: CrossValidation | None = None
     seconds: float = 0.0
     calibration: Mapping = field(default_factory=dict)  # the card's, see mindclf.calibration
 
@@ -170,7 +176,8 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
         splits = read_splits(config)
     log.info("%d training, %d validation and %d test images of %d classes: %s (%s)", len(splits.train), len(splits.valid),
              len(splits.test), len(splits.classes), splits.origin, splits.path)
-    config = _checked_against(splits, config, given, rules)
+    folds = Folds.of(config, splits) if config.folds else None
+    config = _checked_against(splits, config, given, rules, folds)
     weights = weights_of_classes(config.class_weights, splits.train, check_class_index(config.class_index))
     with collectives.rank_zero_first():
         net, config, weights_origin = start_net(with_statistics(config, splits.train), len(splits.classes), given.net)
@@ -179,6 +186,8 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
     parent = parent_card(config)
     for purpose, images in (("validation", splits.valid), ("test", splits.test)):
         warn_of_seen(images, seen_by(parent), f"pretrained={config.pretrained}", purpose)
+    if folds:
+        warn_of_seen(folds.images, seen_by(parent), f"pretrained={config.pretrained}", "cross-validation")
     card = run_card(config, splits, weights_origin, device, parent)
     if weights is not None:
         card["class_weights"] = {name: round(float(weight), 6) for name, weight in zip(splits.classes, weights)}
@@ -201,6 +210,10 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
                   _beginning(folder, history, signals, f"the same command{how} goes on with the run in {output}"), given, weights,
                   seen_by(parent) or Seen())
         best = _train(run, config, state)
+    found = None
+    if folds:
+        signals.advice = f"the weights are in {output}; the same command with {again}resume=true goes on with the folds"
+        found = FoldTrainer(folds, config, device, given, signals, folder.check if folder else lambda: None, _train).run()
     signals.advice = f"the weights are in {output}; the same command with {again}resume=true makes the report"
 
     if collectives.is_main_process():
@@ -210,14 +223,14 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
     logits, labels = (collectives.unshard(rows, len(splits.test)) for rows in predict_logits(net, batches))
     result = compute_metrics(logits, labels, len(splits.classes))
     calibration = calibration_of(best, net, splits, seen_by(parent) or Seen(), config)
-    fitted = Fitted(best, result, splits.origin, weights_origin, splits.classes, calibration=calibration)
+    fitted = Fitted(best, result, splits.origin, weights_origin, splits.classes, found, calibration=calibration)
     if not collectives.is_main_process():
         return fitted
     rows = HistoryFile(output / HISTORY).rows()
     folder.check()
     card = complete_card(best, {**result.scalars(), **given.measure(logits, labels, "test")}, rows,
-                         calibration)
-    write_report(output, Measured(best, net, card, splits.origin, splits.test, logits, result, rows), config)
+                         calibration, **({"cross_validation": found.summary()} if found else {}))
+    write_report(output, Measured(best, net, card, splits.origin, splits.test, logits, result, rows, folds=found), config)
     log.info("%s: top-1 %.2f%%, top-5 %.2f%%, loss %.4f on %d test images", best.name, 100 * result.top1, 100 * result.top5,
              result.loss, result.images)
     imbalance = result.imbalance(splits.classes)
@@ -226,13 +239,15 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
     return fitted
 
 
-def _checked_against(splits, config, given, rules):
+def _checked_against(splits, config, given, rules, folds):
     """The config, perhaps with smaller batches. Raises ValueError, or warns, for too few classes or images."""
     if len(splits.classes) < 2:
         raise ValueError(f"there is one class, {splits.classes[0]!r}: a net needs two to tell apart")
     descends = any(phase.optimizer not in SOLVED for phase in phases_of(config))
     if rules.shrink_batches and descends:
-        config = _with_smaller_batches(config, len(splits.train))
+        config = _with_smaller_batches(config, folds.least if folds else len(splits.train))
+    if folds:
+        check_folds(folds, config)
     if given.train_dataset is None:
         for phase in phases_of(config):
             if phase.optimizer not in SOLVED:

@@ -54,6 +54,8 @@ class Given:
         if isinstance(self.optimizer, nn.Optimizer) and len(config.phases) > 1:
             raise ValueError(f"an optimizer belongs to one phase, and there are {len(config.phases)}: give a function of (net, "
                              f"learning_rates) that makes one")
+        if config.folds:
+            self._check_folds(config)
         if self.loss is not None and config.class_weights:
             raise ValueError("class_weights and a loss of your own exclude each other: give it the weights")
         if self.train_dataset is not None and any(phase.balanced_sampling for phase in phases_of(config)):
@@ -67,6 +69,14 @@ class Given:
                                  f"steps; set optimizer=momentum")
         if config.resume:
             self._check_resumable()
+
+    def _check_folds(self, config):
+        own = {"a net": self.net is not None, "train_dataset": self.train_dataset is not None, "callbacks": bool(self.callbacks),
+               "an optimizer": isinstance(self.optimizer, nn.Optimizer)}
+        for name, is_given in own.items():
+            if is_given:
+                raise ValueError(f"folds={config.folds} and {name} of your own exclude each other: each fold trains a net anew, "
+                                 f"as the config says; leave one out")
 
     def _check_resumable(self):
         if self.train_dataset is not None:

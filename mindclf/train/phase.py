@@ -1,6 +1,7 @@
 """PhaseTrainer: one phase of training, which layers learn, from what, and for how long."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, partial
 
@@ -44,7 +45,8 @@ class Run:
     """What the phases of a run share. `begin` is called after its first step; `given` are objects of the caller's own.
 
     `class_weights` (classes,) say how much the images of each class count; None is all the same. `seen_before` are the images
-    that the weights had seen before this run;
+    that the weights had seen before this run. `features` is what computes features for heads: `stored_features`, or what does as
+    that.
     """
 
     net: object
@@ -56,6 +58,7 @@ class Run:
     given: Given = field(default_factory=Given)
     class_weights: object = None
     seen_before: Seen = field(default_factory=Seen)
+    features: Callable = stored_features
 
     @property
     def parts(self):
@@ -186,9 +189,9 @@ class PhaseTrainer:
         config, net, train = self.config, self.run.net, self.run.splits.train
         count = len(train) * max(config.cached_views, 1)
         if config.cached_views:
-            features, labels = stored_features(net, train, config, config.cached_views)
+            features, labels = self.run.features(net, train, config, config.cached_views)
             make_batches = lambda _, indices: feature_batches(features, labels, config.batch_size, indices)  # noqa: E731
-            self.monitored_batches = feature_batches(*stored_features(net, self.monitored, config), config.eval_batch_size,
+            self.monitored_batches = feature_batches(*self.run.features(net, self.monitored, config), config.eval_batch_size,
                                                      collectives.shard_indices(len(self.monitored)))
         else:
             make_batches = partial(epoch_pipeline, train, config)

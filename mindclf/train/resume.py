@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 # Of the config, what may differ when a run goes on: no weight depends on it.
 FREE_FIELDS = ("resume", "device_target", "output", "dataset_path", "feature_cache", "cache_dir", "grid_rows", "grid_columns",
-               "tensorboard", "save_checkpoint_steps", "keep_checkpoint_max")
+               "tensorboard", "save_checkpoint_steps", "keep_checkpoint_max", "folds")
 EPOCH_FIELDS = ("phase", "epoch", "metrics")  # what a card says of the epoch that its weights are of
 
 

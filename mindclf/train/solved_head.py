@@ -15,7 +15,6 @@ from mindclf.metrics import compute_metrics
 from mindclf.nets import freeze
 from mindclf.report.history import shown_name
 from mindclf.train.checkpointing import CardCheckpoint
-from mindclf.train.features import stored_features
 from mindclf.train.softmax_regression import solve
 from mindclf.train.state import save_state, state_path
 from mindclf.train.tensorboard import EventFiles
@@ -50,8 +49,8 @@ class HeadSolver:
         """Solves the head, and saves the net and the state of the run."""
         run, config = self.run, self.config
         monitored, self.monitored_name = run.splits.monitored
-        train = stored_features(run.net, run.splits.train, config, config.cached_views)
-        measured = stored_features(run.net, monitored, config)
+        train = run.features(run.net, run.splits.train, config, config.cached_views)
+        measured = run.features(run.net, monitored, config)
         if collectives.is_main_process():
             self._solve(train, measured)
         collectives.broadcast_parameters(run.net.head)
