@@ -186,6 +186,13 @@ GROUPS = {
         "mixup_alpha": Field(
             0.0, "of the Beta distribution by which images and labels are mixed in pairs (mixup); 0 is none", range=(0, 100),
             per_phase=True, meant_for=DESCENDS),
+        "teacher": Field(
+            "", "checkpoint of a trained net whose logits the net learns from besides the labels (distillation), where it sees "
+            "images: the name of a file in checkpoints/ without .ckpt, or a path; its classes and image size must be the same"),
+        "distillation_temperature": Field(
+            4.0, "temperature that both nets' logits are divided by for their divergence", range=(0.1, 100)),
+        "distillation_weight": Field(
+            0.5, "weight of the divergence from the teacher; that of the loss of the labels is 1 less this", range=(0, 1)),
         "sam_rho": Field(
             0.0, "radius of sharpness-aware minimisation (SAM); 0 is none",
             range=(0, 100), per_phase=True, meant_for=DESCENDS),
@@ -368,6 +375,9 @@ def _check(config):
             raise ValueError(f"warmup_epochs={values.warmup_epochs} must be less than epochs={values.epochs}")
         if values.balanced_sampling and config.class_weights:
             raise ValueError("balanced_sampling and class_weights exclude each other: both make up for rare classes, give one")
+    for name in ("distillation_temperature", "distillation_weight"):
+        if not config.teacher and config[name] != FIELDS[name].default:
+            raise ValueError(f"{name}={config[name]} means nothing without a teacher: name one with teacher=CHECKPOINT")
     if config.folds == 1:
         raise ValueError("folds=1 leaves no image to train on: set 2 or more, mostly 5, or 0 for no cross-validation")
     _check_meaning(config)

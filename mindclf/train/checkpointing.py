@@ -190,11 +190,11 @@ def complete_card(checkpoint, metrics, history, calibration=MappingProxyType({})
     return card
 
 
-def run_card(config, splits, weights_origin, device, parent):
+def run_card(config, splits, weights_origin, device, parent, teacher=None):
     """What a card says besides the epoch and its metrics: everything needed to use the net, and to make it again.
 
     `parent` is the card of the checkpoint that the net is initialised from, {} where there is none: what that has seen counts as
-    seen.
+    seen. `teacher` is a Teacher, where the net has one.
     """
     labels = class_labels(splits.classes, config.dataset)
     preprocessing = replace(Preprocessing.from_config(config, splits.train.raw_size), reading=splits.train.reading)
@@ -209,5 +209,6 @@ def run_card(config, splits, weights_origin, device, parent):
         "device": describe_device(device),
         "versions": {"mindclf": __version__, "mindspore": ms.__version__, "numpy": np.__version__, "pillow": PIL.__version__,
                      "python": platform.python_version()},
+        **({"teacher": teacher.card_fields()} if teacher else {}),
         **({"seen_images": seen} if seen else {}),
     }

@@ -35,6 +35,7 @@ from mindclf.train.batches import check_count
 from mindclf.train.calibrating import calibration_of
 from mindclf.train.checkpointing import CheckpointManager, complete_card, run_card
 from mindclf.train.class_weights import weights_of_classes
+from mindclf.train.distillation import Teacher
 from mindclf.train.folds import Folds, FoldTrainer, check_folds
 from mindclf.train.given import Given
 from mindclf.train.output import OutputFolder, numbered
@@ -188,7 +189,8 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
         warn_of_seen(images, seen_by(parent), f"pretrained={config.pretrained}", purpose)
     if folds:
         warn_of_seen(folds.images, seen_by(parent), f"pretrained={config.pretrained}", "cross-validation")
-    card = run_card(config, splits, weights_origin, device, parent)
+    teacher = Teacher(config, splits) if config.teacher else None
+    card = run_card(config, splits, weights_origin, device, parent, teacher)
     if weights is not None:
         card["class_weights"] = {name: round(float(weight), 6) for name, weight in zip(splits.classes, weights)}
         log.info("class weights: %s", ", ".join(f"{name} {weight:.3g}" for name, weight in card["class_weights"].items()))
@@ -198,23 +200,22 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
     with collectives.rank_zero_first():
         state = earlier_run(config.output, card, rules.may_extend) if config.resume else None
     collectives.check_same(**{"state of the run to resume": repr(state and getattr(state, "position", state))})
-    output = Path(config.output)
+    output, check = Path(config.output), folder.check if folder else lambda: None
     if state == "finished":
         log.info("the run in %s is finished: reporting it again", output)
         best = output / "best.ckpt"
     else:
         how = "" if config.resume else f" with {again}resume=true"
-        check = folder.check if folder else lambda: None
         history = HistoryFile(output / HISTORY, check)
         run = Run(net, splits, CheckpointManager(net, output, card, check, config.monitor), history, signals,
                   _beginning(folder, history, signals, f"the same command{how} goes on with the run in {output}"), given, weights,
-                  seen_by(parent) or Seen())
+                  seen_by(parent) or Seen(), teacher=teacher)
         best = _train(run, config, state)
-    found = None
+    found, more = None, f"the weights are in {output}; the same command with {again}resume=true"
     if folds:
-        signals.advice = f"the weights are in {output}; the same command with {again}resume=true goes on with the folds"
-        found = FoldTrainer(folds, config, device, given, signals, folder.check if folder else lambda: None, _train).run()
-    signals.advice = f"the weights are in {output}; the same command with {again}resume=true makes the report"
+        signals.advice = f"{more} goes on with the folds"
+        found = FoldTrainer(folds, config, device, given, signals, check, _train, teacher).run(best)
+    signals.advice = f"{more} makes the report"
 
     if collectives.is_main_process():
         load_checkpoint(best, net)

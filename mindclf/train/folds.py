@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mindclf.checkpoint import card_path, load_checkpoint
-from mindclf.config import SOLVED, phases_of
+from mindclf.checkpoint import card_path, load_checkpoint, read_card
+from mindclf.config import SOLVED, merge, phases_of
 from mindclf.dataset import ImageSet, eval_pipeline
 from mindclf.dataset.content import chosen_for_validation
 from mindclf.dataset.draws import Draws
@@ -96,13 +96,21 @@ class FoldTrainer:
     saved. `check` is called before anything is written. Of several workers the main one writes.
     """
 
-    def __init__(self, folds: Folds, config, device, given, signals, check: Callable, train: Callable):
+    def __init__(self, folds: Folds, config, device, given, signals, check: Callable, train: Callable, teacher=None):
         self.folds, self.config, self.device, self.given = folds, config, device, given
-        self.signals, self.check, self.train = signals, check, train
+        self.signals, self.check, self.train, self.teacher = signals, check, train, teacher
         self.features = SharedFeatures(folds.whole.train, folds.whole.valid)
 
-    def run(self) -> CrossValidation:
-        """What comes out."""
+    def run(self, best: Path) -> CrossValidation:
+        """What comes out. `best` are the weights of the run itself, after which this comes.
+
+        The weight decay that was tuned there is taken for all folds, so that heads take seconds: of a few candidates, chosen on
+        all of these images, it makes the result look better by much less than its interval.
+        """
+        if len(phases_of(self.config)) == 1 and phases_of(self.config)[0].optimizer in SOLVED:
+            decay = read_card(best)["solved"]["weight_decay"] if collectives.is_main_process() else 0.0
+            self.config = merge(self.config, {"tune_weight_decay": "no",
+                                              "weight_decay": float(collectives.all_reduce_sum([decay])[0])})
         logits = None
         for number, splits in enumerate(self.folds.splits):
             found = self._logits(number, splits)
@@ -145,7 +153,7 @@ class FoldTrainer:
             net, config, origin = start_net(config, len(splits.classes), None)
         config.output = str(folder)
         weights = weights_of_classes(config.class_weights, splits.train, check_class_index(config.class_index))
-        card = run_card(config, splits, origin, self.device, parent_card(config))
+        card = run_card(config, splits, origin, self.device, parent_card(config), self.teacher)
         collectives.broadcast_parameters(net)
         with collectives.rank_zero_first():
             state = earlier_run(folder, card)
@@ -155,7 +163,8 @@ class FoldTrainer:
             return net, config, folder / "best.ckpt", features
         history = HistoryFile(folder / HISTORY, self.check)
         run = Run(net, splits, CheckpointManager(net, folder, card, self.check, config.monitor), history, self.signals,
-                  _Beginning(folder, history, self.signals.advice), self.given, weights, features=self.features.of)
+                  _Beginning(folder, history, self.signals.advice), self.given, weights, features=self.features.of,
+                  teacher=self.teacher)
         config.resume = False  # of the run: whether the fold goes on is decided by now
         return net, config, self.train(run, config, state), features
 

@@ -56,6 +56,10 @@ class Given:
                              f"learning_rates) that makes one")
         if config.folds:
             self._check_folds(config)
+        if config.teacher and (self.loss is not None or self.train_dataset is not None):
+            own = "train_dataset" if self.loss is None else "a loss of your own"
+            raise ValueError(f"teacher={config.teacher} and {own} exclude each other: the teacher's part is in mindclf's loss, "
+                             f"and it takes images of mindclf's pipeline; leave one out")
         if self.loss is not None and config.class_weights:
             raise ValueError("class_weights and a loss of your own exclude each other: give it the weights")
         if self.train_dataset is not None and any(phase.balanced_sampling for phase in phases_of(config)):

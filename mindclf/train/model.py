@@ -5,6 +5,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore.train import FixedLossScaleManager, Model
 
 from mindclf.train.adamw import AdamW
+from mindclf.train.distillation import DistillationLoss, is_distilled
 from mindclf.train.sam import SharpnessAwareStep
 
 AUXILIARY_WEIGHT = 0.3  # of the loss of an auxiliary head (GoogLeNet, arXiv:1409.4842, section 5)
@@ -38,7 +39,8 @@ class ClassifierLoss(nn.Cell):
 def create_model(net, config, learning_rates, criterion=None, optimizer=None, class_weights=None):
     """A Model that trains the unfrozen weights of `net`, one of `learning_rates` a step.
 
-    The loss is a ClassifierLoss, around `criterion` if that is given, else with `class_weights` (classes,).
+    The loss is a ClassifierLoss, around `criterion` if that is given, else with `class_weights` (classes,); with a teacher it is
+    within a DistillationLoss.
     FixedLossScaleManager multiplies it by config.loss_scale, and the optimizer divides the gradients by the same number; where
     the two differ, the step would be wrong by that factor without a warning, so an `optimizer` of one's own with another
     loss_scale raises ValueError. With config.sam_rho the steps are SharpnessAwareSteps, at the same scale. Callbacks find the
@@ -46,6 +48,8 @@ def create_model(net, config, learning_rates, criterion=None, optimizer=None, cl
     """
     manager = FixedLossScaleManager(config.loss_scale, drop_overflow_update=False)
     loss = ClassifierLoss(config.label_smoothing, criterion, class_weights)
+    if is_distilled(config):
+        loss = DistillationLoss(loss, config.distillation_temperature, config.distillation_weight)
     if optimizer is None:
         optimizer = create_optimizer(net, config, learning_rates)
     elif optimizer.loss_scale != manager.get_loss_scale():

@@ -28,6 +28,7 @@ from mindclf.train.callbacks import (
     TerminateOnNaN,
 )
 from mindclf.train.checkpointing import CardCheckpoint, CheckpointManager
+from mindclf.train.distillation import DistilledBatches, Teacher, is_distilled
 from mindclf.train.ema import EMA
 from mindclf.train.features import feature_batches, stored_features
 from mindclf.train.given import Given
@@ -46,7 +47,7 @@ class Run:
 
     `class_weights` (classes,) say how much the images of each class count; None is all the same. `seen_before` are the images
     that the weights had seen before this run. `features` is what computes features for heads: `stored_features`, or what does as
-    that.
+    that. `teacher` is that of config.teacher.
     """
 
     net: object
@@ -59,6 +60,7 @@ class Run:
     class_weights: object = None
     seen_before: Seen = field(default_factory=Seen)
     features: Callable = stored_features
+    teacher: Teacher | None = None
 
     @property
     def parts(self):
@@ -200,8 +202,9 @@ class PhaseTrainer:
         if self.run.given.train_dataset is not None:
             return GivenBatches(self.run.given.train_dataset)
         balanced = np.tile(train.labels, max(config.cached_views, 1)) if config.balanced_sampling else None
-        return EpochBatches(make_batches, count, config.batch_size, config.seed, self.number, config.mixup_alpha, classes,
-                            balanced)
+        batches = EpochBatches(make_batches, count, config.batch_size, config.seed, self.number, config.mixup_alpha, classes,
+                               balanced)
+        return DistilledBatches(batches, self.run.teacher) if is_distilled(config) else batches
 
 
 class PhaseCheckpoint(CardCheckpoint):

@@ -86,6 +86,8 @@ def _check_same(card, earlier, refusal, output):
         if card[name] != earlier[name]:
             log.warning("the run in %s began with other %s: it goes on, but perhaps not to the last bit", output,
                         {"versions": "versions of software", "device": "hardware or settings"}[name])
+    if card.get("teacher") != earlier.get("teacher"):
+        raise ValueError(f"{refusal}: its teacher was another file: restore that, or take another output")
     for part in ("train", "held_out", "test"):
         if card["data"][part] != earlier["data"].get(part):
             raise ValueError(f"{refusal}: it had {earlier['data'][part]} {part} images, and now there are "
