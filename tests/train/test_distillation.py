@@ -14,7 +14,6 @@ from mindclf.train.batches import EpochBatches
 from mindclf.train.distillation import DistillationLoss, DistilledBatches, Teacher, packed
 from mindclf.train.model import ClassifierLoss
 from tests.conftest import CLASS_INDEX, TINY_NET
-from tests.train.test_solved_head import same
 
 pytestmark = pytest.mark.usefixtures("uncompiled")
 RNG = np.random.default_rng(0)
@@ -116,22 +115,14 @@ def test_a_batch_has_the_teachers_logits_of_its_mixed_images():
         np.testing.assert_allclose(targets.asnumpy(), np.concatenate([fractions.asnumpy(), 2 * mixed.asnumpy()[:, :3]], 1))
 
 
-def test_a_run_with_a_teacher_names_it_on_its_card_and_goes_on_to_the_same_bits(taught, teacher, tmp_path, monkeypatch):
-    from mindclf.train.phase import PhaseCheckpoint
-
-    config = {**taught, "epochs": 2, "mixup_alpha": 0.0}
-    whole = fit({**config, "output": str(tmp_path / "whole")}).checkpoint
-    card = read_card(whole)
-    assert card["teacher"] == {"file": "teacher.ckpt", "net": "mobilenet_v2",
-                               "weights_sha256": read_card(teacher)["weights_sha256"]}
-    assert read_weights(whole).keys() == read_weights(teacher).keys()  # nothing of the teacher is saved
-    config["output"] = str(tmp_path / "killed")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        delete = PhaseCheckpoint.delete_old
-        patch.setattr(PhaseCheckpoint, "delete_old", lambda self: (delete(self), (_ for _ in ()).throw(KeyboardInterrupt)))
-        fit(config)
-    assert same(whole, fit({**config, "resume": True}).checkpoint)
+def test_a_run_with_a_teacher_names_it_on_its_card_and_does_not_go_on_with_another(taught, teacher, tmp_path, monkeypatch):
+    config = {**taught, "ema_decay": 0.9}
+    made = fit(config).checkpoint
+    assert read_card(made)["teacher"] == {"file": "teacher.ckpt", "net": "mobilenet_v2",
+                                          "weights_sha256": read_card(teacher)["weights_sha256"]}
+    assert read_weights(made).keys() == read_weights(teacher).keys()  # nothing of the teacher is saved
     net, own = load_net(teacher)
+    next(net.get_parameters()).set_data(next(net.get_parameters()) + 1)
     changed = save_checkpoint(net, tmp_path / "changed.ckpt", own)
     monkeypatch.setattr("mindclf.train.distillation.named_checkpoint", lambda name: changed)
     with pytest.raises(ValueError, match="its teacher was another file"):
