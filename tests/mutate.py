@@ -192,7 +192,7 @@ ROWS = (
         FIT + "test_the_best_epoch_of_all_phases_is_kept_and_reported"),
     Row("metrics.py", 'scalars[monitor], -scalars["loss"]]', 'scalars[monitor], scalars["loss"]]',
         FIT + "test_best_is_the_best_epoch_on_the_held_out_images"),
-    Row("train/softmax_regression.py", "of_kernel + weight_decay * kernel", "of_kernel",
+    Row("train/softmax_regression.py", "of_kernel + weight_decay * turned", "of_kernel",
         "train/test_softmax_regression.py::test_the_gradient_is_zero_at_the_solution"),
     Row("train/tuning.py", "fold[of_image] != number", "fold[of_image] >= 0",
         "train/test_tuning.py::test_all_views_of_an_image_are_on_one_side_and_the_first_one_measures"),
