@@ -158,6 +158,12 @@ GROUPS = {
             "top1", "metric of the validation images that chooses the best epoch, and the weight decay that is tuned: top1, the "
             "mean recall of the classes (balanced_accuracy), their mean F1 (macro_f1), or the loss",
             choices=("top1", "balanced_accuracy", "macro_f1", "loss")),
+        "early_stopping_patience": Field(
+            0, "epochs in a row, after warm-up, in which monitor does not improve, before the phase stops early; 0 never stops it",
+            "epochs", (0, 100_000), per_phase=True, meant_for=DESCENDS),
+        "min_delta": Field(
+            0.0, "what the monitored metric must improve by to count for early_stopping_patience", range=(0, 1e3), per_phase=True,
+            meant_for=DESCENDS),
         "plateau_monitor": Field(
             "loss", "metric of the validation images, or without such of the test images, that lowers the learning rate when it "
             "stops improving", choices=("loss", "top1"), per_phase=True, meant_for=PLATEAU, alias="plateau_figure"),
@@ -359,6 +365,8 @@ def _check(config):
                              f"weights of every 8th step")
         if values.warmup_epochs >= values.epochs:
             raise ValueError(f"warmup_epochs={values.warmup_epochs} must be less than epochs={values.epochs}")
+        if values.min_delta and not values.early_stopping_patience:
+            raise ValueError(f"min_delta={values.min_delta} means nothing without early_stopping_patience: set that too")
         if values.balanced_sampling and config.class_weights:
             raise ValueError("balanced_sampling and class_weights exclude each other: both make up for rare classes, give one")
     _check_meaning(config)

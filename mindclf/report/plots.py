@@ -82,7 +82,8 @@ def comparison(rows, histories, path):
     middles = np.sqrt(sizes.min(0) * sizes.max(0))  # on a logarithmic axis
     for row, values in zip(rows, sizes):
         runs = histories[row["variant"]]
-        top1 = np.array([[100 * epoch["top1"] for epoch in history] for history in runs])
+        shortest = min(map(len, runs))  # the others may have stopped early later
+        top1 = np.array([[100 * epoch["top1"] for epoch in history[:shortest]] for history in runs])
         epochs = np.arange(1, top1.shape[1] + 1)
         line, = curves.plot(epochs, top1.mean(0), label=f"{row['variant']} ({len(runs)} seed{'s' if len(runs) > 1 else ''})")
         curves.fill_between(epochs, top1.min(0), top1.max(0), alpha=0.2, color=line.get_color())

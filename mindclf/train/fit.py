@@ -264,6 +264,11 @@ def _warn_of_few(splits, config, descends):
     if len(splits.test) < FEW_TEST_IMAGES:
         log.warning("there are %d test images: accuracy on them means little, for one is %.0f points", len(splits.test),
                     100 / len(splits.test))
+    if not len(splits.valid):
+        for phase in phases_of(config):
+            if phase.early_stopping_patience:
+                raise ValueError(f"early_stopping_patience={phase.early_stopping_patience} needs validation images, and there are "
+                                 f"none: set valid_fraction, or early_stopping_patience=0")
     if config.valid_fraction and not len(splits.valid) and descends:
         log.warning("the %d training images are too few for a validation set: the last epoch is kept, not the best",
                     len(splits.train))
@@ -286,7 +291,7 @@ def _train(run, config, state=None):
         if not position["steps"] and run.checkpoints.newest.parent.name == "epochs":
             run.checkpoints.save_best()  # the run may have been killed before it could
     for number, phase in enumerate(phases_of(config), start=1):
-        if (number, phase.epochs) <= (position["phase"], position["epochs"]):
+        if (number, phase.epochs) <= (position["phase"], position["epochs"]) or run.checkpoints.stopped(number):
             continue
         if phase.optimizer in SOLVED:
             HeadSolver(run, number, phase, is_last=number == len(phases_of(config))).train()

@@ -26,6 +26,7 @@ from mindclf.train.callbacks import (
     TerminateOnNaN,
 )
 from mindclf.train.checkpointing import CardCheckpoint, CheckpointManager
+from mindclf.train.early_stopping import EarlyStopping
 from mindclf.train.ema import EMA
 from mindclf.train.features import feature_batches, stored_features
 from mindclf.train.given import Given
@@ -97,10 +98,12 @@ class PhaseTrainer:
         self.terminate_on_nan = TerminateOnNaN(self.metrics, lambda: run.checkpoints.newest)
         self.recorder = History(run.history, number, self.metrics, self.batches, self.monitored_name, self.evaluate,
                                 self.after_epoch)
+        self.early_stopping = EarlyStopping(number, config, run.checkpoints)
         self.checkpoint = PhaseCheckpoint(self)
         self.events = cache(lambda: EventFiles(run.checkpoints.output / "tensorboard"))  # made after the first epoch
         self.parts = {**run.parts, "optimizer": OptimizerState(optimizer), "schedule": self.schedule, "metrics": self.metrics,
-                      "clock": self.recorder, **({"ema": self.ema} if self.ema else {}), **given.parts()}
+                      "clock": self.recorder, "early_stopping": self.early_stopping,
+                      **({"ema": self.ema} if self.ema else {}), **given.parts()}
 
     def load_state_dict(self, state):
         """Goes on from `state`, the dicts of all parts by name that a run saved. Raises ValueError if a part lacks."""
@@ -138,6 +141,7 @@ class PhaseTrainer:
             *self.run.given.callbacks,
             self.checkpoint,
             StopOnSignal(signals, metrics, self.number, self.checkpoint.save_now),
+            self.early_stopping,
             ExclusiveSteps(),
         ])
         signals.deferred = False
@@ -157,6 +161,7 @@ class PhaseTrainer:
     def after_epoch(self, row, result):
         """Takes the row of the history of an epoch that is over; the checkpoint comes after this."""
         self.schedule.after_epoch(row)
+        self.early_stopping.after_epoch(row["epoch"], result.scalars())
         self.run.checkpoints.after_epoch(row, {**result.scalars(), **self.own_metrics})
         if self._has_events:
             self.events().add(self.run.history.rows())  # before the state: a run that is killed in between finds them

@@ -15,7 +15,7 @@ from mindspore import Tensor
 from mindclf.checkpoint import fill_net
 from mindclf.utils.files import first_line, replacing
 
-STATE_FORMAT = 5
+STATE_FORMAT = 6
 
 
 @dataclass(frozen=True)
