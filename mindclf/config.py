@@ -192,6 +192,12 @@ GROUPS = {
         "sam_rho": Field(
             0.0, "radius of sharpness-aware minimisation (SAM); 0 is none",
             range=(0, 100), per_phase=True, meant_for=DESCENDS),
+        "clip_norm": Field(
+            0.0, "largest norm of all gradients of a step together, to which longer ones are clipped; 0 clips none",
+            range=(0, 1e6), per_phase=True, meant_for=DESCENDS),
+        "accumulation_steps": Field(
+            1, "batches of batch_size whose gradients make one step: as with a batch so many times larger, in the memory of one",
+            "batches", (1, 4096), per_phase=True, meant_for=DESCENDS),
         "ema_decay": Field(
             0.0, f"decay a step of the exponential moving average (EMA) of the weights, which is then kept: 0 is none, else "
             f"{LEAST_EMA_DECAY} or more", range=(0, 0.99999), per_phase=True, meant_for=DESCENDS),

@@ -117,11 +117,17 @@ def _prefetching(count):
         ds.config.set_prefetch_size(before)
 
 
-def check_count(count, batch_size):
-    """Raises ValueError if `count` training images are too few for one batch of each worker."""
-    if count < batch_size * collectives.size():
+def images_in_step(config):
+    """How many images each worker trains on in a step of the phase `config`."""
+    return config.batch_size * config.accumulation_steps
+
+
+def check_count(count, batch_size, accumulation_steps=1):
+    """Raises ValueError if `count` training images are too few for one step of each worker."""
+    if count < batch_size * accumulation_steps * collectives.size():
+        times = f" times accumulation_steps={accumulation_steps}" if accumulation_steps > 1 else ""
         each = f" for each of {collectives.size()} workers" if collectives.size() > 1 else ""
-        raise ValueError(f"batch_size={batch_size}{each} is more than the {count} training images")
+        raise ValueError(f"batch_size={batch_size}{times}{each} is more than the {count} training images")
 
 
 def mix(images, labels, num_classes, alpha, rng):

@@ -231,7 +231,7 @@ def _checked_against(splits, config, given, rules):
     if given.train_dataset is None:
         for phase in phases_of(config):
             if phase.optimizer not in SOLVED:
-                check_count(len(splits.train) * max(phase.cached_views, 1), phase.batch_size)
+                check_count(len(splits.train) * max(phase.cached_views, 1), phase.batch_size, phase.accumulation_steps)
     _warn_of_few(splits, config, descends)
     return config
 

@@ -14,7 +14,8 @@ from mindclf.metrics import compute_metrics
 from mindclf.nets import freeze, seed_dropout, unfreeze
 from mindclf.preprocessing import Preprocessing
 from mindclf.report.history import HistoryFile, shown_name
-from mindclf.train.batches import EpochBatches, GivenBatches
+from mindclf.train.accumulation import looks_in_step
+from mindclf.train.batches import EpochBatches, GivenBatches, images_in_step
 from mindclf.train.callbacks import (
     ExclusiveSteps,
     FirstStep,
@@ -121,8 +122,8 @@ class PhaseTrainer:
         self.batches.resume(epochs, steps)
         self.schedule.resume(epochs)
         self.checkpoint.resume(metrics.step)
-        looks = 2 if config.sam_rho else 1  # at images, in a step
-        seed_dropout(self.trained, [collectives.per_rank_seed(config.seed), self.number], draws=looks * metrics.step)
+        seed_dropout(self.trained, [collectives.per_rank_seed(config.seed), self.number],
+                     draws=looks_in_step(config) * metrics.step)
         if config.schedule == "plateau" and self.monitored_name == "test":
             log.warning("there are no validation images: the learning rate follows the test images, whose metrics then look too "
                         "good")
@@ -186,21 +187,20 @@ class PhaseTrainer:
     def _prepare_data(self, classes):
         """The training batches; sets `monitored_batches`."""
         config, net, train = self.config, self.run.net, self.run.splits.train
-        count = len(train) * max(config.cached_views, 1)
+        count, batch_size = len(train) * max(config.cached_views, 1), images_in_step(config)
         if config.cached_views:
             features, labels = stored_features(net, train, config, config.cached_views)
-            make_batches = lambda _, indices: feature_batches(features, labels, config.batch_size, indices)  # noqa: E731
+            make_batches = lambda _, indices: feature_batches(features, labels, batch_size, indices)  # noqa: E731
             self.monitored_batches = feature_batches(*stored_features(net, self.monitored, config), config.eval_batch_size,
                                                      collectives.shard_indices(len(self.monitored)))
         else:
-            make_batches = partial(epoch_pipeline, train, config)
+            make_batches = partial(epoch_pipeline, train, {**config, "batch_size": batch_size})
             self.monitored_batches = eval_pipeline(collectives.shard(self.monitored), Preprocessing.from_config(config),
                                                    config.eval_batch_size)
         if self.run.given.train_dataset is not None:
             return GivenBatches(self.run.given.train_dataset)
         balanced = np.tile(train.labels, max(config.cached_views, 1)) if config.balanced_sampling else None
-        return EpochBatches(make_batches, count, config.batch_size, config.seed, self.number, config.mixup_alpha, classes,
-                            balanced)
+        return EpochBatches(make_batches, count, batch_size, config.seed, self.number, config.mixup_alpha, classes, balanced)
 
 
 class PhaseCheckpoint(CardCheckpoint):

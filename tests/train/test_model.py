@@ -48,8 +48,10 @@ def gradients_at(weight, bias, smoothing=0.0, batch=BATCH):
     return error.T @ images, error.sum(0)
 
 
-@pytest.mark.parametrize(("optimizer", "images", "climbers"), [("sgd", 80, 20), ("momentum", 40, 16), ("sgd", 8, 8)])
-def test_a_sharpness_aware_step_takes_the_gradient_from_up_the_hill(optimizer, images, climbers):
+@pytest.mark.parametrize(("optimizer", "images", "climbers", "fields"), [
+    ("sgd", 80, 20, {}), ("momentum", 40, 16, {}), ("sgd", 8, 8, {}), ("sgd", 80, 20, {"accumulation_steps": 5})])
+def test_a_sharpness_aware_step_takes_the_gradient_from_up_the_hill(optimizer, images, climbers, fields):
+    """Also in micro batches, of which two find the way up here."""
     rng = np.random.default_rng(1)
     batch = rng.standard_normal((images, 5)).astype(np.float32), rng.integers(0, 3, images).astype(np.int32)
     net, hill = dense(), dense()
@@ -59,7 +61,7 @@ def test_a_sharpness_aware_step_takes_the_gradient_from_up_the_hill(optimizer, i
     hill.weight.set_data(Tensor((weight + 0.7 / length * by_weight).astype(np.float32)))
     hill.bias.set_data(Tensor((bias + 0.7 / length * by_bias).astype(np.float32)))
     by_weight, by_bias = gradients(hill, batch=batch)
-    new_weight, new_bias = train(net, [0.3], batch, optimizer=optimizer, sam_rho=0.7, weight_decay=0.5)
+    new_weight, new_bias = train(net, [0.3], batch, optimizer=optimizer, sam_rho=0.7, weight_decay=0.5, **fields)
     np.testing.assert_allclose(new_weight, weight - 0.3 * (by_weight + 0.5 * weight), atol=1e-6)
     np.testing.assert_allclose(new_bias, bias - 0.3 * by_bias, atol=1e-6)
 
