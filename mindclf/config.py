@@ -59,6 +59,7 @@ class Field(NamedTuple):
 RESIZED, PADDED = ("augment", ("resized_crop",)), ("augment", ("padded_crop",))
 PLATEAU = ("schedule", ("plateau",))
 GRADIENT_DESCENT, SOLVED = ("momentum", "sgd", "adam", "adamw"), ("lbfgs",)  # values of `optimizer`
+TRAINS_ALL = ("trainable", ("all",))
 DESCENDS, SOLVES = ("optimizer", GRADIENT_DESCENT), ("optimizer", SOLVED)
 HIDDEN_LAYERS = ("alexnet", "asymmnet", "squeezenet", "vgg")  # how names of nets begin whose head is more than one dense layer
 
@@ -148,6 +149,12 @@ GROUPS = {
             "cosine", "of the learning rate after warm-up; one_cycle falls in a straight line",
             choices=("cosine", "one_cycle", "constant", "plateau"), per_phase=True, meant_for=DESCENDS),
         "lr_max": Field(0.05, "largest learning rate", range=(0, 1e3), per_phase=True, meant_for=DESCENDS),
+        "backbone_lr_factor": Field(
+            1.0, "learning rate of the backbone, as a factor of that of the head, which keeps lr_max", range=(1e-4, 1),
+            per_phase=True, meant_for=TRAINS_ALL),
+        "layer_decay": Field(
+            1.0, "factor of the learning rate from the head to the last block of the backbone, and from each block to the one "
+            "before it", range=(0.1, 1), per_phase=True, meant_for=TRAINS_ALL),
         "min_lr": Field(
             0.0, "learning rate at the end of cosine and one_cycle, and the least of plateau", range=(0, 1e3), per_phase=True,
             meant_for=("schedule", ("cosine", "one_cycle", "plateau")), alias="lr_end"),
@@ -159,7 +166,7 @@ GROUPS = {
             "mean recall of the classes (balanced_accuracy), their mean F1 (macro_f1), or the loss",
             choices=("top1", "balanced_accuracy", "macro_f1", "loss")),
         "early_stopping_patience": Field(
-            0, "epochs in a row, after warm-up, in which monitor does not improve, before the phase stops early; 0 never stops it",
+            0, "epochs in a row, after warm-up, without improvement of monitor, after which the phase stops early; 0 never does",
             "epochs", (0, 100_000), per_phase=True, meant_for=DESCENDS),
         "min_delta": Field(
             0.0, "what the monitored metric must improve by to count for early_stopping_patience", range=(0, 1e3), per_phase=True,

@@ -4,7 +4,7 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from mindclf.train.batches import images_in_step
-from mindclf.train.sam import Climb, ScaledLoss, climbers
+from mindclf.train.sam import ScaledLoss, climbers
 
 
 class AccumulatedStep(nn.Cell):

@@ -16,8 +16,8 @@ class EarlyStopping(Callback):
     """Ends the phase of this `number` after `patience` epochs in a row without improvement; never, if `patience` is 0.
 
     An epoch improves if `monitor`, of its validation images, beats the best value of the phase so far by more than `min_delta`,
-    as in Keras; see `score_of` for its names. Epochs of warm-up do not count. `checkpoints`, the CheckpointManager, notes that the
-    phase has stopped, and keeps the best weights anyway. All workers know the same metrics, and so stop after the same step.
+    as in Keras; see `score_of` for its names. Epochs of warm-up do not count. `checkpoints`, the CheckpointManager, notes that
+    the phase has stopped, and keeps the best weights anyway. All workers know the same metrics, and stop after the same step.
     """
 
     def __init__(self, number, config, checkpoints):
@@ -61,7 +61,7 @@ def has_stopped(card, phase):
 
 
 def let_go_on(state, phase):
-    """Has the phase of this number, which has stopped early in the TrainingState `state`, go on: the count of epochs begins anew."""
+    """Has the phase of this number, which has stopped early in `state`, a TrainingState, go on: its count begins anew."""
     card = state.parts["checkpoints"]["card"]
     card["stopped_early"] = [stop for stop in card["stopped_early"] if stop["phase"] != phase]
     state.parts["early_stopping"] = NOTHING_SEEN

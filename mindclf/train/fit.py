@@ -232,6 +232,10 @@ def _checked_against(splits, config, given, rules):
         for phase in phases_of(config):
             if phase.optimizer not in SOLVED:
                 check_count(len(splits.train) * max(phase.cached_views, 1), phase.batch_size, phase.accumulation_steps)
+    patience = max(phase.early_stopping_patience for phase in phases_of(config))
+    if patience and not len(splits.valid):
+        raise ValueError(f"early_stopping_patience={patience} needs validation images, and there are none: set valid_fraction, "
+                         f"or early_stopping_patience=0")
     _warn_of_few(splits, config, descends)
     return config
 
@@ -264,11 +268,6 @@ def _warn_of_few(splits, config, descends):
     if len(splits.test) < FEW_TEST_IMAGES:
         log.warning("there are %d test images: accuracy on them means little, for one is %.0f points", len(splits.test),
                     100 / len(splits.test))
-    if not len(splits.valid):
-        for phase in phases_of(config):
-            if phase.early_stopping_patience:
-                raise ValueError(f"early_stopping_patience={phase.early_stopping_patience} needs validation images, and there are "
-                                 f"none: set valid_fraction, or early_stopping_patience=0")
     if config.valid_fraction and not len(splits.valid) and descends:
         log.warning("the %d training images are too few for a validation set: the last epoch is kept, not the best",
                     len(splits.train))

@@ -8,6 +8,7 @@ from mindspore.train import FixedLossScaleManager, Model
 from mindclf.train.accumulation import AccumulatedStep
 from mindclf.train.adamw import AdamW
 from mindclf.train.clipping import clip
+from mindclf.train.groups import parameter_groups
 from mindclf.train.sam import SharpnessAwareStep
 
 AUXILIARY_WEIGHT = 0.3  # of the loss of an auxiliary head (GoogLeNet, arXiv:1409.4842, section 5)
@@ -74,16 +75,13 @@ def create_model(net, config, learning_rates, criterion=None, optimizer=None, cl
 
 
 def create_optimizer(net, config, learning_rates):
-    """The optimizer that config.optimizer names; only kernels and matrices decay, biases and batch norm do not.
+    """The optimizer that config.optimizer names, of the `parameter_groups`: biases and batch norm do not decay.
 
     For "momentum", "sgd" and "adam" weight decay is L2 regularisation: weight_decay x weight is added to the gradient, so that
     Adam's moments see it too. For "adamw" it is apart from the gradient. MindSpore's Adam puts epsilon, 1e-8, beside the root of
     the moment before the moment's correction, as the end of section 2 of arXiv:1412.6980 has it.
     """
-    weights = net.trainable_params()
-    groups = [{"params": [p for p in weights if p.ndim > 1], "weight_decay": config.weight_decay},
-              {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0}]
-    groups = [group for group in groups if group["params"]]
+    groups = parameter_groups(net, config, learning_rates)
     if config.optimizer == "momentum":
         return nn.Momentum(groups, learning_rates, config.momentum, loss_scale=config.loss_scale)
     if config.optimizer == "sgd":

@@ -31,6 +31,7 @@ from mindclf.train.early_stopping import EarlyStopping
 from mindclf.train.ema import EMA
 from mindclf.train.features import feature_batches, stored_features
 from mindclf.train.given import Given
+from mindclf.train.groups import rate_factors
 from mindclf.train.model import create_model
 from mindclf.train.schedules import Schedule, rates_of
 from mindclf.train.state import NetWeights, OptimizerState, save_state, state_path
@@ -91,7 +92,7 @@ class PhaseTrainer:
         optimizer = self.model.train_network.optimizer
         rates = self.schedule.rates
         if given.optimizer is None or given.makes_optimizer:
-            self.schedule.attach(optimizer)
+            self.schedule.attach(optimizer, rate_factors(self.trained, config))
         else:
             rates = rates_of(optimizer, config.epochs * self.steps)
         self.metrics, self.own_metrics = MetricTracker(rates, self.batches.batch_size, self.steps), {}

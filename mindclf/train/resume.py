@@ -33,7 +33,8 @@ def earlier_run(output, card, may_extend=True):
 
     `card` is that of the run that is to go on (see `run_card`). It may have other epochs, if it `may_extend`: in a phase that
     is not over, and in the last one of a finished run, of which that makes a TrainingState. The card of the state then says so in
-    "extended". A phase that has stopped early goes on with other epochs, or if what stops it is another. Raises ValueError that names the first field in which the configs differ otherwise, or the file that is damaged.
+    "extended". A phase that has stopped early goes on with other epochs, or if what stops it is another. Raises
+    ValueError that names the first field in which the configs differ otherwise, or the file that is damaged.
     """
     path, last = state_path(output), Path(output) / "last.ckpt"
     for checkpoint in (last, last.with_name("best.ckpt")):
@@ -60,14 +61,7 @@ def earlier_run(output, card, may_extend=True):
     nothing_is_left = state is None and epochs[-1] == position["epochs"]
     if nothing_is_left or _lengths(then) == _lengths(now):
         return state or "finished"
-    anew = "" if state else ", and momenta begin anew"
-    if planned != epochs:
-        log.info("the run in %s had epochs=%s and now has %s: from epoch %d of phase %d on its learning rates are those of the new "
-                 "number%s", output, *(", ".join(map(str, numbers)) for numbers in (planned, epochs)), position["epochs"] + 1,
-                 position["phase"], anew)
-    elif state is None:
-        log.info("the run in %s stopped early after epoch %d of phase %d, and now goes on%s", output, position["epochs"],
-                 position["phase"], anew)
+    _say_what_goes_on(output, planned, epochs, position, begins_anew=state is None)
     state = state or _after_the_end(last, earlier, now[-1])
     state.parts["checkpoints"]["card"] = {**earlier, "config": card["config"], "extended": [*earlier.get("extended", ()), {
         "phase": position["phase"], "epoch": position["epochs"], "planned_epochs": planned, "command": card["command"]}]}
@@ -76,12 +70,25 @@ def earlier_run(output, card, may_extend=True):
     return state
 
 
+def _say_what_goes_on(output, planned, epochs, position, begins_anew):
+    """Logs that a run has other epochs now, or that one that stopped early goes on; `begins_anew` is that of its momenta."""
+    anew = ", and momenta begin anew" if begins_anew else ""
+    if planned != epochs:
+        log.info("the run in %s had epochs=%s and now has %s: from epoch %d of phase %d on its learning rates are those of the "
+                 "new number%s", output, *(", ".join(map(str, numbers)) for numbers in (planned, epochs)),
+                 position["epochs"] + 1, position["phase"], anew)
+    elif begins_anew:
+        log.info("the run in %s stopped early after epoch %d of phase %d, and now goes on%s", output, position["epochs"],
+                 position["phase"], anew)
+
+
 def _lengths(phases):
+    """The LENGTH_FIELDS of each phase."""
     return [[phase[name] for name in LENGTH_FIELDS] for phase in phases]
 
 
 def _check_same(card, earlier, refusal, output):
-    """Raises ValueError, or warns, where the run of `card` is another than that of the card `earlier`; LENGTH_FIELDS may differ.
+    """Raises ValueError, or warns, where the run of `card` is another than that of the card `earlier`, but for LENGTH_FIELDS.
 
     The batch_size comes last: where nobody set it, it may follow from the number of images and of workers.
     """
@@ -129,14 +136,15 @@ def _check_epochs(then, now, position, refusal, may_extend):
         place = f"phases.{number - 1}." if len(then) > 1 else ""
         changed = [name for name in LENGTH_FIELDS if before[name] != after[name]]
         if changed and (number < position["phase"] or not may_extend):
-            raise ValueError(f"{refusal}: it had {place}{changed[0]}={before[changed[0]]}, and now it is {after[changed[0]]}: set "
-                             f"it so, or take another output")
+            [name, *_] = changed
+            raise ValueError(f"{refusal}: it had {place}{name}={before[name]}, and now it is {after[name]}: set it so, or take "
+                             f"another output")
         if after.optimizer in SOLVED:  # its epochs are iterations, of which the config does not tell
             continue
         begun = position["epochs"] + bool(position["steps"]) if number == position["phase"] else 0
         if after.epochs < begun:
-            raise ValueError(f"{refusal}: it has begun epoch {begun} of phase {number}, and now {place}epochs={after.epochs}: set "
-                             f"{begun} or more, or take another output")
+            raise ValueError(f"{refusal}: it has begun epoch {begun} of phase {number}, and now {place}epochs={after.epochs}: "
+                             f"set {begun} or more, or take another output")
 
 
 def _phases(card):

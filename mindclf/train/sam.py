@@ -40,7 +40,7 @@ class SharpnessAwareStep(nn.TrainOneStepCell):
 
 
 class Climb(nn.Cell):
-    """Moves `weights` by `rho`, the length over all of them together, along the gradients that it gets; `back` moves them back."""
+    """Moves `weights` by `rho`, the length over all of them together, along the gradients; `back` moves them back."""
 
     def __init__(self, weights, rho):
         super().__init__(auto_prefix=False)

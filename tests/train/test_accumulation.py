@@ -32,7 +32,8 @@ def test_gradients_that_are_too_long_are_made_as_long_as_clip_norm(part, scale, 
     by_weight, by_bias = gradients_at(weight, bias, batch=BATCH)
     clip_norm = part * norm_of(by_weight, by_bias)
     factor = min(1, part)
-    got = train(net, [0.3], BATCH, optimizer="sgd", momentum=0.0, clip_norm=clip_norm, weight_decay=0.2, loss_scale=scale, **fields)
+    got = train(net, [0.3], BATCH, optimizer="sgd", momentum=0.0, clip_norm=clip_norm, weight_decay=0.2, loss_scale=scale,
+                **fields)
     np.testing.assert_allclose(got[0], weight - 0.3 * (factor * by_weight + 0.2 * weight), rtol=0, atol=1e-6)
     np.testing.assert_allclose(got[1], bias - 0.3 * factor * by_bias, rtol=0, atol=1e-6)
 

@@ -157,7 +157,7 @@ def test_a_run_that_is_killed_once_it_has_stopped_does_not_go_on(stopped, tmp_pa
 
 
 def test_without_validation_images_it_is_refused_before_training(tiny_config):
-    with pytest.raises(ValueError, match="^early_stopping_patience=2 needs validation images, and there are none: set valid_frac"):
+    with pytest.raises(ValueError, match="^early_stopping_patience=2 needs validation images, and there are none: set valid"):
         fit({**tiny_config, "valid_fraction": 0.0, "early_stopping_patience": 2})
     assert not (Path(tiny_config["output"]) / "epochs").exists()
 
