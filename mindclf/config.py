@@ -58,7 +58,7 @@ class Field(NamedTuple):
 
 RESIZED, PADDED = ("augment", ("resized_crop",)), ("augment", ("padded_crop",))
 PLATEAU = ("schedule", ("plateau",))
-GRADIENT_DESCENT, SOLVED = ("momentum", "sgd", "adam", "adamw"), ("lbfgs",)  # values of `optimizer`
+GRADIENT_DESCENT, SOLVED = ("momentum", "sgd", "adam", "adamw", "lion"), ("lbfgs",)  # values of `optimizer`
 TRAINS_ALL = ("trainable", ("all",))
 DESCENDS, SOLVES = ("optimizer", GRADIENT_DESCENT), ("optimizer", SOLVED)
 HIDDEN_LAYERS = ("alexnet", "asymmnet", "squeezenet", "vgg")  # how names of nets begin whose head is more than one dense layer
@@ -138,9 +138,9 @@ GROUPS = {
         "batch_size": Field(16, "size of a training batch", "images", (1, 65_536), per_phase=True, meant_for=DESCENDS),
         "eval_batch_size": Field(16, "size of a batch in evaluation", "images", (1, 65_536)),
         "optimizer": Field(
-            "momentum", "the weight decay of momentum, sgd and adam is L2, a part of the gradient; that of adamw is decoupled; "
-            "lbfgs solves a head that is one dense layer on stored features (trainable=head, cached_views of 1 or more), without "
-            "epochs, batches and learning rates", choices=(*GRADIENT_DESCENT, *SOLVED), per_phase=True),
+            "momentum", "the weight decay of momentum, sgd and adam is L2, a part of the gradient; that of adamw and lion is "
+            "decoupled; lbfgs solves a head that is one dense layer on stored features (trainable=head, cached_views of 1 or "
+            "more), without epochs, batches and learning rates", choices=(*GRADIENT_DESCENT, *SOLVED), per_phase=True),
         "tune_weight_decay": Field(
             "auto", "what chooses the weight_decay of lbfgs: the validation images, cross_validation, or auto (the validation "
             "images where they are many, else folds); no takes weight_decay as it is",

@@ -9,6 +9,7 @@ from mindclf.train.accumulation import AccumulatedStep
 from mindclf.train.adamw import AdamW
 from mindclf.train.clipping import clip
 from mindclf.train.groups import parameter_groups
+from mindclf.train.lion import Lion
 from mindclf.train.sam import SharpnessAwareStep
 
 AUXILIARY_WEIGHT = 0.3  # of the loss of an auxiliary head (GoogLeNet, arXiv:1409.4842, section 5)
@@ -78,8 +79,8 @@ def create_optimizer(net, config, learning_rates):
     """The optimizer that config.optimizer names, of the `parameter_groups`: biases and batch norm do not decay.
 
     For "momentum", "sgd" and "adam" weight decay is L2 regularisation: weight_decay x weight is added to the gradient, so that
-    Adam's moments see it too. For "adamw" it is apart from the gradient. MindSpore's Adam puts epsilon, 1e-8, beside the root of
-    the moment before the moment's correction, as the end of section 2 of arXiv:1412.6980 has it.
+    Adam's moments see it too. For "adamw" and "lion" it is apart from the gradient. MindSpore's Adam puts epsilon, 1e-8,
+    beside the root of the moment before the moment's correction, as the end of section 2 of arXiv:1412.6980 has it.
     """
     groups = parameter_groups(net, config, learning_rates)
     if config.optimizer == "momentum":
@@ -88,4 +89,6 @@ def create_optimizer(net, config, learning_rates):
         return nn.SGD(groups, learning_rates, config.momentum, nesterov=config.nesterov, loss_scale=config.loss_scale)
     if config.optimizer == "adam":
         return nn.Adam(groups, learning_rates, loss_scale=config.loss_scale)
+    if config.optimizer == "lion":
+        return Lion(groups, learning_rates, loss_scale=config.loss_scale)
     return AdamW(groups, learning_rates, loss_scale=config.loss_scale)

@@ -113,12 +113,25 @@ class AdamW(Adam):
         return weight - rate * decay * weight - rate * first / (np.sqrt(second) + 1e-8)
 
 
+class Lion:
+    """arXiv:2302.06675, algorithm 2."""
+
+    def __init__(self):
+        self.moment = 0
+
+    def step(self, weight, gradient, rate, decay):
+        direction = np.sign(0.9 * self.moment + 0.1 * gradient)
+        self.moment = 0.99 * self.moment + 0.01 * gradient
+        return weight - rate * (direction + decay * weight)
+
+
 FORMULAS = [({"optimizer": "momentum"}, Momentum), ({"optimizer": "sgd"}, Momentum), ({"optimizer": "adam"}, Adam),
-            ({"optimizer": "sgd", "nesterov": True}, lambda: Momentum(nesterov=True)), ({"optimizer": "adamw"}, AdamW)]
+            ({"optimizer": "sgd", "nesterov": True}, lambda: Momentum(nesterov=True)), ({"optimizer": "adamw"}, AdamW),
+            ({"optimizer": "lion"}, Lion)]
 
 
 @pytest.mark.parametrize("scale", [1, 1024])
-@pytest.mark.parametrize(("fields", "formula"), FORMULAS, ids=["momentum", "sgd", "adam", "nesterov", "adamw"])
+@pytest.mark.parametrize(("fields", "formula"), FORMULAS, ids=["momentum", "sgd", "adam", "nesterov", "adamw", "lion"])
 def test_every_optimizer_is_that_of_its_formula(fields, formula, scale):
     """In float64: eight steps at rates that change, with weight decay of the matrix and none of the bias, at any loss scale.
 
