@@ -16,6 +16,7 @@ from mindclf.cli import (
     evaluate,
     explain,
     export,
+    find_lr,
     launch,
     nets,
     predict,
@@ -29,11 +30,11 @@ from mindclf.cli import (
 )
 
 COMMANDS = {
-    "train": train, "launch": launch, "compare": compare, "eval": evaluate, "predict": predict, "explain": explain, "demo": demo,
-    "export": export, "quantize": quantize, "convert": convert, "split": split, "stats": stats, "doctor": doctor, "nets": nets,
-    "weights": weights, "summary": summary, "recipes": recipes,
+    "train": train, "find-lr": find_lr, "launch": launch, "compare": compare, "eval": evaluate, "predict": predict,
+    "explain": explain, "demo": demo, "export": export, "quantize": quantize, "convert": convert, "split": split, "stats": stats,
+    "doctor": doctor, "nets": nets, "weights": weights, "summary": summary, "recipes": recipes,
 }
-OF_RECIPES = ("train", "eval", "predict", "explain", "demo", "export")  # and compare, if they have variants
+OF_RECIPES = ("train", "find-lr", "eval", "predict", "explain", "demo", "export")  # and compare, if they have variants
 
 
 class Recipe(NamedTuple):

@@ -69,6 +69,23 @@ def training_curves(history, path):
     _save(figure, path)
 
 
+def range_test(test, path):
+    """The loss of each step of a RangeTest against its learning rate, as it was and smoothed; the rate that is suggested."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axis = figure.subplots()
+    smoothed, lowest = test.smoothed, test.lowest
+    axis.plot(test.rates, test.losses, ".", color="grey", alpha=0.4, label="loss of a step")
+    axis.plot(test.rates, smoothed, label="smoothed")
+    axis.plot(test.rates[lowest], smoothed[lowest], "o", color="C3", label=f"lowest, at {test.rates[lowest]:.2g}")
+    if test.suggestion:
+        axis.axvline(test.suggestion, color="C2", linestyle="--", label=f"suggested lr_max, {test.suggestion:.2g}")
+    axis.set(title=f"Learning-rate range test, {test.optimizer}, {test.images} images a step", xlabel="learning rate",
+             ylabel="training loss", xscale="log", ylim=(0, min(test.losses.max(), 2 * smoothed[0]) * 1.05))
+    axis.legend()
+    axis.grid(alpha=0.3)
+    _save(figure, path)
+
+
 @any_name
 def comparison(rows, histories, path):
     """What `compare` found: validation accuracy against the epoch, and test accuracy against parameters, MACs and seconds.

@@ -2,12 +2,11 @@
 
 import logging
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 
-import numpy as np
 from mindspore.train import CheckpointConfig
 
-from mindclf.dataset import epoch_pipeline, eval_pipeline
+from mindclf.dataset import eval_pipeline
 from mindclf.distributed import collectives
 from mindclf.inference.logits import predict_logits
 from mindclf.metrics import compute_metrics
@@ -15,7 +14,7 @@ from mindclf.nets import freeze, seed_dropout, unfreeze
 from mindclf.preprocessing import Preprocessing
 from mindclf.report.history import HistoryFile, shown_name
 from mindclf.train.accumulation import looks_in_step
-from mindclf.train.batches import EpochBatches, GivenBatches, images_in_step
+from mindclf.train.batches import GivenBatches
 from mindclf.train.callbacks import (
     ExclusiveSteps,
     FirstStep,
@@ -33,6 +32,7 @@ from mindclf.train.features import feature_batches, stored_features
 from mindclf.train.given import Given
 from mindclf.train.groups import rate_factors
 from mindclf.train.model import create_model
+from mindclf.train.phase_batches import phase_batches
 from mindclf.train.schedules import Schedule, rates_of
 from mindclf.train.state import NetWeights, OptimizerState, save_state, state_path
 from mindclf.train.tensorboard import EventFiles
@@ -77,14 +77,14 @@ class PhaseTrainer:
 
     def __init__(self, run, number, config):
         self.run, self.number, self.config = run, number, config
-        given, classes = run.given, len(run.splits.classes)
+        given = run.given
         if config.trainable == "head":
             freeze(run.net.backbone)
         else:
             unfreeze(run.net)
         self.trained = run.net.head if config.cached_views else run.net
         self.monitored, self.monitored_name = run.splits.monitored
-        self.batches = self._prepare_data(classes)
+        self.batches = self._prepare_data()
         self.steps = self.batches.get_dataset_size()
         self.schedule = Schedule(config, self.steps)
         made = given.optimizer(self.trained, self.schedule.rates) if given.makes_optimizer else given.optimizer
@@ -185,23 +185,17 @@ class PhaseTrainer:
     def _has_events(self):
         return self.config.tensorboard and collectives.is_main_process()
 
-    def _prepare_data(self, classes):
+    def _prepare_data(self):
         """The training batches; sets `monitored_batches`."""
-        config, net, train = self.config, self.run.net, self.run.splits.train
-        count, batch_size = len(train) * max(config.cached_views, 1), images_in_step(config)
+        config, net, given = self.config, self.run.net, self.run.given.train_dataset
+        batches = phase_batches(net, self.run.splits.train, config, self.number) if given is None else GivenBatches(given)
         if config.cached_views:
-            features, labels = stored_features(net, train, config, config.cached_views)
-            make_batches = lambda _, indices: feature_batches(features, labels, batch_size, indices)  # noqa: E731
             self.monitored_batches = feature_batches(*stored_features(net, self.monitored, config), config.eval_batch_size,
                                                      collectives.shard_indices(len(self.monitored)))
         else:
-            make_batches = partial(epoch_pipeline, train, {**config, "batch_size": batch_size})
             self.monitored_batches = eval_pipeline(collectives.shard(self.monitored), Preprocessing.from_config(config),
                                                    config.eval_batch_size)
-        if self.run.given.train_dataset is not None:
-            return GivenBatches(self.run.given.train_dataset)
-        balanced = np.tile(train.labels, max(config.cached_views, 1)) if config.balanced_sampling else None
-        return EpochBatches(make_batches, count, batch_size, config.seed, self.number, config.mixup_alpha, classes, balanced)
+        return batches
 
 
 class PhaseCheckpoint(CardCheckpoint):
