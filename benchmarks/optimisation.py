@@ -61,8 +61,8 @@ def main():
                           "test_top1": [run[1] for run in runs], "mean_valid": round(statistics.mean(run[0] for run in runs), 4),
                           "mean_test": round(statistics.mean(run[1] for run in runs), 4)}
             print(rows[name], flush=True)
-            write_result(__file__, {**provenance(describe_device("CPU")), "data": found.origin, "common": COMMON, "seeds": list(seeds),
-                                    "images_a_class": [TRAIN, VALID, TEST],
+            write_result(__file__, {**provenance(describe_device("CPU")), "data": found.origin, "common": COMMON,
+                                    "seeds": list(seeds), "images_a_class": [TRAIN, VALID, TEST],
                                     "rows": [rows[way] for way in WAYS if way in rows]})
 
 
