@@ -155,6 +155,8 @@ ROWS = (
         "train/test_model.py::test_an_auxiliary_head_counts_three_tenths"),
     Row("train/adamw.py", "decay / factor", "0.0 * decay", OPTIMIZER + "[adamw-1]"),
     Row("train/adamw.py", "= 0.9, 0.999", "= 0.5, 0.999", OPTIMIZER + "[adamw-1]"),
+    Row("train/lr_finder.py", "FRACTION * self.rates", "self.rates",
+        "train/test_lr_finder.py::test_a_tenth_of_the_rate_of_the_lowest_loss_is_suggested"),
     Row("train/lion.py", "BETA2 * moment", "BETA1 * moment", OPTIMIZER + "[lion-1]"),
     Row("train/sam.py", "grad * (self.rho", "grad * (-self.rho",
         "train/test_model.py::test_a_sharpness_aware_step_takes_the_gradient_from_up_the_hill[sgd-8-8-fields2]"),
