@@ -72,7 +72,8 @@ def test_the_command_of_a_recipe_writes_its_plot_and_nothing_else(tiny_config, t
 
 @pytest.mark.parametrize(("words", "message"), [
     (["--steps", "3"], "--steps 3 must lie between 20 and 100,000"),
-    (["optimizer=lbfgs", "epochs=10", "batch_size=16"], "optimizer=lbfgs has no learning rate: name one of gradient descent, as in optimizer=momentum"),
+    (["optimizer=lbfgs", "epochs=10", "batch_size=16"],
+     "optimizer=lbfgs has no learning rate: name one of gradient descent, as in optimizer=momentum"),
     (["batch_size=99"], "batch_size=99 is more than the 24 training images"),
 ])
 def test_what_cannot_be_tested_is_one_line(tiny_config, capsys, words, message):
