@@ -11,10 +11,10 @@ from mindclf.dataset import epoch_pipeline, eval_pipeline
 from mindclf.distributed import collectives
 from mindclf.inference.logits import predict_logits
 from mindclf.metrics import compute_metrics
-from mindclf.nets import freeze, seed_dropout, unfreeze
+from mindclf.nets import freeze, seed_dropout, set_drop_path, unfreeze
 from mindclf.preprocessing import Preprocessing
 from mindclf.report.history import HistoryFile, shown_name
-from mindclf.train.batches import EpochBatches, GivenBatches
+from mindclf.train.batches import GivenBatches, batches_of_phase
 from mindclf.train.callbacks import (
     ExclusiveSteps,
     FirstStep,
@@ -79,6 +79,7 @@ class PhaseTrainer:
             freeze(run.net.backbone)
         else:
             unfreeze(run.net)
+        set_drop_path(run.net, config.drop_path_rate if config.trainable == "all" else 0.0)
         self.trained = run.net.head if config.cached_views else run.net
         self.monitored, self.monitored_name = run.splits.monitored
         self.batches = self._prepare_data(classes)
@@ -181,7 +182,6 @@ class PhaseTrainer:
     def _prepare_data(self, classes):
         """The training batches; sets `monitored_batches`."""
         config, net, train = self.config, self.run.net, self.run.splits.train
-        count = len(train) * max(config.cached_views, 1)
         if config.cached_views:
             features, labels = stored_features(net, train, config, config.cached_views)
             make_batches = lambda _, indices: feature_batches(features, labels, config.batch_size, indices)  # noqa: E731
@@ -193,9 +193,7 @@ class PhaseTrainer:
                                                    config.eval_batch_size)
         if self.run.given.train_dataset is not None:
             return GivenBatches(self.run.given.train_dataset)
-        balanced = np.tile(train.labels, max(config.cached_views, 1)) if config.balanced_sampling else None
-        return EpochBatches(make_batches, count, config.batch_size, config.seed, self.number, config.mixup_alpha, classes,
-                            balanced)
+        return batches_of_phase(make_batches, np.tile(train.labels, max(config.cached_views, 1)), config, self.number, classes)
 
 
 class PhaseCheckpoint(CardCheckpoint):

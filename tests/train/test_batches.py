@@ -13,25 +13,30 @@ from mindclf.config import merge
 from mindclf.dataset import ImageSet, augmented_pipeline, epoch_pipeline, pipeline, read_folder
 from mindclf.dataset.cifar10 import read_cifar10
 from mindclf.dataset.draws import STORED_VIEWS, Draws
-from mindclf.train.batches import EpochBatches, mix
+from mindclf.train.batches import EpochBatches
+from mindclf.train.mixing import Mixing, cutmix, mixup
 from tests.conftest import CLASS_INDEX
 
 EVERYTHING = dict(rotation=30.0, vertical_flip_prob=0.5, color_adjust=0.4, hue_adjust=0.1, grey_prob=0.2)
+NEWER = dict(EVERYTHING, policy="rand_augment", erasing_prob=0.5)
+MIXED = [{}, {"mixup_alpha": 0.4}, {"cutmix_alpha": 1.0}, {"mixup_alpha": 0.4, "cutmix_alpha": 1.0}]
 
 
 @pytest.fixture(params=["photos", "cifar10"])
 def images(request, colour_folder, cifar10_folder, tiny_config):
     """(images, config): 30 files under resized crops, or CIFAR-10 as its recipes prepare it, with all that is random."""
     if request.param == "photos":
-        return read_folder(colour_folder / "train", CLASS_INDEX), merge(tiny_config, EVERYTHING)
+        return read_folder(colour_folder / "train", CLASS_INDEX), merge(tiny_config, NEWER)
     return read_cifar10(cifar10_folder, "train").take(range(30)), merge(
-        {"image_height": 32, "image_width": 32, "augment": "padded_crop", "cutout": 8, "batch_size": 6, **EVERYTHING}, {})
+        {"image_height": 32, "image_width": 32, "augment": "padded_crop", "cutout": 8, "batch_size": 6, **NEWER}, {})
 
 
-def batches_of(images, epochs_done=0, steps_done=0, seed=1, phase=1, mixup_alpha=0.0, batch_size=6, num_classes=10):
+def batches_of(images, epochs_done=0, steps_done=0, seed=1, phase=1, mixup_alpha=0.0, cutmix_alpha=0.0, batch_size=6,
+               num_classes=10):
     image_set, config = images
     make = partial(epoch_pipeline, image_set, merge(config, {"batch_size": batch_size}))
-    batches = EpochBatches(make, len(image_set), batch_size, seed, phase, mixup_alpha, num_classes)
+    mixing = Mixing(mixup_alpha, cutmix_alpha, num_classes) if mixup_alpha or cutmix_alpha else None
+    batches = EpochBatches(make, len(image_set), batch_size, seed, phase, mixing)
     batches.resume(epochs_done, steps_done)
     return batches
 
