@@ -21,6 +21,7 @@ from mindclf.cli import (
     predict,
     quantize,
     recipes,
+    show,
     split,
     stats,
     summary,
@@ -29,11 +30,11 @@ from mindclf.cli import (
 )
 
 COMMANDS = {
-    "train": train, "launch": launch, "compare": compare, "eval": evaluate, "predict": predict, "explain": explain, "demo": demo,
-    "export": export, "quantize": quantize, "convert": convert, "split": split, "stats": stats, "doctor": doctor, "nets": nets,
-    "weights": weights, "summary": summary, "recipes": recipes,
+    "train": train, "show": show, "launch": launch, "compare": compare, "eval": evaluate, "predict": predict, "explain": explain,
+    "demo": demo, "export": export, "quantize": quantize, "convert": convert, "split": split, "stats": stats, "doctor": doctor,
+    "nets": nets, "weights": weights, "summary": summary, "recipes": recipes,
 }
-OF_RECIPES = ("train", "eval", "predict", "explain", "demo", "export")  # and compare, if they have variants
+OF_RECIPES = ("train", "show", "eval", "predict", "explain", "demo", "export")  # and compare, if they have variants
 
 
 class Recipe(NamedTuple):

@@ -164,7 +164,13 @@ def image_grid(images, path, rows=2, columns=6):
     """Up to rows x columns of `images`, spread evenly, titled with their classes."""
     chosen = _spread(images, rows * columns)
     titles = [images.classes[images.labels[index]] for index in chosen]
-    _grid(images, chosen, titles, ["black"] * len(titles), path, columns)
+    _grid(_decoded(images, chosen), titles, ["black"] * len(titles), path, columns)
+
+
+@any_name
+def titled_grid(pixels, titles, path, columns=6):
+    """The images `pixels`, uint8 (N, height, width, 3), each under its title."""
+    _grid(pixels, titles, ["black"] * len(titles), path, columns)
 
 
 @any_name
@@ -175,7 +181,7 @@ def prediction_grid(images, logits, path, rows=4, columns=6):
     """
     chosen = _spread(images, rows * columns)
     titles, right = zip(*(_title(images, row, index) for row, index in zip(softmax(logits[chosen]), chosen)))
-    _grid(images, chosen, titles, ["green" if is_right else "red" for is_right in right], path, columns)
+    _grid(_decoded(images, chosen), titles, ["green" if is_right else "red" for is_right in right], path, columns)
 
 
 @any_name
@@ -212,16 +218,20 @@ def _spread(images, most):
     return np.linspace(0, len(images) - 1, min(len(images), most)).round().astype(int)
 
 
-def _grid(images, chosen, titles, colours, path, columns):
+def _decoded(images, chosen):
+    return (decode_image(images.paths[index], images.reading) for index in chosen)
+
+
+def _grid(shown, titles, colours, path, columns):
     longest = max(len(line) for title in titles for line in title.splitlines())
     cell = max(1.5, INCHES_PER_LETTER * longest)
-    rows = math.ceil(len(chosen) / columns)
+    rows = math.ceil(len(titles) / columns)
     figure = Figure(figsize=(cell * columns, (cell + 0.35) * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.axis("off")
-    for axis, index, title, colour in zip(axes, chosen, titles, colours):
-        axis.imshow(decode_image(images.paths[index], images.reading))
+    for axis, image, title, colour in zip(axes, shown, titles, colours):
+        axis.imshow(image)
         axis.set_title(title, fontsize=9, color=colour)
     _save(figure, path, dpi=80)
 
