@@ -385,8 +385,8 @@ def _check(config):
         if values.warmup_epochs >= values.epochs:
             raise ValueError(f"warmup_epochs={values.warmup_epochs} must be less than epochs={values.epochs}")
         if values.cutmix_alpha and values.cached_views:
-            raise ValueError(f"cutmix_alpha={values.cutmix_alpha} needs images, received cached_views={values.cached_views}: stored "
-                             f"features have no boxes; take mixup_alpha, or cached_views=0")
+            raise ValueError(f"cutmix_alpha={values.cutmix_alpha} needs images, received cached_views={values.cached_views}: "
+                             f"stored features have no boxes; take mixup_alpha, or cached_views=0")
         if values.balanced_sampling and config.class_weights:
             raise ValueError("balanced_sampling and class_weights exclude each other: both make up for rare classes, give one")
     _check_meaning(config)
@@ -415,8 +415,8 @@ def _check_augmentation(config):
                          f"leave it out, or the policy")
     for name in ("policy", "erasing_prob"):
         if config[name] and all(phase.cached_views == 1 for phase in phases_of(config)):
-            raise ValueError(f"{name}={config[name]!r} means nothing to cached_views=1, the centre of each image: take cached_views "
-                             f"of 2 or more, or with trainable=all cached_views=0")
+            raise ValueError(f"{name}={config[name]!r} means nothing to cached_views=1, the centre of each image: take "
+                             f"cached_views of 2 or more, or with trainable=all cached_views=0")
 
 
 def _check_value(name, value):

@@ -52,6 +52,7 @@ class CannotRun(ValueError):
 OPTIMIZER = "train/test_model.py::test_every_optimizer_is_that_of_its_formula"
 FIT = "train/test_fit.py::"
 VIEWS = "dataset/test_views.py::"
+POLICY = "dataset/test_policies.py::test_choices_of_a_policy_are_independent_of_each_other_and_of_flips"
 BOX = VIEWS + "test_a_random_box_has_its_area_from_scale_and_its_shape_from_ratio"
 MIXED = "train/test_batches.py::test_every_batch_of_every_epoch_and_worker_is_mixed_in_its_own_way"
 RESUMED = "train/test_resume.py::test_a_run_goes_on_to_the_same_end_wherever_its_files_are_and_whatever_trains"
@@ -61,7 +62,8 @@ ROWS = (
     # Nets
     Row("nets/layers.py", "rounded < 0.9 * value", "rounded < 0.5 * value",
         "nets/test_mobilenet_v2.py::test_make_divisible_never_loses_a_tenth"),
-    Row("nets/dropout.py", " * (1 / (1 - self.p))", "", "nets/test_dropout.py::test_what_is_kept_keeps_the_mean_and_its_gradient"),
+    Row("nets/dropout.py", " * (1 / (1 - self.p))", "",
+        "nets/test_dropout.py::test_what_is_kept_keeps_the_mean_and_its_gradient"),
     Row("nets/layers.py", "-(-(index + 1) * length // count)", "(index + 1) * length // count",
         "nets/test_classic_nets.py::test_adaptive_average_is_the_mean_of_each_window"),
     Row("nets/layers.py", "False if frozen else None", "None",
@@ -71,6 +73,10 @@ ROWS = (
         "nets/test_mobilenet_v2.py::test_a_residual_connection_is_there_where_shapes_agree"),
     Row("nets/shufflenet_v1.py", ".swapaxes(1, 2)", "",
         "nets/test_shufflenet_v1.py::test_shuffle_is_a_permutation_in_the_tutorials_order"),
+    Row("nets/dropout.py", "self.words(x.shape[0]) >=", "self.words(x.shape[0])[:1] >=",
+        "nets/test_drop_path.py::test_an_image_keeps_all_of_its_branch_or_nothing"),
+    Row("nets/layers.py", "rate * number / len(ends)", "rate",
+        "nets/test_drop_path.py::test_the_probability_rises_linearly_with_depth"),
     Row("nets/resnet.py", "else conv2d(3, 64, 3, pad", "else conv2d(3, 64, 3, 2, pad",
         "nets/test_other_nets.py::test_the_cifar_stem_of_resnet_keeps_small_images_large"),
     Row("nets/densenet.py", "ops.cat((x, new), 1)", "ops.cat((new, x), 1)",
@@ -141,6 +147,12 @@ ROWS = (
     Row("dataset/views.py", "(high - low) * area", "(1 - low) * area", BOX),
     Row("dataset/views.py", "(wide - narrow) * shape)", "(wide - narrow) * shape - narrow - wide)", BOX),
     Row("dataset/views.py", "math.exp(narrow + (wide - narrow) * shape)", "1", BOX),
+    Row("dataset/policies.py", "uniform(words[:, 2]) < 0.5", "uniform(words[:, 1]) < 0.5", POLICY),
+    Row("dataset/policies.py", "for part in (0, 1))", "for part in (0, 0))",
+        "dataset/test_policies.py::test_auto_augment_draws_signs_that_do_not_follow_from_what_is_applied"),
+    Row("dataset/views.py", 'words["erased box"]', 'words["erasing"]', VIEWS + "test_no_choice_reads_the_words_of_another"),
+    Row("train/mixing.py", "mixed[0, 0, rows, columns].size / (height * width)", "side**2",
+        "train/test_mixing.py::test_mixing_takes_images_and_labels_in_the_same_shares"),
     Row("dataset/views.py", " - self.cutout // 2", "", VIEWS + "test_a_square_of_the_mean_colour_has_its_centre_where_drawn"),
     Row("dataset/views.py", "-sine * flips[1], sine * flips[0]", "sine * flips[1], -sine * flips[0]",
         VIEWS + "test_a_view_is_turned_as_mindspore_turns_it"),
@@ -167,9 +179,9 @@ ROWS = (
     Row("train/schedules.py", 'if row["epoch"] > self.config.warmup_epochs', "if True",
         FIT + "test_a_figure_that_does_not_improve_lowers_the_rate"),
     Row("train/batches.py", "step * collectives.size() + collectives.rank()", "step", MIXED),
-    Row("train/batches.py", "labels.asnumpy(), draws, number", "labels.asnumpy(), Draws(self.seed, self.phase, 1), number", MIXED),
+    Row("train/batches.py", "asnumpy(), draws, number", "asnumpy(), Draws(self.seed, self.phase, 1), number", MIXED),
     Row("train/mixing.py", "labels + (1 - fraction) * labels[partner]", "labels + (1 - fraction) * labels",
-        "train/test_batches.py::test_mixing_takes_images_and_labels_in_the_same_shares"),
+        "train/test_mixing.py::test_mixing_takes_images_and_labels_in_the_same_shares"),
     Row("train/callbacks.py", "metrics.images / seconds", "metrics.images_per_step / seconds",
         "train/test_callbacks.py::test_an_epoch_sums_up_its_steps"),
     Row("train/callbacks.py", "not math.isfinite(loss)", "math.isnan(loss)",

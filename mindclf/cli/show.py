@@ -8,6 +8,8 @@ from mindclf.cli.text import print_table
 HELP = "show training images as augmentation makes them, before anything is trained"
 NAME = "augmented.png"
 ALL_LAYERS = ("trainable", "layers", "cached_views", "optimizer", "phases")  # one of these says what FOLDER trains
+WORDS = ("FOLDER has your own images, as for train, whose head alone would see the centre of each image: here all layers are "
+         "trained. DATASET is a name that the field dataset takes.")
 SHOWN = ("scale", "ratio", "crop_padding", "cutout", "flip_prob", "vertical_flip_prob", "rotation", "color_adjust", "hue_adjust",
          "grey_prob", "policy", "rand_augment_ops", "rand_augment_magnitude", "erasing_prob", "erasing_scale", "erasing_ratio",
          "mixup_alpha", "cutmix_alpha", "train_scale")  # fields of augmentation, besides `augment`
@@ -15,9 +17,8 @@ SHOWN = ("scale", "ratio", "crop_padding", "cutout", "flip_prob", "vertical_flip
 
 def add_arguments(parser, recipe):
     parser.usage = "%(prog)s [options] " + ("" if recipe else "[FOLDER | DATASET] ") + "[field=value ...]"
-    parser.epilog = ("They are those that a training with the same fields gets, in their order; grid_rows and grid_columns say how "
-                     "many. " + ("" if recipe else "FOLDER has your own images, as for train, whose head alone would see the centre of "
-                                 "each image: here all layers are trained. DATASET is a name that the field dataset takes."))
+    parser.epilog = ("They are those that a training with the same fields gets, in their order; grid_rows and grid_columns say "
+                     "how many. " + ("" if recipe else WORDS))
     add_fields(parser)
     parser.add_argument("--to", metavar="FILE", default=NAME, help=f"what to write (default: {NAME})")
     parser.add_argument("--epoch", type=int, default=1, metavar="N", help="of this epoch, or with cached_views this view (1)")

@@ -1,8 +1,8 @@
 """Operations of augmentation policies on one image: Pillow's, each with one magnitude.
 
-Names and meanings are those of AutoAugment (arXiv:1805.09501, Table 6), whose code also calls Pillow. An operation takes an RGB PIL
-image, its magnitude and the colour `fill` (red, green, blue) of pixels that come from outside; it returns a new image of that
-size. Places between pixels are interpolated bilinearly. Nothing here draws at random.
+Names and meanings are those of AutoAugment (arXiv:1805.09501, Table 6), whose code also calls Pillow. An operation takes an RGB
+PIL image, its magnitude and the colour `fill` (red, green, blue) of pixels that come from outside; it returns a new image of that
+size. Positions between pixels are interpolated bilinearly. Nothing here draws at random.
 """
 
 from PIL import Image, ImageEnhance, ImageOps

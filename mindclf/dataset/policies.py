@@ -1,12 +1,14 @@
 """Augmentation policies: which operations change a training view, and by how much.
 
-TrivialAugment (arXiv:2103.10158, the "wide" space), RandAugment (arXiv:1909.13719) and AutoAugment (arXiv:1805.09501, the policies
-found for ImageNet and for CIFAR-10). MindSpore has operations of these names, which draw from one stream for a whole pipeline
-(see docs/upstream.md). Here each choice follows from random words of its own (see mindclf.dataset.draws), and Pillow does what
-was chosen (see mindclf.dataset.operations).
+TrivialAugment (arXiv:2103.10158, the "wide" space), RandAugment (arXiv:1909.13719) and AutoAugment (arXiv:1805.09501, what was
+found for ImageNet and for CIFAR-10). MindSpore has operations of these names, which are seeded like all others of a pipeline (see
+docs/upstream.md). Here each choice follows from random words of its own (see mindclf.dataset.draws), and Pillow does what was
+chosen (see mindclf.dataset.operations).
 
 A space says for each operation its magnitude at strength 0 and at strength 1, and whether the sign is drawn too.
 """
+
+import itertools
 
 import numpy as np
 from PIL import Image
@@ -22,7 +24,7 @@ AUTO_STRONGEST = 9     # and of AutoAugment, which has ten from 0 on
 IDENTITY = "Identity"
 PLAIN = {"AutoContrast": (0, 0, False), "Equalize": (0, 0, False)}  # nothing to draw but whether
 
-# (operation, probability, magnitude) of the first and of the second operation of each sub-policy: arXiv:1805.09501, Tables 9 and 7
+# Operation, probability and magnitude of the first and of the second of each sub-policy: arXiv:1805.09501, Tables 9 and 7
 IMAGENET = """
     Posterize .4 8, Rotate .6 9; Solarize .6 5, AutoContrast .6 0; Equalize .8 0, Equalize .6 0; Posterize .6 7, Posterize .6 6
     Equalize .4 0, Solarize .2 4; Equalize .4 0, Rotate .8 8; Solarize .6 3, Equalize .6 0; Posterize .8 5, Equalize 1 0
@@ -86,7 +88,7 @@ class RandAugment:
             chosen, negative = integers(words[name][:, 0], len(self.operations)), uniform(words[name][:, 1]) < 0.5
             steps.append([_step(self.space, self.operations[number], self.strength, sign)
                           for number, sign in zip(chosen, negative)])
-        return [sum(of_view, []) for of_view in zip(*steps)]
+        return [list(itertools.chain(*of_view)) for of_view in zip(*steps)]
 
 
 class AutoAugment:
@@ -110,14 +112,20 @@ class AutoAugment:
 def policy_of(config, size, scale):
     """The policy that `config` names, for views of `size`, (height, width); None for none.
 
-    `scale` is what these are of the config's own size: TrivialAugment's shifts, in pixels, shrink with them.
+    `scale` is what these are of the config's own size: TrivialAugment's shifts, in pixels, shrink with them. Raises ValueError
+    for a name that is not known.
     """
-    if config["policy"] == "trivial_augment":
-        return TrivialAugment(wide_space(WIDE_SHIFT * scale))
-    if config["policy"] == "rand_augment":
-        return RandAugment(narrow_space(*size), config["rand_augment_ops"], config["rand_augment_magnitude"] / STRONGEST)
-    tables = {"auto_augment": IMAGENET, "auto_augment_cifar10": CIFAR10}
-    return AutoAugment(narrow_space(*size), tables[config["policy"]]) if config["policy"] in tables else None
+    space = narrow_space(*size)
+    policies = {
+        "": lambda: None,
+        "trivial_augment": lambda: TrivialAugment(wide_space(WIDE_SHIFT * scale)),
+        "rand_augment": lambda: RandAugment(space, config["rand_augment_ops"], config["rand_augment_magnitude"] / STRONGEST),
+        "auto_augment": lambda: AutoAugment(space, IMAGENET),
+        "auto_augment_cifar10": lambda: AutoAugment(space, CIFAR10),
+    }
+    if config["policy"] not in policies:
+        raise ValueError(f"policy={config['policy']!r} is not known; expected one of {', '.join(map(repr, policies))}")
+    return policies[config["policy"]]()
 
 
 def changed(pixels, steps, fill):
@@ -141,7 +149,7 @@ def parsed(sub_policies):
 
 
 def _light(most):
-    return {name: (0, most, True) for name in ("Brightness", "Color", "Contrast", "Sharpness")}
+    return dict.fromkeys(("Brightness", "Color", "Contrast", "Sharpness"), (0, most, True))
 
 
 def _step(space, operation, strength, is_negative):

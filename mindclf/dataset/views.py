@@ -58,7 +58,8 @@ class RandomViews:
         self.load, self.crop, self.size = load, crop, tuple(size)
         self.rotation, self.flip_prob, self.vertical_flip_prob = rotation, flip_prob, vertical_flip_prob
         self.color_adjust, self.hue_adjust, self.grey_prob, self.cutout = color_adjust, hue_adjust, grey_prob, cutout
-        self.policy, self.erasing_prob, self.erasing_scale, self.erasing_ratio = policy, erasing_prob, erasing_scale, erasing_ratio
+        self.policy, self.erasing_prob = policy, erasing_prob
+        self.erasing_scale, self.erasing_ratio = erasing_scale, erasing_ratio
         self.mean, self.std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
         self.names = ("crop", *(name for name, amount in (
             ("rotation", rotation), ("horizontal flip", flip_prob), ("vertical flip", vertical_flip_prob),

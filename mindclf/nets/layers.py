@@ -326,7 +326,8 @@ def set_drop_path(net, rate):
 def check_drop_path(net, rate):
     """Raises ValueError if `set_drop_path` does."""
     if rate and not any(isinstance(cell, Add) for _, cell in net.cells_and_names()):
-        raise ValueError(f"drop_path_rate={rate} needs a net with residual blocks: resnet, mobilenet_v2, asymmnet or shufflenet_v1")
+        raise ValueError(f"drop_path_rate={rate} needs a net with residual blocks: resnet, mobilenet_v2, asymmnet or "
+                         f"shufflenet_v1")
 
 
 def freeze(cell):

@@ -1,4 +1,4 @@
-"""Augmentation policies: the spaces of the papers, choices with their distributions, and Pillow's operations in training views."""
+"""Augmentation policies: the spaces of the papers, choices with their distributions, and what Pillow makes of views."""
 
 import hashlib
 import itertools
@@ -8,14 +8,14 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from mindclf.config import DEFAULTS, merge
+from mindclf.config import DEFAULTS, FIELDS, merge
 from mindclf.dataset import ImageSet, epoch_pipeline
 from mindclf.dataset.draws import Draws, uniform
 from mindclf.dataset.operations import OPERATIONS
 from mindclf.dataset.policies import (
     CIFAR10,
-    IMAGENET,
     IDENTITY,
+    IMAGENET,
     AutoAugment,
     RandAugment,
     TrivialAugment,
@@ -54,7 +54,7 @@ def test_sub_policies_are_those_of_torchvision(table, digest):
 NARROW = {"ShearX": (0.3, 0), "ShearY": (0.3, 0), "TranslateX": (150, 0), "TranslateY": (150, 0), "Rotate": (30, 0),
           "Brightness": (0.9, 0), "Color": (0.9, 0), "Contrast": (0.9, 0), "Sharpness": (0.9, 0), "Posterize": (4, 8),
           "Solarize": (0, 256)}
-WIDE = {**{name: (0.99, 0) for name in SIGNED}, "TranslateX": (32, 0), "TranslateY": (32, 0), "Rotate": (135, 0),
+WIDE = {**dict.fromkeys(SIGNED, (0.99, 0)), "TranslateX": (32, 0), "TranslateY": (32, 0), "Rotate": (135, 0),
         "Posterize": (2, 8), "Solarize": (0, 256)}
 
 
@@ -71,6 +71,14 @@ def test_shifts_follow_the_side_they_go_along():
     assert space["TranslateX"][1] == pytest.approx(2 * space["TranslateY"][1]) == pytest.approx(200 * 150 / 331)
     config = merge({}, {"policy": "trivial_augment"})
     assert policy_of(config, (112, 112), 0.5).space["TranslateX"][1] == 16
+
+
+def test_the_names_are_those_of_the_field():
+    assert policy_of(merge({}, {}), (32, 32), 1.0) is None
+    for name in FIELDS["policy"].choices[1:]:
+        assert policy_of(merge({}, {"policy": name}), (32, 32), 1.0).names
+    with pytest.raises(ValueError, match="^policy='augmix' is not known; expected one of '', 'trivial_augment', "):
+        policy_of({**DEFAULTS, "policy": "augmix"}, (32, 32), 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -96,13 +104,13 @@ def test_trivial_augment_draws_each_operation_strength_and_sign_alike(trivial):
 
 def test_choices_of_a_policy_are_independent_of_each_other_and_of_flips():
     """Read off the choices: which operation, how strong, which sign, and what the flip of the same image draws."""
-    policy = TrivialAugment({name: (0, 1, True) for name in "abcd"})
+    policy = TrivialAugment(dict.fromkeys("abcd", (0, 1, True)))
     operation, strength, negative = np.array([
         ("abcd".index(step[0][0]), abs(step[0][1]), step[0][1] < 0) if step and step[0][1] else (np.nan,) * 3
         for step in drawn(policy)]).T
     flips = uniform(Draws(1, 1, 1).words(["horizontal flip"], range(COUNT))[:, 0, 0]) < 0.5
     another = np.array([bool(step) for step in drawn(policy, epoch=2)])
-    two = drawn(RandAugment({name: (0, 1, True) for name in "ab"}, 2, 1.0))
+    two = drawn(RandAugment(dict.fromkeys("ab", (0, 1, True)), 2, 1.0))
     first, second = np.array([(step[0][0] == "a", step[1][0] == "a") if len(step) == 2 else (np.nan, np.nan) for step in two]).T
     signs = np.array([step[0][1] > 0 if step else np.nan for step in two])
     assert_independent({"operation": operation, "strength": strength, "sign": negative, "flip": flips.astype(float),
@@ -118,7 +126,7 @@ def test_rand_augment_draws_so_many_operations_of_one_strength():
     found = {name: {round(abs(magnitude), 4) for other, magnitude in zip(names, magnitudes) if other == name}
              for name in OPERATIONS if name != "Invert"}
     assert found == {"ShearX": {0.27}, "ShearY": {0.27}, "TranslateX": {135}, "TranslateY": {135}, "Rotate": {27},
-                     **dict.fromkeys(("Brightness", "Color", "Contrast", "Sharpness"), {0.81}), "Posterize": {4},
+                     "Brightness": {0.81}, "Color": {0.81}, "Contrast": {0.81}, "Sharpness": {0.81}, "Posterize": {4},
                      "Solarize": {25.6}, "AutoContrast": {0}, "Equalize": {0}}
 
 
@@ -132,7 +140,17 @@ def test_auto_augment_applies_each_operation_of_a_sub_policy_with_its_probabilit
         assert stats.binomtest(both, 1000, first[1] * second[1]).pvalue > UNLIKELY
         some = sum(len(of_image) > 0 for of_image in steps)
         assert stats.binomtest(some, 1000, 1 - (1 - first[1]) * (1 - second[1])).pvalue > UNLIKELY
-        assert [of_image for of_image in steps if len(of_image) == 2 and [name for name, _ in of_image] != [first[0], second[0]]] == []
+        assert {tuple(name for name, _ in of_image) for of_image in steps if len(of_image) == 2} <= {(first[0], second[0])}
+
+
+def test_auto_augment_draws_signs_that_do_not_follow_from_what_is_applied():
+    steps = drawn(AutoAugment(narrow_space(331, 331), "ShearX .6 9, Rotate .6 9"))
+    signs = [np.array([magnitude > 0 for of_image in steps for name, magnitude in of_image if name == wanted])
+             for wanted in ("ShearX", "Rotate")]
+    for of_one in signs:
+        assert stats.binomtest(int(of_one.sum()), len(of_one)).pvalue > UNLIKELY
+    both = np.array([[magnitude > 0 for _, magnitude in of_image] for of_image in steps if len(of_image) == 2])
+    assert_independent({"first": both[:, 0].astype(float), "second": both[:, 1].astype(float)})
 
 
 def test_auto_augment_draws_each_sub_policy_alike_and_magnitudes_in_ninths():
