@@ -11,7 +11,6 @@ A space says for each operation its magnitude at strength 0 and at strength 1, a
 import itertools
 
 import numpy as np
-from PIL import Image
 
 from mindclf.dataset.draws import integers, uniform
 from mindclf.dataset.operations import OPERATIONS
@@ -128,17 +127,15 @@ def policy_of(config, size, scale):
     return policies[config["policy"]]()
 
 
-def changed(pixels, steps, fill):
-    """`pixels`, uint8 (height, width, 3), after `steps`, [(operation, magnitude)], as uint8 of that shape.
+def changed(image, steps, fill):
+    """`image`, an RGB PIL image, after `steps`, [(operation, magnitude)].
 
     Pixels that come from outside have the colour `fill`, (red, green, blue), 0 to 255.
     """
-    if not steps:
-        return pixels
-    image, fill = Image.fromarray(pixels), tuple(map(round, fill))
+    fill = tuple(map(round, fill))
     for operation, magnitude in steps:
         image = OPERATIONS[operation](image, magnitude, fill)
-    return np.asarray(image)
+    return image
 
 
 def parsed(sub_policies):

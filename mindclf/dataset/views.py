@@ -13,6 +13,7 @@ agree to a hundredth of a pixel value. Sizes are (height, width) in pixels; `mea
 import math
 
 import numpy as np
+from PIL import Image
 
 from mindclf import kernels
 from mindclf.dataset.draws import integers, uniform
@@ -126,8 +127,9 @@ class RandomViews:
         """Applies the steps of a policy to each of `images`, pixels, and normalises them."""
         scale, shift = (1 / self.std)[:, None, None], (-self.mean / self.std)[:, None, None]
         for image, of_image in zip(images, steps):
-            pixels = np.ascontiguousarray(np.rint(image).astype(np.uint8).transpose(1, 2, 0))
-            np.multiply(changed(pixels, of_image, self.mean.tolist()).transpose(2, 0, 1), scale, out=image)
+            planes = map(Image.fromarray, np.rint(image).astype(np.uint8))
+            pixels = np.asarray(changed(Image.merge("RGB", tuple(planes)), of_image, self.mean.tolist()))
+            np.multiply(pixels.transpose(2, 0, 1), scale, out=image)
             image += shift
 
     def _cut_out(self, images, words):

@@ -162,9 +162,13 @@ def test_auto_augment_draws_each_sub_policy_alike_and_magnitudes_in_ninths():
 
 def test_steps_follow_one_another_and_what_was_outside_gets_the_fill():
     image = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
-    np.testing.assert_array_equal(changed(image, [], (1, 2, 3)), image)
-    np.testing.assert_array_equal(changed(image, [("Invert", 0), ("Posterize", 3)], (1, 2, 3)), (255 - image) // 32 * 32)
-    shifted = changed(image, [("TranslateX", 5), ("Invert", 0)], (1.4, 2, 3))
+
+    def after(*steps):
+        return np.asarray(changed(Image.fromarray(image), steps, (1.4, 2, 3)))
+
+    np.testing.assert_array_equal(after(), image)
+    np.testing.assert_array_equal(after(("Invert", 0), ("Posterize", 3)), (255 - image) // 32 * 32)
+    shifted = after(("TranslateX", 5), ("Invert", 0))
     np.testing.assert_array_equal(shifted[:, 5:], 255 - image[:, :-5])
     assert (shifted[:, :5] == 255 - np.array([1, 2, 3])).all()
 
