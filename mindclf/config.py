@@ -173,6 +173,9 @@ GROUPS = {
             "top1", "metric of the validation images that chooses the best epoch, and the weight decay that is tuned: top1, the "
             "mean recall of the classes (balanced_accuracy), their mean F1 (macro_f1), or the loss",
             choices=("top1", "balanced_accuracy", "macro_f1", "loss")),
+        "target_error": Field(
+            0.02, "fraction of errors that is accepted among the predictions that a net is sure of: the threshold below which it "
+            "answers \"not sure\" is chosen for it, on validation images, of which it keeps 95% at most", range=(0, 0.5)),
         "plateau_monitor": Field(
             "loss", "metric of the validation images, or without such of the test images, that lowers the learning rate when it "
             "stops improving", choices=("loss", "top1"), per_phase=True, meant_for=PLATEAU, alias="plateau_figure"),

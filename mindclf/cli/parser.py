@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from mindclf import __version__
 from mindclf.cli import (
+    calibrate,
     compare,
     convert,
     demo,
@@ -16,12 +17,14 @@ from mindclf.cli import (
     evaluate,
     explain,
     export,
+    features,
     launch,
     nets,
     predict,
     quantize,
     recipes,
     show,
+    similar,
     split,
     stats,
     summary,
@@ -30,9 +33,10 @@ from mindclf.cli import (
 )
 
 COMMANDS = {
-    "train": train, "show": show, "launch": launch, "compare": compare, "eval": evaluate, "predict": predict, "explain": explain,
-    "demo": demo, "export": export, "quantize": quantize, "convert": convert, "split": split, "stats": stats, "doctor": doctor,
-    "nets": nets, "weights": weights, "summary": summary, "recipes": recipes,
+    "train": train, "show": show, "launch": launch, "compare": compare, "eval": evaluate, "calibrate": calibrate,
+    "predict": predict, "explain": explain, "demo": demo, "features": features, "similar": similar, "export": export,
+    "quantize": quantize, "convert": convert, "split": split, "stats": stats, "doctor": doctor, "nets": nets,
+    "weights": weights, "summary": summary, "recipes": recipes,
 }
 OF_RECIPES = ("train", "show", "eval", "predict", "explain", "demo", "export")  # and compare, if they have variants
 

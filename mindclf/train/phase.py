@@ -8,6 +8,7 @@ import numpy as np
 from mindspore.train import CheckpointConfig
 
 from mindclf.dataset import epoch_pipeline, eval_pipeline
+from mindclf.dataset.seen import Seen
 from mindclf.distributed import collectives
 from mindclf.inference.logits import predict_logits
 from mindclf.metrics import compute_metrics
@@ -42,7 +43,8 @@ log = logging.getLogger(__name__)
 class Run:
     """What the phases of a run share. `begin` is called after its first step; `given` are objects of the caller's own.
 
-    `class_weights` (classes,) say how much the images of each class count; None is all the same.
+    `class_weights` (classes,) say how much the images of each class count; None is all the same. `seen_before` are the images
+    that the weights had seen before this run;
     """
 
     net: object
@@ -53,6 +55,7 @@ class Run:
     begin: object = None
     given: Given = field(default_factory=Given)
     class_weights: object = None
+    seen_before: Seen = field(default_factory=Seen)
 
     @property
     def parts(self):

@@ -33,7 +33,7 @@ def test_fit_learns_the_colours_and_writes_what_it_promises(fitted):
     assert fitted.report.images == 9 and fitted.report.top1 > 0.6
     files = {file.name for file in fitted.checkpoint.parent.iterdir()}
     assert files == {"best.ckpt", "best.ckpt.json", "last.ckpt", "last.ckpt.json", "history.csv", "curves.png", "report.json",
-                     "report.html", "classes.png", "confusion.png", "predictions.png"}
+                     "report.html", "classes.png", "confusion.png", "coverage.png", "map.png", "predictions.png"}
     for name in ("curves.png", "classes.png", "confusion.png", "predictions.png"):
         with Image.open(fitted.checkpoint.parent / name) as image:
             assert min(image.size) > 100
