@@ -116,6 +116,21 @@ GROUPS = {
         "hue_adjust": Field(
             0.0, "largest change of the hue, as a fraction of the colour wheel: 0.5 is any hue", range=(0, 0.5)),
         "grey_prob": Field(0.0, "probability of losing all colour", range=(0, 1)),
+        "policy": Field(
+            "", "operations that change training images after crop and flips, in the place of color_adjust: trivial_augment "
+            "(one, of any strength), rand_augment (rand_augment_ops of them), auto_augment (that found for ImageNet) or "
+            "auto_augment_cifar10", choices=("", "trivial_augment", "rand_augment", "auto_augment", "auto_augment_cifar10")),
+        "rand_augment_ops": Field(
+            2, "operations on each image", "operations", (1, 10), meant_for=("policy", ("rand_augment",))),
+        "rand_augment_magnitude": Field(
+            9.0, "strength of all operations, of 10; torchvision counts to 30", range=(0, 10),
+            meant_for=("policy", ("rand_augment",))),
+        "erasing_prob": Field(
+            0.0, "probability that a box of a training image gets the mean colour (random erasing)", range=(0, 1)),
+        "erasing_scale": Field(
+            (0.02, 0.4), "fraction of the image's area that such a box has, between these two", range=(0, 1), length=2),
+        "erasing_ratio": Field(
+            (0.3, 3.333), "aspect ratio, width / height, of such a box, between these two", range=(0, 1_000_000), length=2),
     },
     "Net": {
         "net": Field("mobilenet_v2", "one of the nets that `mindclf nets` lists"),
@@ -171,6 +186,9 @@ GROUPS = {
         "min_delta": Field(
             0.0, "what the monitored metric must improve by to count for early_stopping_patience", range=(0, 1e3), per_phase=True,
             meant_for=DESCENDS),
+        "target_error": Field(
+            0.02, "fraction of errors that is accepted among the predictions that a net is sure of: the threshold below which it "
+            "answers \"not sure\" is chosen for it, on validation images, of which it keeps 95% at most", range=(0, 0.5)),
         "plateau_monitor": Field(
             "loss", "metric of the validation images, or without such of the test images, that lowers the learning rate when it "
             "stops improving", choices=("loss", "top1"), per_phase=True, meant_for=PLATEAU, alias="plateau_figure"),
@@ -196,6 +214,13 @@ GROUPS = {
         "mixup_alpha": Field(
             0.0, "of the Beta distribution by which images and labels are mixed in pairs (mixup); 0 is none", range=(0, 100),
             per_phase=True, meant_for=DESCENDS),
+        "cutmix_alpha": Field(
+            0.0, "of the Beta distribution of the fraction of an image that a box of another takes, and of its label (CutMix); 0 "
+            "is none; with mixup_alpha each batch is mixed in one of the two ways, as likely as the other", range=(0, 100),
+            per_phase=True, meant_for=DESCENDS),
+        "drop_path_rate": Field(
+            0.0, "probability that an image skips the last residual block in training (stochastic depth); it rises in a straight "
+            "line with depth", range=(0, 0.99), per_phase=True, meant_for=("trainable", ("all",))),
         "sam_rho": Field(
             0.0, "radius of sharpness-aware minimisation (SAM); 0 is none",
             range=(0, 100), per_phase=True, meant_for=DESCENDS),
@@ -246,6 +271,8 @@ FIELDS = {name: field for group in GROUPS.values() for name, field in group.item
 ALIASES = {field.alias: name for name, field in FIELDS.items() if field.alias}
 DEFAULTS = EasyDict({name: field.default for name, field in FIELDS.items()})
 VARIATION_FIELDS = ("rotation", "flip_prob", "vertical_flip_prob", "color_adjust", "hue_adjust", "grey_prob")  # of any `augment`
+POLICY_FIELDS = ("policy", "rand_augment_ops", "rand_augment_magnitude")
+ERASING_FIELDS = ("erasing_prob", "erasing_scale", "erasing_ratio")
 
 # Tables that older code reads; new code reads FIELDS and DATA_SETS.
 CHOICES = {name: field.allowed for name, field in FIELDS.items() if field.choices}
@@ -285,7 +312,8 @@ def _only_descends(pair):
     field, text = FIELDS.get(name.partition(".")[0]), f"{name}={value}"
     if field is None:
         return ""
-    if name.startswith("phases") or (field.meant_for and field.meant_for not in (SOLVES, RESIZED, PADDED)):
+    if name.startswith("phases") or (field.meant_for and field.meant_for != SOLVES
+                                     and field.meant_for[0] not in ("augment", "policy")):
         return text
     solvable = {"optimizer": lambda: value in SOLVED, "trainable": lambda: value == "head",
                 "cached_views": lambda: str(value) != "0", "net": lambda: not str(value).startswith(HIDDEN_LAYERS),
@@ -380,12 +408,16 @@ def _check(config):
             raise ValueError(f"warmup_epochs={values.warmup_epochs} must be less than epochs={values.epochs}")
         if values.min_delta and not values.early_stopping_patience:
             raise ValueError(f"min_delta={values.min_delta} means nothing without early_stopping_patience: set that too")
+        if values.cutmix_alpha and values.cached_views:
+            raise ValueError(f"cutmix_alpha={values.cutmix_alpha} needs images, received cached_views={values.cached_views}: "
+                             f"stored features have no boxes; take mixup_alpha, or cached_views=0")
         if values.balanced_sampling and config.class_weights:
             raise ValueError("balanced_sampling and class_weights exclude each other: both make up for rare classes, give one")
     _check_meaning(config)
     if bool(config.mean) != bool(config.std):
         raise ValueError("mean and std belong together: set both or neither")
-    for name in ("scale", "ratio"):
+    _check_augmentation(config)
+    for name in ("scale", "ratio", "erasing_scale", "erasing_ratio"):
         low, high = config[name]
         if not 0 < low <= high:
             raise ValueError(f"{name}={config[name]} must be two positive numbers, the smaller first")
@@ -395,6 +427,20 @@ def _check(config):
     side = min((side, *(DATA_SETS[config.dataset].raw_size if config.dataset else ())))
     if config.crop_padding >= side:
         raise ValueError(f"crop_padding={config.crop_padding} must be less than the images' {side} pixels")
+
+
+def _check_augmentation(config):
+    """Raises ValueError for a policy or random erasing that no training image would get."""
+    for name in ("erasing_scale", "erasing_ratio"):
+        if config[name] != DEFAULTS[name] and not config.erasing_prob:
+            raise ValueError(f"{name}={config[name]} means nothing to erasing_prob=0.0: nothing is erased")
+    if config.policy and config.color_adjust not in (0, DEFAULTS.color_adjust):
+        raise ValueError(f"color_adjust={config.color_adjust} means nothing to policy={config.policy!r}, which takes its place: "
+                         f"leave it out, or the policy")
+    for name in ("policy", "erasing_prob"):
+        if config[name] and all(phase.cached_views == 1 for phase in phases_of(config)):
+            raise ValueError(f"{name}={config[name]!r} means nothing to cached_views=1, the centre of each image: take "
+                             f"cached_views of 2 or more, or with trainable=all cached_views=0")
 
 
 def _check_value(name, value):

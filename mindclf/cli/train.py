@@ -26,6 +26,7 @@ def sort_words(arguments, parser, is_recipe):
 
 
 def run(arguments, config, is_recipe):
+    from mindclf.calibration import described
     from mindclf.distributed import collectives
     from mindclf.train import fit
     from mindclf.train.own_folder import prepared
@@ -46,6 +47,7 @@ def run(arguments, config, is_recipe):
     print(f"\ndata        {fitted.data_origin}\n"
           f"started at  {fitted.weights_origin}\n"
           f"accuracy    {figures['top1']:.2%} of {figures['images']} test images (top-5 {figures['top5']:.2%})\n{balanced}"
+          f"not sure    {described(fitted.calibration)}\n"
           f"time        {fitted.seconds:.0f} s\n"
           f"checkpoint  {fitted.checkpoint}\n"
           f"report      {fitted.checkpoint.parent / 'report.html'}\n"

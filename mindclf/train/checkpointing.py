@@ -97,9 +97,9 @@ class CheckpointManager:
                  100 * row["top1"], row["learning_rate"], row["images_per_second"], row["seconds"])
         self._compare(row, metrics)
 
-    def after_solving(self, row, metrics, how, others):
-        """Notes a head that was solved, `how` in words, as `after_epoch`; `others` are further metrics, by their name."""
-        self._compare(row, metrics, {"chosen": how}, others)
+    def after_solving(self, row, metrics, fields, others):
+        """Notes a head that was solved, as `after_epoch`: `fields` of its card, and further metrics, `others`, by their name."""
+        self._compare(row, metrics, fields, others)
 
     def _compare(self, row, metrics, fields=MappingProxyType({}), others=MappingProxyType({})):
         self.epoch = {"phase": row["phase"], "epoch": row["epoch"], "metrics": {row["watched"]: metrics, **others}, **fields}
@@ -183,14 +183,18 @@ class CheckpointManager:
         return round(time.perf_counter() - self.started, 1)
 
 
-def complete_card(checkpoint, metrics, history):
+def complete_card(checkpoint, metrics, history, calibration=MappingProxyType({})):
     """The card of `checkpoint` with what is known when all is done, written: the `metrics` on the test images, and the speed.
+
+    And `calibration`, where it has none yet.
 
     "speed" has for each phase of `history` images a second over all its epochs, without evaluation, and the fraction of that
     time for which training waited for its data.
     """
     card = read_card(checkpoint)
     card["metrics"]["test"] = metrics
+    if calibration and "calibration" not in card:
+        card["calibration"] = dict(calibration)
     card["speed"] = []
     for phase in sorted({row["phase"] for row in history}):
         rows = [row for row in history if row["phase"] == phase]

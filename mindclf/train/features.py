@@ -6,32 +6,20 @@ import zipfile
 
 import numpy as np
 from mindspore import dataset as ds
-from mindspore import nn
 
-from mindclf.config import VARIATION_FIELDS
+from mindclf.config import DEFAULTS, ERASING_FIELDS, POLICY_FIELDS, VARIATION_FIELDS
 from mindclf.dataset import augmented_pipeline, eval_pipeline
 from mindclf.dataset.draws import DRAWS_VERSION, STORED_VIEWS, Draws
 from mindclf.device import numerics
 from mindclf.distributed import collectives
+from mindclf.inference.features import PooledFeatures
 from mindclf.inference.logits import predict_logits
 from mindclf.preprocessing import Preprocessing
-from mindclf.train.state import write_arrays
+from mindclf.utils.arrays import write_arrays
 from mindclf.utils.cache import feature_folder
 from mindclf.utils.files import CannotWrite, writing
 
 log = logging.getLogger(__name__)
-
-
-class PooledFeatures(nn.Cell):
-    """Images (N, 3, H, W) -> what the head of `net` takes in place of maps, mostly (N, channels): backbone and pool."""
-
-    def __init__(self, net):
-        super().__init__(auto_prefix=False)
-        self.backbone = net.backbone
-        self.pool = net.head.pool
-
-    def construct(self, images):
-        return self.pool(self.backbone(images))
 
 
 def stored_features(net, images, config, views=1):
@@ -113,5 +101,7 @@ def _identity(backbone, images, digests, config):
     fields = ("image_height", "image_width", "train_scale", "mean", "std", "crop_pct", "augment", "crop_padding", "cutout",
               "scale", "ratio", *VARIATION_FIELDS, "net", "net_options")
     white = images.reading.white
-    digest.update(repr([config[field] for field in fields] + ([white] if white else [])).encode())
+    newer = {field: config[field] for field in (*POLICY_FIELDS, *ERASING_FIELDS) if config[field] != DEFAULTS[field]}
+    values = [config[field] for field in fields] + ([white] if white else []) + ([newer] if newer else [])
+    digest.update(repr(values).encode())
     return digest.hexdigest()[:16]

@@ -6,7 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from mindclf.checkpoint import load_checkpoint
 from mindclf.config import SOLVED, merge, phases_of
 from mindclf.dataset import eval_pipeline
 from mindclf.dataset.folder import check_class_index
-from mindclf.dataset.seen import seen_by, warn_of_seen
+from mindclf.dataset.seen import Seen, seen_by, warn_of_seen
 from mindclf.dataset.splits import read_splits, with_statistics
 from mindclf.device import describe_device, use_device
 from mindclf.distributed import collectives
@@ -31,6 +31,7 @@ from mindclf.report.history import HISTORY, HistoryFile
 from mindclf.report.html import Measured
 from mindclf.report.write import write_report
 from mindclf.train.batches import check_count
+from mindclf.train.calibrating import calibration_of
 from mindclf.train.checkpointing import CheckpointManager, complete_card, run_card
 from mindclf.train.class_weights import weights_of_classes
 from mindclf.train.given import Given
@@ -60,6 +61,7 @@ class Fitted:
     weights_origin: str
     classes: tuple
     seconds: float = 0.0
+    calibration: Mapping = field(default_factory=dict)  # the card's, see mindclf.calibration
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,8 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
         check = folder.check if folder else lambda: None
         history = HistoryFile(output / HISTORY, check)
         run = Run(net, splits, CheckpointManager(net, output, card, check, config.monitor), history, signals,
-                  _beginning(folder, history, signals, f"the same command{how} goes on with the run in {output}"), given, weights)
+                  _beginning(folder, history, signals, f"the same command{how} goes on with the run in {output}"), given, weights,
+                  seen_by(parent) or Seen())
         best = _train(run, config, state)
     signals.advice = f"the weights are in {output}; the same command with {again}resume=true makes the report"
 
@@ -206,12 +209,14 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
     batches = eval_pipeline(collectives.shard(splits.test), Preprocessing.from_config(config), config.eval_batch_size)
     logits, labels = (collectives.unshard(rows, len(splits.test)) for rows in predict_logits(net, batches))
     result = compute_metrics(logits, labels, len(splits.classes))
-    fitted = Fitted(best, result, splits.origin, weights_origin, splits.classes)
+    calibration = calibration_of(best, net, splits, seen_by(parent) or Seen(), config)
+    fitted = Fitted(best, result, splits.origin, weights_origin, splits.classes, calibration=calibration)
     if not collectives.is_main_process():
         return fitted
     rows = HistoryFile(output / HISTORY).rows()
     folder.check()
-    card = complete_card(best, {**result.scalars(), **given.measure(logits, labels, "test")}, rows)
+    card = complete_card(best, {**result.scalars(), **given.measure(logits, labels, "test")}, rows,
+                         calibration)
     write_report(output, Measured(best, net, card, splits.origin, splits.test, logits, result, rows), config)
     log.info("%s: top-1 %.2f%%, top-5 %.2f%%, loss %.4f on %d test images", best.name, 100 * result.top1, 100 * result.top5,
              result.loss, result.images)

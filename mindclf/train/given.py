@@ -62,6 +62,9 @@ class Given:
                     raise ValueError(f"{name} and an optimizer of your own exclude each other: give it groups of its own")
         if self.train_dataset is not None and any(phase.balanced_sampling for phase in phases_of(config)):
             raise ValueError("balanced_sampling and train_dataset exclude each other: draw as you like in your own data set")
+        for name in ("policy", "erasing_prob", "mixup_alpha", "cutmix_alpha"):
+            if self.train_dataset is not None and any(phase[name] for phase in phases_of(config)):
+                raise ValueError(f"{name} and train_dataset exclude each other: change images in your own data set")
         if self.train_dataset is not None and any(phase.cached_views for phase in phases_of(config)):
             raise ValueError("cached_views and train_dataset exclude each other: views of one's own are not stored")
         own = {"loss": self.loss is not None, "optimizer": self.optimizer is not None, "callbacks": bool(self.callbacks)}

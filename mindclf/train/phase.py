@@ -7,10 +7,11 @@ from functools import cache
 from mindspore.train import CheckpointConfig
 
 from mindclf.dataset import eval_pipeline
+from mindclf.dataset.seen import Seen
 from mindclf.distributed import collectives
 from mindclf.inference.logits import predict_logits
 from mindclf.metrics import compute_metrics
-from mindclf.nets import freeze, seed_dropout, unfreeze
+from mindclf.nets import freeze, seed_dropout, set_drop_path, unfreeze
 from mindclf.preprocessing import Preprocessing
 from mindclf.report.history import HistoryFile, shown_name
 from mindclf.train.accumulation import looks_in_step
@@ -45,7 +46,8 @@ log = logging.getLogger(__name__)
 class Run:
     """What the phases of a run share. `begin` is called after its first step; `given` are objects of the caller's own.
 
-    `class_weights` (classes,) say how much the images of each class count; None is all the same.
+    `class_weights` (classes,) say how much the images of each class count; None is all the same. `seen_before` are the images
+    that the weights had seen before this run;
     """
 
     net: object
@@ -56,6 +58,7 @@ class Run:
     begin: object = None
     given: Given = field(default_factory=Given)
     class_weights: object = None
+    seen_before: Seen = field(default_factory=Seen)
 
     @property
     def parts(self):
@@ -82,6 +85,7 @@ class PhaseTrainer:
             freeze(run.net.backbone)
         else:
             unfreeze(run.net)
+        set_drop_path(run.net, config.drop_path_rate if config.trainable == "all" else 0.0)
         self.trained = run.net.head if config.cached_views else run.net
         self.monitored, self.monitored_name = run.splits.monitored
         self.batches = self._prepare_data()

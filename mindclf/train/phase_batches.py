@@ -7,6 +7,7 @@ import numpy as np
 from mindclf.dataset import epoch_pipeline
 from mindclf.train.batches import EpochBatches, images_in_step
 from mindclf.train.features import feature_batches, stored_features
+from mindclf.train.mixing import Mixing
 
 
 def phase_batches(net, images, config, number):
@@ -21,5 +22,6 @@ def phase_batches(net, images, config, number):
     else:
         make_batches = partial(epoch_pipeline, images, {**config, "batch_size": batch_size})
     balanced = np.tile(images.labels, views) if config.balanced_sampling else None
-    return EpochBatches(make_batches, len(images) * views, batch_size, config.seed, number, config.mixup_alpha,
-                        len(images.classes), balanced)
+    mixes = config.mixup_alpha or config.cutmix_alpha
+    mixing = Mixing(config.mixup_alpha, config.cutmix_alpha, len(images.classes)) if mixes else None
+    return EpochBatches(make_batches, len(images) * views, batch_size, config.seed, number, mixing, balanced)

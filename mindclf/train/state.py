@@ -5,7 +5,6 @@ takes it back. A training is a dict of parts by name; it is saved and restored i
 """
 
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,8 @@ import numpy as np
 from mindspore import Tensor
 
 from mindclf.checkpoint import fill_net
-from mindclf.utils.files import first_line, replacing
+from mindclf.utils.arrays import write_arrays
+from mindclf.utils.files import first_line
 
 STATE_FORMAT = 6
 
@@ -45,14 +45,6 @@ def save_state(path, position, parts):
     metadata = {"format": STATE_FORMAT, "position": position, "parts": others, "arrays": list(arrays)}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_arrays(path, metadata=np.array(json.dumps(metadata)), **arrays)
-
-
-def write_arrays(path, **arrays):
-    """Writes the file that np.savez would, in one step. On a full disk np.savez itself prints a traceback besides its error."""
-    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for name, value in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, value, allow_pickle=False)
 
 
 def load_state(path):
