@@ -155,6 +155,8 @@ def _facts(measured):
                        if {"origin", "train", "held_out"} <= data.keys() else data.get("name")),
         "started from": card.get("start"),
         "weights": card.get("chosen"),
+        "stopped early": "; ".join("phase {phase} after epoch {epoch} of {planned_epochs}".format(**stop)
+                                   for stop in card.get("stopped_early", ())),
         "cross-validation": (f"{out_of_fold['top1']:.1%} of {out_of_fold['images']:,} images, each predicted by a head that had "
                              f"not seen it" if {"top1", "images"} <= out_of_fold.keys() else None),
         "not sure": described(card.get("calibration", {})),

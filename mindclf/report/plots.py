@@ -70,6 +70,23 @@ def training_curves(history, path):
     _save(figure, path)
 
 
+def range_test(test, path):
+    """The loss of each step of a RangeTest against its learning rate, as it was and smoothed; the rate that is suggested."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axis = figure.subplots()
+    smoothed, lowest = test.smoothed, test.lowest
+    axis.plot(test.rates, test.losses, ".", color="grey", alpha=0.4, label="loss of a step")
+    axis.plot(test.rates, smoothed, label="smoothed")
+    axis.plot(test.rates[lowest], smoothed[lowest], "o", color="C3", label=f"lowest, at {test.rates[lowest]:.2g}")
+    if test.suggestion:
+        axis.axvline(test.suggestion, color="C2", linestyle="--", label=f"suggested lr_max, {test.suggestion:.2g}")
+    axis.set(title=f"Learning-rate range test, {test.optimizer}, {test.images} images a step", xlabel="learning rate",
+             ylabel="training loss", xscale="log", ylim=(0, min(test.losses.max(), 2 * smoothed[0]) * 1.05))
+    axis.legend()
+    axis.grid(alpha=0.3)
+    _save(figure, path)
+
+
 @any_name
 def comparison(rows, histories, path):
     """What `compare` found: validation accuracy against the epoch, and test accuracy against parameters, MACs and seconds.
@@ -83,7 +100,8 @@ def comparison(rows, histories, path):
     middles = np.sqrt(sizes.min(0) * sizes.max(0))  # on a logarithmic axis
     for row, values in zip(rows, sizes):
         runs = histories[row["variant"]]
-        top1 = np.array([[100 * epoch["top1"] for epoch in history] for history in runs])
+        shortest = min(map(len, runs))  # the others may have stopped early later
+        top1 = np.array([[100 * epoch["top1"] for epoch in history[:shortest]] for history in runs])
         epochs = np.arange(1, top1.shape[1] + 1)
         line, = curves.plot(epochs, top1.mean(0), label=f"{row['variant']} ({len(runs)} seed{'s' if len(runs) > 1 else ''})")
         curves.fill_between(epochs, top1.min(0), top1.max(0), alpha=0.2, color=line.get_color())
@@ -220,7 +238,13 @@ def image_grid(images, path, rows=2, columns=6):
     """Up to rows x columns of `images`, spread evenly, titled with their classes."""
     chosen = _spread(images, rows * columns)
     titles = [images.classes[images.labels[index]] for index in chosen]
-    _grid(images, chosen, titles, ["black"] * len(titles), path, columns)
+    _grid(_decoded(images, chosen), titles, ["black"] * len(titles), path, columns)
+
+
+@any_name
+def titled_grid(pixels, titles, path, columns=6):
+    """The images `pixels`, uint8 (N, height, width, 3), each under its title."""
+    _grid(pixels, titles, ["black"] * len(titles), path, columns)
 
 
 @any_name
@@ -231,7 +255,7 @@ def prediction_grid(images, probabilities, path, rows=4, columns=6):
     """
     chosen = _spread(images, rows * columns)
     titles, right = zip(*(_title(images, row, index) for row, index in zip(probabilities[chosen], chosen)))
-    _grid(images, chosen, titles, ["green" if is_right else "red" for is_right in right], path, columns)
+    _grid(_decoded(images, chosen), titles, ["green" if is_right else "red" for is_right in right], path, columns)
 
 
 @any_name
@@ -268,16 +292,20 @@ def _spread(images, most):
     return np.linspace(0, len(images) - 1, min(len(images), most)).round().astype(int)
 
 
-def _grid(images, chosen, titles, colours, path, columns):
+def _decoded(images, chosen):
+    return (decode_image(images.paths[index], images.reading) for index in chosen)
+
+
+def _grid(shown, titles, colours, path, columns):
     longest = max(len(line) for title in titles for line in title.splitlines())
     cell = max(1.5, INCHES_PER_LETTER * longest)
-    rows = math.ceil(len(chosen) / columns)
+    rows = math.ceil(len(titles) / columns)
     figure = Figure(figsize=(cell * columns, (cell + 0.35) * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.axis("off")
-    for axis, index, title, colour in zip(axes, chosen, titles, colours):
-        axis.imshow(decode_image(images.paths[index], images.reading))
+    for axis, image, title, colour in zip(axes, shown, titles, colours):
+        axis.imshow(image)
         axis.set_title(title, fontsize=9, color=colour)
     _save(figure, path, dpi=80)
 

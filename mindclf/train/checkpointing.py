@@ -28,6 +28,7 @@ from mindclf.labels import class_labels
 from mindclf.metrics import score_of
 from mindclf.preprocessing import Preprocessing
 from mindclf.report.history import shown_name
+from mindclf.train.early_stopping import has_stopped
 from mindclf.train.state import state_path
 from mindclf.utils.files import command_line, portable, write_json
 
@@ -106,6 +107,15 @@ class CheckpointManager:
         if row["watched"] == "held out" and (self.best_score is None or score > self.best_score):
             self.best_score, self.best_epoch = score, self.epoch
 
+    def note_stop(self, phase, epoch, planned_epochs, best_epoch):
+        """Notes in the card that the phase of this number stops early, after this epoch."""
+        self.card["stopped_early"] = [*self.card.get("stopped_early", ()), {
+            "phase": phase, "epoch": epoch, "planned_epochs": planned_epochs, "best_epoch": best_epoch}]
+
+    def stopped(self, phase):
+        """Whether the phase of this number has stopped early."""
+        return has_stopped(self.card, phase)
+
     def save_best(self):
         """Saves the weights as best.ckpt if the newest epoch, which they are of, is the best."""
         if self.best_score is not None and self.best_epoch == self.epoch:
@@ -133,6 +143,7 @@ class CheckpointManager:
             self._save("best.ckpt", "last epoch: there were no validation images to choose by"
                        + ("; the learning rate followed the test images" if followed else ""))
         if collectives.is_main_process():
+            self._tell_best_of_stops()
             if keep_epochs:
                 state_path(self.output).unlink()
             else:
@@ -154,6 +165,14 @@ class CheckpointManager:
         self.started = time.perf_counter() - state["seconds"]
         self.epoch, self.best_score, self.best_epoch = state["epoch"], state["best_score"], state["best_epoch"]
         self.newest = state["newest"] and self.output / state["newest"]
+
+    def _tell_best_of_stops(self):
+        """Writes into the card of best.ckpt, which is of an earlier epoch, which phases have stopped early since."""
+        best = self.output / "best.ckpt"
+        card, stops = read_card(best), self.card.get("stopped_early", [])
+        if card.get("stopped_early", []) != stops:
+            self.check()
+            write_json(card_path(best), {**card, "stopped_early": stops})
 
     def _save(self, name, choice):
         if collectives.is_main_process():

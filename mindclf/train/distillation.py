@@ -121,6 +121,10 @@ class DistillationLoss(nn.Cell):
         """As that of the classifier."""
         return self.classifier.correct_predictions
 
+    def total_weight(self, targets):
+        """What a batch of targets counts: its number, as in the mean of the divergence."""
+        return float(len(targets))
+
     def construct(self, logits, targets):
         main = logits[0] if isinstance(logits, tuple) else logits
         count = main.shape[1]

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 from mindspore import dataset as ds
 
-from mindclf.config import VARIATION_FIELDS
+from mindclf.config import DEFAULTS, ERASING_FIELDS, POLICY_FIELDS, VARIATION_FIELDS
 from mindclf.dataset import augmented_pipeline, eval_pipeline
 from mindclf.dataset.draws import DRAWS_VERSION, STORED_VIEWS, Draws
 from mindclf.device import numerics
@@ -123,5 +123,7 @@ def _identity(backbone, images, digests, config):
     fields = ("image_height", "image_width", "train_scale", "mean", "std", "crop_pct", "augment", "crop_padding", "cutout",
               "scale", "ratio", *VARIATION_FIELDS, "net", "net_options")
     white = images.reading.white
-    digest.update(repr([config[field] for field in fields] + ([white] if white else [])).encode())
+    newer = {field: config[field] for field in (*POLICY_FIELDS, *ERASING_FIELDS) if config[field] != DEFAULTS[field]}
+    values = [config[field] for field in fields] + ([white] if white else []) + ([newer] if newer else [])
+    digest.update(repr(values).encode())
     return digest.hexdigest()[:16]

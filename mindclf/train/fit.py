@@ -252,7 +252,11 @@ def _checked_against(splits, config, given, rules, folds):
     if given.train_dataset is None:
         for phase in phases_of(config):
             if phase.optimizer not in SOLVED:
-                check_count(len(splits.train) * max(phase.cached_views, 1), phase.batch_size)
+                check_count(len(splits.train) * max(phase.cached_views, 1), phase.batch_size, phase.accumulation_steps)
+    patience = max(phase.early_stopping_patience for phase in phases_of(config))
+    if patience and not len(splits.valid):
+        raise ValueError(f"early_stopping_patience={patience} needs validation images, and there are none: set valid_fraction, "
+                         f"or early_stopping_patience=0")
     _warn_of_few(splits, config, descends)
     return config
 
@@ -307,7 +311,7 @@ def _train(run, config, state=None):
         if not position["steps"] and run.checkpoints.newest.parent.name == "epochs":
             run.checkpoints.save_best()  # the run may have been killed before it could
     for number, phase in enumerate(phases_of(config), start=1):
-        if (number, phase.epochs) <= (position["phase"], position["epochs"]):
+        if (number, phase.epochs) <= (position["phase"], position["epochs"]) or run.checkpoints.stopped(number):
             continue
         if phase.optimizer in SOLVED:
             HeadSolver(run, number, phase, is_last=number == len(phases_of(config))).train()

@@ -15,7 +15,7 @@ from mindclf.checkpoint import fill_net
 from mindclf.utils.arrays import write_arrays
 from mindclf.utils.files import first_line
 
-STATE_FORMAT = 5
+STATE_FORMAT = 6
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class OptimizerState:
         """Arrays by name. The learning rates are the schedule's: a run that goes on may get more epochs."""
         weights = {id(parameter) for parameter in self.optimizer.parameters}
         return {parameter.name: parameter.asnumpy() for parameter in self.optimizer.get_parameters()
-                if id(parameter) not in weights and parameter.name != "learning_rate"}
+                if id(parameter) not in weights and not parameter.name.startswith("learning_rate")}
 
     def load_state_dict(self, state):
         """Sets what `state_dict` gave. Of a state with "global_step" alone, momenta stay as they are.

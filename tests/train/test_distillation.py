@@ -12,6 +12,7 @@ from mindclf.nets import create_net
 from mindclf.train import create_model, fit
 from mindclf.train.batches import EpochBatches
 from mindclf.train.distillation import DistillationLoss, DistilledBatches, Teacher, packed
+from mindclf.train.mixing import Mixing
 from mindclf.train.model import ClassifierLoss
 from tests.conftest import CLASS_INDEX, TINY_NET
 
@@ -104,7 +105,7 @@ def test_a_batch_has_the_teachers_logits_of_its_mixed_images():
     def make(draws, indices):
         return ds.NumpySlicesDataset((images[indices], labels[indices]), shuffle=False).batch(4)
 
-    plain, distilled = (EpochBatches(make, 12, 4, 1, 1, 0.4, 3) for _ in range(2))
+    plain, distilled = (EpochBatches(make, 12, 4, 1, 1, Mixing(0.4, 0.0, 3)) for _ in range(2))
     distilled = DistilledBatches(distilled, Doubling)
     distilled.resume(0, 1)  # the first step is over
     found = list(distilled.next_epoch())

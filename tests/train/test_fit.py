@@ -224,6 +224,10 @@ def test_stored_views_belong_to_the_augmentation_that_made_them(tiny_config, col
 
     for field in VARIATION_FIELDS:
         assert not np.array_equal(view(**{field: 0.5}), view()), field
+    changes = [{"erasing_prob": 1.0}, {"policy": "auto_augment"}, {"policy": "rand_augment"},
+               {"policy": "rand_augment", "rand_augment_magnitude": 3.0}, {"policy": "rand_augment", "rand_augment_ops": 3}]
+    for first, second in itertools.combinations([{}, *changes], 2):
+        assert not np.array_equal(view(**first), view(**second)), (first, second)
 
 
 def test_a_run_that_stops_leaves_its_newest_epoch_ready_to_use(tiny_config, monkeypatch):
