@@ -22,13 +22,13 @@ from mindclf.dataset import augmented_pipeline, encoded_image, eval_pipeline, re
 from mindclf.dataset.draws import STORED_VIEWS, Draws
 from mindclf.dataset.locate import find_garbage26
 from mindclf.device import describe_device, set_seeds, use_device
+from mindclf.inference.features import PooledFeatures
 from mindclf.inference.logits import predict_logits
 from mindclf.labels import index_en
 from mindclf.nets import MobileNetV2Head, freeze
 from mindclf.preprocessing import Preprocessing
 from mindclf.pretrained import start_net
 from mindclf.train import cosine_decay_lr
-from mindclf.train.features import PooledFeatures
 
 SEEDS = (1, 2, 3)
 EPOCHS, BATCH_SIZE, LR_MAX = 2, 16, 0.05

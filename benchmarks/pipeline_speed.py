@@ -3,6 +3,7 @@
     python benchmarks/pipeline_speed.py                    # 7 minutes on two cores; writes results/pipeline_speed.json
     python benchmarks/pipeline_speed.py --beside CHECKOUT  # and the pipelines of that clone of mindclf, in turn: 15 minutes
     python benchmarks/pipeline_speed.py --only flowers --rounds 1 --to outputs/pipeline_speed.json
+    python benchmarks/pipeline_speed.py --only augmentation --to benchmarks/results/tables/augmentation_speed.json
 
 The images are made here: noise for CIFAR-10, and smooth JPEG files in the sizes of the recipes' photos, and of those of a phone.
 Each measurement is a process of its own, which reads two epochs and times the second. Rounds alternate between the checkouts,
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -36,7 +37,18 @@ class Case:
     fields: dict = field(default_factory=dict)
 
 
+PHOTOS = Case("garbage_mobilenet_v2_all_layers", size=(224, 224), images=2048)
+SMALL = Case("cifar10_mobilenet_v1")
 AT_32 = dict(phases=(), image_height=32, image_width=32, cutout=0, batch_size=128)
+AUGMENTATIONS = {
+    "light": dict(color_adjust=0.4),  # in the place of which a policy comes
+    "neither": dict(color_adjust=0.0),
+    "trivial_augment": dict(policy="trivial_augment"),
+    "rand_augment": dict(policy="rand_augment"),
+    "auto_augment": dict(policy="auto_augment"),
+    "auto_augment_cifar10": dict(policy="auto_augment_cifar10"),
+    "random erasing": dict(color_adjust=0.0, erasing_prob=0.25),
+}
 CASES = {
     "CIFAR-10, 32 px, MobileNetV1": Case("cifar10_mobilenet_v1", fields=AT_32),
     "CIFAR-10, 48 px, MobileNetV1": Case("cifar10_mobilenet_v1", phase=1),
@@ -51,6 +63,9 @@ CASES = {
     "flower photos, 64 px": Case("flower_photos_shufflenet", phase=1, size=(128, 128), images=4096),
     "photos of 12 megapixels, 224 px": Case("garbage_mobilenet_v2_all_layers", size=(3000, 4000), images=64,
                                             fields={"batch_size": 16}),
+    **{f"augmentation, {data}, {name}": replace(case, fields={**fields, **augmentation})
+       for data, case, fields in (("224 px", PHOTOS, {}), ("CIFAR-10, 32 px", SMALL, AT_32))
+       for name, augmentation in AUGMENTATIONS.items()},
 }
 
 

@@ -1,7 +1,8 @@
 """mindclf: five image classification tutorials, rebuilt on MindSpore and corrected.
 
 `fit` trains as a config says, `train_folder` on a folder of your own; `Predictor` classifies images, `evaluate` measures a
-checkpoint; `create_net` and `list_nets` are for the nets, `load_checkpoint` and `make_card` for weights on disk.
+checkpoint; `extract_features` and `similar_images` find images that resemble others; `create_net` and `list_nets` are for the
+nets, `load_checkpoint` and `make_card` for weights on disk.
 
 Importing this package does not import MindSpore; the first use of one of these does. It does set two environment variables that
 MindSpore reads when it starts, unless you have set them yourself: see `tune_cpu`.
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 
 # What `mindclf.NAME` is, by the module that has it; imported when it is first used.
 PUBLIC = {"Predictor": "mindclf.predict", "create_net": "mindclf.pretrained", "evaluate": "mindclf.evaluation",
+          "extract_features": "mindclf.embedding", "similar_images": "mindclf.embedding",
           "fit": "mindclf.train", "list_nets": "mindclf.nets", "load_checkpoint": "mindclf.checkpoint",
           "make_card": "mindclf.checkpoint", "train_folder": "mindclf.train"}
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from mindclf.calibration import Calibration
 from mindclf.config import RAW_SIZE, merge
 from mindclf.labels import ClassLabel, class_labels
 from mindclf.preprocessing import Preprocessing
@@ -25,11 +26,13 @@ IN_FILES = {**REQUIRED, "format": int, "weights_sha256": str}  # what the one in
 OPTIONAL = {"crop_share": (int, float), "raw_size": list, "white": (int, float), "class_folders": list, "classes_chinese": list,
             "categories": list, "categories_chinese": list, "config": dict, "metrics": dict, "data": dict,
             "seconds": (int, float), "device": dict, "versions": dict, "exported": dict, "speed": list, "seen_images": dict,
-            "extended": list, "format": int, "weights_sha256": str}
+            "extended": list, "calibration": dict, "format": int, "weights_sha256": str}
 WITHIN = {("data", "path"): str, ("data", "train"): int, ("data", "held_out"): int, ("data", "test"): int,
           ("config", "dataset"): str}
 OF_CLASSES = ("classes", "class_folders", "classes_chinese", "categories", "categories_chinese")  # a text for each class
 SEEN_FIELDS = ("train", "validation", "test")  # of seen_images: 8 characters of base64 an image, see mindclf.dataset.seen
+CALIBRATION_RANGES = {"temperature": (1e-3, 1e3), **dict.fromkeys(
+    ("threshold", "target_error", "coverage", "error", "error_bound", "ece_before", "ece_after"), (0, 1))}
 SPEED_FIELDS = ("phase", "images_per_second", "data_share")  # of each phase of the training
 IN_CONFIG = {  # the fields with the ranges of a config, and what they are called there
     "net_options": "net_options", "image_height": "image_height", "image_width": "image_width", "mean": "mean", "std": "std",
@@ -115,6 +118,11 @@ class Card(dict):
     def preprocessing(self) -> Preprocessing:
         """What evaluation does to an image for this net."""
         return Preprocessing.from_card(self)
+
+    @property
+    def calibration(self) -> Calibration:
+        """How logits become probabilities, and when an answer is sure: as they come and always, where the card does not say."""
+        return Calibration.of(self.get("calibration", {}))
 
     @property
     def dataset(self) -> str:
@@ -246,10 +254,18 @@ def _wrong_types(card, required):
 
 
 def _wrong_records(card):
-    """What is wrong in what a card says of an export, of the speed of training, and of the images that were seen."""
+    """What is wrong in what a card says of an export, calibration, the speed of training, and the images that were seen."""
     batch_size = card.get("exported", {}).get("batch_size")
     if batch_size is not None and not (type(batch_size) is int and 1 <= batch_size <= MAX_BATCH):
         yield f"field 'exported.batch_size' must lie between 1 and {MAX_BATCH}, received {_short(batch_size)}"
+    calibration = card.get("calibration", {})
+    for field, (low, high) in CALIBRATION_RANGES.items():
+        value = calibration.get(field, low)
+        if not (type(value) in (int, float) and low <= value <= high) and (field, value) != ("threshold", None):
+            yield f"field 'calibration.{field}' must lie between {low:g} and {high:g}, received {_short(value)}"
+    for field in ("of", "missing"):
+        if not _is_one_line(calibration.get(field, "")):
+            yield f"field 'calibration.{field}' must be a text of one line, received {_short(calibration[field])}"
     for phase in card.get("speed", ()):
         if not (isinstance(phase, dict) and all(type(phase.get(name)) in (int, float) for name in SPEED_FIELDS)):
             yield f"field 'speed' must hold numbers {', '.join(SPEED_FIELDS)}, received {_short(phase)}"

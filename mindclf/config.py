@@ -58,7 +58,8 @@ class Field(NamedTuple):
 
 RESIZED, PADDED = ("augment", ("resized_crop",)), ("augment", ("padded_crop",))
 PLATEAU = ("schedule", ("plateau",))
-GRADIENT_DESCENT, SOLVED = ("momentum", "sgd", "adam", "adamw"), ("lbfgs",)  # values of `optimizer`
+GRADIENT_DESCENT, SOLVED = ("momentum", "sgd", "adam", "adamw", "lion"), ("lbfgs",)  # values of `optimizer`
+TRAINS_ALL = ("trainable", ("all",))
 DESCENDS, SOLVES = ("optimizer", GRADIENT_DESCENT), ("optimizer", SOLVED)
 HIDDEN_LAYERS = ("alexnet", "asymmnet", "squeezenet", "vgg")  # how names of nets begin whose head is more than one dense layer
 
@@ -115,6 +116,21 @@ GROUPS = {
         "hue_adjust": Field(
             0.0, "largest change of the hue, as a fraction of the colour wheel: 0.5 is any hue", range=(0, 0.5)),
         "grey_prob": Field(0.0, "probability of losing all colour", range=(0, 1)),
+        "policy": Field(
+            "", "operations that change training images after crop and flips, in the place of color_adjust: trivial_augment "
+            "(one, of any strength), rand_augment (rand_augment_ops of them), auto_augment (that found for ImageNet) or "
+            "auto_augment_cifar10", choices=("", "trivial_augment", "rand_augment", "auto_augment", "auto_augment_cifar10")),
+        "rand_augment_ops": Field(
+            2, "operations on each image", "operations", (1, 10), meant_for=("policy", ("rand_augment",))),
+        "rand_augment_magnitude": Field(
+            9.0, "strength of all operations, of 10; torchvision counts to 30", range=(0, 10),
+            meant_for=("policy", ("rand_augment",))),
+        "erasing_prob": Field(
+            0.0, "probability that a box of a training image gets the mean colour (random erasing)", range=(0, 1)),
+        "erasing_scale": Field(
+            (0.02, 0.4), "fraction of the image's area that such a box has, between these two", range=(0, 1), length=2),
+        "erasing_ratio": Field(
+            (0.3, 3.333), "aspect ratio, width / height, of such a box, between these two", range=(0, 1_000_000), length=2),
     },
     "Net": {
         "net": Field("mobilenet_v2", "one of the nets that `mindclf nets` lists"),
@@ -137,9 +153,9 @@ GROUPS = {
         "batch_size": Field(16, "size of a training batch", "images", (1, 65_536), per_phase=True, meant_for=DESCENDS),
         "eval_batch_size": Field(16, "size of a batch in evaluation", "images", (1, 65_536)),
         "optimizer": Field(
-            "momentum", "the weight decay of momentum, sgd and adam is L2, a part of the gradient; that of adamw is decoupled; "
-            "lbfgs solves a head that is one dense layer on stored features (trainable=head, cached_views of 1 or more), without "
-            "epochs, batches and learning rates", choices=(*GRADIENT_DESCENT, *SOLVED), per_phase=True),
+            "momentum", "the weight decay of momentum, sgd and adam is L2, a part of the gradient; that of adamw and lion is "
+            "decoupled; lbfgs solves a head that is one dense layer on stored features (trainable=head, cached_views of 1 or "
+            "more), without epochs, batches and learning rates", choices=(*GRADIENT_DESCENT, *SOLVED), per_phase=True),
         "tune_weight_decay": Field(
             "auto", "what chooses the weight_decay of lbfgs: the validation images, cross_validation, or auto (the validation "
             "images where they are many, else folds); no takes weight_decay as it is",
@@ -148,6 +164,12 @@ GROUPS = {
             "cosine", "of the learning rate after warm-up; one_cycle falls in a straight line",
             choices=("cosine", "one_cycle", "constant", "plateau"), per_phase=True, meant_for=DESCENDS),
         "lr_max": Field(0.05, "largest learning rate", range=(0, 1e3), per_phase=True, meant_for=DESCENDS),
+        "backbone_lr_factor": Field(
+            1.0, "learning rate of the backbone, as a factor of that of the head, which keeps lr_max", range=(1e-4, 1),
+            per_phase=True, meant_for=TRAINS_ALL),
+        "layer_decay": Field(
+            1.0, "factor of the learning rate from the head to the last block of the backbone, and from each block to the one "
+            "before it", range=(0.1, 1), per_phase=True, meant_for=TRAINS_ALL),
         "min_lr": Field(
             0.0, "learning rate at the end of cosine and one_cycle, and the least of plateau", range=(0, 1e3), per_phase=True,
             meant_for=("schedule", ("cosine", "one_cycle", "plateau")), alias="lr_end"),
@@ -158,6 +180,15 @@ GROUPS = {
             "top1", "metric of the validation images that chooses the best epoch, and the weight decay that is tuned: top1, the "
             "mean recall of the classes (balanced_accuracy), their mean F1 (macro_f1), or the loss",
             choices=("top1", "balanced_accuracy", "macro_f1", "loss")),
+        "early_stopping_patience": Field(
+            0, "epochs in a row, after warm-up, without improvement of monitor, after which the phase stops early; 0 never does",
+            "epochs", (0, 100_000), per_phase=True, meant_for=DESCENDS),
+        "min_delta": Field(
+            0.0, "what the monitored metric must improve by to count for early_stopping_patience", range=(0, 1e3), per_phase=True,
+            meant_for=DESCENDS),
+        "target_error": Field(
+            0.02, "fraction of errors that is accepted among the predictions that a net is sure of: the threshold below which it "
+            "answers \"not sure\" is chosen for it, on validation images, of which it keeps 95% at most", range=(0, 0.5)),
         "plateau_monitor": Field(
             "loss", "metric of the validation images, or without such of the test images, that lowers the learning rate when it "
             "stops improving", choices=("loss", "top1"), per_phase=True, meant_for=PLATEAU, alias="plateau_figure"),
@@ -183,9 +214,29 @@ GROUPS = {
         "mixup_alpha": Field(
             0.0, "of the Beta distribution by which images and labels are mixed in pairs (mixup); 0 is none", range=(0, 100),
             per_phase=True, meant_for=DESCENDS),
+        "teacher": Field(
+            "", "checkpoint of a trained net whose logits the net learns from besides the labels (distillation), where it sees "
+            "images: the name of a file in checkpoints/ without .ckpt, or a path; its classes and image size must be the same"),
+        "distillation_temperature": Field(
+            4.0, "temperature that both nets' logits are divided by for their divergence", range=(0.1, 100)),
+        "distillation_weight": Field(
+            0.5, "weight of the divergence from the teacher; that of the loss of the labels is 1 less this", range=(0, 1)),
+        "cutmix_alpha": Field(
+            0.0, "of the Beta distribution of the fraction of an image that a box of another takes, and of its label (CutMix); 0 "
+            "is none; with mixup_alpha each batch is mixed in one of the two ways, as likely as the other", range=(0, 100),
+            per_phase=True, meant_for=DESCENDS),
+        "drop_path_rate": Field(
+            0.0, "probability that an image skips the last residual block in training (stochastic depth); it rises in a straight "
+            "line with depth", range=(0, 0.99), per_phase=True, meant_for=("trainable", ("all",))),
         "sam_rho": Field(
             0.0, "radius of sharpness-aware minimisation (SAM); 0 is none",
             range=(0, 100), per_phase=True, meant_for=DESCENDS),
+        "clip_norm": Field(
+            0.0, "largest norm of all gradients of a step together, to which longer ones are clipped; 0 clips none",
+            range=(0, 1e6), per_phase=True, meant_for=DESCENDS),
+        "accumulation_steps": Field(
+            1, "batches of batch_size whose gradients make one step: as with a batch so many times larger, in the memory of one",
+            "batches", (1, 4096), per_phase=True, meant_for=DESCENDS),
         "ema_decay": Field(
             0.0, f"decay a step of the exponential moving average (EMA) of the weights, which is then kept: 0 is none, else "
             f"{LEAST_EMA_DECAY} or more", range=(0, 0.99999), per_phase=True, meant_for=DESCENDS),
@@ -208,6 +259,10 @@ GROUPS = {
             "auto", "where nets run: auto is the first of Ascend, GPU and CPU that is there",
             choices=("auto", "CPU", "GPU", "Ascend")),
         "seed": Field(1, "of everything that is drawn at random", range=(0, 2**31 - 1)),
+        "folds": Field(
+            0, "cross-validation after the training: so many times a net is trained on all but one part of the training and "
+            "validation images, and measured on that part; which images have a wrong label shows too; 0 is none",
+            "folds", (0, 100)),
         "grid_rows": Field(4, "of images in predictions.png, spread evenly over the test images", "rows", (1, 40)),
         "grid_columns": Field(6, "of images in predictions.png", "columns", (1, 40)),
         "output": Field(
@@ -227,6 +282,8 @@ FIELDS = {name: field for group in GROUPS.values() for name, field in group.item
 ALIASES = {field.alias: name for name, field in FIELDS.items() if field.alias}
 DEFAULTS = EasyDict({name: field.default for name, field in FIELDS.items()})
 VARIATION_FIELDS = ("rotation", "flip_prob", "vertical_flip_prob", "color_adjust", "hue_adjust", "grey_prob")  # of any `augment`
+POLICY_FIELDS = ("policy", "rand_augment_ops", "rand_augment_magnitude")
+ERASING_FIELDS = ("erasing_prob", "erasing_scale", "erasing_ratio")
 
 # Tables that older code reads; new code reads FIELDS and DATA_SETS.
 CHOICES = {name: field.allowed for name, field in FIELDS.items() if field.choices}
@@ -266,7 +323,8 @@ def _only_descends(pair):
     field, text = FIELDS.get(name.partition(".")[0]), f"{name}={value}"
     if field is None:
         return ""
-    if name.startswith("phases") or (field.meant_for and field.meant_for not in (SOLVES, RESIZED, PADDED)):
+    if name.startswith("phases") or (field.meant_for and field.meant_for != SOLVES
+                                     and field.meant_for[0] not in ("augment", "policy")):
         return text
     solvable = {"optimizer": lambda: value in SOLVED, "trainable": lambda: value == "head",
                 "cached_views": lambda: str(value) != "0", "net": lambda: not str(value).startswith(HIDDEN_LAYERS),
@@ -359,12 +417,26 @@ def _check(config):
                              f"weights of every 8th step")
         if values.warmup_epochs >= values.epochs:
             raise ValueError(f"warmup_epochs={values.warmup_epochs} must be less than epochs={values.epochs}")
+        if values.min_delta and not values.early_stopping_patience:
+            raise ValueError(f"min_delta={values.min_delta} means nothing without early_stopping_patience: set that too")
+        if values.cutmix_alpha and values.cached_views:
+            raise ValueError(f"cutmix_alpha={values.cutmix_alpha} needs images, received cached_views={values.cached_views}: "
+                             f"stored features have no boxes; take mixup_alpha, or cached_views=0")
+        if values.accumulation_steps > 1 and config.teacher and config.class_weights:
+            raise ValueError("accumulation_steps, teacher and class_weights do not go together: the parts of a batch would count "
+                             "differently in the two losses; leave one out")
         if values.balanced_sampling and config.class_weights:
             raise ValueError("balanced_sampling and class_weights exclude each other: both make up for rare classes, give one")
+    for name in ("distillation_temperature", "distillation_weight"):
+        if not config.teacher and config[name] != FIELDS[name].default:
+            raise ValueError(f"{name}={config[name]} means nothing without a teacher: name one with teacher=CHECKPOINT")
+    if config.folds == 1:
+        raise ValueError("folds=1 leaves no image to train on: set 2 or more, mostly 5, or 0 for no cross-validation")
     _check_meaning(config)
     if bool(config.mean) != bool(config.std):
         raise ValueError("mean and std belong together: set both or neither")
-    for name in ("scale", "ratio"):
+    _check_augmentation(config)
+    for name in ("scale", "ratio", "erasing_scale", "erasing_ratio"):
         low, high = config[name]
         if not 0 < low <= high:
             raise ValueError(f"{name}={config[name]} must be two positive numbers, the smaller first")
@@ -374,6 +446,20 @@ def _check(config):
     side = min((side, *(DATA_SETS[config.dataset].raw_size if config.dataset else ())))
     if config.crop_padding >= side:
         raise ValueError(f"crop_padding={config.crop_padding} must be less than the images' {side} pixels")
+
+
+def _check_augmentation(config):
+    """Raises ValueError for a policy or random erasing that no training image would get."""
+    for name in ("erasing_scale", "erasing_ratio"):
+        if config[name] != DEFAULTS[name] and not config.erasing_prob:
+            raise ValueError(f"{name}={config[name]} means nothing to erasing_prob=0.0: nothing is erased")
+    if config.policy and config.color_adjust not in (0, DEFAULTS.color_adjust):
+        raise ValueError(f"color_adjust={config.color_adjust} means nothing to policy={config.policy!r}, which takes its place: "
+                         f"leave it out, or the policy")
+    for name in ("policy", "erasing_prob"):
+        if config[name] and all(phase.cached_views == 1 for phase in phases_of(config)):
+            raise ValueError(f"{name}={config[name]!r} means nothing to cached_views=1, the centre of each image: take "
+                             f"cached_views of 2 or more, or with trainable=all cached_views=0")
 
 
 def _check_value(name, value):

@@ -86,12 +86,13 @@ STYLE = """
 
 
 def serve(checkpoint: str | Path | CheckpointFile, examples: str | Path | None = None, port: int = 0,
-          asked: Reading = DEFAULT_READING) -> None:
+          asked: Reading = DEFAULT_READING, threshold: float | None = None) -> None:
     """Shows the page on this machine, at no other address than HOST, until it is interrupted.
 
     `examples` is a folder of images to offer; without one the page offers drawings of the garbage classes that the net knows.
-    `port` 0 stands for any free one. Images are read as `asked`, see `Preprocessing.read_as`. What is uploaded lies in a
-    temporary folder, which is gone at the end. Raises ValueError for what cannot be used.
+    `port` 0 stands for any free one. Images are read as `asked`, see `Preprocessing.read_as`. Below `threshold`, by default the
+    card's, the answer is "not sure", see `Predictor`. What is uploaded lies in a temporary folder, which is gone at the end.
+    Raises ValueError for what cannot be used.
     """
     checkpoint = CheckpointFile.of(checkpoint)
     with _listen(port) as listener, tempfile.TemporaryDirectory(prefix="mindclf-demo-") as folder:
@@ -100,8 +101,9 @@ def serve(checkpoint: str | Path | CheckpointFile, examples: str | Path | None =
         require("gradio", "the page is made with Gradio", "pip install gradio")
         uvicorn = require("uvicorn", "the page is served by uvicorn", "pip install gradio, which brings it")
         net, card = net_with_gradients(checkpoint)
-        reading = card.preprocessing.read_as(asked).reading
-        app = page(net, card, checkpoint.path.stem, example_images(examples, card.labels, folder, reading), folder, reading)
+        reading, calibration = card.preprocessing.read_as(asked).reading, card.calibration.with_threshold(threshold)
+        examples = example_images(examples, card.labels, folder, reading)
+        app = page(net, card, checkpoint.path.stem, examples, folder, reading, calibration)
         config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1,  # a browser holds its connection for ever
                                 headers=[("Content-Security-Policy", POLICY), ("Referrer-Policy", "no-referrer")])
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # whichever way it ends, the temporary folder goes
@@ -117,21 +119,21 @@ def stay_offline():
         os.environ.pop(name, None)
 
 
-def page(net, card, name, examples, folder, reading):
+def page(net, card, name, examples, folder, reading, calibration=None):
     """The page as a web application (FastAPI) that answers to this machine's names only.
 
     The net is called `name`; `examples` are paths of images; `folder` is where Gradio puts what it is given; `reading` says how
-    that is read.
+    that is read; `calibration` is that of `answer`.
     """
     import gradio as gr
     from fastapi import FastAPI
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     def look(upload):
-        return answer(net, card, upload and uploaded(upload["path"], folder), reading)
+        return answer(net, card, upload and uploaded(upload["path"], folder), reading, calibration)
 
     with gr.Blocks(title=f"mindclf: {name}", analytics_enabled=False, delete_cache=(60, KEPT_SECONDS)) as blocks:
-        gr.HTML(_intro(name, card))
+        gr.HTML(_intro(name, card, (calibration or card.calibration).threshold))
         with gr.Row(elem_classes="both"):
             with gr.Column(scale=5, min_width=300, elem_classes="given"):
                 image = gr.Image(label="Image 图片", sources=["upload", "clipboard"], height=360, buttons=[])
@@ -168,11 +170,12 @@ class _OwnPageOnly:
         await self.app(scope, receive, send)
 
 
-def answer(net, card, path, reading=None):
+def answer(net, card, path, reading=None, calibration=None):
     """HTML: what the net sees on the image at `path` and where, why the image is refused, or, for None, what to do.
 
-    `reading` says how the image is read, by default as the card has it.
+    `reading` says how the image is read, and `calibration` when the net is sure, by default as the card has them.
     """
+    calibration = calibration or card.calibration
     if path is None:
         return ('<div class="answer empty quiet"><p>Drop an image, or choose an example.</p>'
                 '<p lang="zh-CN">放入一张图片，或选一个示例。</p></div>')
@@ -182,11 +185,13 @@ def answer(net, card, path, reading=None):
     except (ValueError, OSError) as error:
         return ('<div class="answer refused" role="alert"><p class="bin">This image is not used '
                 f'<span lang="zh-CN">这张图片不能用</span></p><p>{escape(str(error))}</p></div>')
-    [explanation] = explanations(net, card.preprocessing, card.labels, ImageSet((image,), (0,), card.classes))
+    [explanation] = explanations(net, card.preprocessing, card.labels, ImageSet((image,), (0,), card.classes),
+                                 calibration=calibration)
     top = explanation.prediction
+    is_sure = calibration.is_sure(top.probability)
     heatmap = jpeg_element(explanation.shrunk(SHOWN_PIXELS).overlay, f"heatmap of {top.name}")
-    return (f'<div class="answer" role="status" style="--bin: {_colour(top)}">{_bin(top)}'
-            f'<p class="name"><b>{escape(top.name)}</b> <span lang="zh-CN">{escape(top.chinese)}</span></p>'
+    return (f'<div class="answer" role="status" style="--bin: {_colour(top)}">{_bin(top) if is_sure else ""}'
+            f'{_name(top) if is_sure else _doubt(calibration.threshold)}'
             f"{''.join(map(_bar, explanation.predictions))}"
             f"{''.join(f'<p>An image {escape(remark)}.</p>' for remark in remarks)}"
             f"<figure>{heatmap}<figcaption class=\"quiet\">Red spoke most for {escape(top.name)}; what is dark was not seen. "
@@ -244,12 +249,30 @@ def _listen(port):
     return listener
 
 
-def _intro(name, card):
+def _intro(name, card, threshold):
     count = len(card.classes)
     name = escape(name)
+    if threshold is None:
+        english = f"{name} answers with one of its {count} classes, whatever it is shown."
+        chinese = f"无论看到什么，{name} 都会从 {count} 个类别中选一个。"
+    else:
+        english = f"{name} answers with one of its {count} classes, or that it is not sure: below {threshold:.1%}."
+        chinese = f"{name} 会从 {count} 个类别中选一个；置信度低于 {threshold:.1%} 时回答“不确定”。"
     return ('<div class="intro"><h1>What is on the image? <span lang="zh-CN">图片上是什么？</span></h1>'
-            f"<p>{name} answers with one of its {count} classes, whatever it is shown. Images stay on this computer.<br>"
-            f'<span lang="zh-CN">无论看到什么，{name} 都会从 {count} 个类别中选一个。图片不会离开这台电脑。</span></p></div>')
+            f"<p>{english} Images stay on this computer.<br>"
+            f'<span lang="zh-CN">{chinese}图片不会离开这台电脑。</span></p></div>')
+
+
+def _name(prediction):
+    return (f'<p class="name"><b>{escape(prediction.name)}</b> '
+            f'<span lang="zh-CN">{escape(prediction.chinese)}</span></p>')
+
+
+def _doubt(threshold):
+    """What stands in the place of the name where the net is not sure."""
+    return (f'<p class="name"><b>Not sure</b> <span lang="zh-CN">不确定</span></p><p class="quiet">No class has '
+            f'{threshold:.1%}: perhaps it is something else. <span lang="zh-CN">没有类别达到 {threshold:.1%}，'
+            '可能不属于任何一类。</span></p>')
 
 
 def _bin(prediction):

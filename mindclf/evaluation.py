@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mindclf.calibration import Calibration, selective_metrics
 from mindclf.card import Card
 from mindclf.checkpoint import CheckpointFile, load_net
 from mindclf.config import merge
@@ -16,14 +17,20 @@ from mindclf.dataset.registry import DATA_SETS
 from mindclf.dataset.splits import find_folder, images_to_measure
 from mindclf.device import use_device
 from mindclf.inference.runner import EXPORTED, Runner
+from mindclf.inference.sources import gather, usable
 from mindclf.metrics import Metrics, compute_metrics
 from mindclf.report.history import history_beside
 from mindclf.report.html import Measured
+from mindclf.utils.files import one_line
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The `metrics` of a checkpoint on `images`, what was `chosen` of `folder` and why, and where the data come from."""
+    """The `metrics` of a checkpoint on `images`, what was `chosen` of `folder` and why, and where the data come from.
+
+    `calibration` says how the logits become probabilities and which answers are sure; `unknown` (m,) are the largest
+    probabilities of images of no class, None where there are none.
+    """
 
     checkpoint: CheckpointFile
     card: Card
@@ -33,12 +40,21 @@ class Evaluation:
     chosen: object
     folder: Path
     origin: str
+    calibration: Calibration
+    unknown: np.ndarray | None = None
+
+    @property
+    def selective(self) -> dict:
+        """What `selective_metrics` tells of these images and the unknown ones."""
+        return selective_metrics(self.calibration.probabilities(self.logits), np.asarray(self.images.labels), self.calibration,
+                                 self.unknown)
 
     def measured(self) -> Measured:
         """What `write_report` takes."""
         file = self.checkpoint.path
         net = None if file.suffix in EXPORTED else load_net(self.checkpoint)[0]  # the runner's has no gradients for Grad-CAM
-        return Measured(file, net, self.card, self.origin, self.images, self.logits, self.metrics, history_beside(file))
+        return Measured(file, net, self.card, self.origin, self.images, self.logits, self.metrics, history_beside(file),
+                        self.calibration, self.unknown)
 
 
 def evaluate(checkpoint: str | Path | CheckpointFile, data: str | Path = "", mirror: bool = False, **fields: Any) -> Metrics:
@@ -56,13 +72,32 @@ def evaluate(checkpoint: str | Path | CheckpointFile, data: str | Path = "", mir
     return evaluate_on(CheckpointFile.of(checkpoint), config, mirror).metrics
 
 
-def evaluate_on(checkpoint: CheckpointFile, config: Any, mirror: bool = False) -> Evaluation:
-    """The `Evaluation` of a `CheckpointFile` on the data that `config` names."""
+def evaluate_on(checkpoint: CheckpointFile, config: Any, mirror: bool = False, unknown: str | Path | None = None,
+                threshold: float | None = None) -> Evaluation:
+    """The `Evaluation` of a `CheckpointFile` on the data that `config` names.
+
+    `unknown` is a folder of images of other things, all files below it; `threshold` takes the place of the card's.
+    """
     runner = Runner(checkpoint, mirror=mirror)
+    calibration = runner.card.calibration.with_threshold(threshold)
+    if unknown and not Path(unknown).is_dir():
+        raise ValueError(f"--unknown {one_line(unknown)} is not a folder")
     folder, origin = find_folder(config)
     if mirror:
         origin += ", with test-time augmentation (horizontal flip)"
     images, chosen = images_to_measure(runner.card, folder, config)
     logits, labels = runner.logits(images, config.eval_batch_size)
     metrics = compute_metrics(logits, labels, len(runner.card.classes))
-    return Evaluation(checkpoint, runner.card, metrics, images, logits, chosen, folder, origin)
+    others = _confidences(runner, unknown, calibration, config.eval_batch_size) if unknown else None
+    return Evaluation(checkpoint, runner.card, metrics, images, logits, chosen, folder, origin, calibration, others)
+
+
+def _confidences(runner, folder, calibration, batch_size):
+    """The largest probability of each image below `folder` (m,); the log names those that cannot be used."""
+    found = []
+    for _, images in usable(gather([str(folder)], reading=runner.preprocessing.reading)):
+        logits, _ = runner.logits(ImageSet(tuple(images), (0,) * len(images), runner.card.classes), batch_size)
+        found.append(calibration.probabilities(logits).max(1))
+    if not found:
+        raise ValueError(f"--unknown {one_line(folder)} has no image that can be used")
+    return np.concatenate(found)

@@ -13,6 +13,7 @@ from matplotlib import colormaps
 from mindspore import Tensor, nn
 from PIL import Image, ImageEnhance
 
+from mindclf.calibration import UNCALIBRATED, Calibration
 from mindclf.card import Card
 from mindclf.checkpoint import CheckpointFile, load_net
 from mindclf.dataset import ImageSet, decode_image, eval_pipeline
@@ -21,7 +22,6 @@ from mindclf.inference.predictions import Prediction, top_predictions
 from mindclf.inference.runner import EXPORTED, check_finite
 from mindclf.inference.sources import read_image
 from mindclf.labels import ClassLabel, composed
-from mindclf.metrics import softmax
 from mindclf.preprocessing import Preprocessing
 from mindclf.utils.aliases import with_old_names
 
@@ -84,7 +84,8 @@ def explain(checkpoint: str | Path | CheckpointFile, image, class_name: str | No
     net, card = net_with_gradients(checkpoint)
     encoded = read_image(image, reading=card.preprocessing.reading)
     targets = None if class_name is None else [find_class(class_name, card.labels)]
-    [explanation] = explanations(net, card.preprocessing, card.labels, ImageSet((encoded,), (0,), card.classes), targets)
+    [explanation] = explanations(net, card.preprocessing, card.labels, ImageSet((encoded,), (0,), card.classes), targets,
+                                 card.calibration)
     return explanation
 
 
@@ -102,17 +103,18 @@ def check_has_gradients(path: Path) -> None:
 
 
 def explanations(net: nn.Cell, preprocessing: Preprocessing, labels: Sequence[ClassLabel], image_set: ImageSet,
-                 targets: Sequence[int] | None = None) -> Iterator[Explanation]:
+                 targets: Sequence[int] | None = None, calibration: Calibration = UNCALIBRATED) -> Iterator[Explanation]:
     """Yields an `Explanation` of each of `image_set`, one `ImageSet` that is not empty; all go through the net as one batch.
 
-    `preprocessing` and `labels`, the classes, are those of the net's card; `targets` are those of `class_activation`.
+    `preprocessing`, `labels`, the classes, and `calibration` are those of the net's card; `targets` those of `class_activation`.
     """
     batches = eval_pipeline(image_set, preprocessing, len(image_set))
     [(images, _)] = batches.create_tuple_iterator(num_epochs=1, output_numpy=True)
     activations, logits = class_activation(net, Tensor(images), targets)
     check_finite(logits, image_set.paths, "the checkpoint")
     targets = logits.argmax(1) if targets is None else targets
-    for source, activation, probabilities, target in zip(image_set.paths, activations, softmax(logits), targets):
+    every = calibration.probabilities(logits)
+    for source, activation, probabilities, target in zip(image_set.paths, activations, every, targets):
         image = decode_image(source, image_set.reading)
         yield Explanation(image, Prediction.of(labels[target], probabilities[target]),
                           top_predictions(probabilities, labels, TOP_K), activation,

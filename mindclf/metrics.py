@@ -1,4 +1,4 @@
-"""Metrics of classification: loss, top-k accuracy, macro recall and the confusion matrix of a net's logits."""
+"""Metrics of classification: loss, top-k accuracy, macro recall, confusion matrix, calibration, error over coverage, AUROC."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 WORST_SHOWN = 3
 MUCH = 0.05             # between top-1 and balanced accuracy
 MUCH_OF_A_CLASS = 0.25  # between top-1 and the accuracy of a class
+CALIBRATION_BINS = 15
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,51 @@ def top_k_accuracy(logits: np.ndarray, labels: np.ndarray, k: int) -> float:
     return float(((~(logits < own)).sum(1) <= k).mean())
 
 
+def wilson_interval(correct: int, images: int, z: float = 1.959964) -> tuple[float, float]:
+    """(low, high), the interval in which an accuracy lies with 95 %, given `correct` of so many independent images.
+
+    Wilson, Probable Inference, JASA 1927: the accuracies p with |correct / images - p| <= z x the root of p (1 - p) / images.
+    """
+    middle = (correct + z * z / 2) / (images + z * z)
+    half = z / (images + z * z) * float(np.sqrt(correct * (images - correct) / images + z * z / 4))
+    return middle - half, middle + half
+
+
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities (n, classes) of logits (n, classes), in float64."""
     shifted = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
     return shifted / shifted.sum(1, keepdims=True)
+
+
+def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = CALIBRATION_BINS) -> float:
+    """Expected calibration error (ECE), 0 to 1, of probabilities (n, classes) against labels (n,).
+
+    Images are sorted into `bins` of equal width by their largest probability: it is the mean over the images of how far their
+    bin's accuracy lies from its mean largest probability (arXiv:1706.04599, equation 3).
+    """
+    confidence, correct = probabilities.max(1), probabilities.argmax(1) == labels
+    of_bin = np.minimum(np.ceil(confidence * bins).astype(int) - 1, bins - 1).clip(0)
+    gaps = np.bincount(of_bin, correct - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def error_over_coverage(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(coverage, error, sorted confidence): how many predictions are wrong where only the most confident ones count.
+
+    For each value of `confidence` (n,), the greatest first, the fraction of the images that have it or more, and the fraction of
+    those that are not `correct` (n,): both (values,), 0 to 1. The third is all of `confidence` (n,), the greatest first.
+    """
+    order = np.argsort(-np.asarray(confidence), kind="stable")
+    sorted_confidence, wrong = np.asarray(confidence)[order], ~np.asarray(correct)[order]
+    counts = np.flatnonzero(np.append(np.diff(sorted_confidence) != 0, True)) + 1
+    return counts / len(order), np.cumsum(wrong)[counts - 1] / counts, sorted_confidence
+
+
+def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
+    """The area under the ROC curve: how probable it is that one of the scores `known` (n,) exceeds one of `unknown` (m,).
+
+    Equal ones count half, as in the statistic of Mann and Whitney. 0.5 tells nothing apart, 1 everything.
+    """
+    ordered = np.sort(unknown)
+    below, not_above = (np.searchsorted(ordered, known, side) for side in ("left", "right"))
+    return float((below + not_above).mean() / (2 * len(ordered)))

@@ -16,7 +16,6 @@ from mindclf.dataset import ImageSet
 from mindclf.inference.predictions import Prediction, Predictions, top_predictions
 from mindclf.inference.runner import Runner, check_finite
 from mindclf.inference.sources import Source, gather, is_url, read_ahead, read_image
-from mindclf.metrics import softmax
 from mindclf.preprocessing import Reading
 from mindclf.utils.aliases import with_old_names
 from mindclf.utils.files import one_line
@@ -37,19 +36,22 @@ class Predictor:
     checkpoints/, such as "cifar10_mobilenet_v1", or a `CheckpointFile`; by default the garbage sorter. `runtime` is "mindspore"
     or, for .onnx, "onnxruntime"; "auto" goes by the file's name. `mirror` is test-time augmentation: the logits of an image
     are the means of its own and of those of its horizontal flip, for twice the time. Images may have up to `max_pixels`
-    pixels. In those of more than 8 bits `white` is white, by default what the card says. Raises ValueError for a file that is
-    missing, damaged or not its card's.
+    pixels. In those of more than 8 bits `white` is white, by default what the card says. `threshold`, 0 to 1, is the probability
+    below which the answer is "not sure" (see `Predictions`), by default that of the card; 0, and a card without one, is never.
+    Raises ValueError for a file that is missing, damaged or not its card's.
 
-    `card` is the file's `Card`, `classes` the names of its classes, and `preprocessing` what happens to an image. `net` is the
+    `card` is the file's `Card`, `classes` the names of its classes, `preprocessing` what happens to an image, and `calibration`
+    how logits become probabilities. `net` is the
     Cell, with its batch norm folded (see `fold_batch_norm`): it has no gradients and cannot be trained on. It is None where ONNX
     Runtime computes. Several threads may call one Predictor.
     """
 
     def __init__(self, checkpoint: str | Path | CheckpointFile = GARBAGE_SORTER, runtime: str = "auto", mirror: bool = False,
-                 max_pixels: int = Reading.max_pixels, white: float | None = None):
+                 max_pixels: int = Reading.max_pixels, white: float | None = None, threshold: float | None = None):
         self.runner = Runner(checkpoint, runtime, mirror)
         self.net, self.card = self.runner.net, self.runner.card
         self.classes, self.labels = self.card.classes, self.card.labels
+        self.calibration = self.card.calibration.with_threshold(threshold)
         self.preprocessing = self.runner.preprocessing.read_as(Reading(max_pixels, white or None))
 
     def predict(self, images, top_k: int | None = None) -> Predictions | list[Predictions]:
@@ -123,8 +125,9 @@ class Predictor:
             check_finite(logits[None], (name or "the image",), self.runner.path)
         except ValueError as error:
             return error
-        return Predictions(top_predictions(softmax(logits[None])[0], self.labels, top_k), name,
-                           reading=self.preprocessing.reading)
+        [probabilities] = self.calibration.probabilities(logits[None])
+        return Predictions(top_predictions(probabilities, self.labels, top_k), name, reading=self.preprocessing.reading,
+                           threshold=self.calibration.threshold)
 
 
 def _name_of(image):

@@ -59,11 +59,10 @@ def start_net(config, num_classes, net=None):
     if net is not None:
         return _given_net(config, num_classes, net)
     path, origin, card = _weights_of(config)
-    mean, std = pixel_statistics(config if config.mean else card)
-    config = merge(config, {"net_options": {**card.get("net_options", {}), **config.net_options}, "mean": mean, "std": std})
+    config = _completed(config, card)
     set_seeds(config.seed)
     net = nets.build_net(config.net, num_classes, config.net_options)
-    _check_size(net, config)
+    _check_net(net, config)
     if path:
         load_checkpoint(path, net.backbone, config.checkpoint_origin)
     log.info("net %s, initialised from %s", config.net, origin)
@@ -71,6 +70,16 @@ def start_net(config, num_classes, net=None):
         log.warning("the first phase trains a head on a backbone of random weights, which cannot learn much: take trainable=all, "
                     "or name a checkpoint as pretrained")
     return net, config, origin
+
+
+def config_of_weights(config):
+    """`config` with what it left open as the card of its weights has it, as a run has it that starts from them."""
+    return _completed(config, _weights_of(config)[2])
+
+
+def _completed(config, card):
+    mean, std = pixel_statistics(config if config.mean else card)
+    return merge(config, {"net_options": {**card.get("net_options", {}), **config.net_options}, "mean": mean, "std": std})
 
 
 def _given_net(config, num_classes, net):
@@ -83,13 +92,14 @@ def _given_net(config, num_classes, net):
     mean, std = pixel_statistics(config)
     config = merge(config, {"net": net.net_name, "net_options": net.net_options, "mean": mean, "std": std})
     set_seeds(config.seed)
-    _check_size(net, config)
+    _check_net(net, config)
     log.info("net %s, as it was given", config.net)
     return net, config, "a net of the caller's own"
 
 
-def _check_size(net, config):
-    """Raises ValueError for images that are too small for training `net`."""
+def _check_net(net, config):
+    """Raises ValueError for images that are too small for training `net`, and for a drop path where it has no residual blocks."""
+    nets.check_drop_path(net, max(phase.drop_path_rate for phase in phases_of(config)))
     smallest, given = net.min_training_size, (config.image_height, config.image_width)
     scale = min(phase.train_scale for phase in phases_of(config))
     if round(min(given) * scale) < smallest:

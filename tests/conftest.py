@@ -44,12 +44,14 @@ SLOW = {
     "report/test_html.py",
     "report/test_plots.py",
     "test_bad_images.py",
+    "test_calibration.py",
     "test_card.py",
     "test_checkpoint.py",
     "test_cli.py",
     "test_compare.py",
     "test_demo.py",
     "test_demo_page.py",
+    "test_embedding.py",
     "test_every_system.py",
     "test_explain.py",
     "test_export.py",
@@ -64,13 +66,19 @@ SLOW = {
     "test_switches.py",
     "test_threads.py",
     "test_tutorial.py",
+    "train/test_accumulation.py",
     "train/test_batches.py",
     "train/test_class_weights.py",
+    "train/test_distillation.py",
+    "train/test_early_stopping.py",
     "train/test_ema.py",
     "train/test_extend.py",
     "train/test_fit.py",
+    "train/test_folds.py",
     "train/test_given.py",
+    "train/test_groups.py",
     "train/test_limits.py",
+    "train/test_lr_finder.py",
     "train/test_model.py",
     "train/test_output.py",
     "train/test_resume.py",
@@ -109,7 +117,7 @@ def uncompiled():
         return device
 
     with pytest.MonkeyPatch.context() as patch, pynative():
-        for module in ("device", "evaluation", "compare", "train.fit"):
+        for module in ("device", "evaluation", "compare", "train.fit", "train.lr_finder"):
             patch.setattr(importlib.import_module(f"mindclf.{module}"), "use_device", stand_in)
         yield
 

@@ -135,7 +135,8 @@ def test_eval_measures_a_checkpoint(fitted, colour_folder, tmp_path):
     measured = json.loads(result.stdout)
     assert (measured["top1"], measured["images"]) == (round(fitted.report.top1, 6), 9)
     assert {file.name for file in (tmp_path / "report").iterdir()} == {"report.html", "report.json", "classes.png", "curves.png",
-                                                                       "confusion.png", "predictions.png"}
+                                                                       "confusion.png", "coverage.png", "map.png",
+                                                                       "predictions.png"}
 
 
 def test_eval_and_predict_augment_at_test_time_if_asked(fitted, colour_folder, tmp_path, capsys):

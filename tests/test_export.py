@@ -12,6 +12,7 @@ from mindclf.checkpoint import load_net, read_card, save_checkpoint
 from mindclf.dataset import pixel_pipeline, read_folder
 from mindclf.export import export
 from mindclf.inference.runner import Runner
+from mindclf.predict import Predictor
 from tests.conftest import CLASS_INDEX
 
 IMAGES = np.random.default_rng(1).standard_normal((5, 3, 32, 32)).astype(np.float32)
@@ -35,6 +36,22 @@ def test_exported_logits_are_the_checkpoints(exported, fitted, file_format):
     for count in (1, 5):
         np.testing.assert_allclose(run(file, IMAGES[:count]), net(Tensor(IMAGES[:count])).asnumpy(), atol=1e-4)
     assert card["classes"] == ["green", "blue", "red"]
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_exported_files_are_as_sure_as_the_checkpoint(fitted, colour_folder, tmp_path, file_format):
+    """By the temperature and the threshold of its card, which they carry."""
+    if file_format == "onnx":
+        pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+    net, card = load_net(fitted.checkpoint)
+    image = str(colour_folder / "test" / "red" / "0.png")
+    marked = tmp_path / "marked.ckpt"
+    save_checkpoint(net, marked, {**card, "calibration": {"temperature": 4.0, "threshold": 0.9999}})
+    logits = Predictor(marked).logits([image])[0].astype(float) / 4
+    for file in (marked, export(marked, file_format)):
+        found = Predictor(file).predict(image)
+        assert found.answer == "not sure"
+        assert found[0].probability == pytest.approx(np.exp(logits.max()) / np.exp(logits).sum(), abs=1e-4)
 
 
 def test_an_export_is_a_file_and_its_card(fitted, tmp_path):

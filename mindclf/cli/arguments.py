@@ -55,6 +55,12 @@ def add_mirror(parser):
                              "twice the time")
 
 
+def add_threshold(parser):
+    parser.add_argument("--threshold", type=float, metavar="P",
+                        help="probability, 0 to 1, below which the answer is \"not sure\"; default: the checkpoint's own, if it "
+                             "has one; 0: every answer is sure")
+
+
 def fields_and_paths(words):
     """(those of `words` that set a field, the others)."""
     fields = [word for word in words if _is_field(word)]

@@ -1,6 +1,6 @@
 """mindclf demo: a page in the browser to try a checkpoint."""
 
-from mindclf.cli.arguments import add_checkpoint, add_device, add_image_options, set_checkpoint
+from mindclf.cli.arguments import add_checkpoint, add_device, add_image_options, add_threshold, set_checkpoint
 from mindclf.cli.checkpoint import checkpoint_of
 
 HELP = "show a page in your browser to try a checkpoint with images; only this machine sees it"
@@ -13,6 +13,7 @@ def add_arguments(parser, recipe):
                         help="images to offer (default: drawings, where the classes are garbage)")
     parser.add_argument("--port", type=int, default=7860, metavar="N", help="where the page is (7860); 0 for any free one")
     add_device(parser)
+    add_threshold(parser)
     add_image_options(parser)
 
 
@@ -26,5 +27,6 @@ def run(arguments, config, is_recipe):
     from mindclf.preprocessing import Reading
 
     use_device(config.device_target)
-    serve(checkpoint_of(arguments, config, is_recipe), arguments.examples, arguments.port, Reading.of(config))
+    serve(checkpoint_of(arguments, config, is_recipe), arguments.examples, arguments.port, Reading.of(config),
+          arguments.threshold)
     return 0

@@ -3,7 +3,15 @@
 import contextlib
 from pathlib import Path
 
-from mindclf.cli.arguments import add_checkpoint, add_device, add_fields, add_mirror, fields_and_paths, set_checkpoint
+from mindclf.cli.arguments import (
+    add_checkpoint,
+    add_device,
+    add_fields,
+    add_mirror,
+    add_threshold,
+    fields_and_paths,
+    set_checkpoint,
+)
 from mindclf.cli.checkpoint import checkpoint_of
 from mindclf.cli.text import print_json, print_table
 
@@ -16,9 +24,12 @@ def add_arguments(parser, recipe):
     add_checkpoint(parser, recipe)
     add_device(parser)
     parser.add_argument("--report", metavar="FOLDER",
-                        help="write report.html, report.json, classes.png, confusion.png, predictions.png there, and, where "
-                             "history.csv lies beside the checkpoint, curves.png")
+                        help="write report.html, report.json, classes.png, confusion.png, coverage.png, map.png, predictions.png "
+                             "there, and, where history.csv lies beside the checkpoint, curves.png")
     add_mirror(parser)
+    add_threshold(parser)
+    parser.add_argument("--unknown", metavar="FOLDER",
+                        help="images of other things: say how many of them are taken for a class")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
@@ -35,21 +46,37 @@ def run(arguments, config, is_recipe):
 
     use_device(config.device_target)
     with claimed(arguments.report) if arguments.report else contextlib.nullcontext():
-        found = evaluate_on(checkpoint_of(arguments, config, is_recipe), config, arguments.mirror)
+        found = evaluate_on(checkpoint_of(arguments, config, is_recipe), config, arguments.mirror,
+                            arguments.unknown, arguments.threshold)
         if arguments.report:
             write_report(Path(arguments.report), found.measured(), config)
     metrics, classes, chosen = found.metrics, found.card.classes, found.chosen
     if arguments.json:
         left_out = {"trained_on": chosen.trained_on, "validation": chosen.validation}
-        print_json({"data": found.origin, "classes": classes, "left_out": left_out, **metrics.as_dict()})
+        print_json({"data": found.origin, "classes": classes, "left_out": left_out, **metrics.as_dict(),
+                    "selective": found.selective})
         return 0
     imbalance = metrics.imbalance(classes)
     print(f"{_measured(chosen, metrics.images)} {found.origin} ({found.folder.as_posix()}){_left_out(chosen)}\n"
           f"top-1 {metrics.top1:.2%}  top-5 {metrics.top5:.2%}  loss {metrics.loss:.4f}  macro F1 {metrics.macro_f1:.2%}"
           + (f"\nbalanced accuracy {imbalance}" if imbalance else ""))
+    print("\n".join(_selective(found.selective, arguments.unknown)))
     print_table([("class", "images", "recall", "precision", "F1"), *(_row(classes, metrics, label) for label in metrics.by_f1())],
                 right=range(1, 5))
     return 0
+
+
+def _selective(figures, unknown):
+    """Lines on how sure the net is: of these images, and of those in the folder `unknown`."""
+    yield "accuracy on the surest " + ", ".join(f"{coverage:.0%}: {accuracy:.1%}" for coverage, accuracy
+                                                in figures["accuracy_at_coverage"]) + f"; calibration error {figures['ece']:.1%}"
+    if "threshold" in figures:
+        of_those = "" if figures["accuracy"] is None else f", {figures['accuracy']:.1%} of those correct"
+        yield f"sure (probability {figures['threshold']:.1%} or more) of {figures['coverage']:.1%}{of_those}"
+    if "unknown" in figures:
+        others = figures["unknown"]
+        yield (f"unknown: {others['taken_for_a_class']} of {others['images']} images in {unknown} are taken for a class, "
+               f"AUROC {others['auroc']:.3f}")
 
 
 def _row(classes, metrics, label):

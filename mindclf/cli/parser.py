@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from mindclf import __version__
 from mindclf.cli import (
+    calibrate,
     compare,
     convert,
     demo,
@@ -16,11 +17,15 @@ from mindclf.cli import (
     evaluate,
     explain,
     export,
+    features,
+    find_lr,
     launch,
     nets,
     predict,
     quantize,
     recipes,
+    show,
+    similar,
     split,
     stats,
     summary,
@@ -29,11 +34,12 @@ from mindclf.cli import (
 )
 
 COMMANDS = {
-    "train": train, "launch": launch, "compare": compare, "eval": evaluate, "predict": predict, "explain": explain, "demo": demo,
+    "train": train, "show": show, "find-lr": find_lr, "launch": launch, "compare": compare, "eval": evaluate,
+    "calibrate": calibrate, "predict": predict, "explain": explain, "demo": demo, "features": features, "similar": similar,
     "export": export, "quantize": quantize, "convert": convert, "split": split, "stats": stats, "doctor": doctor, "nets": nets,
     "weights": weights, "summary": summary, "recipes": recipes,
 }
-OF_RECIPES = ("train", "eval", "predict", "explain", "demo", "export")  # and compare, if they have variants
+OF_RECIPES = ("train", "show", "find-lr", "eval", "predict", "explain", "demo", "export")  # and compare, if they have variants
 
 
 class Recipe(NamedTuple):

@@ -9,6 +9,7 @@ from mindclf.cli.arguments import (
     add_device,
     add_image_options,
     add_mirror,
+    add_threshold,
     images_after_checkpoint,
 )
 from mindclf.cli.checkpoint import checkpoint_of
@@ -27,6 +28,7 @@ def add_arguments(parser, recipe):
     parser.add_argument("--runtime", default="auto", metavar="NAME",
                         help="mindspore, or onnxruntime for an .onnx; default: auto, by the file's name")
     add_mirror(parser)
+    add_threshold(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object an image and line")
     add_allow_private(parser)
     add_image_options(parser)
@@ -61,7 +63,7 @@ def _run(arguments, config, is_recipe):
 
     use_device(config.device_target)
     predictor = Predictor(checkpoint_of(arguments, config, is_recipe), arguments.runtime, arguments.mirror, config.max_pixels,
-                          config.white)
+                          config.white, arguments.threshold)
     if predictor.net is None and config.device_target not in ("auto", "CPU"):
         raise ValueError(f"device_target={config.device_target}: ONNX Runtime computes on the CPU here; take --device CPU")
     if arguments.csv or arguments.sort_into:
@@ -118,9 +120,10 @@ def _show(name, predictions, as_json):
     from mindclf.utils.files import one_line
 
     if as_json:
-        print_json({"image": name, "predictions": [asdict(prediction) for prediction in predictions]})
+        print_json({"image": name, "answer": predictions.answer, "sure": predictions.is_sure, "threshold": predictions.threshold,
+                    "predictions": [asdict(prediction) for prediction in predictions]})
         return
-    print(one_line(name))
+    print(one_line(name) + ("" if predictions.is_sure else f": {predictions.answer}, below {predictions.threshold:.1%}"))
     print_table([("  " + prediction.name, prediction.chinese,
                   " ".join(filter(None, (prediction.category, prediction.category_chinese))),
                   f"{prediction.probability:.1%}") for prediction in predictions])

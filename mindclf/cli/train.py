@@ -8,6 +8,7 @@ from mindclf.cli.text import quoted, this_python
 
 HELP = "train a net and report its accuracy on the test images"
 BATCH_SIZE_SET = re.compile(r"batch_size=|phases\b")  # a field that says how large batches are
+MOST_ISSUES = 5  # labels that are probably wrong, of those that are shown
 OWN_FOLDER = ("FOLDER has your own images: a folder for each class, of which about a fifth is for testing, or train/ and test/ "
               "(or val/) with such folders. A head is solved on ImageNet features, or trained where fields of training, such as "
               "epochs, are given.")
@@ -26,6 +27,7 @@ def sort_words(arguments, parser, is_recipe):
 
 
 def run(arguments, config, is_recipe):
+    from mindclf.calibration import described
     from mindclf.distributed import collectives
     from mindclf.train import fit
     from mindclf.train.own_folder import prepared
@@ -46,6 +48,8 @@ def run(arguments, config, is_recipe):
     print(f"\ndata        {fitted.data_origin}\n"
           f"started at  {fitted.weights_origin}\n"
           f"accuracy    {figures['top1']:.2%} of {figures['images']} test images (top-5 {figures['top5']:.2%})\n{balanced}"
+          f"{_folds(fitted)}"
+          f"not sure    {described(fitted.calibration)}\n"
           f"time        {fitted.seconds:.0f} s\n"
           f"checkpoint  {fitted.checkpoint}\n"
           f"report      {fitted.checkpoint.parent / 'report.html'}\n"
@@ -55,3 +59,16 @@ def run(arguments, config, is_recipe):
         print(f"            this net has seen drawings only; for photos use the one that comes with mindclf:\n"
               f"            {python} -m mindclf predict photo.jpg")
     return 0
+
+
+def _folds(fitted):
+    """The lines about cross-validation; "" without it."""
+    folds = fitted.folds
+    if folds is None:
+        return ""
+    lines, count = [f"folds       {folds.described()}"], len(folds.issues)
+    if count:
+        lines.append(f"labels      {count} of {folds.pooled.images:,} are probably wrong, see "
+                     f"{fitted.checkpoint.parent / 'label_issues.csv'}; the most certain:")
+        lines += [f"            {line}" for line in folds.issue_lines(MOST_ISSUES)]
+    return "".join(f"{line}\n" for line in lines)

@@ -47,6 +47,9 @@ class Cifar10ImageSet(ImageSet):
     def take(self, indices):
         return replace(super().take(indices), indices=tuple(self.indices[i] for i in indices))
 
+    def joined(self, others):
+        return replace(super().joined(others), indices=(*self.indices, *others.indices))
+
     def first_copies(self):
         """Its own index for each image: CIFAR-10 is taken as it is."""
         return range(len(self))

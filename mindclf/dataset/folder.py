@@ -53,6 +53,10 @@ class ImageSet:
         """The images at `indices`."""
         return replace(self, paths=tuple(self.paths[i] for i in indices), labels=tuple(self.labels[i] for i in indices))
 
+    def joined(self, others):
+        """These images, then those of `others`, which are read in the same way."""
+        return replace(self, paths=(*self.paths, *others.paths), labels=(*self.labels, *others.labels))
+
     def digests(self):
         """The SHA-256 of each image's file in hexadecimal, which no name changes."""
         return digests_of(self.paths)

@@ -12,12 +12,13 @@ import numpy as np
 from mindspore import dataset as ds
 from mindspore.dataset import vision
 
-from mindclf.config import DEFAULTS, VARIATION_FIELDS, own_names, pixel_statistics
+from mindclf.config import DEFAULTS, ERASING_FIELDS, VARIATION_FIELDS, own_names, pixel_statistics
 from mindclf.dataset.draws import Draws
 from mindclf.dataset.folder import read_folder
 from mindclf.dataset.images import opened_image, small_image
 from mindclf.dataset.independence import independent
 from mindclf.dataset.layout import split_folders, unwrapped
+from mindclf.dataset.policies import policy_of
 from mindclf.dataset.reduce import Reduced
 from mindclf.dataset.views import RandomCrop, RandomCropDecodeResize, RandomViews
 from mindclf.preprocessing import Preprocessing, Reading
@@ -200,7 +201,10 @@ def _random_views(images, config):
     """The RandomViews of training that a config asks for. With raw images crop_padding is in pixels of their own size."""
     share = config["train_scale"]
     size = tuple(round(side * share) for side in (config["image_height"], config["image_width"]))
-    fields = {field: config[field] for field in VARIATION_FIELDS}
+    fields = {field: config[field] for field in (*VARIATION_FIELDS, *ERASING_FIELDS)}
+    fields["policy"] = policy_of(config, size, share)
+    if fields["policy"]:
+        fields["color_adjust"] = 0.0  # a policy takes its place
     load = partial(_load, images)
     if config["augment"] == "padded_crop":
         crop = RandomCrop(config["crop_padding"] if images.raw_size else round(config["crop_padding"] * share))

@@ -22,12 +22,13 @@ UNKNOWN = "parents_unknown"  # in what a card keeps: checkpoints that the net ca
 class Seen:
     """Short digests of the images that a net, or one that it came from, was trained on, and that chose its best epoch.
 
-    `unknown` names the nets that it came from of which that is not known.
+    `unknown` names the nets that it came from of which that is not known; `test` are the images that it was measured with.
     """
 
     train: frozenset = frozenset()
     validation: frozenset = frozenset()
     unknown: tuple = ()
+    test: frozenset = frozenset()
 
     def of(self, digests):
         """For each SHA-256 in hexadecimal "train", "validation", or "" for an image that the net has not seen."""
@@ -48,7 +49,7 @@ def seen_by(card):
     if "seen_images" not in card:
         return Seen() if card.get("raw_size") else None
     kept = card["seen_images"]
-    return Seen(_unpacked(kept["train"]), _unpacked(kept["validation"]), tuple(kept.get(UNKNOWN, ())))
+    return Seen(_unpacked(kept["train"]), _unpacked(kept["validation"]), tuple(kept.get(UNKNOWN, ())), _unpacked(kept["test"]))
 
 
 def seen_images(splits, parent, parent_name):

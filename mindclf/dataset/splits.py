@@ -176,7 +176,7 @@ def images_to_measure(card, folder, config):
     else:
         images, chosen = labelled_for(card, folder, "all", config), Chosen(True)
         warn_of_copies({"all": images})
-        if _may_be_the_folder_of(card, folder, len(images)):
+        if is_perhaps_of_training(card, folder, len(images)):
             images, chosen = labelled_for(card, folder, "test", config, by_name=True), Chosen(False)
     if not config.dataset:
         _tell_unknown(seen)
@@ -195,7 +195,7 @@ def _unseen(everything, seen, folder):
     return images, chosen
 
 
-def _may_be_the_folder_of(card, folder, count):
+def is_perhaps_of_training(card, folder, count):
     """Whether `folder`, with `count` images, is perhaps the one that the net of an older `card` was trained on."""
     data = card.get("data", {})
     is_there = "path" in data and Path(data["path"]).resolve() == folder.resolve()

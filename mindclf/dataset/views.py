@@ -13,9 +13,11 @@ agree to a hundredth of a pixel value. Sizes are (height, width) in pixels; `mea
 import math
 
 import numpy as np
+from PIL import Image
 
 from mindclf import kernels
 from mindclf.dataset.draws import integers, uniform
+from mindclf.dataset.policies import changed
 
 ATTEMPTS = 10  # to draw a crop that fits into the image
 PENDING_BYTES = 2**20  # of images that wait to be rendered together
@@ -41,28 +43,38 @@ class RandomViews:
       factors uniform in 1 - color_adjust to 1 + color_adjust;
     - the hue is turned, about the axis of the greys, by a fraction of the colour wheel uniform in -hue_adjust to +hue_adjust;
     - with probability grey_prob only luma is left;
+    - `policy`, one of mindclf.dataset.policies, changes the view, whose values are rounded to 8 bits for it;
     - a square of `cutout` pixels a side gets the colour `mean`. Its centre is any pixel of the view, and what of it lies outside
-      is lost (arXiv:1708.04552).
+      is lost (arXiv:1708.04552);
+    - with probability erasing_prob a box gets the colour `mean`: its fraction of the area is uniform in erasing_scale, the
+      logarithm of its width over height in erasing_ratio. One that does not fit is drawn again, and after ATTEMPTS nothing is
+      erased (random erasing, arXiv:1708.04896, where the ratio itself is uniform).
 
     Returns float32 (N, 3, height, width), normalised. All choices are independent of each other, if the words are.
     """
 
     def __init__(self, load, crop, size, mean, std, rotation=0.0, flip_prob=0.5, vertical_flip_prob=0.0, color_adjust=0.4,
-                 hue_adjust=0.0, grey_prob=0.0, cutout=0):
+                 hue_adjust=0.0, grey_prob=0.0, cutout=0, policy=None, erasing_prob=0.0, erasing_scale=(0.02, 0.4),
+                 erasing_ratio=(0.3, 3.333)):
         self.load, self.crop, self.size = load, crop, tuple(size)
         self.rotation, self.flip_prob, self.vertical_flip_prob = rotation, flip_prob, vertical_flip_prob
         self.color_adjust, self.hue_adjust, self.grey_prob, self.cutout = color_adjust, hue_adjust, grey_prob, cutout
+        self.policy, self.erasing_prob = policy, erasing_prob
+        self.erasing_scale, self.erasing_ratio = erasing_scale, erasing_ratio
         self.mean, self.std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
         self.names = ("crop", *(name for name, amount in (
             ("rotation", rotation), ("horizontal flip", flip_prob), ("vertical flip", vertical_flip_prob),
-            ("light", color_adjust or hue_adjust), ("grey", grey_prob), ("cutout", cutout)) if amount))
+            ("light", color_adjust or hue_adjust), ("grey", grey_prob), ("cutout", cutout), ("erasing", erasing_prob),
+            ("erased box", erasing_prob)) if amount), *(policy.names if policy else ()))
 
     def __call__(self, indices, words):
         words = {name: words[:, number] for number, name in enumerate(self.names)}
         views = np.zeros(len(indices), VIEW)
         views["height"], views["width"] = self.size
         views["colour"], views["pivot"] = self._colours(words, len(indices))
-        views["fill"], views["scale"], views["shift"] = self.mean, 1 / self.std, -self.mean / self.std
+        views["fill"], views["scale"] = self.mean, 1
+        if not self.policy:  # which takes pixels
+            views["scale"], views["shift"] = 1 / self.std, -self.mean / self.std
         images = np.empty((len(indices), 3, *self.size), np.float32)
         boxes, turns = self.crop.drawn(words["crop"]), self._turns(words, len(indices)).tolist()
         rows, columns, grids = views["rows"], views["columns"], views["grid"]
@@ -76,8 +88,12 @@ class RandomViews:
             if len(pending) * pixels.nbytes > PENDING_BYTES or number + 1 == len(indices):
                 render(views[first:number + 1], pending, images[first:number + 1])
                 pending, first = [], number + 1
+        if self.policy:
+            self._change(images, self.policy.drawn(words))
         if self.cutout:
             self._cut_out(images, words["cutout"])
+        if self.erasing_prob:
+            self._erase(images, words)
         return images
 
     def _turns(self, words, count):
@@ -107,18 +123,34 @@ class RandomViews:
             colour = np.where(is_grey, luma @ colour, colour)
         return colour, pivot
 
+    def _change(self, images, steps):
+        """Applies the steps of a policy to each of `images`, pixels, and normalises them."""
+        scale, shift = (1 / self.std)[:, None, None], (-self.mean / self.std)[:, None, None]
+        for image, of_image in zip(images, steps):
+            planes = map(Image.fromarray, np.rint(image).astype(np.uint8))
+            pixels = np.asarray(changed(Image.merge("RGB", tuple(planes)), of_image, self.mean.tolist()))
+            np.multiply(pixels.transpose(2, 0, 1), scale, out=image)
+            image += shift
+
     def _cut_out(self, images, words):
         rows, columns = (integers(words[:, axis], self.size[axis]) - self.cutout // 2 for axis in (0, 1))
         for image, row, column in zip(images, rows, columns):
             image[:, max(row, 0):max(row + self.cutout, 0), max(column, 0):max(column + self.cutout, 0)] = 0
 
+    def _erase(self, images, words):
+        chosen, drawn = uniform(words["erasing"][:, 0]) < self.erasing_prob, drawn_boxes(words["erased box"])
+        for image, is_chosen, numbers in zip(images, chosen, drawn):
+            box = random_box(*self.size, self.erasing_scale, self.erasing_ratio, numbers) if is_chosen else None
+            if box:
+                top, left, height, width = box
+                image[:, top:top + height, left:left + width] = 0
+
 
 class RandomCropDecodeResize:
     """A random box of a decoded image, which is then brought to one size: the box of MindSpore's operation of that name.
 
-    Its fraction of the area is uniform in `scale`, the logarithm of its width over height in `ratio`, and its position among
-    those where it fits. A box that fits nowhere is drawn again; after ATTEMPTS the largest one in the centre whose ratio is
-    allowed is taken (Szegedy et al., arXiv:1409.4842, as torchvision and MindSpore have it).
+    It is a `random_box`; where none fits, the largest one in the centre whose ratio is allowed (Szegedy et al., arXiv:1409.4842,
+    as torchvision and MindSpore have it).
     """
 
     def __init__(self, scale, ratio):
@@ -126,20 +158,13 @@ class RandomCropDecodeResize:
 
     def drawn(self, words):
         """What `box` takes, for each of `words` (N, WORDS)."""
-        return zip(uniform(words).tolist(), words)
+        return drawn_boxes(words)
 
     def box(self, height, width, drawn):
         """(top, left, height, width) in an image of this size."""
-        (low, high), (narrow, wide) = self.scale, map(math.log, self.ratio)
-        (numbers, words), again = drawn, None
-        for _ in range(ATTEMPTS):
-            area, shape, row, column = numbers
-            area, shape = height * width * (low + (high - low) * area), math.exp(narrow + (wide - narrow) * shape)
-            box_width, box_height = max(round(math.sqrt(area * shape)), 1), max(round(math.sqrt(area / shape)), 1)
-            if box_width <= width and box_height <= height:
-                return int(row * (height - box_height + 1)), int(column * (width - box_width + 1)), box_height, box_width
-            again = again or np.random.Generator(np.random.Philox(key=words[:2]))
-            numbers = again.random(4).tolist()
+        box = random_box(height, width, self.scale, self.ratio, drawn)
+        if box:
+            return box
         shape = min(max(width / height, self.ratio[0]), self.ratio[1])
         box_width, box_height = min(width, max(round(height * shape), 1)), min(height, max(round(width / shape), 1))
         return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
@@ -158,6 +183,30 @@ class RandomCrop:
     def box(self, height, width, drawn):
         """(top, left, height, width) in an image of this size, partly outside."""
         return (*drawn, height, width)
+
+
+def drawn_boxes(words):
+    """What `random_box` takes, for each of `words` (N, WORDS)."""
+    return zip(uniform(words).tolist(), words)
+
+
+def random_box(height, width, scale, ratio, drawn):
+    """(top, left, height, width) of a random box in an image of this size, or None if ATTEMPTS of them fit nowhere.
+
+    Its fraction of the area is uniform in `scale`, the logarithm of its width over height in `ratio`, and its position among
+    those where it fits. `drawn` is an entry of `drawn_boxes`.
+    """
+    (low, high), (narrow, wide) = scale, map(math.log, ratio)
+    (numbers, words), again = drawn, None
+    for _ in range(ATTEMPTS):
+        area, shape, row, column = numbers
+        area, shape = height * width * (low + (high - low) * area), math.exp(narrow + (wide - narrow) * shape)
+        box_width, box_height = max(round(math.sqrt(area * shape)), 1), max(round(math.sqrt(area / shape)), 1)
+        if box_width <= width and box_height <= height:
+            return int(row * (height - box_height + 1)), int(column * (width - box_width + 1)), box_height, box_width
+        again = again or np.random.Generator(np.random.Philox(key=words[:2]))
+        numbers = again.random(4).tolist()
+    return None
 
 
 def size_of(image):

@@ -124,7 +124,7 @@ class _Collector:
 
 def answer_of(found) -> str:
     """What an image is said to be and sorted under, from its `Predictions`."""
-    return one_line(found[0].name)
+    return one_line(found.answer)
 
 
 def _files(names, folder, reading):
@@ -142,5 +142,8 @@ def _files(names, folder, reading):
 def _net_of(predictor):
     """What tells the predictions of this net, read in this way, from others."""
     path, reading = predictor.runner.path, predictor.preprocessing.reading
-    flip = " mirror" if predictor.runner.mirror else ""
-    return f"{one_line(path.stem)} {sha256(path)[:12]}{flip}{f' white={reading.white:g}' if reading.white else ''}"
+    flip, calibration = " mirror" if predictor.runner.mirror else "", predictor.calibration
+    temperature = f" temperature={calibration.temperature:g}" if calibration.temperature != 1 else ""
+    threshold = f" threshold={calibration.threshold:.4f}" if calibration.threshold else ""
+    return (f"{one_line(path.stem)} {sha256(path)[:12]}{flip}{f' white={reading.white:g}' if reading.white else ''}"
+            f"{temperature}{threshold}")

@@ -10,6 +10,7 @@ from html import escape
 import numpy as np
 from PIL import Image
 
+from mindclf.calibration import NOT_SURE
 from mindclf.dataset.images import decode_image
 from mindclf.labels import ClassLabel
 from mindclf.preprocessing import DEFAULT_READING, Reading
@@ -40,13 +41,25 @@ class Prediction:
 class Predictions(list):
     """The answer to one image: its most probable classes, a list of `Prediction`, the most probable first.
 
-    `name` is the image's path or URL, "" if it has none. A notebook shows the answer with the image, if that is at hand: in the
+    `threshold` is the probability from which on the net is sure of its answer; None is for one that always is. `name` is the
+    image's path or URL, "" if it has none. A notebook shows the answer with the image, if that is at hand: in the
     file `name`, or as `source`, whatever `decode_image` takes. It is read as `reading` says.
     """
 
-    def __init__(self, predictions: Iterable[Prediction] = (), name: str = "", source=None, reading: Reading = DEFAULT_READING):
+    def __init__(self, predictions: Iterable[Prediction] = (), name: str = "", source=None, reading: Reading = DEFAULT_READING,
+                 threshold: float | None = None):
         super().__init__(predictions)
-        self.name, self.source, self.reading = name, source, reading
+        self.name, self.source, self.reading, self.threshold = name, source, reading, threshold
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the most probable class reaches the threshold."""
+        return self.threshold is None or self[0].probability >= self.threshold
+
+    @property
+    def answer(self) -> str:
+        """The name of the most probable class, or "not sure"."""
+        return self[0].name if self.is_sure else NOT_SURE
 
     def thumbnail(self) -> Image.Image | None:
         """The image, at most THUMBNAIL pixels a side; None if it is not at hand."""
@@ -66,7 +79,8 @@ class Predictions(list):
             f"<tr><td>{escape(prediction.name)} {escape(prediction.chinese)}</td>"
             f"<td>{escape(' '.join(filter(None, (prediction.category, prediction.category_chinese))))}</td>"
             f"<td>{prediction.probability:.1%}</td></tr>" for prediction in self)
-        return f"<div>{escape(self.name)}</div><div>{shown}</div><table>{rows}</table>"
+        doubt = "" if not self or self.is_sure else f"<div><b>{NOT_SURE}</b>: less than {self.threshold:.1%}</div>"
+        return f"<div>{escape(self.name)}</div><div>{shown}</div>{doubt}<table>{rows}</table>"
 
 
 def top_predictions(probabilities: np.ndarray, labels: Sequence[ClassLabel], top_k: int) -> list[Prediction]:

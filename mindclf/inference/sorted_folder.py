@@ -11,11 +11,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from mindclf.calibration import NOT_SURE  # the folder of images of which the net is not sure
 from mindclf.utils.files import TEMPORARY, hard_link, one_line, persistently, sha256, writing
 from mindclf.utils.safe_names import distinct_names, numbered_name, safe_name
 
 TABLE = "predictions.csv"  # in the folder: what was sorted, see mindclf.inference.table
-NOT_SURE = "not sure"      # the folder for images of which the net is not sure
 
 
 class SortedFolder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import logging
 import os
 import re
 import sys
@@ -20,6 +21,8 @@ from mindclf.preprocessing import DEFAULT_READING, Reading
 from mindclf.utils.cores import usable_cores
 from mindclf.utils.files import one_line
 from mindclf.utils.http import read_bytes
+
+log = logging.getLogger(__name__)
 
 CHUNK = 64                # images that are read while the net looks at as many others, or fewer:
 CHUNK_BYTES = 256 * 2**20  # a large photo may take 36 MB
@@ -95,6 +98,18 @@ def read_ahead(sources: Iterable[Source]) -> Iterator[list[tuple[str, np.ndarray
             yield chunk
     finally:  # also when the caller has seen enough
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def usable(sources: Iterable[Source]) -> Iterator[tuple[list[str], list[np.ndarray]]]:
+    """Yields (names, encoded images) of `sources`, a list at a time as `read_ahead` does; the log names what is left out."""
+    for chunk in read_ahead(sources):
+        for _, image in chunk:
+            if isinstance(image, ValueError):
+                log.warning("left out: %s", image)
+        read = [(name, image) for name, image in chunk if not isinstance(image, ValueError)]
+        if read:
+            names, images = map(list, zip(*read))
+            yield names, images
 
 
 def _chunks(sources, pool):

@@ -10,10 +10,20 @@ from mindclf.device import exclusive
 from mindclf.nets.alexnet import AlexNet
 from mindclf.nets.asymmnet import AsymmNet
 from mindclf.nets.densenet import DenseNet
+from mindclf.nets.dropout import seed_dropout
 from mindclf.nets.fold import fold_batch_norm
 from mindclf.nets.fuse import fuse_separable
 from mindclf.nets.inception_v3 import InceptionV3
-from mindclf.nets.layers import HEAD_KEYS, GlobalAvgPooling, ImageClassifier, freeze, make_divisible, seed_dropout, unfreeze
+from mindclf.nets.layers import (
+    HEAD_KEYS,
+    GlobalAvgPooling,
+    ImageClassifier,
+    check_drop_path,
+    freeze,
+    make_divisible,
+    set_drop_path,
+    unfreeze,
+)
 from mindclf.nets.mobilenet_v1 import MobileNetV1
 from mindclf.nets.mobilenet_v2 import (
     ConvBNReLU,
@@ -31,9 +41,9 @@ from mindclf.utils.files import first_line
 
 __all__ = ["HEAD_KEYS", "NETS", "VGG", "AlexNet", "AsymmNet", "ConvBNReLU", "DenseNet", "GlobalAvgPooling", "GroupConv",
            "ImageClassifier", "InceptionV3", "InvertedResidual", "MobileNetV1", "MobileNetV2", "MobileNetV2Backbone",
-           "MobileNetV2Head", "ResNet", "ShuffleNetV1", "ShuffleV1Block", "SqueezeNet", "build_net", "create_net",
-           "default_options", "fold_batch_norm", "freeze", "fuse_separable", "list_nets", "make_divisible", "mobilenet_v2",
-           "seed_dropout", "shufflenet_v1", "unfreeze"]
+           "MobileNetV2Head", "ResNet", "ShuffleNetV1", "ShuffleV1Block", "SqueezeNet", "build_net", "check_drop_path",
+           "create_net", "default_options", "fold_batch_norm", "freeze", "fuse_separable", "list_nets", "make_divisible",
+           "mobilenet_v2", "seed_dropout", "set_drop_path", "shufflenet_v1", "unfreeze"]
 
 # Each is called with num_classes and its own options, and makes an ImageClassifier.
 NETS = {

@@ -5,7 +5,8 @@ Channels, paddings and numbers of the layers are torchvision's: `features.0.weig
 
 from mindspore import nn
 
-from mindclf.nets.layers import AdaptiveAvgPool, Dropout, ImageClassifier, MaxPool, SequentialBackbone, conv2d, initialise
+from mindclf.nets.dropout import Dropout
+from mindclf.nets.layers import AdaptiveAvgPool, ImageClassifier, MaxPool, SequentialBackbone, conv2d, initialise
 
 CONVOLUTIONS = (  # channels, kernel, stride, padding, whether a pool follows
     (64, 11, 4, 2, True),

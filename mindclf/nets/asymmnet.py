@@ -4,10 +4,10 @@ import math
 
 from mindspore import nn, ops
 
+from mindclf.nets.dropout import Dropout
 from mindclf.nets.layers import (
     Add,
     BatchNorm,
-    Dropout,
     GlobalAvgPooling,
     HSigmoid,
     HSwish,
@@ -89,7 +89,8 @@ class AsymmBottleneck(nn.Cell):
         self.squeeze_excite = SqueezeExcite(width) if has_squeeze else nn.Identity()
         self.project = nn.SequentialCell(conv2d(width, out_channels, 1), BatchNorm(out_channels))
         self.has_shortcut = stride == 1 and in_channels == out_channels
-        self.add = Add()
+        if self.has_shortcut:
+            self.add = Add()
 
     def construct(self, x):
         out = x

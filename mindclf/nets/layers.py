@@ -1,13 +1,11 @@
 """Building blocks that several nets share, the contract that every net keeps, and the true freeze."""
 
-import itertools
-
 import mindspore as ms
-import numpy as np
-from mindspore import Parameter, Tensor, nn, ops
+from mindspore import nn, ops
 from mindspore.common.initializer import HeNormal, Normal, initializer
 
 from mindclf import kernels
+from mindclf.nets.dropout import Dropout, DropPath
 
 PAD_MODES = ("pad", "same")
 HEAD_KEYS = ("head.", "classifier.", "auxiliary.")  # what the keys of heads begin with; no backbone has such keys
@@ -173,9 +171,10 @@ class BatchNorm(HasKernel, nn.BatchNorm2d):
 
 
 class Add(HasKernel, nn.Cell):
-    """The end of a residual block: a + b, both (N, C, H, W), and then an activation, None or "relu". The shape stays.
+    """The end of a residual block: x + branch, both (N, C, H, W), and then an activation, None or "relu". The shape stays.
 
-    One CPU kernel of mindclf where that can be.
+    `x` is the shortcut. One CPU kernel of mindclf where that can be. In training `drop_path` may drop the branch, see
+    `set_drop_path`.
     """
 
     def __init__(self, activation=None):
@@ -183,13 +182,15 @@ class Add(HasKernel, nn.Cell):
         check_choice("activation", activation, (None, "relu"))
         self.activation_name = activation
         self.activation = ACTIVATIONS[activation]()
+        self.drop_path = nn.Identity()
         if kernels.in_use():
             self.kernel, self.settings = kernels.add(activation)
 
-    def construct(self, a, b):
-        if self.takes(a) and self.takes(b) and a.shape == b.shape:
-            return self.kernel(a, b, self.settings)
-        return self.activation(a + b)
+    def construct(self, x, branch):
+        branch = self.drop_path(branch)
+        if self.takes(x) and self.takes(branch) and x.shape == branch.shape:
+            return self.kernel(x, branch, self.settings)
+        return self.activation(x + branch)
 
 
 class MaxPool(HasKernel, nn.Cell):
@@ -256,60 +257,6 @@ def _windows(length, count):
     return [(index * length // count, -(-(index + 1) * length // count)) for index in range(count)]
 
 
-class Dropout(nn.Cell):
-    """Sets the share `p` of the values to zero in training and divides the others by 1 - p; in inference the input itself.
-
-    What it draws depends on a key and on the number of draws since it got the key, and on nothing else: `seed_dropout` sets both,
-    and training goes on as it would have. MindSpore's nn.Dropout repeats itself under no seed on CPU. x is (N, ...).
-    """
-
-    _made = itertools.count()
-
-    def __init__(self, p):
-        super().__init__()
-        if not 0 <= p < 1:
-            raise ValueError(f"p={p}, the share of values to drop, must be at least 0 and less than 1")
-        self.p = p
-        self.least = round(p * 2**32) - 2**31  # of numbers spread evenly over int32, p are less
-        number = next(self._made)
-        # Set past Cell, which would count it among the net's weights: it belongs to a run, not to a checkpoint.
-        object.__setattr__(self, "draws", Parameter(Tensor([number, 0], ms.int32), name=f"draws_of_dropout_{number}",
-                                                    requires_grad=False))
-
-    def construct(self, x):
-        if not self.training or self.p == 0:
-            return x
-        rows, columns = x.shape[0], x.size // x.shape[0]
-        draws = ops.assign_add(self.draws, Tensor([0, 1], ms.int32))
-        stream = _scramble(_scramble(draws[1]) ^ draws[0])
-        words = _scramble(_scramble(ops.arange(0, rows + columns).astype(ms.int32)) ^ stream) * 2 + 1
-        # Odd random factors for rows and columns: their products mod 2^32 are even over int32 (multiplicative hashing), and
-        # h + 2 h^2 is one-to-one. Scrambling every value as well as rows and columns would take ten times as long.
-        product = words[:rows].reshape(-1, 1) * words[rows:].reshape(1, -1)
-        square = product * product
-        kept = (product + square + square >= self.least).reshape(x.shape)
-        return x * (kept.astype(x.dtype) * (1 / (1 - self.p)))
-
-
-def _scramble(words):
-    """int32 -> int32, one to one, each bit of the result depending on all bits: lowbias32 of C. Wellons's hash-prospector."""
-    words = (words ^ _shifted(words, 16)) * 0x7FEB352D
-    words = (words ^ _shifted(words, 15)) * (0x846CA68B - 2**32)
-    return words ^ _shifted(words, 16)
-
-
-def _shifted(words, bits):
-    return ops.bitwise_and(ops.bitwise_right_shift(words, Tensor(bits, ms.int32)), (1 << (32 - bits)) - 1)
-
-
-def seed_dropout(cell, seeds, draws=0):
-    """Has every Dropout in `cell` draw by `seeds`, a list of whole numbers, as after `draws` draws; no two draw the same."""
-    layers = [child for _, child in cell.cells_and_names() if isinstance(child, Dropout)]
-    for layer, words in zip(layers, np.random.SeedSequence(seeds).spawn(len(layers))):
-        key = words.generate_state(1).astype(np.int32)[0]
-        layer.draws.set_data(Tensor([int(key), draws], ms.int32))
-
-
 class DenseHead(nn.Cell):
     """Global average, dropout, dense layer: maps (N, in_channels, h, w), or their averages -> logits (N, num_classes).
 
@@ -364,6 +311,25 @@ def initialise(cell, mode="fan_out"):
 
 def _fill(parameter, values):
     parameter.set_data(initializer(values, parameter.shape, parameter.dtype))
+
+
+def set_drop_path(net, rate):
+    """Has the residual blocks of `net` drop their branches in training, each with a probability that rises linearly to `rate`.
+
+    Of L blocks, block l drops with l / L of it (stochastic depth, arXiv:1603.09382, equation 4); 0 undoes it. Call it before the
+    net's first training step, as `freeze`. Raises ValueError for a net without residual blocks.
+    """
+    ends = [cell for _, cell in net.cells_and_names() if isinstance(cell, Add)]
+    check_drop_path(net, rate)
+    for number, end in enumerate(ends, start=1):
+        end.drop_path = DropPath(rate * number / len(ends)) if rate else nn.Identity()
+
+
+def check_drop_path(net, rate):
+    """Raises ValueError if `set_drop_path` does."""
+    if rate and not any(isinstance(cell, Add) for _, cell in net.cells_and_names()):
+        raise ValueError(f"drop_path_rate={rate} needs a net with residual blocks: resnet, mobilenet_v2, asymmnet or "
+                         f"shufflenet_v1")
 
 
 def freeze(cell):

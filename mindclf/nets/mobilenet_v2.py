@@ -6,10 +6,10 @@ are the keys of its checkpoints: `features.0.features.0.weight` ... `head.1.bias
 
 from mindspore import nn
 
+from mindclf.nets.dropout import Dropout
 from mindclf.nets.layers import (
     Add,
     BatchNorm,
-    Dropout,
     GlobalAvgPooling,
     ImageClassifier,
     check_choice,
@@ -63,7 +63,8 @@ class InvertedResidual(nn.Cell):
         ]
         self.conv = nn.SequentialCell(layers)
         self.use_res_connect = stride == 1 and inp == oup
-        self.add = Add()
+        if self.use_res_connect:
+            self.add = Add()
 
     def construct(self, x):
         return self.add(x, self.conv(x)) if self.use_res_connect else self.conv(x)

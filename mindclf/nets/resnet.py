@@ -26,7 +26,7 @@ class BasicBlock(nn.Cell):
         self.add = Add("relu")
 
     def construct(self, x):
-        return self.add(self.bn2(self.conv2(self.bn1(self.conv1(x)))), self.downsample(x))
+        return self.add(self.downsample(x), self.bn2(self.conv2(self.bn1(self.conv1(x)))))
 
 
 class Bottleneck(nn.Cell):
@@ -52,7 +52,7 @@ class Bottleneck(nn.Cell):
 
     def construct(self, x):
         branch = self.bn2(self.conv2(self.bn1(self.conv1(x))))
-        return self.add(self.bn3(self.conv3(branch)), self.downsample(x))
+        return self.add(self.downsample(x), self.bn3(self.conv3(branch)))
 
 
 DEPTHS = {  # blocks, repeats of the four stages

@@ -1,5 +1,6 @@
 """HTML report: how good a checkpoint is, report.html, one page for a browser that asks for nothing outside of itself."""
 
+import functools
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -8,16 +9,21 @@ import numpy as np
 from mindspore import nn
 
 from mindclf import __version__
+from mindclf.calibration import Calibration, described, selective_metrics
 from mindclf.card import Card
 from mindclf.dataset import ImageSet, decode_image
 from mindclf.explain import explanations
-from mindclf.metrics import Metrics, softmax
+from mindclf.metrics import Metrics
+from mindclf.report.cross_validation import CrossValidation
+from mindclf.report.cross_validation import sections as folds_sections
 from mindclf.summary import count_parameters
 from mindclf.utils.files import one_line
 from mindclf.utils.html import image_element, jpeg_element
 
 MISTAKES = 12    # shown at most
 THUMBNAIL = 240  # pixels, the longer side
+MAP_TEXT = ("<p>Images that the net sees alike lie close together: its features, brought down to the two directions in which "
+            "they vary most (PCA). Rings mark wrong predictions.</p>\n")
 
 STYLE = """
 :root { color-scheme: light; }
@@ -58,15 +64,29 @@ class Measured:
     logits: np.ndarray  # (images, classes)
     metrics: Metrics
     history: list       # of the training, a row an epoch; empty if it is not known
+    calibration: Calibration | None = None  # None is the card's
+    unknown: np.ndarray | None = None       # (m,) largest probabilities of images of no class, where there are such
+    folds: CrossValidation | None = None  # of a run with folds
 
     @property
     def has_gradients(self):
         """Whether Grad-CAM can say what the net looked at."""
         return self.net is not None
 
+    @functools.cached_property
+    def probabilities(self):
+        """(images, classes), as the card calibrates them."""
+        return (self.calibration or self.card.calibration).probabilities(self.logits)
+
+    @functools.cached_property
+    def selective(self):
+        """What `selective_metrics` tells."""
+        return selective_metrics(self.probabilities, np.asarray(self.images.labels), self.calibration or self.card.calibration,
+                                 self.unknown)
+
 
 def page(measured, folder):
-    """The page, a text in HTML, for the plots that `folder` has: confusion.png and, if there is a history, curves.png.
+    """The page, a text in HTML, for the plots in `folder`: confusion.png, coverage.png, map.png and, of a history, curves.png.
 
     It shows the metrics, what the card tells, the plots, each class, and up to MISTAKES images that the net is most confidently
     wrong about, with the heatmap by Grad-CAM of the class that it predicted. Images are small JPEGs inside the page. All
@@ -80,8 +100,12 @@ def page(measured, folder):
     sections += [
         _section("Classes", _classes(measured)),
         _section("Confusion", _png(folder / "confusion.png", "counts of predicted classes for each true class")),
+        _section("Not sure", _doubts(measured) + _png(folder / "coverage.png", "accuracy on the most confident images")),
+        *([_section("Map", MAP_TEXT + _png(folder / "map.png", "images by the first two principal components"))]
+          if measured.has_gradients else []),
         _section("The most confident mistakes", _mistakes(measured)),
     ]
+    sections += [_section(*titled) for titled in folds_sections(measured.folds)] if measured.folds else []
     shown = [("top-1", f"{metrics.top1:.1%}"), ("top-5", f"{metrics.top5:.1%}"),
              ("balanced accuracy", f"{metrics.balanced_accuracy:.1%}"), ("macro F1", f"{metrics.macro_f1:.1%}"),
              ("loss", f"{metrics.loss:.3f}"),
@@ -107,10 +131,10 @@ def page(measured, folder):
 """
 
 
-def confident_mistakes(logits, labels):
+def confident_mistakes(probabilities, labels):
     """The indices of the images whose most probable class is not that of `labels`, the most confident of them first."""
-    wrong = np.flatnonzero(logits.argmax(1) != np.asarray(labels))
-    return wrong[np.argsort(-softmax(logits[wrong]).max(1), kind="stable")] if len(wrong) else wrong
+    wrong = np.flatnonzero(probabilities.argmax(1) != np.asarray(labels))
+    return wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")]
 
 
 def _section(title, content):
@@ -121,7 +145,7 @@ def _facts(measured):
     """What the card tells, without what it does not have: that of a tutorial's checkpoint has little."""
     card = measured.card
     data, device, size = card.data, card.get("device", {}), card.preprocessing.size
-    out_of_fold = card.get("metrics", {}).get("out of fold", {})
+    out_of_fold, calibration = card.get("metrics", {}).get("out of fold", {}), card.get("calibration", {})
     options = ", ".join(f"{name}={value}" for name, value in card.net_options.items())
     facts = {
         "net": card.net + (f" ({options})" if options else ""),
@@ -131,8 +155,14 @@ def _facts(measured):
                        if {"origin", "train", "held_out"} <= data.keys() else data.get("name")),
         "started from": card.get("start"),
         "weights": card.get("chosen"),
+        "stopped early": "; ".join("phase {phase} after epoch {epoch} of {planned_epochs}".format(**stop)
+                                   for stop in card.get("stopped_early", ())),
         "cross-validation": (f"{out_of_fold['top1']:.1%} of {out_of_fold['images']:,} images, each predicted by a head that had "
                              f"not seen it" if {"top1", "images"} <= out_of_fold.keys() else None),
+        "not sure": described(card.get("calibration", {})),
+        "temperature": (f"{calibration['temperature']:.3f}; expected calibration error on {calibration['of']} "
+                        f"{calibration['ece_before']:.1%} without it, {calibration['ece_after']:.1%} with it"
+                        if {"temperature", "of", "ece_before", "ece_after"} <= calibration.keys() else None),
         "seed": card.get("seed"),
         "command": card.get("command"),
         "trained for": f"{card['seconds']:,.0f} s" if "seconds" in card else None,
@@ -174,15 +204,30 @@ def _classes(measured):
     return f'<div class="wide"><table>\n<thead><tr>{cells}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
 
 
+def _doubts(measured):
+    """What the threshold does to these images, and to those of no class."""
+    found = measured.selective
+    told = [f"Expected calibration error {found['ece']:.1%}."]
+    if "threshold" in found:
+        correct = "" if found["accuracy"] is None else f", and {found['accuracy']:.1%} of those are correct"
+        told.append(f"At a probability of {found['threshold']:.1%} or more the net is sure: of {found['coverage']:.1%} of the "
+                    f"images{correct}.")
+    if "unknown" in found:
+        others = found["unknown"]
+        told.append(f"Of {others['images']:,} images of other things {others['taken_for_a_class']:,} are taken for a class; "
+                    f"AUROC {others['auroc']:.3f}.")
+    return f"<p>{escape(' '.join(told))}</p>\n"
+
+
 def _mistakes(measured):
-    wrong = confident_mistakes(measured.logits, measured.images.labels)
+    wrong = confident_mistakes(measured.probabilities, measured.images.labels)
     if not len(wrong):
         return "<p>There are none: every prediction is correct.</p>"
     shown = wrong[:MISTAKES]
-    predicted = measured.logits[shown].argmax(1)
+    predicted = measured.probabilities[shown].argmax(1)
     figures = "\n".join(
         _mistake(measured, images, index, target, probabilities) for images, index, target, probabilities
-        in zip(_thumbnails(measured, shown, predicted), shown, predicted, softmax(measured.logits[shown])))
+        in zip(_thumbnails(measured, shown, predicted), shown, predicted, measured.probabilities[shown]))
     count = f"All {len(wrong)}" if len(wrong) == len(shown) else f"{len(shown)} of {len(wrong)}"
     heatmap = ("To the right of each image is its heatmap by Grad-CAM (arXiv:1610.02391): what is red spoke most for the wrong "
                "class; what is dark the net did not see." if measured.has_gradients else

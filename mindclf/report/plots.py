@@ -13,13 +13,14 @@ from matplotlib.font_manager import fontManager
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from mindclf.dataset import decode_image
-from mindclf.metrics import softmax
+from mindclf.metrics import error_over_coverage
 from mindclf.report.history import shown_name
 from mindclf.utils.files import replacing
 
 log = logging.getLogger(__name__)
 
 MOST_NAMED = 120  # classes that a plot has names of
+MOST_IN_LEGEND = 30
 INCHES_PER_LETTER = 0.075  # of the titles in a grid
 EXPLAINED_PIXELS = 1024    # the longer side of an explained image
 FONTS = (  # for what Matplotlib's own font lacks: Chinese, Japanese and Korean on Linux, Windows and macOS
@@ -69,6 +70,23 @@ def training_curves(history, path):
     _save(figure, path)
 
 
+def range_test(test, path):
+    """The loss of each step of a RangeTest against its learning rate, as it was and smoothed; the rate that is suggested."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axis = figure.subplots()
+    smoothed, lowest = test.smoothed, test.lowest
+    axis.plot(test.rates, test.losses, ".", color="grey", alpha=0.4, label="loss of a step")
+    axis.plot(test.rates, smoothed, label="smoothed")
+    axis.plot(test.rates[lowest], smoothed[lowest], "o", color="C3", label=f"lowest, at {test.rates[lowest]:.2g}")
+    if test.suggestion:
+        axis.axvline(test.suggestion, color="C2", linestyle="--", label=f"suggested lr_max, {test.suggestion:.2g}")
+    axis.set(title=f"Learning-rate range test, {test.optimizer}, {test.images} images a step", xlabel="learning rate",
+             ylabel="training loss", xscale="log", ylim=(0, min(test.losses.max(), 2 * smoothed[0]) * 1.05))
+    axis.legend()
+    axis.grid(alpha=0.3)
+    _save(figure, path)
+
+
 @any_name
 def comparison(rows, histories, path):
     """What `compare` found: validation accuracy against the epoch, and test accuracy against parameters, MACs and seconds.
@@ -82,7 +100,8 @@ def comparison(rows, histories, path):
     middles = np.sqrt(sizes.min(0) * sizes.max(0))  # on a logarithmic axis
     for row, values in zip(rows, sizes):
         runs = histories[row["variant"]]
-        top1 = np.array([[100 * epoch["top1"] for epoch in history] for history in runs])
+        shortest = min(map(len, runs))  # the others may have stopped early later
+        top1 = np.array([[100 * epoch["top1"] for epoch in history[:shortest]] for history in runs])
         epochs = np.arange(1, top1.shape[1] + 1)
         line, = curves.plot(epochs, top1.mean(0), label=f"{row['variant']} ({len(runs)} seed{'s' if len(runs) > 1 else ''})")
         curves.fill_between(epochs, top1.min(0), top1.max(0), alpha=0.2, color=line.get_color())
@@ -159,23 +178,84 @@ def class_accuracy(per_class, classes, path):
     _save(figure, path)
 
 
+def coverage_curve(probabilities, labels, path, threshold=None, unknown=None):
+    """Accuracy on the most confident images against how many they are, and how confident images are.
+
+    `probabilities` are (n, classes), `labels` (n,). Where there is a `threshold`, a dotted line; `unknown` (m,) are the largest
+    probabilities of images of no class.
+    """
+    confidence, correct = probabilities.max(1), probabilities.argmax(1) == np.asarray(labels)
+    coverage, errors, _ = error_over_coverage(confidence, correct)
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    curve, counts = figure.subplots(1, 2)
+    curve.step(100 * coverage, 100 * (1 - errors), where="mid")
+    curve.set(title="Accuracy over coverage", xlabel="% of the images, the most confident first", ylabel="% of those correct",
+              xlim=(0, 101))
+    groups = {"correct": (confidence[correct], "tab:green"), "wrong": (confidence[~correct], "tab:red")}
+    if unknown is not None:
+        groups["of no class"] = (unknown, "tab:grey")
+    for name, (values, colour) in groups.items():
+        weights = np.full(len(values), 100 / max(len(values), 1))
+        counts.hist(values, np.linspace(0, 1, 21), weights=weights, histtype="step", color=colour, linewidth=1.6,
+                    label=f"{name} ({len(values):,})")
+    counts.set(title="Confidence", xlabel="largest probability", ylabel="% of these images", xlim=(0, 1))
+    if threshold is not None:
+        sure = (confidence >= threshold).mean()
+        curve.axvline(100 * sure, color="black", linestyle=":", label=f"threshold: sure of {sure:.1%}")
+        counts.axvline(threshold, color="black", linestyle=":", label=f"threshold: {threshold:.1%}")
+        curve.legend()
+    counts.legend(loc="upper left")
+    for axis in (curve, counts):
+        axis.grid(alpha=0.3)
+    _save(figure, path)
+
+
+@any_name
+def feature_map(points, explained, labels, wrong, classes, path):
+    """The images as `points` (n, 2) in the colours of their classes, `labels` (n,); those that are `wrong` (n,) have a ring.
+
+    `explained` (2,) is the fraction of the features' variance along each axis. The first MOST_IN_LEGEND classes have their names
+    beside it.
+    """
+    figure = Figure(figsize=(10, 6.5), layout="constrained")
+    axis = figure.subplots()
+    present = np.unique(labels)
+    colours = matplotlib.colormaps["tab20" if len(present) <= 20 else "turbo"](np.linspace(0, 1, max(len(present), 2)))
+    for label, colour in zip(present, colours):
+        chosen = labels == label
+        axis.scatter(*points[chosen].T, s=22, color=colour, label=classes[label] if label in present[:MOST_IN_LEGEND] else None)
+    if wrong.any():
+        axis.scatter(*points[wrong].T, s=70, facecolors="none", edgecolors="black", linewidths=1.1, label="predicted wrongly")
+    axis.set(title=f"{len(points):,} test images by their features", xticks=[], yticks=[],
+             xlabel=f"first principal component, {explained[0]:.0%} of the variance",
+             ylabel=f"second, {explained[1]:.0%} of the variance")
+    figure.legend(loc="outside right upper", fontsize=8)
+    _save(figure, path)
+
+
 @any_name
 def image_grid(images, path, rows=2, columns=6):
     """Up to rows x columns of `images`, spread evenly, titled with their classes."""
     chosen = _spread(images, rows * columns)
     titles = [images.classes[images.labels[index]] for index in chosen]
-    _grid(images, chosen, titles, ["black"] * len(titles), path, columns)
+    _grid(_decoded(images, chosen), titles, ["black"] * len(titles), path, columns)
 
 
 @any_name
-def prediction_grid(images, logits, path, rows=4, columns=6):
+def titled_grid(pixels, titles, path, columns=6):
+    """The images `pixels`, uint8 (N, height, width, 3), each under its title."""
+    _grid(pixels, titles, ["black"] * len(titles), path, columns)
+
+
+@any_name
+def prediction_grid(images, probabilities, path, rows=4, columns=6):
     """Up to rows x columns of `images`, spread evenly, titled with the prediction: green if right, red with the truth if wrong.
 
-    `logits` are (n, classes), one row for each of `images`.
+    `probabilities` are (n, classes), one row for each of `images`.
     """
     chosen = _spread(images, rows * columns)
-    titles, right = zip(*(_title(images, row, index) for row, index in zip(softmax(logits[chosen]), chosen)))
-    _grid(images, chosen, titles, ["green" if is_right else "red" for is_right in right], path, columns)
+    titles, right = zip(*(_title(images, row, index) for row, index in zip(probabilities[chosen], chosen)))
+    _grid(_decoded(images, chosen), titles, ["green" if is_right else "red" for is_right in right], path, columns)
 
 
 @any_name
@@ -212,16 +292,20 @@ def _spread(images, most):
     return np.linspace(0, len(images) - 1, min(len(images), most)).round().astype(int)
 
 
-def _grid(images, chosen, titles, colours, path, columns):
+def _decoded(images, chosen):
+    return (decode_image(images.paths[index], images.reading) for index in chosen)
+
+
+def _grid(shown, titles, colours, path, columns):
     longest = max(len(line) for title in titles for line in title.splitlines())
     cell = max(1.5, INCHES_PER_LETTER * longest)
-    rows = math.ceil(len(chosen) / columns)
+    rows = math.ceil(len(titles) / columns)
     figure = Figure(figsize=(cell * columns, (cell + 0.35) * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.axis("off")
-    for axis, index, title, colour in zip(axes, chosen, titles, colours):
-        axis.imshow(decode_image(images.paths[index], images.reading))
+    for axis, image, title, colour in zip(axes, shown, titles, colours):
+        axis.imshow(image)
         axis.set_title(title, fontsize=9, color=colour)
     _save(figure, path, dpi=80)
 

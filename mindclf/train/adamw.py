@@ -33,13 +33,16 @@ class AdamW(nn.Optimizer):
 
     def construct(self, gradients):
         gradients = self.scale_grad(gradients)
-        rate, step = self.get_lr(), self.global_step.reshape(()).astype(ms.float32) + 1
+        rates, step = self.get_lr(), self.global_step.reshape(()).astype(ms.float32) + 1
         self.assignadd(self.global_step, self.global_step_increase_tensor)
         remaining1, remaining2 = [-ops.expm1(step * log_beta) for log_beta in LOG_BETAS]  # 1 - beta^t, to the last digit
         root = ops.sqrt(remaining2)
         factor = root / remaining1
+        if not self.is_group_lr:
+            rates = (rates,) * len(self.parameters)
         done = ()
-        for weight, first, second, decay, gradient in zip(self.parameters, self.moments1, self.moments2, self.decays, gradients):
+        for weight, first, second, rate, decay, gradient in zip(self.parameters, self.moments1, self.moments2, rates, self.decays,
+                                                                gradients):
             done += (self.update(weight, first, second, rate * factor, self.beta1, self.beta2, EPSILON * root, decay / factor,
                                  gradient),)
         return done

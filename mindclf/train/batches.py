@@ -3,7 +3,6 @@
 import contextlib
 import time
 
-import numpy as np
 from mindspore import Tensor
 from mindspore import dataset as ds
 
@@ -49,15 +48,14 @@ class EpochBatches(Batches):
     `make(draws, indices)` gives the MindSpore dataset of whole batches of the samples at `indices` of `count`, in that order. An
     epoch has the samples in the order that its Draws say, in batches of `batch_size` for each worker: all workers together take
     the same samples whatever their number, but for those of the last, incomplete step. `resume` goes on from any epoch and
-    step. With mixup_alpha the images of a batch are mixed in pairs (see `mix`), as the number of the batch in the epoch says.
+    step. `mixing`, a `Mixing`, mixes the images of a batch in pairs, as the number of the batch in the epoch says.
     With `balanced`, the labels of the samples, an epoch has as many of each class: see `Draws.balanced_order`.
     """
 
-    def __init__(self, make, count, batch_size, seed, phase, mixup_alpha=0.0, num_classes=0, balanced=None):
+    def __init__(self, make, count, batch_size, seed, phase, mixing=None, balanced=None):
         super().__init__()
-        self.balanced = balanced
         self.make, self.count, self.batch_size, self.seed, self.phase = make, count, batch_size, seed, phase
-        self.mixup_alpha, self.num_classes, self.epoch, self.steps_done = mixup_alpha, num_classes, 0, 0
+        self.mixing, self.balanced, self.epoch, self.steps_done = mixing, balanced, 0, 0
 
     def resume(self, epochs, steps):
         """Goes on after so many epochs, and so many steps of the next one."""
@@ -81,9 +79,9 @@ class EpochBatches(Batches):
         with _prefetching(PREFETCHED):
             rows = batches.create_tuple_iterator(num_epochs=1, do_copy=False)
         for step, (images, labels) in enumerate(rows, first_step):
-            if self.mixup_alpha:
-                rng = draws.generator("mixup", step * collectives.size() + collectives.rank())
-                images, labels = map(Tensor, mix(images.asnumpy(), labels.asnumpy(), self.num_classes, self.mixup_alpha, rng))
+            if self.mixing:
+                number = step * collectives.size() + collectives.rank()
+                images, labels = map(Tensor, self.mixing(images.asnumpy(), labels.asnumpy(), draws, number))
             yield images, labels
 
 
@@ -117,20 +115,14 @@ def _prefetching(count):
         ds.config.set_prefetch_size(before)
 
 
-def check_count(count, batch_size):
-    """Raises ValueError if `count` training images are too few for one batch of each worker."""
-    if count < batch_size * collectives.size():
+def images_in_step(config):
+    """How many images each worker trains on in a step of the phase `config`."""
+    return config.batch_size * config.accumulation_steps
+
+
+def check_count(count, batch_size, accumulation_steps=1):
+    """Raises ValueError if `count` training images are too few for one step of each worker."""
+    if count < batch_size * accumulation_steps * collectives.size():
+        times = f" times accumulation_steps={accumulation_steps}" if accumulation_steps > 1 else ""
         each = f" for each of {collectives.size()} workers" if collectives.size() > 1 else ""
-        raise ValueError(f"batch_size={batch_size}{each} is more than the {count} training images")
-
-
-def mix(images, labels, num_classes, alpha, rng):
-    """(images, labels) with each image mixed with another of its batch, labels float32 (N, num_classes): mixup.
-
-    One fraction of Beta(alpha, alpha) for the batch, and a random partner for each image, as in the code of the paper,
-    arXiv:1710.09412. MindSpore's own MixUpBatch stops at random with a small alpha: its Gamma numbers may all come out as 0.
-    """
-    fraction = np.float32(rng.beta(alpha, alpha))
-    partner = rng.permutation(len(labels))
-    one_hot = np.eye(num_classes, dtype=np.float32)[labels]
-    return fraction * images + (1 - fraction) * images[partner], fraction * one_hot + (1 - fraction) * one_hot[partner]
+        raise ValueError(f"batch_size={batch_size}{times}{each} is more than the {count} training images")

@@ -13,7 +13,8 @@ OnRequestExit lets a training go on was tried):
 | OnRequestExit             | StopOnSignal          | does not stop the training                                               |
 | BackupAndRestore          | mindclf.train.state   | restores net and optimizer, but not the epoch, the order of the images,  |
 |                           |                       | or what dropout draws                                                    |
-| EarlyStopping             | none                  | the best epoch is kept anyway, so a later one costs time and no accuracy |
+| EarlyStopping             | early_stopping        | forgets the epochs so far when a run is resumed; needs Model.fit;        |
+|                           | .EarlyStopping        | takes a metric of 0 for none                                             |
 """
 
 import contextlib

@@ -28,6 +28,7 @@ from mindclf.labels import class_labels
 from mindclf.metrics import score_of
 from mindclf.preprocessing import Preprocessing
 from mindclf.report.history import shown_name
+from mindclf.train.early_stopping import has_stopped
 from mindclf.train.state import state_path
 from mindclf.utils.files import command_line, portable, write_json
 
@@ -96,15 +97,24 @@ class CheckpointManager:
                  100 * row["top1"], row["learning_rate"], row["images_per_second"], row["seconds"])
         self._compare(row, metrics)
 
-    def after_solving(self, row, metrics, how, others):
-        """Notes a head that was solved, `how` in words, as `after_epoch`; `others` are further metrics, by their name."""
-        self._compare(row, metrics, {"chosen": how}, others)
+    def after_solving(self, row, metrics, fields, others):
+        """Notes a head that was solved, as `after_epoch`: `fields` of its card, and further metrics, `others`, by their name."""
+        self._compare(row, metrics, fields, others)
 
     def _compare(self, row, metrics, fields=MappingProxyType({}), others=MappingProxyType({})):
         self.epoch = {"phase": row["phase"], "epoch": row["epoch"], "metrics": {row["watched"]: metrics, **others}, **fields}
         score = score_of(metrics, self.monitor)  # as rounded as on the card, which a run that is extended begins with
         if row["watched"] == "held out" and (self.best_score is None or score > self.best_score):
             self.best_score, self.best_epoch = score, self.epoch
+
+    def note_stop(self, phase, epoch, planned_epochs, best_epoch):
+        """Notes in the card that the phase of this number stops early, after this epoch."""
+        self.card["stopped_early"] = [*self.card.get("stopped_early", ()), {
+            "phase": phase, "epoch": epoch, "planned_epochs": planned_epochs, "best_epoch": best_epoch}]
+
+    def stopped(self, phase):
+        """Whether the phase of this number has stopped early."""
+        return has_stopped(self.card, phase)
 
     def save_best(self):
         """Saves the weights as best.ckpt if the newest epoch, which they are of, is the best."""
@@ -133,6 +143,7 @@ class CheckpointManager:
             self._save("best.ckpt", "last epoch: there were no validation images to choose by"
                        + ("; the learning rate followed the test images" if followed else ""))
         if collectives.is_main_process():
+            self._tell_best_of_stops()
             if keep_epochs:
                 state_path(self.output).unlink()
             else:
@@ -155,6 +166,14 @@ class CheckpointManager:
         self.epoch, self.best_score, self.best_epoch = state["epoch"], state["best_score"], state["best_epoch"]
         self.newest = state["newest"] and self.output / state["newest"]
 
+    def _tell_best_of_stops(self):
+        """Writes into the card of best.ckpt, which is of an earlier epoch, which phases have stopped early since."""
+        best = self.output / "best.ckpt"
+        card, stops = read_card(best), self.card.get("stopped_early", [])
+        if card.get("stopped_early", []) != stops:
+            self.check()
+            write_json(card_path(best), {**card, "stopped_early": stops})
+
     def _save(self, name, choice):
         if collectives.is_main_process():
             self.check()
@@ -164,14 +183,20 @@ class CheckpointManager:
         return round(time.perf_counter() - self.started, 1)
 
 
-def complete_card(checkpoint, metrics, history):
+def complete_card(checkpoint, metrics, history, calibration=MappingProxyType({}), **others):
     """The card of `checkpoint` with what is known when all is done, written: the `metrics` on the test images, and the speed.
+    `others` are further fields.
+
+    And `calibration`, where it has none yet.
 
     "speed" has for each phase of `history` images a second over all its epochs, without evaluation, and the fraction of that
     time for which training waited for its data.
     """
     card = read_card(checkpoint)
     card["metrics"]["test"] = metrics
+    if calibration and "calibration" not in card:
+        card["calibration"] = dict(calibration)
+    card.update(others)
     card["speed"] = []
     for phase in sorted({row["phase"] for row in history}):
         rows = [row for row in history if row["phase"] == phase]
@@ -184,11 +209,11 @@ def complete_card(checkpoint, metrics, history):
     return card
 
 
-def run_card(config, splits, weights_origin, device, parent):
+def run_card(config, splits, weights_origin, device, parent, teacher=None):
     """What a card says besides the epoch and its metrics: everything needed to use the net, and to make it again.
 
     `parent` is the card of the checkpoint that the net is initialised from, {} where there is none: what that has seen counts as
-    seen.
+    seen. `teacher` is a Teacher, where the net has one.
     """
     labels = class_labels(splits.classes, config.dataset)
     preprocessing = replace(Preprocessing.from_config(config, splits.train.raw_size), reading=splits.train.reading)
@@ -203,5 +228,6 @@ def run_card(config, splits, weights_origin, device, parent):
         "device": describe_device(device),
         "versions": {"mindclf": __version__, "mindspore": ms.__version__, "numpy": np.__version__, "pillow": PIL.__version__,
                      "python": platform.python_version()},
+        **({"teacher": teacher.card_fields()} if teacher else {}),
         **({"seen_images": seen} if seen else {}),
     }

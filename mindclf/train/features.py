@@ -6,32 +6,20 @@ import zipfile
 
 import numpy as np
 from mindspore import dataset as ds
-from mindspore import nn
 
-from mindclf.config import VARIATION_FIELDS
+from mindclf.config import DEFAULTS, ERASING_FIELDS, POLICY_FIELDS, VARIATION_FIELDS
 from mindclf.dataset import augmented_pipeline, eval_pipeline
 from mindclf.dataset.draws import DRAWS_VERSION, STORED_VIEWS, Draws
 from mindclf.device import numerics
 from mindclf.distributed import collectives
+from mindclf.inference.features import PooledFeatures
 from mindclf.inference.logits import predict_logits
 from mindclf.preprocessing import Preprocessing
-from mindclf.train.state import write_arrays
+from mindclf.utils.arrays import write_arrays
 from mindclf.utils.cache import feature_folder
 from mindclf.utils.files import CannotWrite, writing
 
 log = logging.getLogger(__name__)
-
-
-class PooledFeatures(nn.Cell):
-    """Images (N, 3, H, W) -> what the head of `net` takes in place of maps, mostly (N, channels): backbone and pool."""
-
-    def __init__(self, net):
-        super().__init__(auto_prefix=False)
-        self.backbone = net.backbone
-        self.pool = net.head.pool
-
-    def construct(self, images):
-        return self.pool(self.backbone(images))
 
 
 def stored_features(net, images, config, views=1):
@@ -50,6 +38,28 @@ def stored_features(net, images, config, views=1):
             features, labels = np.empty((views, *rows.shape), rows.dtype), np.tile(own_labels, views)
         features[view] = rows
     return features.reshape(-1, *features.shape[2:]), labels
+
+
+class SharedFeatures:
+    """Stored features of some of the images of `sets`, as of a fold: they are computed set by set, and kept for one backbone."""
+
+    def __init__(self, *sets):
+        self.sets, self.kept = sets, (None, None)
+        sources = [source for images in sets for source in images.paths]
+        self.row_of = {id(source): row for row, source in enumerate(sources)}
+
+    def of(self, net, images, config, views=1):
+        """As `stored_features`, for images that `joined`, `take` or `divided` made of the sets."""
+        identity = [_identity(net.backbone, part, part.digests(), config) for part in self.sets], views, config.seed
+        if self.kept[0] != identity:
+            parts = [stored_features(net, part, config, views) for part in self.sets if len(part)]
+            features = np.concatenate([rows.reshape(views, -1, *rows.shape[1:]) for rows, _ in parts], axis=1)
+            labels = np.concatenate([part_labels[:len(part_labels) // views] for _, part_labels in parts])
+            self.kept = identity, (features, labels)
+        features, labels = self.kept[1]
+        rows = [self.row_of[id(source)] for source in images.paths]
+        chosen = features[:, rows]
+        return chosen.reshape(-1, *chosen.shape[2:]), np.tile(labels[rows], views)
 
 
 def feature_batches(features, labels, batch_size, indices):
@@ -113,5 +123,7 @@ def _identity(backbone, images, digests, config):
     fields = ("image_height", "image_width", "train_scale", "mean", "std", "crop_pct", "augment", "crop_padding", "cutout",
               "scale", "ratio", *VARIATION_FIELDS, "net", "net_options")
     white = images.reading.white
-    digest.update(repr([config[field] for field in fields] + ([white] if white else [])).encode())
+    newer = {field: config[field] for field in (*POLICY_FIELDS, *ERASING_FIELDS) if config[field] != DEFAULTS[field]}
+    values = [config[field] for field in fields] + ([white] if white else []) + ([newer] if newer else [])
+    digest.update(repr(values).encode())
     return digest.hexdigest()[:16]

@@ -6,7 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from mindclf.checkpoint import load_checkpoint
 from mindclf.config import SOLVED, merge, phases_of
 from mindclf.dataset import eval_pipeline
 from mindclf.dataset.folder import check_class_index
-from mindclf.dataset.seen import seen_by, warn_of_seen
+from mindclf.dataset.seen import Seen, seen_by, warn_of_seen
 from mindclf.dataset.splits import read_splits, with_statistics
 from mindclf.device import describe_device, use_device
 from mindclf.distributed import collectives
@@ -27,12 +27,16 @@ from mindclf.metrics import Metrics, compute_metrics
 from mindclf.nets import ImageClassifier
 from mindclf.preprocessing import Preprocessing
 from mindclf.pretrained import check_start, parent_card, start_net
+from mindclf.report.cross_validation import CrossValidation
 from mindclf.report.history import HISTORY, HistoryFile
 from mindclf.report.html import Measured
 from mindclf.report.write import write_report
 from mindclf.train.batches import check_count
+from mindclf.train.calibrating import calibration_of
 from mindclf.train.checkpointing import CheckpointManager, complete_card, run_card
 from mindclf.train.class_weights import weights_of_classes
+from mindclf.train.distillation import Teacher
+from mindclf.train.folds import Folds, FoldTrainer, check_folds
 from mindclf.train.given import Given
 from mindclf.train.output import OutputFolder, numbered
 from mindclf.train.phase import PhaseTrainer, Run
@@ -52,14 +56,19 @@ NOT_BEGUN = "nothing is trained yet, start it again"  # what a run that is stopp
 
 @dataclass(frozen=True)
 class Fitted:
-    """What `fit` made: the checkpoint to use, its report on the test images of `classes`, where data and weights came from."""
+    """What `fit` made: the checkpoint to use, its report on the test images of `classes`, where data and weights came from.
+
+    `folds` is the cross-validation, with config.folds.
+    """
 
     checkpoint: Path
     report: Metrics
     data_origin: str
     weights_origin: str
     classes: tuple
+    folds: CrossValidation | None = None
     seconds: float = 0.0
+    calibration: Mapping = field(default_factory=dict)  # the card's, see mindclf.calibration
 
 
 @dataclass(frozen=True)
@@ -168,7 +177,8 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
         splits = read_splits(config)
     log.info("%d training, %d validation and %d test images of %d classes: %s (%s)", len(splits.train), len(splits.valid),
              len(splits.test), len(splits.classes), splits.origin, splits.path)
-    config = _checked_against(splits, config, given, rules)
+    folds = Folds.of(config, splits) if config.folds else None
+    config = _checked_against(splits, config, given, rules, folds)
     weights = weights_of_classes(config.class_weights, splits.train, check_class_index(config.class_index))
     with collectives.rank_zero_first():
         net, config, weights_origin = start_net(with_statistics(config, splits.train), len(splits.classes), given.net)
@@ -177,7 +187,10 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
     parent = parent_card(config)
     for purpose, images in (("validation", splits.valid), ("test", splits.test)):
         warn_of_seen(images, seen_by(parent), f"pretrained={config.pretrained}", purpose)
-    card = run_card(config, splits, weights_origin, device, parent)
+    if folds:
+        warn_of_seen(folds.images, seen_by(parent), f"pretrained={config.pretrained}", "cross-validation")
+    teacher = Teacher(config, splits) if config.teacher else None
+    card = run_card(config, splits, weights_origin, device, parent, teacher)
     if weights is not None:
         card["class_weights"] = {name: round(float(weight), 6) for name, weight in zip(splits.classes, weights)}
         log.info("class weights: %s", ", ".join(f"{name} {weight:.3g}" for name, weight in card["class_weights"].items()))
@@ -187,18 +200,22 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
     with collectives.rank_zero_first():
         state = earlier_run(config.output, card, rules.may_extend) if config.resume else None
     collectives.check_same(**{"state of the run to resume": repr(state and getattr(state, "position", state))})
-    output = Path(config.output)
+    output, check = Path(config.output), folder.check if folder else lambda: None
     if state == "finished":
         log.info("the run in %s is finished: reporting it again", output)
         best = output / "best.ckpt"
     else:
         how = "" if config.resume else f" with {again}resume=true"
-        check = folder.check if folder else lambda: None
         history = HistoryFile(output / HISTORY, check)
         run = Run(net, splits, CheckpointManager(net, output, card, check, config.monitor), history, signals,
-                  _beginning(folder, history, signals, f"the same command{how} goes on with the run in {output}"), given, weights)
+                  _beginning(folder, history, signals, f"the same command{how} goes on with the run in {output}"), given, weights,
+                  seen_by(parent) or Seen(), teacher=teacher)
         best = _train(run, config, state)
-    signals.advice = f"the weights are in {output}; the same command with {again}resume=true makes the report"
+    found, more = None, f"the weights are in {output}; the same command with {again}resume=true"
+    if folds:
+        signals.advice = f"{more} goes on with the folds"
+        found = FoldTrainer(folds, config, device, given, signals, check, _train, teacher).run(best)
+    signals.advice = f"{more} makes the report"
 
     if collectives.is_main_process():
         load_checkpoint(best, net)
@@ -206,13 +223,15 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
     batches = eval_pipeline(collectives.shard(splits.test), Preprocessing.from_config(config), config.eval_batch_size)
     logits, labels = (collectives.unshard(rows, len(splits.test)) for rows in predict_logits(net, batches))
     result = compute_metrics(logits, labels, len(splits.classes))
-    fitted = Fitted(best, result, splits.origin, weights_origin, splits.classes)
+    calibration = calibration_of(best, net, splits, seen_by(parent) or Seen(), config)
+    fitted = Fitted(best, result, splits.origin, weights_origin, splits.classes, found, calibration=calibration)
     if not collectives.is_main_process():
         return fitted
     rows = HistoryFile(output / HISTORY).rows()
     folder.check()
-    card = complete_card(best, {**result.scalars(), **given.measure(logits, labels, "test")}, rows)
-    write_report(output, Measured(best, net, card, splits.origin, splits.test, logits, result, rows), config)
+    card = complete_card(best, {**result.scalars(), **given.measure(logits, labels, "test")}, rows,
+                         calibration, **({"cross_validation": found.summary()} if found else {}))
+    write_report(output, Measured(best, net, card, splits.origin, splits.test, logits, result, rows, folds=found), config)
     log.info("%s: top-1 %.2f%%, top-5 %.2f%%, loss %.4f on %d test images", best.name, 100 * result.top1, 100 * result.top5,
              result.loss, result.images)
     imbalance = result.imbalance(splits.classes)
@@ -221,17 +240,23 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
     return fitted
 
 
-def _checked_against(splits, config, given, rules):
+def _checked_against(splits, config, given, rules, folds):
     """The config, perhaps with smaller batches. Raises ValueError, or warns, for too few classes or images."""
     if len(splits.classes) < 2:
         raise ValueError(f"there is one class, {splits.classes[0]!r}: a net needs two to tell apart")
     descends = any(phase.optimizer not in SOLVED for phase in phases_of(config))
     if rules.shrink_batches and descends:
-        config = _with_smaller_batches(config, len(splits.train))
+        config = _with_smaller_batches(config, folds.least if folds else len(splits.train))
+    if folds:
+        check_folds(folds, config)
     if given.train_dataset is None:
         for phase in phases_of(config):
             if phase.optimizer not in SOLVED:
-                check_count(len(splits.train) * max(phase.cached_views, 1), phase.batch_size)
+                check_count(len(splits.train) * max(phase.cached_views, 1), phase.batch_size, phase.accumulation_steps)
+    patience = max(phase.early_stopping_patience for phase in phases_of(config))
+    if patience and not len(splits.valid):
+        raise ValueError(f"early_stopping_patience={patience} needs validation images, and there are none: set valid_fraction, "
+                         f"or early_stopping_patience=0")
     _warn_of_few(splits, config, descends)
     return config
 
@@ -286,7 +311,7 @@ def _train(run, config, state=None):
         if not position["steps"] and run.checkpoints.newest.parent.name == "epochs":
             run.checkpoints.save_best()  # the run may have been killed before it could
     for number, phase in enumerate(phases_of(config), start=1):
-        if (number, phase.epochs) <= (position["phase"], position["epochs"]):
+        if (number, phase.epochs) <= (position["phase"], position["epochs"]) or run.checkpoints.stopped(number):
             continue
         if phase.optimizer in SOLVED:
             HeadSolver(run, number, phase, is_last=number == len(phases_of(config))).train()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from mindspore import Tensor, nn
 
-from mindclf.config import SOLVED, phases_of
+from mindclf.config import DEFAULTS, SOLVED, phases_of
 
 log = logging.getLogger(__name__)
 
@@ -54,10 +54,23 @@ class Given:
         if isinstance(self.optimizer, nn.Optimizer) and len(config.phases) > 1:
             raise ValueError(f"an optimizer belongs to one phase, and there are {len(config.phases)}: give a function of (net, "
                              f"learning_rates) that makes one")
+        if config.folds:
+            self._check_folds(config)
+        if config.teacher and (self.loss is not None or self.train_dataset is not None):
+            own = "train_dataset" if self.loss is None else "a loss of your own"
+            raise ValueError(f"teacher={config.teacher} and {own} exclude each other: the teacher's part is in mindclf's loss, "
+                             f"and it takes images of mindclf's pipeline; leave one out")
         if self.loss is not None and config.class_weights:
             raise ValueError("class_weights and a loss of your own exclude each other: give it the weights")
+        if self.optimizer is not None:
+            for name in ("backbone_lr_factor", "layer_decay"):
+                if any(phase[name] != DEFAULTS[name] for phase in phases_of(config)):
+                    raise ValueError(f"{name} and an optimizer of your own exclude each other: give it groups of its own")
         if self.train_dataset is not None and any(phase.balanced_sampling for phase in phases_of(config)):
             raise ValueError("balanced_sampling and train_dataset exclude each other: draw as you like in your own data set")
+        for name in ("policy", "erasing_prob", "mixup_alpha", "cutmix_alpha"):
+            if self.train_dataset is not None and any(phase[name] for phase in phases_of(config)):
+                raise ValueError(f"{name} and train_dataset exclude each other: change images in your own data set")
         if self.train_dataset is not None and any(phase.cached_views for phase in phases_of(config)):
             raise ValueError("cached_views and train_dataset exclude each other: views of one's own are not stored")
         own = {"loss": self.loss is not None, "optimizer": self.optimizer is not None, "callbacks": bool(self.callbacks)}
@@ -67,6 +80,14 @@ class Given:
                                  f"steps; set optimizer=momentum")
         if config.resume:
             self._check_resumable()
+
+    def _check_folds(self, config):
+        own = {"a net": self.net is not None, "train_dataset": self.train_dataset is not None, "callbacks": bool(self.callbacks),
+               "an optimizer": isinstance(self.optimizer, nn.Optimizer)}
+        for name, is_given in own.items():
+            if is_given:
+                raise ValueError(f"folds={config.folds} and {name} of your own exclude each other: each fold trains a net anew, "
+                                 f"as the config says; leave one out")
 
     def _check_resumable(self):
         if self.train_dataset is not None:

@@ -27,8 +27,8 @@ def minimise(function: Callable[[np.ndarray], tuple[float, np.ndarray]], start: 
              max_iterations: int = 1000, each: Callable[[int, np.ndarray, float, float], None] | None = None) -> Minimum:
     """The `Minimum` of `function`, which gives (value, gradient (n,)) at a point (n,), from `start` on.
 
-    It stops when the largest absolute value of the gradient is at most `tolerance`, when nothing but rounding is left to gain,
-    or after `max_iterations`. `each(iteration, point, value, step)` is called after every iteration; `step` is the length of the
+    It stops when the Euclidean norm of the gradient is at most `tolerance`, when nothing but rounding is left to gain, or after
+    `max_iterations`. `each(iteration, point, value, step)` is called after every iteration; `step` is the length of the
     step as a fraction of the proposed one. Same input, same bits. Source: Nocedal and Wright, Numerical Optimization, algorithms
     7.4 and 7.5, with the scaling of equation 7.20; the line search is backtracking by quadratic interpolation (section 3.5),
     which suffices for a convex function: there the curvature along a step is never negative.
@@ -37,7 +37,7 @@ def minimise(function: Callable[[np.ndarray], tuple[float, np.ndarray]], start: 
     value, gradient = function(point)
     memory = deque(maxlen=PAIRS)
     for iteration in range(max_iterations):
-        if np.abs(gradient).max(initial=0.0) <= tolerance:
+        if _is_small(gradient, tolerance):
             return Minimum(point, value, iteration, True)
         direction = -_times_inverse_hessian(gradient, memory)
         first = 1.0 if memory else min(1.0, 1.0 / np.abs(gradient).sum())
@@ -53,8 +53,12 @@ def minimise(function: Callable[[np.ndarray], tuple[float, np.ndarray]], start: 
         if each:
             each(iteration + 1, point, value, step)
         if gained <= FLAT * abs(value):
-            return Minimum(point, value, iteration + 1, bool(np.abs(gradient).max() <= tolerance))
-    return Minimum(point, value, max_iterations, bool(np.abs(gradient).max(initial=0.0) <= tolerance))
+            return Minimum(point, value, iteration + 1, _is_small(gradient, tolerance))
+    return Minimum(point, value, max_iterations, _is_small(gradient, tolerance))
+
+
+def _is_small(gradient, tolerance):
+    return bool(np.sqrt(gradient @ gradient) <= tolerance)
 
 
 def _times_inverse_hessian(gradient, memory):

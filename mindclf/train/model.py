@@ -1,10 +1,16 @@
 """Loss, optimizer and mindspore.train.Model of one phase."""
 
 import mindspore as ms
+import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.train import FixedLossScaleManager, Model
 
+from mindclf.train.accumulation import AccumulatedStep
 from mindclf.train.adamw import AdamW
+from mindclf.train.clipping import clip
+from mindclf.train.distillation import DistillationLoss, is_distilled
+from mindclf.train.groups import parameter_groups
+from mindclf.train.lion import Lion
 from mindclf.train.sam import SharpnessAwareStep
 
 AUXILIARY_WEIGHT = 0.3  # of the loss of an auxiliary head (GoogLeNet, arXiv:1409.4842, section 5)
@@ -23,6 +29,7 @@ class ClassifierLoss(nn.Cell):
         super().__init__()
         weights = None if class_weights is None else Tensor(class_weights, ms.float32)
         self.criterion = criterion or nn.CrossEntropyLoss(weights, label_smoothing=label_smoothing)
+        self.class_weights = class_weights
         self.correct_predictions = Parameter(Tensor(0, ms.int32), name="correct_predictions", requires_grad=False)
 
     def construct(self, logits, labels):
@@ -34,18 +41,27 @@ class ClassifierLoss(nn.Cell):
         correct = (ops.stop_gradient(main).argmax(1) == classes).sum().astype(ms.int32)
         return ops.depend(loss, ops.assign(self.correct_predictions, correct))
 
+    def total_weight(self, labels):
+        """What images with these `labels`, as in `construct`, count together in the mean."""
+        is_weighted = self.class_weights is not None and labels.ndim == 1
+        return float(np.asarray(self.class_weights)[labels.asnumpy()].sum()) if is_weighted else float(len(labels))
+
 
 def create_model(net, config, learning_rates, criterion=None, optimizer=None, class_weights=None):
     """A Model that trains the unfrozen weights of `net`, one of `learning_rates` a step.
 
-    The loss is a ClassifierLoss, around `criterion` if that is given, else with `class_weights` (classes,).
+    The loss is a ClassifierLoss, around `criterion` if that is given, else with `class_weights` (classes,); with a teacher it is
+    within a DistillationLoss.
     FixedLossScaleManager multiplies it by config.loss_scale, and the optimizer divides the gradients by the same number; where
     the two differ, the step would be wrong by that factor without a warning, so an `optimizer` of one's own with another
-    loss_scale raises ValueError. With config.sam_rho the steps are SharpnessAwareSteps, at the same scale. Callbacks find the
+    loss_scale raises ValueError. With config.sam_rho the steps are SharpnessAwareSteps, at the same scale. With config.clip_norm
+    gradients are clipped, and with config.accumulation_steps a batch goes through the net in so many parts. Callbacks find the
     loss as `loss` of the train network.
     """
     manager = FixedLossScaleManager(config.loss_scale, drop_overflow_update=False)
     loss = ClassifierLoss(config.label_smoothing, criterion, class_weights)
+    if is_distilled(config):
+        loss = DistillationLoss(loss, config.distillation_temperature, config.distillation_weight)
     if optimizer is None:
         optimizer = create_optimizer(net, config, learning_rates)
     elif optimizer.loss_scale != manager.get_loss_scale():
@@ -55,25 +71,28 @@ def create_model(net, config, learning_rates, criterion=None, optimizer=None, cl
         model = Model(SharpnessAwareStep(nn.WithLossCell(net, loss), optimizer, config.sam_rho, manager.get_loss_scale()))
     else:
         model = Model(net, loss, optimizer, loss_scale_manager=manager)
+    if config.clip_norm:
+        clip(model.train_network, config.clip_norm)
+    if config.accumulation_steps > 1:
+        model = Model(AccumulatedStep(model.train_network, loss, config.accumulation_steps))
     model.train_network.loss = loss
     return model
 
 
 def create_optimizer(net, config, learning_rates):
-    """The optimizer that config.optimizer names; only kernels and matrices decay, biases and batch norm do not.
+    """The optimizer that config.optimizer names, of the `parameter_groups`: biases and batch norm do not decay.
 
     For "momentum", "sgd" and "adam" weight decay is L2 regularisation: weight_decay x weight is added to the gradient, so that
-    Adam's moments see it too. For "adamw" it is apart from the gradient. MindSpore's Adam puts epsilon, 1e-8, beside the root of
-    the moment before the moment's correction, as the end of section 2 of arXiv:1412.6980 has it.
+    Adam's moments see it too. For "adamw" and "lion" it is apart from the gradient. MindSpore's Adam puts epsilon, 1e-8,
+    beside the root of the moment before the moment's correction, as the end of section 2 of arXiv:1412.6980 has it.
     """
-    weights = net.trainable_params()
-    groups = [{"params": [p for p in weights if p.ndim > 1], "weight_decay": config.weight_decay},
-              {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0}]
-    groups = [group for group in groups if group["params"]]
+    groups = parameter_groups(net, config, learning_rates)
     if config.optimizer == "momentum":
         return nn.Momentum(groups, learning_rates, config.momentum, loss_scale=config.loss_scale)
     if config.optimizer == "sgd":
         return nn.SGD(groups, learning_rates, config.momentum, nesterov=config.nesterov, loss_scale=config.loss_scale)
     if config.optimizer == "adam":
         return nn.Adam(groups, learning_rates, loss_scale=config.loss_scale)
+    if config.optimizer == "lion":
+        return Lion(groups, learning_rates, loss_scale=config.loss_scale)
     return AdamW(groups, learning_rates, loss_scale=config.loss_scale)

@@ -1,20 +1,22 @@
 """PhaseTrainer: one phase of training, which layers learn, from what, and for how long."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 
-import numpy as np
 from mindspore.train import CheckpointConfig
 
-from mindclf.dataset import epoch_pipeline, eval_pipeline
+from mindclf.dataset import eval_pipeline
+from mindclf.dataset.seen import Seen
 from mindclf.distributed import collectives
 from mindclf.inference.logits import predict_logits
 from mindclf.metrics import compute_metrics
-from mindclf.nets import freeze, seed_dropout, unfreeze
+from mindclf.nets import freeze, seed_dropout, set_drop_path, unfreeze
 from mindclf.preprocessing import Preprocessing
 from mindclf.report.history import HistoryFile, shown_name
-from mindclf.train.batches import EpochBatches, GivenBatches
+from mindclf.train.accumulation import looks_in_step
+from mindclf.train.batches import GivenBatches
 from mindclf.train.callbacks import (
     ExclusiveSteps,
     FirstStep,
@@ -26,10 +28,14 @@ from mindclf.train.callbacks import (
     TerminateOnNaN,
 )
 from mindclf.train.checkpointing import CardCheckpoint, CheckpointManager
+from mindclf.train.distillation import DistilledBatches, Teacher, is_distilled
+from mindclf.train.early_stopping import EarlyStopping
 from mindclf.train.ema import EMA
 from mindclf.train.features import feature_batches, stored_features
 from mindclf.train.given import Given
+from mindclf.train.groups import rate_factors
 from mindclf.train.model import create_model
+from mindclf.train.phase_batches import phase_batches
 from mindclf.train.schedules import Schedule, rates_of
 from mindclf.train.state import NetWeights, OptimizerState, save_state, state_path
 from mindclf.train.tensorboard import EventFiles
@@ -42,7 +48,9 @@ log = logging.getLogger(__name__)
 class Run:
     """What the phases of a run share. `begin` is called after its first step; `given` are objects of the caller's own.
 
-    `class_weights` (classes,) say how much the images of each class count; None is all the same.
+    `class_weights` (classes,) say how much the images of each class count; None is all the same. `seen_before` are the images
+    that the weights had seen before this run. `features` is what computes features for heads: `stored_features`, or what does as
+    that. `teacher` is that of config.teacher.
     """
 
     net: object
@@ -53,6 +61,9 @@ class Run:
     begin: object = None
     given: Given = field(default_factory=Given)
     class_weights: object = None
+    seen_before: Seen = field(default_factory=Seen)
+    features: Callable = stored_features
+    teacher: Teacher | None = None
 
     @property
     def parts(self):
@@ -74,14 +85,15 @@ class PhaseTrainer:
 
     def __init__(self, run, number, config):
         self.run, self.number, self.config = run, number, config
-        given, classes = run.given, len(run.splits.classes)
+        given = run.given
         if config.trainable == "head":
             freeze(run.net.backbone)
         else:
             unfreeze(run.net)
+        set_drop_path(run.net, config.drop_path_rate if config.trainable == "all" else 0.0)
         self.trained = run.net.head if config.cached_views else run.net
         self.monitored, self.monitored_name = run.splits.monitored
-        self.batches = self._prepare_data(classes)
+        self.batches = self._prepare_data()
         self.steps = self.batches.get_dataset_size()
         self.schedule = Schedule(config, self.steps)
         made = given.optimizer(self.trained, self.schedule.rates) if given.makes_optimizer else given.optimizer
@@ -89,7 +101,7 @@ class PhaseTrainer:
         optimizer = self.model.train_network.optimizer
         rates = self.schedule.rates
         if given.optimizer is None or given.makes_optimizer:
-            self.schedule.attach(optimizer)
+            self.schedule.attach(optimizer, rate_factors(self.trained, config))
         else:
             rates = rates_of(optimizer, config.epochs * self.steps)
         self.metrics, self.own_metrics = MetricTracker(rates, self.batches.batch_size, self.steps), {}
@@ -97,10 +109,12 @@ class PhaseTrainer:
         self.terminate_on_nan = TerminateOnNaN(self.metrics, lambda: run.checkpoints.newest)
         self.recorder = History(run.history, number, self.metrics, self.batches, self.monitored_name, self.evaluate,
                                 self.after_epoch)
+        self.early_stopping = EarlyStopping(number, config, run.checkpoints)
         self.checkpoint = PhaseCheckpoint(self)
         self.events = cache(lambda: EventFiles(run.checkpoints.output / "tensorboard"))  # made after the first epoch
         self.parts = {**run.parts, "optimizer": OptimizerState(optimizer), "schedule": self.schedule, "metrics": self.metrics,
-                      "clock": self.recorder, **({"ema": self.ema} if self.ema else {}), **given.parts()}
+                      "clock": self.recorder, "early_stopping": self.early_stopping,
+                      **({"ema": self.ema} if self.ema else {}), **given.parts()}
 
     def load_state_dict(self, state):
         """Goes on from `state`, the dicts of all parts by name that a run saved. Raises ValueError if a part lacks."""
@@ -118,8 +132,8 @@ class PhaseTrainer:
         self.batches.resume(epochs, steps)
         self.schedule.resume(epochs)
         self.checkpoint.resume(metrics.step)
-        looks = 2 if config.sam_rho else 1  # at images, in a step
-        seed_dropout(self.trained, [collectives.per_rank_seed(config.seed), self.number], draws=looks * metrics.step)
+        seed_dropout(self.trained, [collectives.per_rank_seed(config.seed), self.number],
+                     draws=looks_in_step(config) * metrics.step)
         if config.schedule == "plateau" and self.monitored_name == "test":
             log.warning("there are no validation images: the learning rate follows the test images, whose metrics then look too "
                         "good")
@@ -138,6 +152,7 @@ class PhaseTrainer:
             *self.run.given.callbacks,
             self.checkpoint,
             StopOnSignal(signals, metrics, self.number, self.checkpoint.save_now),
+            self.early_stopping,
             ExclusiveSteps(),
         ])
         signals.deferred = False
@@ -157,6 +172,7 @@ class PhaseTrainer:
     def after_epoch(self, row, result):
         """Takes the row of the history of an epoch that is over; the checkpoint comes after this."""
         self.schedule.after_epoch(row)
+        self.early_stopping.after_epoch(row["epoch"], result.scalars())
         self.run.checkpoints.after_epoch(row, {**result.scalars(), **self.own_metrics})
         if self._has_events:
             self.events().add(self.run.history.rows())  # before the state: a run that is killed in between finds them
@@ -178,24 +194,18 @@ class PhaseTrainer:
     def _has_events(self):
         return self.config.tensorboard and collectives.is_main_process()
 
-    def _prepare_data(self, classes):
+    def _prepare_data(self):
         """The training batches; sets `monitored_batches`."""
-        config, net, train = self.config, self.run.net, self.run.splits.train
-        count = len(train) * max(config.cached_views, 1)
+        config, net, given = self.config, self.run.net, self.run.given.train_dataset
+        batches = GivenBatches(given) if given is not None else phase_batches(
+            net, self.run.splits.train, config, self.number, self.run.features)
         if config.cached_views:
-            features, labels = stored_features(net, train, config, config.cached_views)
-            make_batches = lambda _, indices: feature_batches(features, labels, config.batch_size, indices)  # noqa: E731
-            self.monitored_batches = feature_batches(*stored_features(net, self.monitored, config), config.eval_batch_size,
+            self.monitored_batches = feature_batches(*self.run.features(net, self.monitored, config), config.eval_batch_size,
                                                      collectives.shard_indices(len(self.monitored)))
         else:
-            make_batches = partial(epoch_pipeline, train, config)
             self.monitored_batches = eval_pipeline(collectives.shard(self.monitored), Preprocessing.from_config(config),
                                                    config.eval_batch_size)
-        if self.run.given.train_dataset is not None:
-            return GivenBatches(self.run.given.train_dataset)
-        balanced = np.tile(train.labels, max(config.cached_views, 1)) if config.balanced_sampling else None
-        return EpochBatches(make_batches, count, config.batch_size, config.seed, self.number, config.mixup_alpha, classes,
-                            balanced)
+        return DistilledBatches(batches, self.run.teacher) if is_distilled(config) else batches
 
 
 class PhaseCheckpoint(CardCheckpoint):

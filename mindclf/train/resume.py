@@ -12,6 +12,7 @@ from mindclf.checkpoint import read_weights
 from mindclf.config import DEFAULTS, SOLVED, merge, own_names, phases_of
 from mindclf.metrics import score_of
 from mindclf.report.history import HISTORY, HistoryFile
+from mindclf.train.early_stopping import NOTHING_SEEN, has_stopped, let_go_on
 from mindclf.train.schedules import plateau_of
 from mindclf.train.state import TrainingState, load_state, state_path
 from mindclf.utils.files import TEMPORARY
@@ -20,7 +21,8 @@ log = logging.getLogger(__name__)
 
 # Of the config, what may differ when a run goes on: no weight depends on it.
 FREE_FIELDS = ("resume", "device_target", "output", "dataset_path", "feature_cache", "cache_dir", "grid_rows", "grid_columns",
-               "tensorboard", "save_checkpoint_steps", "keep_checkpoint_max")
+               "tensorboard", "save_checkpoint_steps", "keep_checkpoint_max", "folds")
+LENGTH_FIELDS = ("epochs", "early_stopping_patience", "min_delta")  # how long a phase takes: may differ where it is not over
 EPOCH_FIELDS = ("phase", "epoch", "metrics")  # what a card says of the epoch that its weights are of
 
 
@@ -31,7 +33,8 @@ def earlier_run(output, card, may_extend=True):
 
     `card` is that of the run that is to go on (see `run_card`). It may have other epochs, if it `may_extend`: in a phase that
     is not over, and in the last one of a finished run, of which that makes a TrainingState. The card of the state then says so in
-    "extended". Raises ValueError that names the first field in which the configs differ otherwise, or the file that is damaged.
+    "extended". A phase that has stopped early goes on with other epochs, or if what stops it is another. Raises
+    ValueError that names the first field in which the configs differ otherwise, or the file that is damaged.
     """
     path, last = state_path(output), Path(output) / "last.ckpt"
     for checkpoint in (last, last.with_name("best.ckpt")):
@@ -55,25 +58,43 @@ def earlier_run(output, card, may_extend=True):
     for folder in unfinished:
         shutil.rmtree(folder, ignore_errors=True)
     planned, epochs = ([phase.epochs for phase in phases] for phases in (then, now))
-    if planned == epochs:
+    nothing_is_left = state is None and epochs[-1] == position["epochs"]
+    if nothing_is_left or _lengths(then) == _lengths(now):
         return state or "finished"
-    log.info("the run in %s had epochs=%s and now has %s: from epoch %d of phase %d on its learning rates are those of the new "
-             "number%s", output, *(", ".join(map(str, numbers)) for numbers in (planned, epochs)), position["epochs"] + 1,
-             position["phase"], "" if state else ", and momenta begin anew")
+    _say_what_goes_on(output, planned, epochs, position, begins_anew=state is None)
     state = state or _after_the_end(last, earlier, now[-1])
     state.parts["checkpoints"]["card"] = {**earlier, "config": card["config"], "extended": [*earlier.get("extended", ()), {
         "phase": position["phase"], "epoch": position["epochs"], "planned_epochs": planned, "command": card["command"]}]}
+    if has_stopped(earlier, position["phase"]):
+        let_go_on(state, position["phase"])
     return state
 
 
+def _say_what_goes_on(output, planned, epochs, position, begins_anew):
+    """Logs that a run has other epochs now, or that one that stopped early goes on; `begins_anew` is that of its momenta."""
+    anew = ", and momenta begin anew" if begins_anew else ""
+    if planned != epochs:
+        log.info("the run in %s had epochs=%s and now has %s: from epoch %d of phase %d on its learning rates are those of the "
+                 "new number%s", output, *(", ".join(map(str, numbers)) for numbers in (planned, epochs)),
+                 position["epochs"] + 1, position["phase"], anew)
+    elif begins_anew:
+        log.info("the run in %s stopped early after epoch %d of phase %d, and now goes on%s", output, position["epochs"],
+                 position["phase"], anew)
+
+
+def _lengths(phases):
+    """The LENGTH_FIELDS of each phase."""
+    return [[phase[name] for name in LENGTH_FIELDS] for phase in phases]
+
+
 def _check_same(card, earlier, refusal, output):
-    """Raises ValueError, or warns, where the run of `card` is another than that of the card `earlier`; epochs may differ.
+    """Raises ValueError, or warns, where the run of `card` is another than that of the card `earlier`, but for LENGTH_FIELDS.
 
     The batch_size comes last: where nobody set it, it may follow from the number of images and of workers.
     """
-    _check_fields([name for name in DEFAULTS if name not in (*FREE_FIELDS, "epochs", "phases", "batch_size")], card, earlier,
-                  refusal)
-    now, then = (json.dumps([{name: value for name, value in phase.items() if name != "epochs"}
+    _check_fields([name for name in DEFAULTS if name not in (*FREE_FIELDS, *LENGTH_FIELDS, "phases", "batch_size")], card,
+                  earlier, refusal)
+    now, then = (json.dumps([{name: value for name, value in phase.items() if name not in LENGTH_FIELDS}
                              for phase in run["config"].get("phases", ())]) for run in (card, earlier))
     if now != then:
         raise ValueError(f"{refusal}: it had phases={then}, and now they are {now}: set them so, or take another output")
@@ -86,6 +107,8 @@ def _check_same(card, earlier, refusal, output):
         if card[name] != earlier[name]:
             log.warning("the run in %s began with other %s: it goes on, but perhaps not to the last bit", output,
                         {"versions": "versions of software", "device": "hardware or settings"}[name])
+    if card.get("teacher") != earlier.get("teacher"):
+        raise ValueError(f"{refusal}: its teacher was another file: restore that, or take another output")
     for part in ("train", "held_out", "test"):
         if card["data"][part] != earlier["data"].get(part):
             raise ValueError(f"{refusal}: it had {earlier['data'][part]} {part} images, and now there are "
@@ -106,19 +129,24 @@ def _check_fields(names, card, earlier, refusal):
 
 
 def _check_epochs(then, now, position, refusal, may_extend):
-    """Raises ValueError if the epochs of the phases `now` are not those of `then`, and cannot take their place at `position`."""
+    """Raises ValueError if the LENGTH_FIELDS of the phases `now` are not those of `then`, and cannot take their place.
+
+    A phase that is over at `position` keeps them, and so do all without `may_extend`; a later one may not have fewer epochs than
+    it has begun.
+    """
     for number, (before, after) in enumerate(zip(then, now), start=1):
-        name = f"phases.{number - 1}.epochs" if len(then) > 1 else "epochs"
-        is_fixed = number < position["phase"] or not may_extend
-        if before.epochs != after.epochs and is_fixed:
-            raise ValueError(f"{refusal}: it had {name}={before.epochs}, and now it is {after.epochs}: set it so, or take "
-                             "another output")
+        place = f"phases.{number - 1}." if len(then) > 1 else ""
+        changed = [name for name in LENGTH_FIELDS if before[name] != after[name]]
+        if changed and (number < position["phase"] or not may_extend):
+            [name, *_] = changed
+            raise ValueError(f"{refusal}: it had {place}{name}={before[name]}, and now it is {after[name]}: set it so, or take "
+                             f"another output")
         if after.optimizer in SOLVED:  # its epochs are iterations, of which the config does not tell
             continue
         begun = position["epochs"] + bool(position["steps"]) if number == position["phase"] else 0
         if after.epochs < begun:
-            raise ValueError(f"{refusal}: it has begun epoch {begun} of phase {number}, and now {name}={after.epochs}: set "
-                             f"{begun} or more, or take another output")
+            raise ValueError(f"{refusal}: it has begun epoch {begun} of phase {number}, and now {place}epochs={after.epochs}: "
+                             f"set {begun} or more, or take another output")
 
 
 def _phases(card):
@@ -147,5 +175,5 @@ def _after_the_end(last, card, phase):
             "best_epoch": {**{name: best[name] for name in EPOCH_FIELDS}, "metrics": {"held out": valid}} if valid else None},
         "optimizer": {"global_step": np.array([steps], np.int32)}, "schedule": plateau.state_dict(),
         "metrics": {"step": steps, "losses": [], "correct_predictions": 0}, "clock": {"seconds": 0.0, "waited": 0.0},
-        "ema": {**weights, "step": steps, "averaged_step": steps},
+        "early_stopping": NOTHING_SEEN, "ema": {**weights, "step": steps, "averaged_step": steps},
     })

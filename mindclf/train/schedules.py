@@ -1,6 +1,7 @@
 """Schedules: the learning rates of a phase, one for each step."""
 
 import math
+from types import MappingProxyType
 
 import mindspore as ms
 from mindspore import Parameter, Tensor
@@ -14,13 +15,15 @@ class Schedule:
     """
 
     def __init__(self, config, steps_per_epoch):
-        self.config, self.steps_per_epoch, self.optimizer = config, steps_per_epoch, None
+        self.config, self.steps_per_epoch, self.followers = config, steps_per_epoch, {}
         self.rates = learning_rates(config, steps_per_epoch)
         self.plateau = plateau_of(config)
 
-    def attach(self, optimizer):
-        """Has `optimizer`, which was made with `rates`, follow from now on."""
-        self.optimizer = optimizer
+    def attach(self, optimizer, factors=MappingProxyType({})):
+        """Has `optimizer`, which was made with `rates`, follow from now on; weights have the rates times `factors`, by name."""
+        for weight in optimizer.parameters:
+            rates = optimizer.get_lr_parameter(weight)  # one for all weights of a group
+            self.followers[id(rates)] = rates, factors.get(weight.name, 1.0)
 
     def after_epoch(self, row):
         """Takes the row of the history of an epoch that is over."""
@@ -45,8 +48,8 @@ class Schedule:
             return
         first = epochs * self.steps_per_epoch
         self.rates[first:] = [self.plateau.rate] * (len(self.rates) - first)
-        if self.optimizer is not None:
-            self.optimizer.learning_rate.learning_rate.set_data(Tensor(self.rates, ms.float32))
+        for rates, factor in self.followers.values():
+            rates.set_data(Tensor([factor * rate for rate in self.rates], ms.float32))
 
 
 def rates_of(optimizer, total_steps):

@@ -7,6 +7,7 @@ import numpy as np
 from mindspore import Tensor, nn
 from mindspore.train import CheckpointConfig
 
+from mindclf.calibration import calibrated, uncalibrated
 from mindclf.dataset.draws import Draws
 from mindclf.dataset.seen import with_validation_trained_on
 from mindclf.distributed import collectives
@@ -14,7 +15,6 @@ from mindclf.metrics import compute_metrics
 from mindclf.nets import freeze
 from mindclf.report.history import shown_name
 from mindclf.train.checkpointing import CardCheckpoint
-from mindclf.train.features import stored_features
 from mindclf.train.softmax_regression import solve
 from mindclf.train.state import save_state, state_path
 from mindclf.train.tensorboard import EventFiles
@@ -49,8 +49,8 @@ class HeadSolver:
         """Solves the head, and saves the net and the state of the run."""
         run, config = self.run, self.config
         monitored, self.monitored_name = run.splits.monitored
-        train = stored_features(run.net, run.splits.train, config, config.cached_views)
-        measured = stored_features(run.net, monitored, config)
+        train = run.features(run.net, run.splits.train, config, config.cached_views)
+        measured = run.features(run.net, monitored, config)
         if collectives.is_main_process():
             self._solve(train, measured)
         collectives.broadcast_parameters(run.net.head)
@@ -78,7 +78,7 @@ class HeadSolver:
         solution, solved_on = result["solution"], "training images"
         if self.is_last and has_validation:
             solved_on = "training and validation images"
-            solution = solve(features, labels, self.num_classes, weight_decay, **options)
+            solution = solve(features, labels, self.num_classes, weight_decay, start=solution.layer, **options)
             log.info("solved again on training and validation images: the validation metrics are from before that")
             seen = checkpoints.card.get("seen_images")
             if seen:
@@ -94,7 +94,10 @@ class HeadSolver:
             "converged": solution.converged,
             "trials": [{"weight_decay": trial.weight_decay, **trial.metrics.scalars()} for trial in choice.tried]}
         out_of_fold = {"out of fold": choice.best.metrics.scalars()} if choice.is_out_of_fold else {}
-        checkpoints.after_solving(rows[-1], result["metrics"].scalars(), how, out_of_fold)
+        fields = {"chosen": how}
+        if self.is_last:
+            fields["calibration"] = self._calibrated(labels, choice, result["logits"])
+        checkpoints.after_solving(rows[-1], result["metrics"].scalars(), fields, out_of_fold)
         self._save(rows[-1])
 
     def _tuned(self, features, labels, options):
@@ -108,12 +111,36 @@ class HeadSolver:
                              "tune_weight_decay=cross_validation")
         if by == "auto" and valid and self.number > 1:
             by = "validation"
-        rows = Rows(len(splits.train), config.cached_views, valid, [*splits.train.digests(), *splits.valid.digests()])
-        return choose_weight_decay(features, labels, self.num_classes, rows,
+        return choose_weight_decay(features, labels, self.num_classes, self._rows(),
                                    Draws(config.seed, self.number, 0).generator("folds"), by, config.monitor, **options)
 
+    def _rows(self):
+        splits = self.run.splits
+        return Rows(len(splits.train), self.config.cached_views, len(splits.valid),
+                    [*splits.train.digests(), *splits.valid.digests()])
+
+    def _calibrated(self, labels, choice, logits):
+        """What the card keeps as "calibration", of images that neither the head which gave the logits nor the backbone has seen.
+
+        The logits are those of the `choice` where it was measured, else `logits`, those of the monitored images.
+        """
+        rows, first_valid = self._rows(), len(labels) - len(self.run.splits.valid)
+        if choice.best:
+            logits, measured = choice.best.logits, choice.measured
+        elif self.monitored_name == "held out":
+            measured = np.arange(first_valid, len(labels))
+        else:
+            return uncalibrated("there are no validation images, and the weight decay was not tuned in folds")
+        digests = [rows.digests[image] for image in rows.of_image[measured]]
+        copies = set() if choice.is_out_of_fold else set(rows.digests[:rows.images])  # which folds keep together
+        before = self.run.seen_before.of(digests)
+        seen = np.array([digest in copies or kind == "train" for digest, kind in zip(digests, before)])
+        unseen = ~seen & ((self.number == 1) | (measured >= first_valid))
+        source = "out-of-fold predictions of {:,} images" if choice.is_out_of_fold else "{:,} validation images"
+        return calibrated(logits[unseen], labels[measured[unseen]], self.config.target_error, source.format(unseen.sum()))
+
     def _iterations(self, train, measured, weight_decay, options):
-        """(the rows of the history, {"solution", "metrics": on the monitored images}) of solving on the training images."""
+        """(the rows of the history, {"solution", "logits", "metrics": of the monitored images}) of solving on training images."""
         features, labels = train
         rows, clock = [], [time.perf_counter()]
 
@@ -132,7 +159,8 @@ class HeadSolver:
         if not rows:  # there is nothing to learn
             record(1, solution.layer, solution.loss, 0.0)
         logits = solution.layer.logits(measured[0])
-        return rows, {"solution": solution, "metrics": compute_metrics(logits, measured[1], self.num_classes)}
+        return rows, {"solution": solution, "logits": logits,
+                      "metrics": compute_metrics(logits, measured[1], self.num_classes)}
 
     def _begin(self):
         if self.run.begin:

@@ -5,7 +5,6 @@ takes it back. A training is a dict of parts by name; it is saved and restored i
 """
 
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +12,10 @@ import numpy as np
 from mindspore import Tensor
 
 from mindclf.checkpoint import fill_net
-from mindclf.utils.files import first_line, replacing
+from mindclf.utils.arrays import write_arrays
+from mindclf.utils.files import first_line
 
-STATE_FORMAT = 5
+STATE_FORMAT = 6
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,6 @@ def save_state(path, position, parts):
     metadata = {"format": STATE_FORMAT, "position": position, "parts": others, "arrays": list(arrays)}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_arrays(path, metadata=np.array(json.dumps(metadata)), **arrays)
-
-
-def write_arrays(path, **arrays):
-    """Writes the file that np.savez would, in one step. On a full disk np.savez itself prints a traceback besides its error."""
-    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for name, value in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, value, allow_pickle=False)
 
 
 def load_state(path):
@@ -101,7 +93,7 @@ class OptimizerState:
         """Arrays by name. The learning rates are the schedule's: a run that goes on may get more epochs."""
         weights = {id(parameter) for parameter in self.optimizer.parameters}
         return {parameter.name: parameter.asnumpy() for parameter in self.optimizer.get_parameters()
-                if id(parameter) not in weights and parameter.name != "learning_rate"}
+                if id(parameter) not in weights and not parameter.name.startswith("learning_rate")}
 
     def load_state_dict(self, state):
         """Sets what `state_dict` gave. Of a state with "global_step" alone, momenta stay as they are.

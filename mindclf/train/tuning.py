@@ -22,20 +22,25 @@ MOST_MEASURED = 5000   # images that folds must measure: of more images fewer fo
 
 
 class Trial(NamedTuple):
-    """A weight decay, and the `metrics` of layers solved with it on images that those were not solved on."""
+    """A weight decay, and the `metrics` and `logits` (n, classes) of layers solved with it on images that those had not seen."""
 
     weight_decay: float
     metrics: Metrics
+    logits: np.ndarray | None = None
 
 
 class Choice(NamedTuple):
-    """The weight decay, `how` it was chosen, in words, and the trials; `best` is the one chosen, None where there were none."""
+    """The weight decay, `how` it was chosen, in words, and the trials; `best` is the one chosen, None where there were none.
+
+    `measured` are the rows of features (n,) that the logits of the trials are of.
+    """
 
     weight_decay: float
     how: str
     tried: Sequence[Trial] = ()
     best: Trial | None = None
     is_out_of_fold: bool = False
+    measured: np.ndarray | None = None
 
 
 class Rows(NamedTuple):
@@ -70,7 +75,7 @@ def choose_weight_decay(features: np.ndarray, labels: np.ndarray, num_classes: i
         by = "validation" if rows.valid >= MANY_VALIDATION else "cross_validation"
     if by == "validation":
         last = rows.images * rows.views
-        pairs, name = [(slice(last), slice(last, None))], f"{rows.valid} validation images"
+        pairs, name = [(slice(last), np.arange(last, len(labels)))], f"{rows.valid} validation images"
     else:
         folds = _folds(labels, rows, rng)
         count = rows.images + rows.valid
@@ -86,7 +91,8 @@ def choose_weight_decay(features: np.ndarray, labels: np.ndarray, num_classes: i
         log.info("weight decay %-6g %s loss %.4f top-1 %.2f%%", trial.weight_decay,
                  "validation" if by == "validation" else "out-of-fold", trial.metrics.loss, 100 * trial.metrics.top1)
     best = best_of(tried, monitor)
-    return Choice(best.weight_decay, f"chosen for {monitor}, by {name}", tried, best, by != "validation")
+    return Choice(best.weight_decay, f"chosen for {monitor}, by {name}", tried, best, by != "validation",
+                  np.concatenate([measured for _, measured in pairs]))
 
 
 def trials(features: np.ndarray, labels: np.ndarray, num_classes: int, splits: Sequence[tuple],
@@ -95,19 +101,31 @@ def trials(features: np.ndarray, labels: np.ndarray, num_classes: int, splits: S
 
     `splits` are pairs of the rows of `features` (n, C) that a layer is solved on, and of those that measure it, indices or
     slices; the metrics are those over the measured rows of all pairs together. `options` are arguments of `SoftmaxRegression`.
-    Each layer begins with the one of the candidate before it. The weaker the decay, the longer the solver takes.
+    Each layer begins where those of the two candidates before it point to, for it changes evenly with the logarithm of the
+    decay. The weaker the decay, the longer the solver takes.
     """
     problems = [SoftmaxRegression(features[solved_on], labels[solved_on], num_classes, **options) for solved_on, _ in splits]
     truth = np.concatenate([labels[measured] for _, measured in splits])
-    layers: list[DenseLayer | None] = [None] * len(splits)
+    paths: list[list[tuple[float, DenseLayer]]] = [[] for _ in splits]
     tried: list[Trial] = []
     for weight_decay in candidates:
-        layers = [problem.solve(weight_decay, layer).layer for problem, layer in zip(problems, layers)]
-        logits = [layer.logits(features[measured]) for layer, (_, measured) in zip(layers, splits)]
-        tried.append(Trial(weight_decay, compute_metrics(np.concatenate(logits), truth, num_classes)))
+        layers = [problem.solve(weight_decay, _next_on(path, weight_decay)).layer for problem, path in zip(problems, paths)]
+        for path, layer in zip(paths, layers):
+            path[:] = [*path[-1:], (weight_decay, layer)]
+        logits = np.concatenate([layer.logits(features[measured]) for layer, (_, measured) in zip(layers, splits)])
+        tried.append(Trial(weight_decay, compute_metrics(logits, truth, num_classes), logits))
         if _only_gets_worse(tried, monitor):
             break
     return tried
+
+
+def _next_on(path, weight_decay):
+    """Where a layer of `weight_decay` is about, on the straight line through the (decay, layer) of `path`, two at most."""
+    if len(path) < 2:
+        return path[-1][1] if path else None
+    (before, first), (last, second) = path
+    further = np.log(weight_decay / last) / np.log(last / before)
+    return DenseLayer(*(new + further * (new - old) for old, new in zip(first, second)))
 
 
 def _only_gets_worse(tried, monitor):

@@ -40,7 +40,7 @@ def test_a_notebook_that_was_copied_finds_the_results_and_says_where_the_tables_
     support = runpy.run_path(str(tmp_path / "lessons" / "notebooks" / "support.py"))
     card = json.loads((ROOT / "checkpoints" / "cifar10_mobilenet_v1.ckpt.json").read_text(encoding="utf-8"))
     assert f"{card['metrics']['test']['top1']:.2%}" in support["measured"]("cifar10_mobilenet_v1")
-    assert "README" in support["readme_table"]("traps")
+    assert "docs" in support["table_of_page"]("traps", "traps")
 
 
 @pytest.mark.parametrize("kind", ["a file", "a folder with something in it"])

@@ -11,6 +11,7 @@ from scipy import stats
 
 from mindclf import kernels
 from mindclf.dataset.draws import WORDS, Draws
+from mindclf.dataset.policies import TrivialAugment, wide_space
 from mindclf.dataset.views import VIEW, RandomCrop, RandomCropDecodeResize, RandomViews, cropped, render
 
 MEAN, STD = (100, 110, 120), (50, 60, 70)
@@ -173,6 +174,55 @@ def test_a_square_of_the_mean_colour_has_its_centre_where_drawn(photo, row, colu
     np.testing.assert_allclose(image[:, ~inside], ((photo - MEAN) / np.array(STD)).transpose(2, 0, 1)[:, ~inside], atol=1e-5)
 
 
+@pytest.mark.parametrize(("area", "ratio", "row", "column", "box"), [
+    (0.5, 0.5, 0.5, 0.5, (20, 28, 8, 8)),      # 2 % of 3072 pixels as a square, in one of 41 x 57 positions
+    (0.5, 1.0, 0.0, 0.999, (0, 50, 4, 14)),    # 13.6 x 4.5 pixels
+    (0.5, 0.0, 0.999, 0.0, (34, 0, 14, 4))])
+def test_a_box_is_erased_where_drawn(photo, area, ratio, row, column, box):
+    views = RandomViews(given([photo]), WHOLE, (48, 64), MEAN, STD, **STILL, erasing_prob=0.5, erasing_scale=(0.01, 0.03),
+                        erasing_ratio=(0.3, 1 / 0.3))
+    plain = ((photo - MEAN) / np.array(STD)).transpose(2, 0, 1)
+    for drawn in (0.49, 0.51):
+        words = words_for(views, erasing=drawn, erased_box=(area, ratio - 1e-12 if ratio == 1 else ratio, row, column))
+        image = views(np.array([0]), words)[0]
+        inside = np.zeros((48, 64), bool)
+        if drawn < 0.5:
+            inside[box[0]:box[0] + box[2], box[1]:box[1] + box[3]] = True
+        assert (image[:, inside] == 0).all()
+        np.testing.assert_allclose(image[:, ~inside], plain[:, ~inside], atol=1e-5)
+
+
+def test_boxes_are_erased_with_their_probability_area_shape_and_place():
+    """Of 4000 white images, read off their pixels: a quarter is erased, and nothing tells anything of another."""
+    white = np.full((64, 96, 3), 255, np.uint8)
+    views = RandomViews(lambda index: contextlib.nullcontext(white), WHOLE, (64, 96), (0, 0, 0), (1, 1, 1), flip_prob=0.5,
+                        color_adjust=0.0, erasing_prob=0.25, erasing_scale=(0.05, 0.15), erasing_ratio=(0.5, 2.0))
+    words = Draws(1, 1, 1).words(views.names, range(4000))
+    boxes = []
+    for start in range(0, 4000, 500):
+        erased = views(np.arange(500), words[start:start + 500])[:, 0] == 0
+        for image in erased[erased.any((1, 2))]:
+            rows, columns = np.flatnonzero(image.any(1)), np.flatnonzero(image.any(0))
+            assert image.sum() == len(rows) * len(columns)
+            boxes.append((rows[0], columns[0], len(rows), len(columns)))
+    top, left, height, width = np.array(boxes).T
+    assert stats.binomtest(len(boxes), 4000, 0.25).pvalue > 1e-4
+    jitter = np.random.default_rng(0).uniform(-0.5, 0.5, (4, len(boxes)))  # sides are whole pixels
+    found = {"area": ((height + jitter[0]) * (width + jitter[1]) / (64 * 96) - 0.05) / 0.1,
+             "shape": np.log((width + jitter[1]) / (height + jitter[0])) / np.log(4) + 0.5,
+             "row": (top + jitter[2] + 0.5) / (64 - height + 1), "column": (left + jitter[3] + 0.5) / (96 - width + 1)}
+    for values in found.values():
+        assert stats.kstest(values, "uniform").pvalue > 1e-4
+    for one, other in itertools.combinations(found, 2):
+        assert stats.spearmanr(found[one], found[other]).pvalue > 1e-4
+
+
+def test_nothing_is_erased_where_no_box_fits(photo):
+    """All of the image in a shape that it has not."""
+    fields = dict(erasing_prob=1.0, erasing_scale=(0.9, 1.0), erasing_ratio=(9.0, 10.0))
+    assert (views_of([photo] * 20, (48, 64), **fields) == views_of([photo] * 20, (48, 64))).all()
+
+
 def test_a_box_outside_is_black(photo):
     part = cropped(photo, (-3, 60, 10, 9))
     assert part.shape == (10, 9, 3)
@@ -216,14 +266,23 @@ def test_a_box_that_never_fits_is_the_largest_allowed_in_the_centre():
     assert crop.box(400, 10, drawn) == (193, 0, 13, 10)
 
 
+def erased(views, words):
+    """Where random erasing makes ones zeros."""
+    ones = np.ones((1, 3, 32, 32), np.float32)
+    views._erase(ones, words)
+    return np.flatnonzero(ones[0, 0] == 0).tolist()
+
+
 def test_no_choice_reads_the_words_of_another(images):
     """What is rendered of crop, grid and light changes with the words of its own choices alone."""
     crop, told = RandomCropDecodeResize((0.3, 0.6), (0.75, 1.333)), {}
-    views = RandomViews(given(images), crop, (32, 32), MEAN, STD, **ALL)
+    views = RandomViews(given(images), crop, (32, 32), MEAN, STD, **ALL, policy=TrivialAugment(wide_space(32)), erasing_prob=0.8)
     parts = {"crop": lambda w: views.crop.box(64, 64, next(iter(views.crop.drawn(w["crop"])))),
              "turns": lambda w: views._turns(w, 1).tolist(),
-             "colours": lambda w: [part.tolist() for part in views._colours(w, 1)]}
-    depends = {"crop": {"crop"}, "turns": {"rotation", "horizontal flip", "vertical flip"}, "colours": {"light", "grey"}}
+             "colours": lambda w: [part.tolist() for part in views._colours(w, 1)], "policy": views.policy.drawn,
+             "erased": lambda w: erased(views, w)}
+    depends = {"crop": {"crop"}, "turns": {"rotation", "horizontal flip", "vertical flip"}, "colours": {"light", "grey"},
+               "policy": {"policy"}, "erased": {"erasing", "erased box"}}
     for part, name in itertools.product(parts, views.names):
         told[part, name] = set()
         for epoch in range(1, 20):

@@ -11,12 +11,13 @@ import pytest
 from PIL import Image
 
 from mindclf import predict as predict_module
+from mindclf.calibration import NOT_SURE, Calibration
 from mindclf.cli import main
 from mindclf.dataset.images import decode_image
 from mindclf.inference import sorted_folder, sources
 from mindclf.inference.collect import collect
 from mindclf.inference.predictions import Prediction, Predictions
-from mindclf.inference.sorted_folder import NOT_SURE, SortedFolder, put
+from mindclf.inference.sorted_folder import SortedFolder, put
 from mindclf.preprocessing import DEFAULT_READING
 from mindclf.utils.files import sha256
 
@@ -26,7 +27,8 @@ CLASSES = ("red", "green", "blue")
 class ByColour:
     """A net that says which of red, green and blue an image has most of; `seen` has what it looked at."""
 
-    def __init__(self, path, classes=CLASSES, stop_after=None):
+    def __init__(self, path, classes=CLASSES, stop_after=None, threshold=None):
+        self.calibration = Calibration(threshold=threshold)
         self.classes, self.stop_after, self.seen = classes, stop_after, []
         self.runner = SimpleNamespace(path=path, mirror=False)
         self.preprocessing = SimpleNamespace(reading=DEFAULT_READING)
@@ -43,7 +45,8 @@ class ByColour:
     def _answer(self, name, image, top_k):
         parts = np.asarray(decode_image(image)).mean((0, 1)) / 255
         order = np.argsort(-parts)[:top_k]
-        return Predictions([Prediction(self.classes[i], float(parts[i])) for i in order], name)
+        return Predictions([Prediction(self.classes[i], float(parts[i])) for i in order], name,
+                           threshold=self.calibration.threshold)
 
 
 @pytest.fixture
@@ -107,6 +110,16 @@ def test_every_image_lies_in_the_folder_of_its_class_and_has_its_row(net, photos
         assert [float(row[f"probability_{rank}"]) for rank in (1, 2, 3)] == pytest.approx(sorted(parts)[::-1], abs=1e-4)
         assert sha256(tmp_path / "sorted" / other["file"]) == row["sha256"] == sha256(row["path"])
     assert not list(tmp_path.rglob(".*"))  # no claim and no unfinished file
+
+
+def test_images_below_the_threshold_have_a_folder_of_their_own(net, photos, tmp_path):
+    """The darkest of each colour has a probability of 200 / 255, under 0.8. Another threshold is not gone on with."""
+    collected = collect(ByColour(net, threshold=0.8), [str(photos)], 3, tmp_path / "all.csv", tmp_path / "sorted")
+    assert collected.classes == {"not sure": 3, "red": 2, "green": 2, "blue": 2}
+    assert len(images_of(tmp_path / "sorted" / "not sure")) == 3
+    assert {row["class"] for row in rows(tmp_path / "all.csv") if float(row["probability"]) < 0.8} == {"not sure"}
+    with pytest.raises(ValueError, match="predictions of another net or other options"):
+        collect(ByColour(net), [str(photos)], 3, tmp_path / "all.csv")
 
 
 def test_a_copy_has_the_date_of_its_image(net, photos, tmp_path):

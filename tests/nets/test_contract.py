@@ -14,7 +14,7 @@ from mindclf import device
 from mindclf.checkpoint import fill_net, load_checkpoint, save_checkpoint
 from mindclf.explain import class_activation
 from mindclf.nets import HEAD_KEYS, NETS, create_net, freeze, unfreeze
-from mindclf.nets.layers import Dropout
+from mindclf.nets.dropout import Dropout
 from tests.reference import KEYS_FILE, REFERENCE_FILE
 from tests.reference.cases import CASES, KINDS, NUM_CLASSES
 from tests.reference.rule import direction, images, weight

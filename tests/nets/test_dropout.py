@@ -9,7 +9,7 @@ from mindspore.nn.utils import no_init_parameters
 
 from mindclf.device import pynative
 from mindclf.nets import NETS, create_net, seed_dropout
-from mindclf.nets.layers import Dropout
+from mindclf.nets.dropout import Dropout
 
 ROWS, COLUMNS, DRAWS = 64, 4096, 4
 

@@ -12,7 +12,7 @@ from mindclf.nets import (
     make_divisible,
     mobilenet_v2,
 )
-from mindclf.nets.layers import Dropout
+from mindclf.nets.dropout import Dropout
 
 
 def trainable(net):

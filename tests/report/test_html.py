@@ -137,9 +137,9 @@ def test_the_most_confident_mistakes_come_first(read_page):
 
 
 def test_confidence_orders_mistakes_and_correct_predictions_are_none():
-    logits = np.log(np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]]))
-    assert confident_mistakes(logits, [1, 1, 0, 1]).tolist() == [0, 2, 1]
-    assert confident_mistakes(logits, [0, 0, 1, 1]).tolist() == []
+    probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]])
+    assert confident_mistakes(probabilities, [1, 1, 0, 1]).tolist() == [0, 2, 1]
+    assert confident_mistakes(probabilities, [0, 0, 1, 1]).tolist() == []
 
 
 def test_each_mistake_is_a_thumbnail_with_another_under_its_heatmap(read_page):

@@ -88,7 +88,7 @@ def test_a_grid_has_the_rows_and_columns_asked_for(saved, tmp_path, rows, column
 
 
 def test_titles_are_green_if_right_and_red_with_the_truth_if_wrong(saved, tmp_path):
-    plots.prediction_grid(images(4), np.log([[0.8, 0.2], [0.3, 0.7], [0.1, 0.9], [0.6, 0.4]]), tmp_path / "grid.png", 2, 2)
+    plots.prediction_grid(images(4), np.array([[0.8, 0.2], [0.3, 0.7], [0.1, 0.9], [0.6, 0.4]]), tmp_path / "grid.png", 2, 2)
     titles = [(axis.title.get_text(), axis.title.get_color()) for axis in saved[0].axes]
     assert titles == [("cat 80%", "green"), ("dog 70%", "green"), ("dog 90%\n(is cat)", "red"), ("cat 60%\n(is dog)", "red")]
 

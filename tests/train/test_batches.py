@@ -13,25 +13,29 @@ from mindclf.config import merge
 from mindclf.dataset import ImageSet, augmented_pipeline, epoch_pipeline, pipeline, read_folder
 from mindclf.dataset.cifar10 import read_cifar10
 from mindclf.dataset.draws import STORED_VIEWS, Draws
-from mindclf.train.batches import EpochBatches, mix
+from mindclf.train.batches import EpochBatches
+from mindclf.train.mixing import Mixing
 from tests.conftest import CLASS_INDEX
 
-EVERYTHING = dict(rotation=30.0, vertical_flip_prob=0.5, color_adjust=0.4, hue_adjust=0.1, grey_prob=0.2)
+EVERYTHING = dict(rotation=30.0, vertical_flip_prob=0.5, hue_adjust=0.1, grey_prob=0.2, erasing_prob=0.5)
+BOTH = {"mixup_alpha": 0.4, "cutmix_alpha": 1.0}
 
 
 @pytest.fixture(params=["photos", "cifar10"])
 def images(request, colour_folder, cifar10_folder, tiny_config):
     """(images, config): 30 files under resized crops, or CIFAR-10 as its recipes prepare it, with all that is random."""
     if request.param == "photos":
-        return read_folder(colour_folder / "train", CLASS_INDEX), merge(tiny_config, EVERYTHING)
+        return read_folder(colour_folder / "train", CLASS_INDEX), merge(tiny_config, {**EVERYTHING, "policy": "rand_augment"})
     return read_cifar10(cifar10_folder, "train").take(range(30)), merge(
         {"image_height": 32, "image_width": 32, "augment": "padded_crop", "cutout": 8, "batch_size": 6, **EVERYTHING}, {})
 
 
-def batches_of(images, epochs_done=0, steps_done=0, seed=1, phase=1, mixup_alpha=0.0, batch_size=6, num_classes=10):
+def batches_of(images, epochs_done=0, steps_done=0, seed=1, phase=1, mixup_alpha=0.0, cutmix_alpha=0.0, batch_size=6,
+               num_classes=10):
     image_set, config = images
     make = partial(epoch_pipeline, image_set, merge(config, {"batch_size": batch_size}))
-    batches = EpochBatches(make, len(image_set), batch_size, seed, phase, mixup_alpha, num_classes)
+    mixing = Mixing(mixup_alpha, cutmix_alpha, num_classes) if mixup_alpha or cutmix_alpha else None
+    batches = EpochBatches(make, len(image_set), batch_size, seed, phase, mixing)
     batches.resume(epochs_done, steps_done)
     return batches
 
@@ -51,9 +55,9 @@ def assert_same(first, second):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("mixup_alpha", [0.0, 0.4])
-def test_an_epoch_is_the_same_whatever_came_before(images, mixup_alpha):
-    batches = partial(batches_of, images, mixup_alpha=mixup_alpha)
+@pytest.mark.parametrize("mixing", [{}, BOTH], ids=["plain", "mixed"])
+def test_an_epoch_is_the_same_whatever_came_before(images, mixing):
+    batches = partial(batches_of, images, **mixing)
     whole = batches()
     epochs = [epoch(whole) for _ in range(3)]
     before = ds.config.get_seed()
@@ -65,11 +69,11 @@ def test_an_epoch_is_the_same_whatever_came_before(images, mixup_alpha):
     ds.config.set_seed(before)
 
 
-@pytest.mark.parametrize("mixup_alpha", [0.0, 0.4])
-def test_a_run_goes_on_within_an_epoch(images, mixup_alpha):
-    whole = epoch(batches_of(images, epochs_done=1, mixup_alpha=mixup_alpha))
+@pytest.mark.parametrize("mixing", [{}, BOTH], ids=["plain", "mixed"])
+def test_a_run_goes_on_within_an_epoch(images, mixing):
+    whole = epoch(batches_of(images, epochs_done=1, **mixing))
     for steps in range(1, 5):
-        rest = epoch(batches_of(images, epochs_done=1, steps_done=steps, mixup_alpha=mixup_alpha))
+        rest = epoch(batches_of(images, epochs_done=1, steps_done=steps, **mixing))
         assert_same(rest, [array[6 * steps:] for array in whole])
 
 
@@ -91,14 +95,14 @@ def test_the_images_are_the_same_in_any_number_of_threads(images, monkeypatch):
 @pytest.mark.parametrize("size", [1, 2, 4])
 def test_the_images_are_the_same_in_one_two_and_four_workers(images, as_worker, size):
     """And so is what each is mixed with, for the number of a batch is the same."""
-    alone, mixed = epoch(batches_of(images, batch_size=3)), epoch(batches_of(images, batch_size=3, mixup_alpha=0.4))
+    alone, mixed = epoch(batches_of(images, batch_size=3)), epoch(batches_of(images, batch_size=3, **BOTH))
     count = 30 // (3 * size) * 3 * size
     assert count == {1: 30, 2: 30, 4: 24}[size]
-    for expected, mixup_alpha in ((alone, 0.0), (mixed, 0.4)):
+    for expected, mixing in ((alone, {}), (mixed, BOTH)):
         parts = []
         for rank in range(size):
             as_worker(rank, size)
-            parts.append(epoch(batches_of(images, batch_size=3, mixup_alpha=mixup_alpha)))
+            parts.append(epoch(batches_of(images, batch_size=3, **mixing)))
         as_worker(0, 1)
         for part, all_of_one in zip(zip(*parts), expected):
             steps = [array.reshape(-1, 3, *array.shape[1:]) for array in part]
@@ -164,24 +168,3 @@ def test_waiting_is_counted(monkeypatch):
     with pytest.raises(StopIteration):
         next(batches)
     assert batches.waited == 8
-
-
-def test_mixing_takes_images_and_labels_in_the_same_shares():
-    """Images that are their label: image i is all i. A mixed image is then the mean of its labels."""
-    labels = np.arange(6, dtype=np.int32)
-    images = np.repeat(labels, 12).reshape(6, 3, 2, 2).astype(np.float32)
-    for seed in range(20):
-        mixed, shares = mix(images, labels, 6, 0.5, np.random.default_rng(seed))
-        assert mixed.dtype == shares.dtype == np.float32
-        np.testing.assert_allclose(shares.sum(1), 1, rtol=1e-6)
-        np.testing.assert_allclose(mixed, np.broadcast_to((shares @ labels)[:, None, None, None], mixed.shape), atol=1e-5)
-
-
-def test_the_share_is_beta_distributed():
-    """Beta(a, a) has the mean 1/2 and the variance 1 / (4 (2 a + 1)): 0.17857 for a = 0.2. Partners of another class only."""
-    rng = np.random.default_rng(0)
-    labels = np.array([0, 1], np.int32)
-    shares = [mix(np.zeros((2, 1), np.float32), labels, 2, 0.2, rng)[1][0, 0] for _ in range(8000)]
-    shares = np.array([share for share in shares if share != 1])
-    assert abs(shares.mean() - 0.5) < 0.03
-    assert abs(shares.var() - 0.17857) < 0.01

@@ -33,7 +33,7 @@ def test_fit_learns_the_colours_and_writes_what_it_promises(fitted):
     assert fitted.report.images == 9 and fitted.report.top1 > 0.6
     files = {file.name for file in fitted.checkpoint.parent.iterdir()}
     assert files == {"best.ckpt", "best.ckpt.json", "last.ckpt", "last.ckpt.json", "history.csv", "curves.png", "report.json",
-                     "report.html", "classes.png", "confusion.png", "predictions.png"}
+                     "report.html", "classes.png", "confusion.png", "coverage.png", "map.png", "predictions.png"}
     for name in ("curves.png", "classes.png", "confusion.png", "predictions.png"):
         with Image.open(fitted.checkpoint.parent / name) as image:
             assert min(image.size) > 100
@@ -224,6 +224,10 @@ def test_stored_views_belong_to_the_augmentation_that_made_them(tiny_config, col
 
     for field in VARIATION_FIELDS:
         assert not np.array_equal(view(**{field: 0.5}), view()), field
+    changes = [{"erasing_prob": 1.0}, {"policy": "auto_augment"}, {"policy": "rand_augment"},
+               {"policy": "rand_augment", "rand_augment_magnitude": 3.0}, {"policy": "rand_augment", "rand_augment_ops": 3}]
+    for first, second in itertools.combinations([{}, *changes], 2):
+        assert not np.array_equal(view(**first), view(**second)), (first, second)
 
 
 def test_a_run_that_stops_leaves_its_newest_epoch_ready_to_use(tiny_config, monkeypatch):

@@ -6,11 +6,13 @@ from mindspore import nn, ops
 from mindspore.train import Accuracy, Callback
 
 from mindclf.checkpoint import load_net, read_card, read_weights
+from mindclf.config import merge
 from mindclf.dataset import create_dataset
 from mindclf.nets import NETS, create_net
 from mindclf.nets.mobilenet_v2 import MobileNetV2
 from mindclf.report.history import HistoryFile
 from mindclf.train import fit
+from mindclf.train.given import Given
 from tests.conftest import ONLY_HEAD, TINY_NET
 
 pytestmark = pytest.mark.usefixtures("uncompiled")
@@ -143,6 +145,13 @@ def test_callbacks_see_every_step_and_keep_their_state(tiny_config):
     resumed = Resumable()
     fit({**config, "resume": True}, callbacks=[resumed])
     assert resumed.steps == list(range(1, 13))
+
+
+@pytest.mark.parametrize("field", ["policy", "erasing_prob", "mixup_alpha", "cutmix_alpha"])
+def test_what_mindclf_would_do_to_images_of_its_own_is_refused_for_others(field, tiny_config):
+    config = merge(tiny_config, {field: "trivial_augment" if field == "policy" else 0.5})
+    with pytest.raises(ValueError, match=f"^{field} and train_dataset exclude each other"):
+        Given(train_dataset=object()).check(config)
 
 
 def test_what_cannot_be_resumed_is_refused(tiny_config, colour_folder):

@@ -48,8 +48,10 @@ def gradients_at(weight, bias, smoothing=0.0, batch=BATCH):
     return error.T @ images, error.sum(0)
 
 
-@pytest.mark.parametrize(("optimizer", "images", "climbers"), [("sgd", 80, 20), ("momentum", 40, 16), ("sgd", 8, 8)])
-def test_a_sharpness_aware_step_takes_the_gradient_from_up_the_hill(optimizer, images, climbers):
+@pytest.mark.parametrize(("optimizer", "images", "climbers", "fields"), [
+    ("sgd", 80, 20, {}), ("momentum", 40, 16, {}), ("sgd", 8, 8, {}), ("sgd", 80, 20, {"accumulation_steps": 5})])
+def test_a_sharpness_aware_step_takes_the_gradient_from_up_the_hill(optimizer, images, climbers, fields):
+    """Also in micro batches, of which two find the way up here."""
     rng = np.random.default_rng(1)
     batch = rng.standard_normal((images, 5)).astype(np.float32), rng.integers(0, 3, images).astype(np.int32)
     net, hill = dense(), dense()
@@ -59,7 +61,7 @@ def test_a_sharpness_aware_step_takes_the_gradient_from_up_the_hill(optimizer, i
     hill.weight.set_data(Tensor((weight + 0.7 / length * by_weight).astype(np.float32)))
     hill.bias.set_data(Tensor((bias + 0.7 / length * by_bias).astype(np.float32)))
     by_weight, by_bias = gradients(hill, batch=batch)
-    new_weight, new_bias = train(net, [0.3], batch, optimizer=optimizer, sam_rho=0.7, weight_decay=0.5)
+    new_weight, new_bias = train(net, [0.3], batch, optimizer=optimizer, sam_rho=0.7, weight_decay=0.5, **fields)
     np.testing.assert_allclose(new_weight, weight - 0.3 * (by_weight + 0.5 * weight), atol=1e-6)
     np.testing.assert_allclose(new_bias, bias - 0.3 * by_bias, atol=1e-6)
 
@@ -111,12 +113,25 @@ class AdamW(Adam):
         return weight - rate * decay * weight - rate * first / (np.sqrt(second) + 1e-8)
 
 
+class Lion:
+    """arXiv:2302.06675, algorithm 2."""
+
+    def __init__(self):
+        self.moment = 0
+
+    def step(self, weight, gradient, rate, decay):
+        direction = np.sign(0.9 * self.moment + 0.1 * gradient)
+        self.moment = 0.99 * self.moment + 0.01 * gradient
+        return weight - rate * (direction + decay * weight)
+
+
 FORMULAS = [({"optimizer": "momentum"}, Momentum), ({"optimizer": "sgd"}, Momentum), ({"optimizer": "adam"}, Adam),
-            ({"optimizer": "sgd", "nesterov": True}, lambda: Momentum(nesterov=True)), ({"optimizer": "adamw"}, AdamW)]
+            ({"optimizer": "sgd", "nesterov": True}, lambda: Momentum(nesterov=True)), ({"optimizer": "adamw"}, AdamW),
+            ({"optimizer": "lion"}, Lion)]
 
 
 @pytest.mark.parametrize("scale", [1, 1024])
-@pytest.mark.parametrize(("fields", "formula"), FORMULAS, ids=["momentum", "sgd", "adam", "nesterov", "adamw"])
+@pytest.mark.parametrize(("fields", "formula"), FORMULAS, ids=["momentum", "sgd", "adam", "nesterov", "adamw", "lion"])
 def test_every_optimizer_is_that_of_its_formula(fields, formula, scale):
     """In float64: eight steps at rates that change, with weight decay of the matrix and none of the bias, at any loss scale.
 

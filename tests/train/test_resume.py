@@ -33,12 +33,14 @@ takes_long = pytest.mark.skipif(KILLS == 1, reason="takes long: set MINDCLF_TEST
 
 @pytest.fixture(scope="module")
 def all_at_once(colour_folder, tmp_path_factory):
-    """Two phases with everything that has a state: stored features, plateau, momentum, average, mixup, warm-up, dropout ..."""
+    """Two phases with everything that has a state or is drawn: stored features, plateau, momentum, average, mixup, dropout ..."""
     tiny_config = make_config(colour_folder, tmp_path_factory.mktemp("all_at_once"))
-    return {**tiny_config, "net_options": {**tiny_config["net_options"], "has_dropout": True}, "schedule": "plateau",
-            "plateau_patience": 0, "plateau_factor": 0.5, "ema_decay": 0.9, "mixup_alpha": 0.4, "phases": [
+    net_options = {"last_channel": 32, "inverted_residual_setting": [[1, 8, 2, 2]], "has_dropout": True}  # with a residual block
+    return {**tiny_config, "net_options": net_options, "schedule": "plateau", "plateau_patience": 0, "plateau_factor": 0.5,
+            "ema_decay": 0.9, "mixup_alpha": 0.4, "policy": "trivial_augment", "erasing_prob": 0.5, "phases": [
                 {"trainable": "head", "cached_views": 2, "epochs": 3},
-                {"trainable": "all", "epochs": 3, "warmup_epochs": 1, "lr_max": 0.02, "sam_rho": 0.05 if KILLS > 1 else 0.0}]}
+                {"trainable": "all", "epochs": 3, "warmup_epochs": 1, "lr_max": 0.02, "sam_rho": 0.05 if KILLS > 1 else 0.0,
+                 "cutmix_alpha": 1.0, "drop_path_rate": 0.5}]}
 
 
 class Forks:
