@@ -41,7 +41,8 @@ setup(
     packages=find_packages(include=["mindclf", "mindclf.*"]) + [f"mindclf.{name}" for name in SHIPPED],
     package_dir={f"mindclf.{name}": folder for name, folder in SHIPPED.items()},
     package_data={"mindclf.checkpoints": ["*.ckpt", "*.json"], "mindclf.kernels": ["README.md", "csrc/*.[ch]"],
-                  "mindclf.notebooks": ["*.ipynb"], "mindclf.results": ["tables/*.json", "runs/*/*", "runs/*/runs/*"]},
+                  "mindclf.notebooks": ["*.ipynb"], "mindclf.report": ["font/*"],
+                  "mindclf.results": ["tables/*.json", "runs/*/*", "runs/*/runs/*"]},
     ext_modules=kernels(),
     install_requires=[
         "mindspore>=2.10,<2.11",

@@ -43,6 +43,7 @@ SLOW = {
     "nets/test_published_counts.py",
     "report/test_html.py",
     "report/test_plots.py",
+    "report/test_widths.py",
     "test_bad_images.py",
     "test_calibration.py",
     "test_card.py",

@@ -13,7 +13,8 @@ from mindclf.calibration import Calibration, described, selective_metrics
 from mindclf.card import Card
 from mindclf.dataset import ImageSet, decode_image
 from mindclf.explain import explanations
-from mindclf.metrics import Metrics
+from mindclf.metrics import Metrics, wilson_interval
+from mindclf.report.classes import class_table, confusions_table
 from mindclf.report.cross_validation import CrossValidation
 from mindclf.report.cross_validation import sections as folds_sections
 from mindclf.summary import count_parameters
@@ -24,31 +25,41 @@ MISTAKES = 12    # shown at most
 THUMBNAIL = 240  # pixels, the longer side
 MAP_TEXT = ("<p>Images that the net sees alike lie close together: its features, brought down to the two directions in which "
             "they vary most (PCA). Rings mark wrong predictions.</p>\n")
+CONFUSION_TEXT = '<p class="quiet">confusion.png, in the folder of this page, has the matrix in full size.</p>'
 
 STYLE = """
 :root { color-scheme: light; }
 body { font: 15px/1.5 system-ui, "Noto Sans", "Noto Sans CJK SC", sans-serif; color: #1d2522; background: #fff;
        max-width: 1240px; margin: 2rem auto; padding: 0 1.5rem; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0; }
+h1, p { overflow-wrap: anywhere; }
 h2 { font-size: 1.2rem; margin: 2.5rem 0 .8rem; padding-bottom: .3rem; border-bottom: 1px solid #d9e0dc; }
 .quiet { color: #5c6a64; }
 .tiles { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.5rem 0; }
 .tiles div { background: #f1f5f3; border-radius: 8px; padding: .6rem 1.4rem; min-width: 5rem; }
 .tiles b { display: block; font-size: 1.7rem; font-variant-numeric: tabular-nums; }
 table { border-collapse: collapse; }
-th, td { text-align: left; vertical-align: top; padding: .25rem 1.4rem .25rem 0; border-bottom: 1px solid #e8edea; }
+th, td { text-align: left; vertical-align: top; padding: .25rem 1.1rem .25rem 0; border-bottom: 1px solid #e8edea; }
 thead th { border-bottom: 2px solid #b9c5bf; }
 tbody th { font-weight: normal; white-space: nowrap; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 td { overflow-wrap: anywhere; }
 meter { width: 7rem; }
+.plot { margin-top: 1rem; }
+.plot img { max-width: 100%; height: auto; }
 .wide { overflow: auto; }
 .wide th, .wide td { white-space: nowrap; }
-.mistakes { display: grid; grid-template-columns: repeat(auto-fill, minmax(330px, 1fr)); gap: 1.2rem; }
+.mistakes { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(330px, 100%), 1fr)); gap: 1.2rem; }
 figure { margin: 0; padding: .7rem; border: 1px solid #d9e0dc; border-radius: 8px; overflow-wrap: anywhere; }
 figure div { display: flex; gap: .5rem; margin-bottom: .5rem; }
 figure img { width: calc(50% - .25rem); height: 160px; object-fit: contain; background: #f1f5f3; }
 .wrong { color: #b3261e; }
+@media (max-width: 700px) {
+  body { margin: 1rem auto; padding: 0 1rem; }
+  .tiles { gap: .6rem; }
+  .tiles div { padding: .4rem .8rem; }
+  th, td { padding-right: .8rem; }
+}
 """
 
 
@@ -88,9 +99,10 @@ class Measured:
 def page(measured, folder):
     """The page, a text in HTML, for the plots in `folder`: confusion.png, coverage.png, map.png and, of a history, curves.png.
 
-    It shows the metrics, what the card tells, the plots, each class, and up to MISTAKES images that the net is most confidently
-    wrong about, with the heatmap by Grad-CAM of the class that it predicted. Images are small JPEGs inside the page. All
-    texts that come from outside, such as names of classes and files, are escaped; the page forbids the browser to load anything.
+    It shows the metrics, what the card tells, the plots, each class, which are confused most, and up to MISTAKES images that the
+    net is most confidently wrong about, with the heatmap by Grad-CAM of the class that it predicted. Images are small JPEGs
+    inside the page. All texts that come from outside, such as names of classes and files, are escaped; the page forbids the
+    browser to load anything.
     """
     metrics = measured.metrics
     title = f"{measured.card.net} on {measured.origin}"
@@ -98,18 +110,19 @@ def page(measured, folder):
     if measured.history:
         sections.append(_section("Training", _png(folder / "curves.png", "loss, accuracy and learning rate by epoch")))
     sections += [
-        _section("Classes", _classes(measured)),
-        _section("Confusion", _png(folder / "confusion.png", "counts of predicted classes for each true class")),
+        _section("Classes", class_table(metrics, measured.card.labels)),
+        _section("Confusion", confusions_table(metrics.confusion, measured.card.labels) + CONFUSION_TEXT
+                 + _png(folder / "confusion.png", "counts of predicted classes for each true class")),
         _section("Not sure", _doubts(measured) + _png(folder / "coverage.png", "accuracy on the most confident images")),
         *([_section("Map", MAP_TEXT + _png(folder / "map.png", "images by the first two principal components"))]
           if measured.has_gradients else []),
         _section("The most confident mistakes", _mistakes(measured)),
     ]
     sections += [_section(*titled) for titled in folds_sections(measured.folds)] if measured.folds else []
-    shown = [("top-1", f"{metrics.top1:.1%}"), ("top-5", f"{metrics.top5:.1%}"),
-             ("balanced accuracy", f"{metrics.balanced_accuracy:.1%}"), ("macro F1", f"{metrics.macro_f1:.1%}"),
-             ("loss", f"{metrics.loss:.3f}"),
-             ("test images", f"{metrics.images:,}")]
+    low, high = wilson_interval(int(metrics.confusion.trace()), metrics.images)
+    shown = [(f"top-1<br><small>95 % interval {low:.1%} to {high:.1%}</small>", f"{metrics.top1:.1%}"),
+             ("top-5", f"{metrics.top5:.1%}"), ("balanced accuracy", f"{metrics.balanced_accuracy:.1%}"),
+             ("macro F1", f"{metrics.macro_f1:.1%}"), ("loss", f"{metrics.loss:.3f}"), ("test images", f"{metrics.images:,}")]
     tiles = "".join(f"<div><b>{value}</b>{name}</div>" for name, value in shown)
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -177,33 +190,6 @@ def _facts(measured):
     return f"<table><tbody>\n{rows}\n</tbody></table>"
 
 
-def _classes(measured):
-    """A row for each class, that of the least F1 first: its images, how many of them are predicted correctly, recall, precision,
-    F1, and as what most of the others are predicted.
-    """
-    metrics, labels = measured.metrics, measured.card.labels
-    confusion = metrics.confusion
-    has_chinese = any(label.chinese for label in labels)
-    rows = []
-    for index in metrics.by_f1():
-        label, recall = labels[index], metrics.per_class[index]
-        count, correct = confusion[index].sum(), confusion[index, index]
-        others = np.where(np.arange(len(labels)) == index, 0, confusion[index])
-        predicted_as = f"{labels[others.argmax()].name} ({others.max()})" if others.any() else ""
-        bar = f'<meter value="{recall:.4f}"></meter> {recall:.1%}' if count else "no images"
-        others_of = (metrics.precision[index], metrics.f1[index])
-        cells = "".join(f'<td class="number">{f"{value:.1%}" if value == value else ""}</td>' for value in others_of)
-        rows.append(f"<tr><th>{escape(label.name)}</th>" + (f"<td>{escape(label.chinese)}</td>" if has_chinese else "")
-                    + f'<td class="number">{count:,}</td><td class="number">{correct:,}</td><td>{bar}</td>'
-                      f"{cells}<td>{escape(predicted_as)}</td></tr>")
-    head = ["class", *(["in Chinese"] if has_chinese else []), "images", "correct", "recall", "precision", "F1",
-            "mostly predicted as"]
-    numbers = ("images", "correct", "precision", "F1")
-    cells = "".join(f'<th class="number">{name}</th>' if name in numbers else f"<th>{name}</th>" for name in head)
-    body = "\n".join(rows)
-    return f'<div class="wide"><table>\n<thead><tr>{cells}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
-
-
 def _doubts(measured):
     """What the threshold does to these images, and to those of no class."""
     found = measured.selective
@@ -266,4 +252,4 @@ def _named(label):
 
 
 def _png(path, alt):
-    return f'<div class="wide">{image_element(path.read_bytes(), "png", alt)}</div>'
+    return f'<div class="plot">{image_element(path.read_bytes(), "png", alt)}</div>'

@@ -1,7 +1,6 @@
 """Images of what happened. Each function writes one PNG; none of them needs a display."""
 
 import functools
-import logging
 import math
 import warnings
 from pathlib import Path
@@ -9,38 +8,30 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.font_manager import fontManager
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from mindclf.dataset import decode_image
 from mindclf.metrics import error_over_coverage
+from mindclf.report.fonts import families, warn_of_boxes
 from mindclf.report.history import shown_name
 from mindclf.utils.files import replacing
-
-log = logging.getLogger(__name__)
 
 MOST_NAMED = 120  # classes that a plot has names of
 MOST_IN_LEGEND = 30
 INCHES_PER_LETTER = 0.075  # of the titles in a grid
 EXPLAINED_PIXELS = 1024    # the longer side of an explained image
-FONTS = (  # for what Matplotlib's own font lacks: Chinese, Japanese and Korean on Linux, Windows and macOS
-    "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "Noto Sans CJK JP", "WenQuanYi Micro Hei",
-    "WenQuanYi Zen Hei", "Droid Sans Fallback", "Microsoft YaHei", "SimHei", "PingFang SC", "Hiragino Sans GB", "Heiti TC",
-    "Arial Unicode MS",
-)
 
 
 def any_name(plot):
     """Has `plot` show class names in any alphabet, as far as the machine has a font for it, and dollar signs as they are."""
     @functools.wraps(plot)
     def plot_with_fonts(*arguments, **options):
-        settings = {"font.family": ["DejaVu Sans", *_installed_fonts()], "text.parse_math": False}
+        settings = {"font.family": list(families()), "text.parse_math": False}
         with matplotlib.rc_context(settings), warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             plot(*arguments, **options)
         if any("missing from font" in str(warning.message) for warning in said):
-            log.warning("no font here has all letters of the class names: some are boxes in the plots. Install one, such as %s",
-                        FONTS[0])
+            warn_of_boxes()
     return plot_with_fonts
 
 
@@ -262,14 +253,10 @@ def prediction_grid(images, probabilities, path, rows=4, columns=6):
 def explanation(explained, path):
     """An image, and beside it the same under the heatmap of `explained`, an Explanation.
 
-    The title has the class, its probability, and its Chinese name where a font is installed that can write it.
+    The title has the class, its Chinese name and its probability.
     """
     small, prediction = explained.shrunk(EXPLAINED_PIXELS), explained.prediction
-    chinese = prediction.chinese if _installed_fonts() else ""
-    if chinese != prediction.chinese:
-        log.warning("no font here has Chinese letters: the title is without %s. Install one, such as %s", prediction.chinese,
-                    FONTS[0])
-    title = " ".join(filter(None, (prediction.name, chinese, f"{prediction.probability:.1%}")))
+    title = " ".join(filter(None, (prediction.name, prediction.chinese, f"{prediction.probability:.1%}")))
     panel = 4 * min(max(small.image.width / small.image.height, 0.6), 2.5)  # inches
     figure = Figure(figsize=(max(2 * panel + 0.4, 2 * INCHES_PER_LETTER * len(title)), 4.7), layout="constrained")
     figure.suptitle(title)
@@ -279,12 +266,6 @@ def explanation(explained, path):
         axis.set_title(label, fontsize=9)
         axis.axis("off")
     _save(figure, path)
-
-
-def _installed_fonts():
-    """Those of FONTS that this machine has."""
-    there = {font.name for font in fontManager.ttflist}
-    return [name for name in FONTS if name in there]
 
 
 def _spread(images, most):

@@ -13,9 +13,11 @@ from PIL import Image
 from mindclf.card import Card
 from mindclf.config import merge
 from mindclf.dataset import ImageSet
-from mindclf.metrics import compute_metrics
+from mindclf.labels import class_labels
+from mindclf.metrics import compute_metrics, wilson_interval
 from mindclf.nets import create_net
 from mindclf.report import html as paging
+from mindclf.report.classes import confusions_table
 from mindclf.report.history import HISTORY_FIELDS
 from mindclf.report.html import MISTAKES, THUMBNAIL, Measured, confident_mistakes
 from mindclf.report.write import write_report
@@ -153,7 +155,7 @@ def test_each_mistake_is_a_thumbnail_with_another_under_its_heatmap(read_page):
 
 def test_a_class_has_its_counts_and_what_it_is_mostly_predicted_as(read_page):
     """Recall is of its images, precision of its predictions, which are the correct ones and the mistakes of the class before."""
-    rows = {row[0]: row for row in read_page.rows if row[0] in CLASSES}
+    rows = {row[0]: row for row in read_page.rows if row[0] in CLASSES and len(row) == 9}
     right = [sum(margin > 0 for margin in MARGINS[label::3]) for label in range(3)]
     wrong = [sum(margin < 0 for margin in MARGINS[label::3]) for label in range(3)]
     f1 = {}
@@ -162,8 +164,17 @@ def test_a_class_has_its_counts_and_what_it_is_mostly_predicted_as(read_page):
         f1[name] = 2 * right[label] / (images + predictions)
         assert [cell.strip() for cell in rows[name]] == [
             name, "电池" if label == 1 else "", str(images), str(right[label]), f"{right[label] / images:.1%}",
-            f"{right[label] / predictions:.1%}", f"{f1[name]:.1%}", f"{CLASSES[(label + 1) % 3]} ({wrong[label]})"]
+            "{:.0%} to {:.0%}".format(*wilson_interval(right[label], images)), f"{right[label] / predictions:.1%}",
+            f"{f1[name]:.1%}", f"{CLASSES[(label + 1) % 3]} ({wrong[label]})"]
     assert list(rows) == sorted(CLASSES, key=f1.get)  # the worst first
+
+
+def test_the_most_frequent_confusions_come_first():
+    confusion = np.array([[5, 2, 0], [0, 9, 7], [1, 0, 0]])
+    rows = Reader(f"{confusions_table(confusion, class_labels(CLASSES))}").rows
+    assert rows == [["true", "predicted", "times", "of its images"], ["Battery", "dog & cat", "7", "43.8%"],
+                    ["<b>", "Battery", "2", "28.6%"], ["dog & cat", "<b>", "1", "100.0%"]]
+    assert confusions_table(np.diag([3, 0, 4]), class_labels(CLASSES)) == ""
 
 
 def test_the_figures_and_the_card_are_told(read_page):
@@ -174,7 +185,8 @@ def test_the_figures_and_the_card_are_told(read_page):
     assert facts["speed"] == ("phase 1: 1,234.5 images/s, 2.1% of the time waiting for them; "
                               "phase 2: 50 images/s, 0.0% of the time waiting for them")
     assert facts["versions"] == "mindclf 0.1.0, mindspore 2.10.0" and facts["device"] == "CPU, a processor, 2 cores"
-    assert f"{5 / 19:.1%}top-1" in read_page.text and "19test images" in read_page.text
+    low, high = (0.118, 0.488)  # of 5 in 19, after Wilson 1927
+    assert f"{5 / 19:.1%}top-195 % interval {low:.1%} to {high:.1%}" in read_page.text and "19test images" in read_page.text
     recalls = [np.mean([margin > 0 for margin in MARGINS[label::3]]) for label in range(3)]
     assert f"{np.mean(recalls):.1%}balanced accuracy" in read_page.text
 
@@ -203,7 +215,7 @@ def test_an_exported_files_mistakes_are_shown_without_heatmaps(tmp_path):
 def test_a_class_without_images_is_said_to_have_none(tmp_path):
     found = read(tmp_path, measured(tmp_path, [1, 2]))
     [row] = [row for row in found.rows if row[0] == "dog & cat"]
-    assert row[-6:] == ["0", "0", "no images", "", "", ""] and found.rows.index(row) == max(
+    assert row[-7:] == ["0", "0", "no images", "", "", "", ""] and found.rows.index(row) == max(
         number for number, other in enumerate(found.rows) if other[0] in CLASSES)
 
 
