@@ -186,7 +186,7 @@ def test_validation_images_that_the_weights_had_seen_before_do_not_count(tiny_co
 
 def test_every_answer_follows_the_card(solved, colour_folder, tmp_path, capsys, monkeypatch):
     """Below the threshold of the card: in Python, in the terminal, as JSON, on the page, and in eval."""
-    from mindclf.demo import answer
+    from mindclf.demo.answers import Sorter, answer
 
     net, card = load_net(solved[1])
     image = str(colour_folder / "test" / "red" / "0.png")
@@ -205,7 +205,7 @@ def test_every_answer_follows_the_card(solved, colour_folder, tmp_path, capsys, 
         assert (line["answer"], line["sure"], line["threshold"]) == (found.answer, sure, threshold)
         assert cli.main(["predict", "--checkpoint", str(marked), image]) == 0
         assert capsys.readouterr().out.splitlines()[0] == image + ("" if sure else f": not sure, below {threshold:.1%}")
-        assert ("Not sure" in answer(*load_net(marked), image)) != sure
+        assert ("Not sure" in answer(Sorter.of(marked), image)) != sure
     assert Predictor(marked, threshold=1).predict(image).answer == "not sure"
     assert Predictor(marked, threshold=0).predict(image).threshold is None
     with pytest.raises(ValueError, match="^threshold=2 must lie between 0, for no answer that is not sure, and 1"):

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mindclf import demo
 from mindclf.card import card_path
 from mindclf.checkpoint import load_net, save_checkpoint
 from mindclf.dataset import eval_pipeline, read_folder, whole_image
 from mindclf.dataset.cifar10 import read_cifar10
-from mindclf.explain import explain, net_with_gradients
+from mindclf.demo.answers import Sorter, answer
+from mindclf.explain import explain
 from mindclf.inference import runner, sources
 from mindclf.inference.logits import predict_logits
 from mindclf.inference.sources import gather
@@ -108,7 +108,7 @@ def test_an_image_of_12_bits_is_predicted_as_the_card_says_and_one_of_many_pixel
         look(str(tmp_path / "9.png"))
         assert [message.partition(" is an image ")[2] for message in caplog.messages] == [said]
         caplog.clear()
-    assert said in demo.answer(*net_with_gradients(path), tmp_path / "9.png")
+    assert said in answer(Sorter.of(path), tmp_path / "9.png")
     with pytest.raises(ValueError, match="8.png has more than 1,999 pixels, which is not read"):
         Predictor(path, max_pixels=1999).predict([tmp_path / "8.png"])
     assert len(Predictor(path, max_pixels=2000).predict([tmp_path / "8.png"])) == 1

@@ -12,6 +12,7 @@ def add_arguments(parser, recipe):
     parser.add_argument("--examples", metavar="FOLDER",
                         help="images to offer (default: drawings, where the classes are garbage)")
     parser.add_argument("--port", type=int, default=7860, metavar="N", help="where the page is (7860); 0 for any free one")
+    parser.add_argument("--no-browser", action="store_true", help="only print the address, and leave the browser alone")
     add_device(parser)
     add_threshold(parser)
     add_image_options(parser)
@@ -28,5 +29,5 @@ def run(arguments, config, is_recipe):
 
     use_device(config.device_target)
     serve(checkpoint_of(arguments, config, is_recipe), arguments.examples, arguments.port, Reading.of(config),
-          arguments.threshold)
+          arguments.threshold, in_browser=not arguments.no_browser)
     return 0

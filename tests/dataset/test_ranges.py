@@ -302,7 +302,7 @@ def test_white_can_be_given_to_commands_without_fields(tmp_path, capsys):
 @pytest.mark.parametrize("asked", [None, Reading(white=4095)])
 def test_the_page_is_told_what_is_white(monkeypatch, asked):
     given = []
-    monkeypatch.setattr("mindclf.demo.serve", lambda checkpoint, examples, port, reading: given.append(reading))
+    monkeypatch.setattr("mindclf.demo.serve", lambda checkpoint, examples, port, reading, *others, **more: given.append(reading))
     assert main(["demo", *(["--white", "4095"] if asked else [])]) == 0
     assert given == [asked or Reading()]
 

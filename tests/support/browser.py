@@ -29,12 +29,12 @@ os.execv(sys.argv[3], sys.argv[3:])
 class Browser:
     """A page in a Chromium of its own, whose files are in `folder`. `requests` has the addresses of all that was asked for."""
 
-    def __init__(self, program, folder, width=1280, height=900):
+    def __init__(self, program, folder, width=1280, height=900, flags=()):
         theirs_in, self._to = os.pipe()
         self._from, theirs_out = os.pipe()
         with open(folder / "chromium.log", "wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", LAUNCHER, str(theirs_in), str(theirs_out), program, *FLAGS,
+                [sys.executable, "-c", LAUNCHER, str(theirs_in), str(theirs_out), program, *FLAGS, *flags,
                  f"--user-data-dir={folder}/profile", f"--window-size={width},{height}"],
                 pass_fds=(theirs_in, theirs_out), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         os.close(theirs_in)
@@ -84,11 +84,11 @@ class Browser:
     def text(self, selector="body"):
         return self.script(f"document.querySelector({json.dumps(selector)})?.innerText")
 
-    def choose_file(self, selector, path):
-        """Gives the file at `path` to the page's input element, as a person does in the dialogue of the system."""
+    def choose_file(self, selector, *paths):
+        """Gives the files at `paths` to the page's input element, as a person does in the dialogue of the system."""
         root = self.call("DOM.getDocument")["root"]["nodeId"]
         node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
-        self.call("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
+        self.call("DOM.setFileInputFiles", files=list(map(str, paths)), nodeId=node)
 
     def screenshot(self, path, whole=False):
         image = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from mindclf import demo
 from mindclf.convert import convert
+from mindclf.demo import server as demo
 from mindclf.inference import onnx
 from mindclf.train.tensorboard import check_tensorboard
 from mindclf.utils.extras import require
