@@ -44,6 +44,7 @@ setup(
                   "mindclf.notebooks": ["*.ipynb"], "mindclf.report": ["font/*"],
                   "mindclf.results": ["tables/*.json", "runs/*/*", "runs/*/runs/*"]},
     ext_modules=kernels(),
+    options={"build_ext": {"parallel": True}},  # a variant on each core
     install_requires=[
         "mindspore>=2.10,<2.11",
         "numpy>=1.26,<2",  # with numpy 2 the MindSpore wheel fails at its first ops.mean

@@ -44,6 +44,7 @@ WORDS = {
         "of_each": "initialised from | parameters | MACs | top-1, mean of the seeds (range) | seeds | wall time a run",
         "random": "random initialisation",
         "traps": "| run | top-1, mean of {runs} seeds (range) | against corrected |",
+        "streams": "| one run each, same seed and recipe | test images | one stream of draws | independent draws | difference, 95 % |",
         "speed": "| {cores} cores, ms | stock MindSpore | capped | **mindclf** | PyTorch | ONNX Runtime "
                  "| mindclf / PyTorch | mindclf / ONNX Runtime |",
         "step": {"train": "{net}, {size} px, training step of {batch}", "infer": "{net}, {size} px, inference of {batch}"},
@@ -72,6 +73,7 @@ WORDS = {
         "of_each": "初始权重 | 参数量 | 乘加次数 | top-1，各种子平均（范围） | 种子数 | 每次用时",
         "random": "随机初始化",
         "traps": "| 运行 | top-1，{runs} 个种子的平均（范围） | 与修正后相比 |",
+        "streams": "| 各跑一次，种子与配方相同 | 测试图片 | 共用一个随机数流 | 相互独立 | 差别，95 % 区间 |",
         "speed": "| {cores} 核，毫秒 | 未调优的 MindSpore | 限制指令集 | **mindclf** | PyTorch | ONNX Runtime "
                  "| mindclf / PyTorch | mindclf / ONNX Runtime |",
         "step": {"train": "{net}，{size} 像素，{batch} 张的训练步", "infer": "{net}，{size} 像素，{batch} 张的推理"},
@@ -108,6 +110,12 @@ RUNS = {  # table: rows of net, and the run's name, or what is published: epochs
         ("**MobileNetV2**, 192 px", "flowers102_two_phase"),
     ),
 }
+
+# Runs before and after random choices were made independent of each other.
+STREAMS = (
+    ("MobileNetV1, `stem=cifar`, CIFAR-10", "cifar10_mobilenet_v1_32px", "cifar10_mobilenet_v1_32px_independent"),
+    ("MobileNetV2, `flowers102_two_phase.py`", "flowers102_two_phase", "flowers102_two_phase_independent"),
+)
 
 COMPARED = ("caltech16_compare", "flower_photos_shufflenet")  # tables of runs under one recipe
 
@@ -250,6 +258,18 @@ def traps(document):
     return "\n".join(rows)
 
 
+def streams(document):
+    """A line for each pair of runs, with the 95 % interval of the difference of two independent shares of the same images."""
+    rows = []
+    for shown, *names in STREAMS:
+        before, after = (measured_run(name)[0]["metrics"]["test"] for name in names)
+        difference, count = after["top1"] - before["top1"], before["images"]
+        margin = 1.96 * math.sqrt(sum(run["top1"] * (1 - run["top1"]) for run in (before, after)) / count)
+        rows.append(f"| {shown} | {count:,} | {before['top1']:.2%} | {after['top1']:.2%} | {100 * difference:+.1f} "
+                    f"({100 * (difference - margin):+.1f} .. {100 * (difference + margin):+.1f}) |")
+    return "\n".join([WORDS[language(document)]["streams"], "|---|---|---|---|---|", *rows])
+
+
 def speed(document):
     """A line for each task of each net: medians in ms, and ratios of mindclf's time with their quartiles."""
     words, measured = WORDS[language(document)], read("benchmarks/results/tables/speed.json")
@@ -305,7 +325,7 @@ def read(path):
 
 RESULTS = {"results": results, **{table: functools.partial(runs, table=table) for table in RUNS},
            **{table: functools.partial(compared, table=table) for table in COMPARED}}
-PAGES = {"README": {"systems": systems}, "docs/results": RESULTS, "docs/traps": {"traps": traps}, "docs/speed": {"speed": speed}}
+PAGES = {"README": {"systems": systems}, "docs/results": RESULTS, "docs/traps": {"traps": traps, "streams": streams}, "docs/speed": {"speed": speed}}
 TABLES = {
     **{f"{page}{'_CN.md' if chinese and page == 'README' else '.zh.md' if chinese else '.md'}": tables
        for page, tables in PAGES.items() for chinese in (False, True)},
