@@ -276,7 +276,7 @@ def test_a_checkpoint_of_cifar10_is_trained_measured_and_used(few_of_cifar10, tm
     assert main(["eval", "--report", str(tmp_path / "report"), *where, "grid_rows=2", "grid_columns=8"]) == 0
     lines = capsys.readouterr().out.splitlines()
     card = read_card(checkpoint)
-    assert lines[0].startswith("40 test images: files laid out as CIFAR-10") and len(lines) == 13
+    assert lines[0].startswith("40 test images: files laid out as CIFAR-10") and len(lines) == 14
     assert lines[1].startswith(f"top-1 {card['metrics']['test']['top1']:.2%}  top-5 ")
     assert lines[2].split() == ["class", "images", "recall", "precision", "F1"]
     assert {line.split()[0] for line in lines[3:]} == set(card["classes"])
@@ -319,8 +319,8 @@ def test_a_flower_keeps_its_name_from_folder_to_prediction(colour_folder, tmp_pa
         report = tmp_path / "report"
         assert main(["eval", "--checkpoint", str(checkpoint), "--report", str(report), f"dataset_path={flowers}", *where]) == 0
         lines = capsys.readouterr().out.splitlines()
-        assert lines[1].startswith("top-1 100.00%") and lines[2].split()[:2] == ["class", "images"]
-        assert [line.split("  ")[0] for line in lines[3:]] == card["classes"]
+        assert lines[1].startswith("top-1 100.00%") and lines[3].split()[:2] == ["class", "images"]
+        assert [line.split("  ")[0] for line in lines[4:]] == card["classes"]
         assert json.loads((report / "report.json").read_text())["classes"] == card["classes"]
     card_path(checkpoint).unlink()  # as a tutorial's file; then the recipe says it
     assert main(["eval"], config=config) == 0

@@ -66,7 +66,7 @@ def fuse_separable(net: nn.Cell) -> nn.Cell:
     """
     if not kernels.in_use():
         return net
-    images = trace_images(net)
+    images, names = trace_images(net), [(parameter, parameter.name) for parameter in net.get_parameters()]
     with pynative():
         blocks, logits = find_blocks(net, images)
         undo = [step for block in blocks for step in _fuse(net, block)]
@@ -76,6 +76,8 @@ def fuse_separable(net: nn.Cell) -> nn.Cell:
                 undo = _fuse(net, block)
                 if not _equal(net(images), logits):
                     _revert(net, undo)
+    for parameter, name in names:  # cells that move rename what they have, and names must be unique
+        parameter.name = name
     return net
 
 

@@ -223,6 +223,8 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
     batches = eval_pipeline(collectives.shard(splits.test), Preprocessing.from_config(config), config.eval_batch_size)
     logits, labels = (collectives.unshard(rows, len(splits.test)) for rows in predict_logits(net, batches))
     result = compute_metrics(logits, labels, len(splits.classes))
+    if collectives.is_main_process():
+        folder.check()  # the card in it is read next
     calibration = calibration_of(best, net, splits, seen_by(parent) or Seen(), config)
     fitted = Fitted(best, result, splits.origin, weights_origin, splits.classes, found, calibration=calibration)
     if not collectives.is_main_process():

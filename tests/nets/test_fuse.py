@@ -37,10 +37,10 @@ def blocks(net):
 def test_a_fused_net_gives_the_logits_of_the_folded_net(name, options, count, sums):
     net, batch = folded(create_net(name, 3, **options)), Tensor(images(2, 48, 41))
     with device.pynative():
-        expected = net(batch).asnumpy()
+        expected, names = net(batch).asnumpy(), {p.name for p in net.get_parameters()}
         fused = fuse_separable(net)
         np.testing.assert_array_equal(fused(batch).asnumpy(), expected)
-        assert fused is net
+        assert fused is net and {p.name for p in fused.get_parameters()} == names
         np.testing.assert_array_equal(fused.head(fused.head.pool(fused.backbone(batch))).asnumpy(), expected)
     assert (len(blocks(fused)), sum(block.residual for block in blocks(fused))) == (count, sums)
 

@@ -14,6 +14,7 @@ import signal
 import sys
 import warnings
 from pathlib import Path
+from types import ModuleType
 
 # What Python's own documentation marks "Availability: Unix" of what programs like this use, and what Windows and macOS lack.
 GONE = {
@@ -27,6 +28,17 @@ MODULES = ("fcntl", "grp", "pty", "pwd", "resource", "termios")
 TINY_NET = {"last_channel": 32, "inverted_residual_setting": [[1, 8, 1, 2]]}
 
 
+def windows_registry():
+    """An empty one, in which Matplotlib looks for fonts."""
+    registry = ModuleType("winreg")
+
+    def absent(*key):
+        raise FileNotFoundError(2, "no such key")
+
+    registry.HKEY_LOCAL_MACHINE, registry.HKEY_CURRENT_USER, registry.OpenKey = 0, 1, absent
+    return registry
+
+
 def main(folder):
     for module in ("mindspore", "mindspore.dataset.vision", "mindspore.train", "matplotlib.pyplot", "PIL.Image",
                    "multiprocessing", "subprocess", "platformdirs", "download"):
@@ -36,6 +48,7 @@ def main(folder):
             if hasattr(module, name):
                 delattr(module, name)
     sys.modules.update(dict.fromkeys(MODULES))  # importing them fails
+    sys.modules["winreg"] = windows_registry()
     sys.platform = "win32"
     platform.system = lambda: "Windows"
     warnings.filterwarnings("error", category=EncodingWarning, module=r"mindclf\b.*")

@@ -154,8 +154,8 @@ def test_the_formulas_differ():
     ends = []
     for _, formula in FORMULAS:
         rule, weight = formula(), np.full((2, 2), 0.5)
-        for rate in (0.1, 0.05):
-            weight = rule.step(weight, np.array([[1e-3, 0.2], [-0.5, 2.0]]), rate, 0.3)
+        for rate, gradient in ((0.1, [[1e-3, 0.2], [-0.5, 2.0]]), (0.05, [[0.3, -0.5], [1.0, -0.2]])):
+            weight = rule.step(weight, np.array(gradient), rate, 0.3)
         ends.append(weight)
     assert min(abs(one - other).max() for one in ends[1:] for other in ends[1:] if one is not other) > 1e-2
 
