@@ -145,7 +145,7 @@ class PhaseTrainer:
             metrics,
             self.terminate_on_nan,
             *([FirstStep(self.run.begin)] if self.run.begin else []),
-            Progress(title, metrics),
+            Progress(f"phase {self.number}", metrics),
             SyncBatchNormStatistics(self.trained, metrics),
             *([self.ema] if self.ema else []),  # from an epoch's end to the next one's begin the net holds the average
             self.recorder,
