@@ -49,7 +49,7 @@ def run_batches(run: Callable[[np.ndarray], np.ndarray], dataset: Dataset, fill:
     """
     batch_size = dataset.get_batch_size()
     logits, labels = [], []
-    with progress_bar(0, "batches", title, delay=LATE) as bar:
+    with progress_bar(0, title=title, delay=LATE) as bar:
         if not bar.disable:
             bar.total = dataset.get_dataset_size()  # which takes time for some data sets
         for images, batch_labels in dataset.create_tuple_iterator(num_epochs=1, output_numpy=True):

@@ -137,7 +137,7 @@ class CheckpointManager:
         """Saves the last weights; returns the path of the best. What is in epochs/ goes, or with `keep_epochs` its state."""
         self._save("last.ckpt", "last epoch")
         if self.best_score is not None and self.table.phase:
-            log.info("%s the best so far: best.ckpt has epoch %d of phase %d", BEST, self.best_epoch["epoch"],
+            log.info("%s marks the best epoch so far: best.ckpt has epoch %d of phase %d", BEST, self.best_epoch["epoch"],
                      self.best_epoch["phase"])
         if self.best_score is None:
             phases = [self.card["config"], *self.card["config"].get("phases", ())]
