@@ -95,7 +95,8 @@ def test_the_best_epochs_so_far_are_marked_in_the_log(tiny_config, caplog):
     values = [(float(line[5].rstrip("%")), -float(line[4])) for line in lines]
     assert [line[9:] for line in lines] == [["*"] * (value > max(values[:epoch], default=(-1, 0)))
                                             for epoch, value in enumerate(values)]
-    assert f"* marks the best epoch so far: best.ckpt has epoch {read_card(fitted.checkpoint)['epoch']} of phase 1" in caplog.messages
+    epoch = read_card(fitted.checkpoint)["epoch"]
+    assert f"* marks the best epoch so far: best.ckpt has epoch {epoch} of phase 1" in caplog.messages
 
 
 def test_without_verbose_only_warnings_appear(tiny_config, caplog):
