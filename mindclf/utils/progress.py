@@ -5,7 +5,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Any, TextIO
+from typing import TextIO
 
 from tqdm import tqdm
 
@@ -17,15 +17,9 @@ _hidden: ContextVar[bool] = ContextVar("hidden", default=False)
 
 
 class Bar(tqdm):
-    """A bar of tqdm that never reaches the last column, where some terminals begin a new line."""
+    """A bar of tqdm without its thread that looks after all bars: each looks at the clock at every step."""
 
-    monitor_interval = 0  # no thread that looks after the bars: each looks at the clock at every step
-
-    @property
-    def format_dict(self) -> dict[str, Any]:
-        """What the format of the bar may show, by name."""
-        values = super().format_dict
-        return {**values, "ncols": max(1, values["ncols"] - 1)} if values["ncols"] else values
+    monitor_interval = 0
 
 
 Bar.set_lock(threading.RLock())  # tqdm's own is one between processes, which some systems lack

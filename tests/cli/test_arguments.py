@@ -93,31 +93,6 @@ def test_help_on_training_says_what_each_group_of_fields_is_for():
     assert set(ABOUT) == set(GROUPS)
 
 
-@pytest.mark.parametrize(("words", "said"), [
-    (["trian", "my_photos"], "unknown command 'trian'; did you mean 'train'?"),
-    (["qqqq"], "unknown command 'qqqq'; the commands are: train, show, "),
-    (["train", "--epochs", "3"], "unrecognized arguments: --epochs; a field is set without dashes: write epochs=3"),
-    (["train", "my_photos", "--epochs=3"], "a field is set without dashes: write epochs=3"),
-    (["train", "my_photos", "--batch-size", "8", "epochs=3"], "a field is set without dashes: write batch_size=8"),
-    (["train", "my_photos", "--lr", "0.1"], "a field is set without dashes: write lr_max=0.1"),
-    (["train", "my_photos", "--epoch", "3"], "a field is set without dashes: write epochs=3"),
-    (["train", "my_photos", "--resume"], "a field is set without dashes: write resume=VALUE"),
-    (["eval", "--dataset", "cifar10"], "a field is set without dashes: write dataset=cifar10"),
-    (["train", "my_photos", "--devise", "CPU"], "unrecognized arguments: --devise CPU; did you mean --device?"),
-    (["predict", "--chekpoint", "a.ckpt", "b.jpg"], "unrecognized arguments: --chekpoint; did you mean --checkpoint?"),
-    (["predict", "--epochs", "3", "b.jpg"], "unrecognized arguments: --epochs"),  # predict takes no such fields
-])
-def test_a_typing_error_gets_a_hint(words, said, capsys):
-    printed = refused(*words, capsys=capsys)
-    assert printed.endswith(said) or (said.endswith(", ") and printed.startswith(said))
-
-
-def test_a_recipe_knows_its_own_commands_alone(capsys):
-    with pytest.raises(SystemExit):
-        parsed("doctor", recipe=Recipe({}, {}))
-    assert "unknown command 'doctor'; the commands are: train, show, find-lr, eval, " in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(("found", "typed"), [
     ("{bin}/mindclf", "mindclf"), ("/elsewhere/bin/mindclf", "{python} -m mindclf"), (None, "{python} -m mindclf")])
 def test_the_next_step_is_a_command_that_works(found, typed, monkeypatch):
