@@ -350,7 +350,8 @@ ROWS = (
     Row("train/epoch_table.py", 'row["phase"] != self.phase', "self.phase is None",
         "train/test_epoch_table.py::test_each_phase_has_one_header"),
     Row("train/checkpointing.py", "is_best=self.best_score is not None and self.best_epoch == self.epoch",
-        "is_best=self.best_score is not None", "train/test_fit.py::test_the_best_epochs_so_far_are_marked_in_the_log"),
+        "is_best=self.best_score is not None",
+        "train/test_epoch_table.py::test_an_epoch_is_marked_if_none_before_it_is_as_good_and_it_was_chosen_by_validation"),
     Row("cli/hints.py", "cutoff=SIMILAR", "cutoff=0.99", "cli/test_hints.py::test_a_typing_error_gets_a_hint"),
     Row("utils/html.py", 'alt="{escape(alt)}"', 'alt="{alt}"', "report/test_html.py::test_texts_from_outside_are_text"),
     # Not sure

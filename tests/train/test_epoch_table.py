@@ -1,9 +1,11 @@
 """The table of epochs: what a person sees, and what a program reads of it."""
 
 import logging
+from pathlib import Path
 
 import pytest
 
+from mindclf.train.checkpointing import CheckpointManager
 from mindclf.train.epoch_table import EpochTable
 from mindclf.utils.logs import LogHandler
 from tests.support.terminal import TextTerminal
@@ -70,3 +72,11 @@ def test_the_best_epoch_is_green_on_a_terminal_alone(logged, monkeypatch, tmp_pa
     stream.close()
     lines = text.splitlines()
     assert ("\x1b" in text) == coloured and [line.startswith("\x1b[32m") for line in lines] == [False, coloured, False, False]
+
+
+@pytest.mark.parametrize(("watched", "marked"), [("held out", [True, False, True, False]), ("test", [False] * 4)])
+def test_an_epoch_is_marked_if_none_before_it_is_as_good_and_it_was_chosen_by_validation(logged, watched, marked):
+    checkpoints = CheckpointManager(None, Path(), {})
+    for epoch, top1 in enumerate((0.5, 0.4, 0.75, 0.75), start=1):
+        checkpoints.after_epoch({**ROW, "epoch": epoch, "watched": watched}, {**SCALARS, "top1": top1})
+    assert [message.endswith(" *") for message in logged.messages[1:]] == marked
