@@ -14,7 +14,7 @@ from mindclf.inference.sources import Source, gather, is_url
 from mindclf.inference.table import PredictionTable, shown_path
 from mindclf.utils.claim import claimed
 from mindclf.utils.files import one_line, sha256
-from mindclf.utils.progress import progress_bar
+from mindclf.utils.progress import no_bars, progress_bar
 
 
 @dataclass
@@ -68,7 +68,7 @@ class _Collector:
     def run(self, predictor, sources, top_k):
         """Predicts what is not in all tables, and adds it to them."""
         counted = 0
-        with progress_bar(len(sources), "images", smoothing=0) as bar:
+        with progress_bar(len(sources), "images", smoothing=0) as bar, no_bars():  # of parts of the images
             for name, found in predictor.predict_iter(self._new(sources), top_k):
                 counted += 1
                 if isinstance(found, ValueError):
