@@ -53,6 +53,7 @@ setup(
         "matplotlib>=3.8,<4",
         "download>=0.3.5,<0.4",
         "platformdirs>=3,<5",
+        "tqdm>=4.62,<5",  # which download needs too
     ],
     extras_require={
         "convert": ["h5py>=3.9"],  # weights of Keras

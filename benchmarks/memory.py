@@ -57,7 +57,7 @@ def train(share):
 
     class AtEachEpoch(logging.Handler):
         def emit(self, record):
-            if record.getMessage().startswith("phase 1 epoch"):
+            if hasattr(record, "row"):  # of an epoch, see mindclf.train.epoch_table
                 looks.append(resident())
 
     logging.getLogger("mindclf").addHandler(AtEachEpoch())

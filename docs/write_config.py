@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mindclf.cli.fields import other_remarks, typed, values
+from mindclf.cli.fields import ABOUT, other_remarks, typed, values
 from mindclf.config import GROUPS
 from mindclf.dataset.registry import DATA_SETS
 
@@ -30,7 +30,8 @@ def page():
     for group, fields in GROUPS.items():
         rows = [(f"`{name}`", f"`{typed(field.default)}`" if typed(field.default) else "empty", "; ".join(values(field)),
                  "; ".join([field.help, *other_remarks(field)])) for name, field in fields.items()]
-        parts.append(f"## {group}\n\n{_table(('field', 'default', 'values', 'what it is'), rows)}")
+        about = f"{ABOUT[group][0].upper()}{ABOUT[group][1:]}."
+        parts.append(f"## {group}\n\n{about}\n\n{_table(('field', 'default', 'values', 'what it is'), rows)}")
     rows = [(f"`{name}`", str(len(row.class_index)), row.division, row.download or "there is no download", row.note)
             for name, row in DATA_SETS.items()]
     titles = ("dataset", "classes", "how it is divided", "where it is not on disk", "what it is")

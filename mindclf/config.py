@@ -5,7 +5,6 @@ A config is a flat EasyDict of all fields. `merge` makes one; a phase of a train
 
 import ast
 import copy
-import difflib
 import logging
 import math
 import os
@@ -16,6 +15,7 @@ from easydict import EasyDict
 
 from mindclf.dataset.registry import DATA_SETS
 from mindclf.labels import ClassIndex, ClassWeights, number_classes
+from mindclf.utils.hints import did_you_mean
 
 log = logging.getLogger(__name__)
 
@@ -280,6 +280,12 @@ GROUPS = {
 }
 FIELDS = {name: field for group in GROUPS.values() for name, field in group.items()}
 ALIASES = {field.alias: name for name, field in FIELDS.items() if field.alias}
+OTHER_NAMES = {  # what other programs call a field: not taken, but answered with a hint
+    "lr": "lr_max", "learning_rate": "lr_max", "base_lr": "lr_max", "wd": "weight_decay", "bs": "batch_size",
+    "batch": "batch_size", "model": "net", "arch": "net", "data": "dataset_path", "data_dir": "dataset_path",
+    "image_size": "image_height", "img_size": "image_height", "output_dir": "output", "device": "device_target",
+    "patience": "early_stopping_patience", "warmup": "warmup_epochs", "ema": "ema_decay",
+}
 DEFAULTS = EasyDict({name: field.default for name, field in FIELDS.items()})
 VARIATION_FIELDS = ("rotation", "flip_prob", "vertical_flip_prob", "color_adjust", "hue_adjust", "grey_prob")  # of any `augment`
 POLICY_FIELDS = ("policy", "rand_augment_ops", "rand_augment_magnitude")
@@ -592,6 +598,7 @@ def _literal(value):
 
 
 def _unknown(name, fields=FIELDS):
-    close = difflib.get_close_matches(name, [*fields, *(alias for alias, own in ALIASES.items() if own in fields)], n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"the fields are: {', '.join(fields)}"
-    return f"unknown field {name!r}; {hint}"
+    if OTHER_NAMES.get(name) in fields:
+        return f"unknown field {name!r}; did you mean {OTHER_NAMES[name]!r}?"
+    known = [*fields, *(alias for alias, own in ALIASES.items() if own in fields)]
+    return f"unknown field {name!r}; " + did_you_mean(name, known, f"the fields are: {', '.join(fields)}")

@@ -67,13 +67,15 @@ class Metrics:
 
     def imbalance(self, classes: Sequence[str]) -> str:
         """What top-1 hides, in words: balanced accuracy and the worst of `classes`; "" where they differ little from top-1."""
-        worst = self.worst_classes()
-        drop = self.top1 - min((self.per_class[label] for label in worst), default=self.top1)
+        drop = self.top1 - min((self.per_class[label] for label in self.worst_classes()), default=self.top1)
         if abs(self.top1 - self.balanced_accuracy) < MUCH and drop < MUCH_OF_A_CLASS:
             return ""
-        named = ", ".join(f"{classes[label]} {self.per_class[label]:.0%} of {self.confusion[label].sum()}"
-                          for label in worst)
-        return f"{self.balanced_accuracy:.2%}, the mean over the classes; the worst: {named}"
+        return f"{self.balanced_accuracy:.2%}, the mean over the classes; the worst: {self.worst(classes)}"
+
+    def worst(self, classes: Sequence[str]) -> str:
+        """The worst of `classes` in words, with their recall and their images; "" where none is below top-1."""
+        return ", ".join(f"{classes[label]} {self.per_class[label]:.0%} of {self.confusion[label].sum()}"
+                         for label in self.worst_classes())
 
     def scalars(self) -> dict:
         """The metrics that are one number each, rounded: what a card keeps."""

@@ -14,7 +14,7 @@ PACKAGE = Path(mindclf.__file__).parent
 REGISTRY = "dataset/registry"  # a part by itself: the config reads it, and needs nothing else of dataset/
 ALLOWED = {  # parts of mindclf that the files of a part may import; parts that are not listed may import anything
     "utils": {"utils"}, "imagenet": set(), "labels": {"imagenet"},
-    REGISTRY: {"labels"}, "config": {"labels", REGISTRY}, "kernels": {"kernels", "utils"},
+    REGISTRY: {"labels"}, "config": {"labels", REGISTRY, "utils"}, "kernels": {"kernels", "utils"},
     "device": {"kernels", "utils"},
     "nets": {"nets", "device", "kernels", "utils"},
     "drawings": {"drawings", "labels", "utils"},

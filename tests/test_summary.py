@@ -229,7 +229,7 @@ def test_json_holds_layers_and_totals_wherever_the_fields_stand(capsys, argument
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["resnet1001"], "net='resnet1001' is not known; the nets are: "),
+    (["resnet1001"], "net='resnet1001' is not known; did you mean 'resnet101'?"),
     (["mobilenet_v2", "--size", "0"], "--size 0 must lie between 1 and 4096"),
     (["mobilenet_v2", "--classes", "-3"], "--classes -3 must lie between 1 and 100000"),
     (["mobilenet_v2", "--batch-size", "0"], "--batch-size 0 must lie between 1 and 65536"),

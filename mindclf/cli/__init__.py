@@ -9,6 +9,7 @@ from mindclf.cli.parser import Recipe, make_parser, parse
 from mindclf.cli.text import USER_ERROR
 from mindclf.cli.welcome import welcome
 from mindclf.config import merge, own_images
+from mindclf.utils.logs import LogHandler
 
 
 def main(argv=None, config=None, variants=None, **fields):
@@ -29,7 +30,7 @@ def main(argv=None, config=None, variants=None, **fields):
         welcome()
         return 0
     arguments = parse(make_parser(recipe), argv, recipe is not None)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[LogHandler(sys.stderr)])
     if arguments.command in (train, compare):
         logging.getLogger("mindclf").setLevel(logging.INFO)
     from mindclf.utils.cache import use_cache
@@ -48,8 +49,7 @@ def main(argv=None, config=None, variants=None, **fields):
         print(f"mindclf: {first_line(error)}", file=sys.stderr)  # MindSpore's own go on for twenty
         return USER_ERROR
     except KeyboardInterrupt as stop:
-        wipe = "\r\x1b[K" if sys.stderr.isatty() else ""  # the line that shows progress
-        print(f"{wipe}mindclf: {stop or 'stopped'}", file=sys.stderr)
+        print(f"mindclf: {stop or 'stopped'}", file=sys.stderr)
         return getattr(stop, "status", 130)  # 128 + the number of SIGINT
 
 

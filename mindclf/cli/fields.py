@@ -6,6 +6,12 @@ import textwrap
 from mindclf.config import GROUPS
 
 COLUMN = 28  # of the help text of a field
+ABOUT = {  # a group of fields
+    "Data": "which images, how they are divided and read, and how those of training are changed at random",
+    "Net": "which net, and the weights that it begins with",
+    "Training": "which layers learn, for how long, at which learning rate, and against what loss",
+    "Run": "where it runs and writes, and what is done besides",
+}
 
 
 def help_text(introduction, recipe):
@@ -18,7 +24,7 @@ def help_text(introduction, recipe):
     of_recipe = f"; this recipe sets {', '.join(recipe)}" if recipe else ""
     lines += textwrap.wrap(f"Fields, with their defaults{of_recipe}:", width)
     for group, fields in GROUPS.items():
-        lines += ["", f"{group}:"]
+        lines += ["", *textwrap.wrap(f"{group}: {ABOUT[group]}", width)]
         for name, field in fields.items():
             shown = f"  {name}={typed(field.default)}"
             remarks = "; ".join([*values(field), *other_remarks(field)])

@@ -5,6 +5,7 @@ status. One whose words are not all fields has sort_words(arguments, parser, is_
 """
 
 import argparse
+import sys
 from typing import NamedTuple
 
 from mindclf import __version__
@@ -32,6 +33,7 @@ from mindclf.cli import (
     train,
     weights,
 )
+from mindclf.cli.hints import unknown_arguments, unknown_command
 
 COMMANDS = {
     "train": train, "show": show, "find-lr": find_lr, "launch": launch, "compare": compare, "eval": evaluate,
@@ -62,16 +64,20 @@ def make_parser(recipe):
             sub = commands.add_parser(name, help=command.HELP, description=command.HELP,
                                       formatter_class=argparse.RawDescriptionHelpFormatter if name == "train" else
                                       argparse.HelpFormatter)
-            sub.set_defaults(name=name, command=command, options=[], fields=[], own_folder=None)
+            sub.set_defaults(name=name, command=command, parser=sub, options=[], fields=[], own_folder=None)
             command.add_arguments(sub, recipe)
     return parser
 
 
 def parse(parser, argv, is_recipe):
     """The arguments, with words also after an option: argparse itself takes those before the first option only."""
+    argv = sys.argv[1:] if argv is None else argv
+    commands = next(action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    if argv and not argv[0].startswith("-") and argv[0] not in commands:
+        parser.error(unknown_command(argv[0], commands))
     arguments, rest = parser.parse_known_args(argv)
     if rest and (not hasattr(arguments, "words") or any(word.startswith("-") and word != "-" for word in rest)):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        parser.error(unknown_arguments(rest, argv, arguments.parser))
     if hasattr(arguments, "words"):
         arguments.words += rest
         if hasattr(arguments.command, "sort_words"):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mindclf.cli.arguments import add_image_options
-from mindclf.cli.text import print_counts, print_table, quoted, this_python
+from mindclf.cli.text import print_counts, print_table, quoted, this_command
 
 HELP = "divide a folder of class folders into train/ and test/, by a rule that can be repeated"
 
@@ -37,5 +37,5 @@ def run(arguments, config, is_recipe):
         ("images", links.get(made.linked, f"{made.linked:,} hard links, {count - made.linked:,} copies")),
         ("duplicates", f"{copies:,}, each on the same side as the image that it repeats" if copies else "none"),
         ("manifest", (Path(arguments.destination) / MANIFEST).as_posix()),
-        ("train on it", f"{this_python()} -m mindclf train {quoted(arguments.destination)}")])
+        ("train on it", f"{this_command()} train {quoted(arguments.destination)}")])
     return 0

@@ -4,6 +4,7 @@ import codecs
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import unicodedata
@@ -50,6 +51,13 @@ def quoted(text):
     if sys.platform == "win32":
         return subprocess.list2cmdline([text])  # its shells take a backslash as it is, and one of them no single quotes
     return shlex.quote(text) if set(text) & set('"$`\\!') or "'" not in text else f'"{text}"'
+
+
+def this_command():
+    """What to type for `mindclf`: that word where it starts this very installation, else the Python that has it."""
+    found = shutil.which("mindclf")
+    is_own = found and os.path.realpath(os.path.dirname(found)) == os.path.realpath(os.path.dirname(sys.executable))
+    return "mindclf" if is_own else f"{this_python()} -m mindclf"
 
 
 def this_python():

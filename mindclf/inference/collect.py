@@ -14,7 +14,7 @@ from mindclf.inference.sources import Source, gather, is_url
 from mindclf.inference.table import PredictionTable, shown_path
 from mindclf.utils.claim import claimed
 from mindclf.utils.files import one_line, sha256
-from mindclf.utils.progress import ProgressLine
+from mindclf.utils.progress import no_bars, progress_bar
 
 
 @dataclass
@@ -67,20 +67,20 @@ class _Collector:
 
     def run(self, predictor, sources, top_k):
         """Predicts what is not in all tables, and adds it to them."""
-        progress, counted = ProgressLine(len(sources), "images"), 0
-        try:
+        counted = 0
+        with progress_bar(len(sources), "images", smoothing=0) as bar, no_bars():  # of parts of the images
             for name, found in predictor.predict_iter(self._new(sources), top_k):
                 counted += 1
                 if isinstance(found, ValueError):
                     self.collected.problems.append(found)
                 else:
                     self._add(name, self.tables[0].row(shown_path(name), answer_of(found), found, self.digests.pop(name)))
-                progress.show(len(self.collected.problems) + self.collected.classes.total(), counted)
+                done = len(self.collected.problems) + self.collected.classes.total()
+                bar.initial = done - counted  # the others were known, which took no time
+                bar.update(done - bar.n)
             self._add_repeats()
             for table in self.tables:
                 table.begin()  # where there was no image
-        finally:
-            progress.clear()
 
     def _new(self, sources) -> Iterator[Source]:
         """Those of `sources` that the net has to look at."""

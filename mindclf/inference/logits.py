@@ -12,6 +12,7 @@ from mindspore.nn import Cell
 
 from mindclf.device import exclusive
 from mindclf.metrics import Metrics, compute_metrics
+from mindclf.utils.progress import LATE, progress_bar
 
 
 def evaluate_net(net: Cell, dataset: Dataset, num_classes: int, whole: Callable = lambda rows: rows) -> Metrics:
@@ -23,10 +24,13 @@ def evaluate_net(net: Cell, dataset: Dataset, num_classes: int, whole: Callable 
     return compute_metrics(logits, labels, num_classes)
 
 
-def predict_logits(net: Cell, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Logits (n, classes) and labels (n,) of a whole data set, in its order, from a Cell, which is left in inference mode."""
+def predict_logits(net: Cell, dataset: Dataset, title: str = "evaluation") -> tuple[np.ndarray, np.ndarray]:
+    """Logits (n, classes) and labels (n,) of a whole data set, in its order, from a Cell, which is left in inference mode.
+
+    On a terminal a progress bar called `title` appears where this takes long.
+    """
     net.set_train(False)
-    return run_batches(partial(run_net, net), dataset)
+    return run_batches(partial(run_net, net), dataset, title=title)
 
 
 def run_net(net: Cell, images: np.ndarray) -> np.ndarray:
@@ -35,8 +39,9 @@ def run_net(net: Cell, images: np.ndarray) -> np.ndarray:
         return net(Tensor(images)).asnumpy()
 
 
-def run_batches(run: Callable[[np.ndarray], np.ndarray], dataset: Dataset, fill: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Logits (n, classes) and labels (n,) of a whole data set, in its order.
+def run_batches(run: Callable[[np.ndarray], np.ndarray], dataset: Dataset, fill: bool = True,
+                title: str = "evaluation") -> tuple[np.ndarray, np.ndarray]:
+    """Logits (n, classes) and labels (n,) of a whole data set, in its order. `title` is as in `predict_logits`.
 
     `run` gives the logits of a batch of images. With `fill` a last batch that is shorter is filled up and the outputs for the
     filling are dropped: of another shape, MindSpore would compile the graph again, and a net for batches of one size would
@@ -44,10 +49,14 @@ def run_batches(run: Callable[[np.ndarray], np.ndarray], dataset: Dataset, fill:
     """
     batch_size = dataset.get_batch_size()
     logits, labels = [], []
-    for images, batch_labels in dataset.create_tuple_iterator(num_epochs=1, output_numpy=True):
-        count = len(images)
-        logits.append(run(filled_up(images, batch_size) if fill else images)[:count])
-        labels.append(batch_labels)
+    with progress_bar(0, title=title, delay=LATE) as bar:
+        if not bar.disable:
+            bar.total = dataset.get_dataset_size()  # which takes time for some data sets
+        for images, batch_labels in dataset.create_tuple_iterator(num_epochs=1, output_numpy=True):
+            count = len(images)
+            logits.append(run(filled_up(images, batch_size) if fill else images)[:count])
+            labels.append(batch_labels)
+            bar.update()
     return np.concatenate(logits), np.concatenate(labels)
 
 

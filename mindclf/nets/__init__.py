@@ -38,6 +38,7 @@ from mindclf.nets.shufflenet_v1 import GroupConv, ShuffleNetV1, ShuffleV1Block, 
 from mindclf.nets.squeezenet import SqueezeNet
 from mindclf.nets.vgg import VGG
 from mindclf.utils.files import first_line
+from mindclf.utils.hints import did_you_mean
 
 __all__ = ["HEAD_KEYS", "NETS", "VGG", "AlexNet", "AsymmNet", "ConvBNReLU", "DenseNet", "GlobalAvgPooling", "GroupConv",
            "ImageClassifier", "InceptionV3", "InvertedResidual", "MobileNetV1", "MobileNetV2", "MobileNetV2Backbone",
@@ -111,7 +112,7 @@ def build_net(name: str, num_classes: int, options: Mapping[str, Any]) -> ImageC
 def check_name(name):
     """Raises ValueError for a name that is not in NETS."""
     if name not in NETS:
-        raise ValueError(f"net={name!r} is not known; the nets are: {', '.join(NETS)}")
+        raise ValueError(f"net={name!r} is not known; " + did_you_mean(str(name), NETS, f"the nets are: {', '.join(NETS)}"))
 
 
 def default_options(name: str) -> dict[str, Any]:

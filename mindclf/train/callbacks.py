@@ -19,13 +19,15 @@ OnRequestExit lets a training go on was tried):
 
 import contextlib
 import math
-import sys
 import time
 
 from mindspore.train import Callback
 
 from mindclf.device import exclusive
 from mindclf.distributed import collectives
+from mindclf.utils.progress import progress_bar
+
+LEAST_BAR = 4  # columns of the bar itself that Progress leaves for it
 
 
 class MetricTracker(Callback):
@@ -195,32 +197,42 @@ class ExclusiveSteps(Callback):
 
 
 class Progress(Callback):
-    """Shows loss, learning rate, images a second and the time left: on a terminal one line, which is rewritten; else nothing."""
+    """Shows on a terminal a bar for the steps of a phase.
+
+    It has the time left, and as far as they fit the loss, images a second and the learning rate. While an epoch is evaluated the
+    bar is away.
+    """
 
     def __init__(self, title, metrics, stream=None):
         super().__init__()
-        self.title, self.metrics, self.stream = title, metrics, stream or sys.stderr
-        self.started = self.shown = None
+        self.title, self.metrics, self.stream, self.bar = title, metrics, stream, None
 
     def on_train_begin(self, run_context):
-        self.started = self.shown = time.perf_counter()
+        self.bar = progress_bar(len(self.metrics.rates), title=self.title, stream=self.stream, initial=self.metrics.first_step)
 
     def on_train_step_end(self, run_context):
-        now = time.perf_counter()
-        if not self.stream.isatty() or now - self.shown < 0.2:
-            return
-        self.shown = now
-        metrics, done, total = self.metrics, self.metrics.step, len(self.metrics.rates)
-        steps_per_second = (done - metrics.first_step) / (now - self.started)
-        self.stream.write(f"\r{self.title} [{'#' * (30 * done // total):30}] {done}/{total}  "
-                          f"loss {metrics.loss:.4f}  lr {metrics.rate:.2e}  "
-                          f"{steps_per_second * metrics.images_per_step:.0f} images/s  "
-                          f"{(total - done) / steps_per_second:.0f} s left \x1b[K")
-        self.stream.flush()
+        if not self.bar.disable:
+            self.bar.set_postfix_str(self._postfix(), refresh=False)
+            self.bar.update()
 
     def on_train_epoch_end(self, run_context):
-        if self.stream.isatty():
-            self.stream.write("\r\x1b[K")
+        self.bar.clear()
+
+    def __exit__(self, *_):  # MindSpore calls it however the training ends
+        if self.bar is not None:
+            self.bar.close()
+
+    def _postfix(self):
+        """The figures that leave the bar a few columns."""
+        shown, metrics = self.bar.format_dict, self.metrics
+        rate = shown["rate"] or 0
+        used = len(f"{self.title} 100%|| {shown['total']}/{shown['total']} 00:00:00 left") + LEAST_BAR
+        postfix = ""
+        for figure in (f"loss {metrics.loss:.4f}", f"{rate * metrics.images_per_step:.0f} images/s", f"lr {metrics.rate:.1e}"):
+            if used + len(f", {postfix}, {figure}") > (shown["ncols"] or 0):
+                break
+            postfix = f"{postfix}, {figure}" if postfix else figure
+        return postfix
 
 
 class History(Callback):

@@ -27,8 +27,8 @@ from mindclf.distributed import collectives
 from mindclf.labels import class_labels
 from mindclf.metrics import score_of
 from mindclf.preprocessing import Preprocessing
-from mindclf.report.history import shown_name
 from mindclf.train.early_stopping import has_stopped
+from mindclf.train.epoch_table import BEST, EpochTable
 from mindclf.train.state import state_path
 from mindclf.utils.files import command_line, portable, write_json
 
@@ -89,13 +89,12 @@ class CheckpointManager:
         self.net, self.output, self.card, self.check, self.monitor = net, output, card, check, monitor
         self.started = time.perf_counter()
         self.best_score = self.best_epoch = self.epoch = self.newest = None
+        self.table = EpochTable(monitor)
 
     def after_epoch(self, row, metrics):
-        """Logs an epoch, the row of the history, and notes whether its validation `metrics` are the best so far."""
-        log.info("phase %d epoch %d  loss %.4f top-1 %.2f%%  %s loss %.4f top-1 %.2f%%  lr %.2e  %.0f images/s  %.1f s",
-                 row["phase"], row["epoch"], row["train_loss"], 100 * row["train_top1"], shown_name(row["watched"]), row["loss"],
-                 100 * row["top1"], row["learning_rate"], row["images_per_second"], row["seconds"])
+        """Notes whether the validation `metrics` of an epoch, the row of the history, are the best so far, and logs it."""
         self._compare(row, metrics)
+        self.table.add(row, metrics, is_best=self.best_score is not None and self.best_epoch == self.epoch)
 
     def after_solving(self, row, metrics, fields, others):
         """Notes a head that was solved, as `after_epoch`: `fields` of its card, and further metrics, `others`, by their name."""
@@ -137,6 +136,9 @@ class CheckpointManager:
     def finish(self, keep_epochs=False):
         """Saves the last weights; returns the path of the best. What is in epochs/ goes, or with `keep_epochs` its state."""
         self._save("last.ckpt", "last epoch")
+        if self.best_score is not None and self.table.phase:
+            log.info("%s marks the best epoch so far: best.ckpt has epoch %d of phase %d", BEST, self.best_epoch["epoch"],
+                     self.best_epoch["phase"])
         if self.best_score is None:
             phases = [self.card["config"], *self.card["config"].get("phases", ())]
             followed = any(phase.get("schedule") == "plateau" for phase in phases)

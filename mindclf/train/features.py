@@ -85,7 +85,7 @@ def _stored_view(net, images, config, view, identity, digests):
         dataset = augmented_pipeline(images, config, draws, collectives.shard_indices(len(images)))
     else:
         dataset = eval_pipeline(collectives.shard(images), Preprocessing.from_config(config), config.eval_batch_size)
-    features, labels = (collectives.unshard(rows, len(images)) for rows in predict_logits(net, dataset))
+    features, labels = (collectives.unshard(rows, len(images)) for rows in predict_logits(net, dataset, f"features, view {view}"))
     if not images.raw_size and images.digests() != digests:
         log.warning("images changed while their features were computed, which are not stored")
     elif file and collectives.is_main_process():

@@ -83,11 +83,11 @@ class Rules:
 def fit(config: Mapping | None = None, /, *, net: ImageClassifier | str | None = None, loss: nn.Cell | None = None,
         optimizer: nn.Optimizer | Callable | str | None = None, metrics: Mapping[str, Metric] | None = None,
         callbacks: Sequence[Callback] = (), train_dataset: Dataset | None = None, shrink_batches: bool = False,
-        or_next: bool = False, may_extend: bool = True, **fields: Any) -> Fitted:
+        or_next: bool = False, may_extend: bool = True, verbose: bool = True, **fields: Any) -> Fitted:
     """Trains as `config` says, a dict of fields (see docs/config.md), and returns a `Fitted`.
 
-    Fields may also be keyword arguments: fit(dataset="garbage26", net="resnet18", epochs=5). The log, a line an epoch, appears
-    unless the caller has set up Python's logging, which then decides.
+    Fields may also be keyword arguments: fit(dataset="garbage26", net="resnet18", epochs=5). The log, a table with a line an
+    epoch, appears unless the caller has set up Python's logging, which then decides; with verbose=False only warnings do.
 
     Writes to config.output: best.ckpt and last.ckpt with their cards, epochs/ with the newest finished epoch, history.csv, and
     what `write_report` writes. The report is that of the best weights (see `CheckpointManager`) on the test images. Without
@@ -121,7 +121,7 @@ def fit(config: Mapping | None = None, /, *, net: ImageClassifier | str | None =
     if isinstance(optimizer, str):
         fields["optimizer"], optimizer = optimizer, None
     given = Given(net, loss, optimizer, metrics or {}, tuple(callbacks), train_dataset)
-    with shown_log(), StopSignals(NOT_BEGUN) as signals:
+    with shown_log(verbose), StopSignals(NOT_BEGUN) as signals:
         config = merge(config or {}, fields)
         given.check(config)
         use_cache(config.cache_dir)

@@ -19,6 +19,7 @@ from mindclf.train.batches import check_count, images_in_step
 from mindclf.train.class_weights import weights_of_classes
 from mindclf.train.model import create_model
 from mindclf.train.phase_batches import phase_batches
+from mindclf.utils.progress import progress_bar
 
 LOWEST, HIGHEST = 1e-6, 10.0  # learning rates of the first and the last step
 WINDOW = 4                    # a smoothed loss is the mean over so many steps before and after, too
@@ -99,10 +100,15 @@ class Losses(Callback):
     def __init__(self, steps):
         super().__init__()
         self.steps, self.losses = steps, []
+        self.bar = progress_bar(steps, title="learning rates")
 
     def on_train_step_end(self, run_context):
+        self.bar.update()
         loss = float(run_context.original_args().net_outputs.asnumpy())
         if math.isfinite(loss):
             self.losses.append(loss)
         if not math.isfinite(loss) or loss > DIVERGED * min(self.losses) or len(self.losses) == self.steps:
             run_context.request_stop()
+
+    def __exit__(self, *_):  # MindSpore calls it however the training ends
+        self.bar.close()

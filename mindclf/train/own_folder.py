@@ -22,7 +22,7 @@ def train_folder(folder: str | Path, **fields: Any) -> Fitted:
     classes, and as `fit` does.
     """
     named = fields.get("resume") or "output" in fields
-    options = {name: fields.pop(name) for name in ("loss", "metrics", "callbacks", "may_extend") if name in fields}
+    options = {name: fields.pop(name) for name in ("loss", "metrics", "callbacks", "may_extend", "verbose") if name in fields}
     if options.keys() & {"loss", "callbacks"}:  # of gradient descent
         fields = {"optimizer": DEFAULTS.optimizer, **fields}
     config = merge(own_images(str(folder), fields), fields)

@@ -138,14 +138,14 @@ class PhaseTrainer:
             log.warning("there are no validation images: the learning rate follows the test images, whose metrics then look too "
                         "good")
         title = f"phase {self.number} ({config.trainable})"
-        log.info("%s: %d epochs of %d steps of %d images, %s, learning rate up to %g", title, config.epochs, self.steps,
+        log.info("%s: %d epochs of %d steps of %d images, %s, lr up to %g", title, config.epochs, self.steps,
                  metrics.images_per_step, type(self.model.train_network.optimizer).__name__, max(metrics.rates))
         signals.deferred = True
         self.model.train(config.epochs, self.batches, initial_epoch=epochs, dataset_sink_mode=False, callbacks=[
             metrics,
             self.terminate_on_nan,
             *([FirstStep(self.run.begin)] if self.run.begin else []),
-            Progress(title, metrics),
+            Progress(f"phase {self.number}", metrics),
             SyncBatchNormStatistics(self.trained, metrics),
             *([self.ema] if self.ema else []),  # from an epoch's end to the next one's begin the net holds the average
             self.recorder,

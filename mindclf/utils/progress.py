@@ -1,48 +1,54 @@
-"""Progress: one line on a terminal that says how far a long command is, and never more than fits."""
+"""Progress: a bar of tqdm that says how far long work is. It fits the terminal; on what is no terminal nothing appears."""
 
-import shutil
+import contextlib
 import sys
-import time
+import threading
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import TextIO
 
-EVERY = 0.2  # seconds between two changes of the line
+from tqdm import tqdm
+
+EVERY = 0.2  # seconds between two changes of a bar
+LATE = 2.0   # seconds after which a bar appears that says how far an evaluation is: most are over by then
+FORMAT = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{unit} {remaining} left{postfix}"
+
+_hidden: ContextVar[bool] = ContextVar("hidden", default=False)
 
 
-class ProgressLine:
-    """A line that `show` rewrites and `clear` takes away; on what is no terminal nothing appears.
+class Bar(tqdm):
+    """A bar of tqdm without its thread that looks after all bars: each looks at the clock at every step."""
 
-    `total` is how many there are to do, `unit` what they are called.
+    monitor_interval = 0
+
+
+Bar.set_lock(threading.RLock())  # tqdm's own is one between processes, which some systems lack
+
+
+def progress_bar(total: int, unit: str = "", title: str = "", stream: TextIO | None = None, initial: int = 0,
+                 delay: float = 0.0, smoothing: float = 0.3) -> Bar:
+    """A `Bar` for `total` units of work, of which `initial` are done; its `update(n)` says that n more are, `close` wipes it.
+
+    It is on `stream`, standard error by default, if that is a terminal, and appears after `delay` seconds. With smoothing=0 the
+    time that is left follows the mean speed so far, else that of the last steps.
     """
-
-    def __init__(self, total, unit, stream=None):
-        self.total, self.unit, self.stream = total, unit, stream or sys.stderr
-        self.started, self.shown, self.width = time.monotonic(), -EVERY, 0
-
-    def show(self, done, counted):
-        """Says that `done` of the total are done, `counted` of them by work that takes its time: the others were quick."""
-        now = time.monotonic() - self.started
-        if not self.stream.isatty() or now - self.shown < EVERY:
-            return
-        self.shown = now
-        rate = counted / now if now > 0 else 0
-        text = f"{done:,} of {self.total:,} {self.unit}"
-        if rate:
-            text += f"  {rate:.1f}/s  {duration((self.total - done) / rate)} left"
-        self._write(text[:max(1, shutil.get_terminal_size().columns - 1)])
-
-    def clear(self):
-        """Takes the line away, so that another text may come."""
-        if self.width:
-            self._write("")
-
-    def _write(self, text):
-        self.stream.write(f"\r{text.ljust(self.width)}\r{text}")  # blanks, for not every terminal of Windows knows escape codes
-        self.stream.flush()
-        self.width = len(text)
+    stream = stream or sys.stderr
+    return Bar(total=total, unit=f" {unit}" if unit else "", desc=f"{title} " if title else "", file=stream, initial=initial,
+               delay=delay, smoothing=smoothing, disable=_hidden.get() or stream is None or not stream.isatty(), leave=False,
+               dynamic_ncols=True, mininterval=EVERY, miniters=1, position=0, bar_format=FORMAT)
 
 
-def duration(seconds):
-    """Seconds in words: 40 s, 12 min, 3 h 5 min."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+@contextlib.contextmanager
+def no_bars() -> Iterator[None]:
+    """Has no bar appear that is made while the block runs."""
+    token = _hidden.set(True)
+    try:
+        yield
+    finally:
+        _hidden.reset(token)
+
+
+def wipe_bars() -> None:
+    """Takes all bars away until their next change, so that another text may come."""
+    for bar in list(getattr(Bar, "_instances", ())):
+        bar.clear()

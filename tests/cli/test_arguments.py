@@ -1,5 +1,6 @@
 """What may stand on the command line, before anything runs: help, fields, checkpoints, devices."""
 
+import os
 import re
 import resource
 import runpy
@@ -15,9 +16,10 @@ from easydict import EasyDict
 from mindclf.checkpoint import FORMATS
 from mindclf.cli import main
 from mindclf.cli.arguments import CHECKPOINT_SUFFIXES
-from mindclf.cli.fields import help_text
+from mindclf.cli.fields import ABOUT, help_text
 from mindclf.cli.parser import COMMANDS, Recipe, make_parser, parse
-from mindclf.config import ALIASES, FIELDS, merge
+from mindclf.cli.text import this_command, this_python
+from mindclf.config import ALIASES, FIELDS, GROUPS, merge
 from mindclf.dataset.registry import DATA_SETS
 from mindclf.inference.runner import EXPORTED
 
@@ -72,6 +74,31 @@ def test_help_on_training_has_a_line_for_every_field(name):
     line = shown[start:shown.find(")", start + len(name) + len(default) + len(field.help)) + 1]
     for remark in (*field.allowed, field.alias, field.unit if field.range else "", "per phase" if field.per_phase else ""):
         assert remark in line
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "compare"])
+def test_help_fits_80_columns(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+def test_help_on_training_says_what_each_group_of_fields_is_for():
+    lines = help_text("", {}).splitlines()
+    for group, fields in GROUPS.items():
+        start = next(index for index, line in enumerate(lines) if line.startswith(f"{group}: {ABOUT[group][:30]}"))
+        first = next(line for line in lines[start:] if line.startswith("  "))
+        assert first.startswith(f"  {next(iter(fields))}=")
+    assert set(ABOUT) == set(GROUPS)
+
+
+@pytest.mark.parametrize(("found", "typed"), [
+    ("{bin}/mindclf", "mindclf"), ("/elsewhere/bin/mindclf", "{python} -m mindclf"), (None, "{python} -m mindclf")])
+def test_the_next_step_is_a_command_that_works(found, typed, monkeypatch):
+    folder = os.path.dirname(sys.executable)
+    monkeypatch.setattr("shutil.which", lambda name: found and found.format(bin=folder))
+    assert this_command() == typed.format(python=this_python())
 
 
 def test_help_on_training_by_a_recipe_says_which_fields_it_sets(capsys):

@@ -3,6 +3,7 @@
 import csv
 import os
 import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,6 +21,8 @@ from mindclf.inference.predictions import Prediction, Predictions
 from mindclf.inference.sorted_folder import SortedFolder, put
 from mindclf.preprocessing import DEFAULT_READING
 from mindclf.utils.files import sha256
+from mindclf.utils.progress import progress_bar
+from tests.support.terminal import TextTerminal
 
 CLASSES = ("red", "green", "blue")
 
@@ -323,3 +326,21 @@ def test_a_net_of_fewer_classes_has_fewer_columns(net, tmp_path):
     collect(ByColour(net), [str(Path(tmp_path, "a.png"))], 1, tmp_path / "one.csv")
     [row] = rows(tmp_path / "one.csv")
     assert list(row) == ["path", "class", "probability", "class_1", "probability_1", "sha256", "net"]
+
+
+def test_one_bar_counts_the_images_and_none_their_parts(net, photos, tmp_path, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("tqdm.std.time", lambda: clock[0])
+    monkeypatch.setattr("sys.stderr", TextTerminal())
+
+    class InParts(ByColour):
+        def predict_iter(self, given, top_k):
+            for part in super().predict_iter(given, top_k):
+                clock[0] += 1
+                with progress_bar(1, title="evaluation") as bar:
+                    bar.update()
+                yield part
+
+    collect(InParts(net), [photos], 1, csv=tmp_path / "table.csv")
+    shown = sys.stderr.getvalue()
+    assert "10%|" in shown and "/10 images 00:0" in shown and "evaluation" not in shown

@@ -1,11 +1,14 @@
 """Evaluation counts every image, in its order."""
 
+import sys
+
 import numpy as np
 import pytest
 from mindspore import dataset as ds
 from mindspore import nn
 
-from mindclf.inference.logits import evaluate_net, predict_logits
+from mindclf.inference.logits import evaluate_net, predict_logits, run_batches
+from tests.support.terminal import TextTerminal, screen
 
 
 class Double(nn.Cell):
@@ -37,3 +40,19 @@ def test_a_net_is_evaluated_in_inference_mode_over_all_of_its_outputs():
 def test_outputs_of_a_shard_are_completed_before_they_are_counted():
     whole = evaluate_net(Double(), rows(np.eye(3, dtype=np.float32)[:1], [0]), 3, lambda shard: np.concatenate([shard] * 3))
     assert (whole.images, whole.top1) == (3, 1.0)
+
+
+@pytest.mark.parametrize("seconds", [0.1, 5])
+def test_an_evaluation_that_takes_long_shows_a_bar_on_a_terminal(monkeypatch, seconds):
+    clock = [100.0]
+    monkeypatch.setattr("tqdm.std.time", lambda: clock[0])
+    monkeypatch.setattr("sys.stderr", TextTerminal())
+
+    def run(images):
+        clock[0] += seconds
+        return images
+
+    run_batches(run, rows(np.eye(10, dtype=np.float32), range(10)), title="features")
+    shown = sys.stderr.getvalue()
+    assert ("features  33%|" in shown) == ("| 1/3 00:10 left" in shown) == (seconds == 5)
+    assert screen(shown, 80)[0] == ""

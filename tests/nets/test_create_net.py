@@ -10,7 +10,8 @@ from mindclf.nets import NETS, build_net, create_net
 from mindclf.train import fit
 
 MISTAKES = [
-    ("resnet1001", {}, "net='resnet1001' is not known; the nets are: mobilenet_v1, mobilenet_v2, "),
+    ("efficientnet", {}, "net='efficientnet' is not known; the nets are: mobilenet_v1, mobilenet_v2, "),
+    ("resnet5", {}, "net='resnet5' is not known; did you mean 'resnet50'?"),
     ("mobilenet_v2", {"width_multi": 1}, "it has no option 'width_multi'; its options are: width_mult, has_dropout, "),
     ("resnet18", {"depth": 34}, "the name resnet18 says what depth is"),
     ("mobilenet_v2", {"num_classes": 3}, "it has no option 'num_classes'"),

@@ -10,11 +10,7 @@ from mindspore import Tensor
 from mindclf.metrics import Metrics
 from mindclf.report.history import HISTORY_FIELDS, HistoryFile, history_beside
 from mindclf.train.callbacks import History, MetricTracker, Progress, TerminateOnNaN
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
+from tests.support.terminal import TextTerminal, screen, terminal
 
 
 def step_that_gave(loss, correct_predictions=0):
@@ -23,27 +19,36 @@ def step_that_gave(loss, correct_predictions=0):
     return SimpleNamespace(original_args=lambda: state)
 
 
-def run_steps(stream, clock, monkeypatch):
-    """Four of eight steps of 10 images, one second each, of an epoch of four."""
-    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+def run_steps(stream, monkeypatch, written):
+    """What is seen after four of eight steps of 10 images, one second each, and in the end."""
+    clock = [100.0]
+    monkeypatch.setattr("tqdm.std.time", lambda: clock[0])
     metrics = MetricTracker([0.5, 0.4, 0.3, 0.2, 0.1, 0.1, 0.1, 0.1], batch_size=10, steps_per_epoch=4)
-    progress = Progress("phase 1 (all)", metrics, stream)
+    progress = Progress("phase 1", metrics, stream)
     progress.on_train_begin(None)
     for step in range(1, 5):
         clock[0] += 1
         metrics.on_train_step_end(step_that_gave(1.5 / step))
         progress.on_train_step_end(None)
+    shown = written()
     progress.on_train_epoch_end(None)
-    return stream.getvalue()
+    after_epoch = written()
+    clock[0] += 1
+    metrics.on_train_step_end(step_that_gave(1.0))
+    progress.on_train_step_end(None)
+    progress.__exit__()
+    return shown, shown + after_epoch, shown + after_epoch + written()
 
 
-def test_progress_shows_loss_rate_speed_and_the_time_left(monkeypatch):
-    shown = run_steps(Terminal(), [100.0], monkeypatch)
-    last = shown.split("\r")[4]
-    for part in ("phase 1 (all)", "4/8", "loss 0.3750", "lr 2.00e-01", "10 images/s", "4 s left"):
-        assert part in last
-    assert last.count("#") == 15  # half of 30
-    assert shown.endswith("\r\x1b[K"), "the line is not wiped before the epoch is logged"
+@pytest.mark.parametrize(("columns", "figures"), [
+    (80, "loss 0.3750, 10 images/s, lr 2.0e-01"), (56, "loss 0.3750"), (40, "")])
+def test_progress_shows_the_time_left_and_the_figures_that_fit(monkeypatch, columns, figures):
+    with terminal(columns) as (stream, written):
+        shown, after_epoch, ended = run_steps(stream, monkeypatch, written)
+    [line] = screen(shown, columns)
+    assert line.startswith("phase 1  50%|") and line.endswith("| 4/8 00:04 left" + (f", {figures}" if figures else ""))
+    assert screen(after_epoch, columns) == [""], "the bar is in the way of the line of the epoch"
+    assert screen(ended, columns) == [""] and len(line) < columns
 
 
 def test_a_row_that_a_full_disk_cut_short_does_not_count(tmp_path):
@@ -58,13 +63,14 @@ def test_a_row_that_a_full_disk_cut_short_does_not_count(tmp_path):
 
 
 def test_progress_leaves_logs_alone(monkeypatch):
-    assert run_steps(io.StringIO(), [0.0], monkeypatch) == ""
+    stream = io.StringIO()
+    assert run_steps(stream, monkeypatch, stream.getvalue)[-1] == ""
 
 
 def test_progress_does_not_flood_a_terminal(monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
-    stream = Terminal()
+    monkeypatch.setattr("tqdm.std.time", lambda: clock[0])
+    stream = TextTerminal()
     metrics = MetricTracker([0.1] * 100, batch_size=1, steps_per_epoch=100)
     progress = Progress("p", metrics, stream)
     progress.on_train_begin(None)
@@ -72,7 +78,7 @@ def test_progress_does_not_flood_a_terminal(monkeypatch):
         clock[0] += 0.01
         metrics.on_train_step_end(step_that_gave(1.0))
         progress.on_train_step_end(None)
-    assert stream.getvalue().count("\r") <= 5  # one second, at most every fifth of it
+    assert 4 <= stream.getvalue().count("%|") <= 6  # at the begin, and then for one second at most every fifth of it
 
 
 @pytest.mark.parametrize("loss", [np.nan, np.inf])

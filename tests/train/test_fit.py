@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import logging
 import os
 import re
 from pathlib import Path
@@ -79,10 +80,30 @@ def test_with_nothing_held_out_the_last_epoch_is_the_best(tiny_config, caplog):
     rows = HistoryFile(fitted.checkpoint.parent / "history.csv").rows()
     assert {row["watched"] for row in rows} == {"test"}
     assert rows[-1]["top1"] == pytest.approx(fitted.report.top1, abs=1e-5)
-    assert [message.partition("  lr ")[0] for message in caplog.messages if " epoch " in message] == [
-        f"phase 1 epoch {row['epoch']:.0f}  loss {row['train_loss']:.4f} top-1 {row['train_top1']:.2%}  "
-        f"test loss {row['loss']:.4f} top-1 {row['top1']:.2%}" for row in rows]
-    assert re.search(r"phase 1 epoch 1 .*  lr \d\.\d\de-\d\d  \d+ images/s  \d+\.\d s$", caplog.text, re.MULTILINE)
+    header, *lines = [message.split() for message in caplog.messages if re.match(r" *(phase epoch|1 +\d) ", message)]
+    assert header == ["phase", "epoch", "train", "loss", "top-1", "test", "loss", "top-1", "lr", "images/s", "seconds"]
+    assert [line[:6] for line in lines] == [
+        ["1", f"{row['epoch']:.0f}", f"{row['train_loss']:.4f}", f"{row['train_top1']:.2%}", f"{row['loss']:.4f}",
+         f"{row['top1']:.2%}"] for row in rows]
+    assert all(len(line) == 9 for line in lines), "an epoch is marked as the best, and there was nothing to choose by"
+
+
+def test_the_best_epochs_so_far_are_marked_in_the_log(tiny_config, caplog):
+    with caplog.at_level("INFO", logger="mindclf"):
+        fitted = fit(tiny_config)
+    lines = [message.split() for message in caplog.messages if re.match(r" *1 +\d ", message)]
+    values = [(float(line[5].rstrip("%")), -float(line[4])) for line in lines]
+    assert [line[9:] for line in lines] == [["*"] * (value > max(values[:epoch], default=(-1, 0)))
+                                            for epoch, value in enumerate(values)]
+    epoch = read_card(fitted.checkpoint)["epoch"]
+    assert f"* marks the best epoch so far: best.ckpt has epoch {epoch} of phase 1" in caplog.messages
+
+
+def test_without_verbose_only_warnings_appear(tiny_config, caplog):
+    with caplog.at_level("INFO", logger="mindclf"):
+        fit({**tiny_config, "epochs": 1, "valid_fraction": 0.0}, verbose=False)
+        assert {record.levelname for record in caplog.records} <= {"WARNING"}
+        assert logging.getLogger("mindclf").level == logging.INFO
 
 
 @pytest.mark.parametrize("phases", [
