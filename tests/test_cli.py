@@ -279,9 +279,10 @@ def test_a_checkpoint_of_cifar10_is_trained_measured_and_used(few_of_cifar10, tm
     card = read_card(checkpoint)
     assert lines[0].startswith("40 test images: files laid out as CIFAR-10") and len(lines) == 14
     assert lines[1].startswith(f"top-1 {card['metrics']['test']['top1']:.2%}  top-5 ")
-    assert lines[2].split() == ["class", "images", "recall", "precision", "F1"]
-    assert {line.split()[0] for line in lines[3:]} == set(card["classes"])
-    f1 = [int(line.split()[-1].rstrip("%")) for line in lines[3:]]
+    assert lines[2].startswith("accuracy on ")
+    assert lines[3].split() == ["class", "images", "recall", "precision", "F1"]
+    assert {line.split()[0] for line in lines[4:]} == set(card["classes"])
+    f1 = [int(line.split()[-1].rstrip("%")) for line in lines[4:]]
     assert f1 == sorted(f1)  # the worst first
     with Image.open(tmp_path / "report" / "predictions.png") as grid:
         assert grid.width > 3 * grid.height

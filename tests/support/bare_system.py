@@ -48,7 +48,7 @@ def main(folder):
             if hasattr(module, name):
                 delattr(module, name)
     sys.modules.update(dict.fromkeys(MODULES))  # importing them fails
-    sys.modules["winreg"] = windows_registry()
+    sys.modules["winreg"], os.environ["WINDIR"] = windows_registry(), "C:\\Windows"
     sys.platform = "win32"
     platform.system = lambda: "Windows"
     warnings.filterwarnings("error", category=EncodingWarning, module=r"mindclf\b.*")
