@@ -44,7 +44,8 @@ WORDS = {
         "of_each": "initialised from | parameters | MACs | top-1, mean of the seeds (range) | seeds | wall time a run",
         "random": "random initialisation",
         "traps": "| run | top-1, mean of {runs} seeds (range) | against corrected |",
-        "streams": "| one run each, same seed and recipe | test images | one stream of draws | independent draws | difference, 95 % |",
+        "streams": "| one run each, same seed and recipe | test images | one stream of draws | independent draws "
+                   "| difference, 95 % |",
         "speed": "| {cores} cores, ms | stock MindSpore | capped | **mindclf** | PyTorch | ONNX Runtime "
                  "| mindclf / PyTorch | mindclf / ONNX Runtime |",
         "step": {"train": "{net}, {size} px, training step of {batch}", "infer": "{net}, {size} px, inference of {batch}"},
@@ -325,7 +326,8 @@ def read(path):
 
 RESULTS = {"results": results, **{table: functools.partial(runs, table=table) for table in RUNS},
            **{table: functools.partial(compared, table=table) for table in COMPARED}}
-PAGES = {"README": {"systems": systems}, "docs/results": RESULTS, "docs/traps": {"traps": traps, "streams": streams}, "docs/speed": {"speed": speed}}
+PAGES = {"README": {"systems": systems}, "docs/results": RESULTS, "docs/traps": {"traps": traps, "streams": streams},
+         "docs/speed": {"speed": speed}}
 TABLES = {
     **{f"{page}{'_CN.md' if chinese and page == 'README' else '.zh.md' if chinese else '.md'}": tables
        for page, tables in PAGES.items() for chinese in (False, True)},
