@@ -52,9 +52,9 @@ def training(case):
 def inference(case):
     from mindspore import Tensor
 
-    from mindclf.nets import fold_batch_norm
+    from mindclf.nets import fold_batch_norm, fuse_separable
 
-    net = fold_batch_norm(build(case))  # as mindclf.predict has it
+    net = fuse_separable(fold_batch_norm(build(case)))  # as mindclf.predict has it
     images = Tensor(random_batch(case)[0])
 
     def step():
