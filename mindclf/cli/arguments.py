@@ -90,6 +90,14 @@ def images_after_checkpoint(arguments, parser):
     return images
 
 
+def only_one_after_checkpoint(arguments, parser, kind):
+    """The one word after a checkpoint, which names a `kind`, such as an image; a usage error where there are more."""
+    words = images_after_checkpoint(arguments, parser)
+    if len(words) > 1:
+        parser.error(f"{arguments.name} takes one {kind}, not {', '.join(words)}")
+    return words[0]
+
+
 def expanded(words):
     """The words, on Windows with the files that *.jpg stands for in its place: the shells there leave that to programs.
 

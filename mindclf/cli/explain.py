@@ -8,7 +8,7 @@ from mindclf.cli.arguments import (
     add_checkpoint,
     add_device,
     add_image_options,
-    images_after_checkpoint,
+    only_one_after_checkpoint,
 )
 from mindclf.cli.checkpoint import checkpoint_of
 
@@ -28,10 +28,7 @@ def add_arguments(parser, recipe):
 
 
 def sort_words(arguments, parser, is_recipe):
-    images = images_after_checkpoint(arguments, parser)
-    if len(images) > 1:
-        parser.error(f"explain takes one image, not {', '.join(images)}")
-    [arguments.image] = images
+    arguments.image = only_one_after_checkpoint(arguments, parser, "image")
 
 
 def run(arguments, config, is_recipe):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mindclf.cli.arguments import LEADING, add_checkpoint, add_device, add_image_options, images_after_checkpoint
+from mindclf.cli.arguments import LEADING, add_checkpoint, add_device, add_image_options, only_one_after_checkpoint
 from mindclf.cli.checkpoint import checkpoint_of
 from mindclf.cli.text import USER_ERROR
 
@@ -21,10 +21,7 @@ def add_arguments(parser, recipe):
 
 
 def sort_words(arguments, parser, is_recipe):
-    folders = images_after_checkpoint(arguments, parser)
-    if len(folders) > 1:
-        parser.error(f"features takes one folder, not {', '.join(folders)}")
-    [arguments.folder] = folders
+    arguments.folder = only_one_after_checkpoint(arguments, parser, "folder")
 
 
 def run(arguments, config, is_recipe):
