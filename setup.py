@@ -4,6 +4,7 @@ The CPU kernels of mindclf/kernels are compiled where there is a C compiler, onc
 or it fails, mindclf is installed without them and nets run on MindSpore's own operators.
 """
 
+import copy
 import re
 import runpy
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 
 HERE = Path(__file__).parent
 SHIPPED = runpy.run_path(str(HERE / "mindclf" / "utils" / "shipped.py"))["SHIPPED"]
@@ -30,6 +32,15 @@ def kernels():
             for variant in variants.compilable()]
 
 
+class BuildKernels(build_ext):
+    """Compiles the variants side by side, each in a folder of its own: their objects have the same names."""
+
+    def build_extension(self, ext):
+        apart = copy.copy(self)
+        apart.build_temp = str(Path(self.build_temp) / ext.name)
+        build_ext.build_extension(apart, ext)
+
+
 setup(
     name="mindclf",
     version=VERSION,
@@ -44,6 +55,7 @@ setup(
                   "mindclf.notebooks": ["*.ipynb"], "mindclf.report": ["font/*"],
                   "mindclf.results": ["tables/*.json", "runs/*/*", "runs/*/runs/*"]},
     ext_modules=kernels(),
+    cmdclass={"build_ext": BuildKernels},
     options={"build_ext": {"parallel": True}},  # a variant on each core
     install_requires=[
         "mindspore>=2.10,<2.11",

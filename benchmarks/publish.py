@@ -6,8 +6,8 @@
     python benchmarks/publish.py outputs/cifar10_mobilenet_v1 cifar10_mobilenet_v1 --plot curves.png --plot confusion.png
 
 Kernels become float16, which halves the file; if that costs a single test image, they stay float32. With --log the weights stay
-where they are, and the card goes beside the log. Plots are for pages that show them. Of a comparison there is the log only: the
-table, and in runs/ each run's history and card.
+where they are, and the card goes beside the log; a run that wrote outside the clone is told as if it had written into outputs/.
+Plots are for pages that show them. Of a comparison there is the log only: the table, and in runs/ each run's history and card.
 """
 
 import argparse
@@ -42,9 +42,18 @@ def main():
     for file in (*LOG_FILES, *arguments.plot):
         shutil.copy(arguments.run / file, log / file)
     if arguments.log:
-        write_json(log / "card.json", read_card(arguments.run / "best.ckpt"))
+        write_json(log / "card.json", without_machine(read_card(arguments.run / "best.ckpt"), arguments.name))
     else:
         publish_weights(arguments.run, arguments.name)
+
+
+def without_machine(card, name):
+    """The card without the folder of this machine that the run was written to."""
+    output = card["config"]["output"]
+    if Path(output).is_absolute():
+        card["config"]["output"] = f"outputs/{name}"
+        card["command"] = card["command"].replace(output, f"outputs/{name}")
+    return card
 
 
 def publish_comparison(compared, log):

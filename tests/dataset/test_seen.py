@@ -141,9 +141,11 @@ def test_features_of_an_image_that_changes_meanwhile_are_not_stored(tiny_config,
     folder = shutil.copytree(colour_folder, tmp_path / "photos")
     first = next(iter(sorted((folder / "train").glob("*/9.png"))))
 
-    def changing(net, dataset, predict_logits=features.predict_logits):
+    predict_logits = features.predict_logits
+
+    def changing(*arguments):
         first.write_bytes(first.read_bytes() + b"of another content")
-        return predict_logits(net, dataset)
+        return predict_logits(*arguments)
 
     monkeypatch.setattr(features, "predict_logits", changing)
     fit({**tiny_config, "dataset_path": str(folder), "layers": "head", "cached_views": 2, "epochs": 1})

@@ -1,6 +1,7 @@
 """Compilers: setup.py gives them the flags of variants.py, and others than the one that made the kernels take the same source."""
 
 import ctypes
+import os
 import runpy
 import shutil
 import subprocess
@@ -44,6 +45,19 @@ def test_setup_compiles_every_source_once_a_variant_with_its_flags(monkeypatch):
     for extension in made["ext_modules"]:
         assert {Path(source).name for source in extension.sources} == {source.name for source in CSRC.glob("*.c")}
         assert {Path(file).name for file in extension.depends} == {"variants.py", *(header.name for header in CSRC.glob("*.h"))}
+
+
+def test_no_two_variants_write_the_same_file(tmp_path):
+    """They are compiled at the same time: an object of one in the library of another crashes, or computes otherwise."""
+    written, compiler = tmp_path / "written", tmp_path / "cc"
+    compiler.write_text('#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\n'
+                        f'echo "$2" >> {written}\n: > "$2"\n', encoding="utf-8")
+    compiler.chmod(0o755)
+    folders = ["--build-lib", tmp_path / "lib", "--build-temp", tmp_path / "temp"]
+    subprocess.run([sys.executable, "setup.py", "-q", "build_ext", "--force", *folders], cwd=ROOT, check=True,
+                   env={**os.environ, "CC": str(compiler), "LDSHARED": str(compiler)})
+    files = written.read_text(encoding="utf-8").split()
+    assert len(files) == len(set(files)) == len(variants.compilable()) * (len(list(CSRC.glob("*.c"))) + 1)
 
 
 def test_make_asks_variants_without_mindclf_or_its_requirements():
