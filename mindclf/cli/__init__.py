@@ -6,9 +6,10 @@ import sys
 
 from mindclf.cli import compare, train
 from mindclf.cli.parser import Recipe, make_parser, parse
-from mindclf.cli.text import USER_ERROR
+from mindclf.cli.text import USER_ERROR, complain
 from mindclf.cli.welcome import welcome
 from mindclf.config import merge, own_images
+from mindclf.utils.language import check_language
 from mindclf.utils.logs import LogHandler
 
 
@@ -25,6 +26,11 @@ def main(argv=None, config=None, variants=None, **fields):
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # not in a notebook
             stream.reconfigure(errors="replace")  # a terminal that cannot show Chinese gets question marks, not a traceback
+    try:
+        check_language()
+    except ValueError as error:
+        complain(str(error))
+        return USER_ERROR
     recipe = Recipe({**(config or {}), **fields}, variants or {}) if config is not None or fields else None
     if recipe is None and not (sys.argv[1:] if argv is None else argv):
         welcome()
@@ -46,10 +52,10 @@ def main(argv=None, config=None, variants=None, **fields):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, OSError) as error:
-        print(f"mindclf: {first_line(error)}", file=sys.stderr)  # MindSpore's own go on for twenty
+        complain(first_line(error))  # MindSpore's own go on for twenty
         return USER_ERROR
     except KeyboardInterrupt as stop:
-        print(f"mindclf: {stop or 'stopped'}", file=sys.stderr)
+        complain(str(stop) or "stopped")
         return getattr(stop, "status", 130)  # 128 + the number of SIGINT
 
 

@@ -1,6 +1,7 @@
 """mindclf calibrate: a checkpoint's temperature, and its threshold for "not sure"."""
 
 from mindclf.cli.arguments import add_device, add_fields, fields_and_paths
+from mindclf.cli.text import say
 
 HELP = "choose a checkpoint's threshold for \"not sure\" by images that it was not trained on, and write it into its card"
 
@@ -29,6 +30,6 @@ def run(arguments, config, is_recipe):
 
     use_device(config.device_target)
     record = recalibrate(arguments.checkpoint, config)
-    print(f"temperature {record['temperature']:.3f}, calibration error {record['ece_before']:.1%} before, "
-          f"{record['ece_after']:.1%} after\nnot sure {described(record)}")
+    say(f"temperature {record['temperature']:.3f}, calibration error {record['ece_before']:.1%} before, "
+        f"{record['ece_after']:.1%} after\nnot sure {described(record)}")
     return 0

@@ -1,10 +1,9 @@
 """compare, of a recipe with variants: its variants side by side, with several seeds each."""
 
 import re
-import sys
 
 from mindclf.cli.arguments import add_device, add_fields
-from mindclf.cli.text import USER_ERROR, print_table
+from mindclf.cli.text import USER_ERROR, complain, print_table, say
 from mindclf.config import ALIASES, own_names
 
 HELP = "train the variants of this recipe with several seeds each, and compare them"
@@ -36,7 +35,7 @@ def run(arguments, config, is_recipe):
         _print_comparison(rows, compared_folder(config))
     failed = [f"{row['variant']}: {message}" for row in rows for message in row["failed"]]
     for message in failed:
-        print(f"mindclf: {message}", file=sys.stderr)
+        complain(message)
     return USER_ERROR if failed else 0
 
 
@@ -45,5 +44,5 @@ def _print_comparison(rows, folder):
     print_table([("variant", "parameters", "MACs", "top-1, mean", "least", "greatest", "seeds", "seconds"),
                   *((row["variant"], f"{row['parameters']:,}", f"{row['macs'] / 1e6:,.1f} M", f"{row['mean_top1']:.2%}",
                      f"{min(row['top1']):.2%}", f"{max(row['top1']):.2%}", str(len(row["seeds"])), f"{row['mean_seconds']:,.0f}")
-                    for row in rows if row["seeds"])], right=range(1, 8))
-    print(f"\ntable and curves: {folder}/compare.json, compare.png")
+                    for row in rows if row["seeds"])], right=range(1, 8), has_head=True)
+    say(f"\ntable and curves: {folder}/compare.json, compare.png")

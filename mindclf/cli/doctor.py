@@ -16,5 +16,5 @@ def run(arguments, config, is_recipe):
     if arguments.json:
         print_json(facts)
     else:
-        print_table(describe(facts))
+        print_table(describe(facts), has_titles=True)
     return 0

@@ -13,7 +13,7 @@ from mindclf.cli.arguments import (
     set_checkpoint,
 )
 from mindclf.cli.checkpoint import checkpoint_of
-from mindclf.cli.text import print_json, print_table
+from mindclf.cli.text import print_json, print_table, say
 
 HELP = "measure a checkpoint on the test images"
 
@@ -57,12 +57,12 @@ def run(arguments, config, is_recipe):
                     "selective": found.selective})
         return 0
     imbalance = metrics.imbalance(classes)
-    print(f"{_measured(chosen, metrics.images)} {found.origin} ({found.folder.as_posix()}){_left_out(chosen)}\n"
-          f"top-1 {metrics.top1:.2%}  top-5 {metrics.top5:.2%}  loss {metrics.loss:.4f}  macro F1 {metrics.macro_f1:.2%}"
-          + (f"\nbalanced accuracy {imbalance}" if imbalance else ""))
-    print("\n".join(_selective(found.selective, arguments.unknown)))
+    say(f"{_measured(chosen, metrics.images)} {found.origin} ({found.folder.as_posix()}){_left_out(chosen)}\n"
+        f"top-1 {metrics.top1:.2%}  top-5 {metrics.top5:.2%}  loss {metrics.loss:.4f}  macro F1 {metrics.macro_f1:.2%}"
+        + (f"\nbalanced accuracy {imbalance}" if imbalance else ""))
+    say("\n".join(_selective(found.selective, arguments.unknown)))
     print_table([("class", "images", "recall", "precision", "F1"), *(_row(classes, metrics, label) for label in metrics.by_f1())],
-                right=range(1, 5))
+                right=range(1, 5), has_head=True)
     return 0
 
 

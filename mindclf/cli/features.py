@@ -38,6 +38,6 @@ def run(arguments, config, is_recipe):
     found = embedder.embed_folder(arguments.folder)
     with claimed(Path(arguments.to), is_file=True):
         written = found.save(arguments.to)
-    print(f"{one_line(written)}: {found.features.shape[1]} features of each of {len(found.paths)} images in "
-          f"{len(found.classes)} folders")
+    say(f"{one_line(written)}: {found.features.shape[1]} features of each of {len(found.paths)} images in "
+        f"{len(found.classes)} folders")
     return USER_ERROR if embedder.left_out else 0

@@ -1,9 +1,9 @@
 """Help on the fields of a config, from their declarations: for `train --help`, and in words for docs/config.md."""
 
 import shutil
-import textwrap
 
 from mindclf.config import GROUPS
+from mindclf.utils.language import translate, wrap
 
 COLUMN = 28  # of the help text of a field
 ABOUT = {  # a group of fields
@@ -20,18 +20,18 @@ def help_text(introduction, recipe):
     `recipe` has the fields that a recipe sets itself, {} without one.
     """
     width = max(60, shutil.get_terminal_size().columns - 2)
-    lines = [*textwrap.wrap(introduction, width), ""] if introduction else []
+    lines = [*wrap(translate(introduction), width), ""] if introduction else []
     of_recipe = f"; this recipe sets {', '.join(recipe)}" if recipe else ""
-    lines += textwrap.wrap(f"Fields, with their defaults{of_recipe}:", width)
+    lines += wrap(translate(f"Fields, with their defaults{of_recipe}:"), width)
     for group, fields in GROUPS.items():
-        lines += ["", *textwrap.wrap(f"{group}: {ABOUT[group]}", width)]
+        lines += ["", *wrap(translate(f"{group}: {ABOUT[group]}"), width)]
         for name, field in fields.items():
             shown = f"  {name}={typed(field.default)}"
-            remarks = "; ".join([*values(field), *other_remarks(field)])
-            text = f"{field.help} ({remarks})" if remarks else field.help
+            remarks = translate("; ".join([*values(field), *other_remarks(field)]))
+            text = translate(field.help) + (f" ({remarks})" if remarks else "")
             lines += [shown] * (len(shown) > COLUMN - 2)
-            lines += textwrap.wrap(text, width, subsequent_indent=" " * COLUMN,
-                                   initial_indent=(shown if len(shown) <= COLUMN - 2 else "").ljust(COLUMN))
+            lines += wrap(text, width, subsequent_indent=" " * COLUMN,
+                          initial_indent=(shown if len(shown) <= COLUMN - 2 else "").ljust(COLUMN))
     return "\n".join(lines)
 
 

@@ -41,5 +41,5 @@ def run(arguments, config, is_recipe):
         ("lowest loss", f"{test.smoothed.min():.4f} at a learning rate of {test.rates[test.lowest]:.2g}"),
         ("suggested", f"lr_max={suggestion:.2g}, {FRACTION:g} of that" if suggestion else
          "nothing: no learning rate lowers the loss by much; take more --steps, or a larger batch_size"),
-        *([("plot", arguments.to)] if arguments.to else [])])
+        *([("plot", arguments.to)] if arguments.to else [])], has_titles=True)
     return 0

@@ -4,7 +4,6 @@ A command is a module with HELP, add_arguments(parser, recipe) and run(arguments
 status. One whose words are not all fields has sort_words(arguments, parser, is_recipe) too.
 """
 
-import argparse
 import sys
 from typing import NamedTuple
 
@@ -33,6 +32,7 @@ from mindclf.cli import (
     train,
     weights,
 )
+from mindclf.cli.help import HelpFormatter, Parser, PlainHelpFormatter
 from mindclf.cli.hints import unknown_arguments, unknown_command
 
 COMMANDS = {
@@ -53,8 +53,8 @@ class Recipe(NamedTuple):
 
 def make_parser(recipe):
     """The parser of `mindclf`, or that of a `Recipe`."""
-    parser = argparse.ArgumentParser(
-        prog=None if recipe else "mindclf",
+    parser = Parser(
+        prog=None if recipe else "mindclf", formatter_class=HelpFormatter,
         description=None if recipe else "Image classification on MindSpore: train, evaluate, predict, explain, export.",
         epilog="field=value sets a field of the config, as in epochs=2: `train --help` and docs/config.md list them.")
     parser.add_argument("--version", action="version", version=f"mindclf {__version__}")
@@ -62,8 +62,7 @@ def make_parser(recipe):
     for name, command in COMMANDS.items():
         if name in OF_RECIPES or (bool(recipe and recipe.variants) if name == "compare" else not recipe):
             sub = commands.add_parser(name, help=command.HELP, description=command.HELP,
-                                      formatter_class=argparse.RawDescriptionHelpFormatter if name == "train" else
-                                      argparse.HelpFormatter)
+                                      formatter_class=PlainHelpFormatter if name == "train" else HelpFormatter)
             sub.set_defaults(name=name, command=command, parser=sub, options=[], fields=[], own_folder=None)
             command.add_arguments(sub, recipe)
     return parser
@@ -72,7 +71,7 @@ def make_parser(recipe):
 def parse(parser, argv, is_recipe):
     """The arguments, with words also after an option: argparse itself takes those before the first option only."""
     argv = sys.argv[1:] if argv is None else argv
-    commands = next(action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    commands = parser.commands()
     if argv and not argv[0].startswith("-") and argv[0] not in commands:
         parser.error(unknown_command(argv[0], commands))
     arguments, rest = parser.parse_known_args(argv)

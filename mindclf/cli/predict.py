@@ -1,6 +1,5 @@
 """mindclf predict: what is on images."""
 
-import sys
 
 from mindclf.cli.arguments import (
     LEADING,
@@ -13,7 +12,7 @@ from mindclf.cli.arguments import (
     images_after_checkpoint,
 )
 from mindclf.cli.checkpoint import checkpoint_of
-from mindclf.cli.text import USER_ERROR, print_json, print_table, tally
+from mindclf.cli.text import USER_ERROR, complain, print_json, print_table, say, tally
 
 HELP = "say what is on images: files, folders, URLs, - for standard input"
 
@@ -73,7 +72,7 @@ def _run(arguments, config, is_recipe):
     for name, found in predictor.predict_iter(sources, arguments.top_k):
         if isinstance(found, ValueError):
             failed = True
-            print(f"mindclf: {found}", file=sys.stderr)
+            complain(str(found))
         else:
             _show(name, found, arguments.json)
     return USER_ERROR if failed else 0
@@ -87,7 +86,7 @@ def _collect(arguments, predictor):
     collected = collect(predictor, arguments.images, top_k, arguments.csv, arguments.sort_into, arguments.link)
     _summarise(arguments, collected)
     for problem in collected.problems:
-        print(f"mindclf: {problem}", file=sys.stderr)
+        complain(str(problem))
     return USER_ERROR if collected.problems else 0
 
 
@@ -97,7 +96,7 @@ def _summarise(arguments, collected):
 
     counts = collected.classes.most_common()
     print_table([("class", "images"), *((name, f"{count:,}") for name, count in counts),
-                 (f"{len(counts)} classes", f"{collected.classes.total():,}")], right=(1,))
+                 (f"{len(counts)} classes", f"{collected.classes.total():,}")], right=(1,), has_head=True)
     place = collected.sorted_folder
     rows = []
     if place is not None:
@@ -111,7 +110,7 @@ def _summarise(arguments, collected):
         if count:
             rows.append((title, f"{count:,}{remark}"))
     print()
-    print_table(rows)
+    print_table(rows, has_titles=True)
 
 
 def _show(name, predictions, as_json):
@@ -123,7 +122,7 @@ def _show(name, predictions, as_json):
         print_json({"image": name, "answer": predictions.answer, "sure": predictions.is_sure, "threshold": predictions.threshold,
                     "predictions": [asdict(prediction) for prediction in predictions]})
         return
-    print(one_line(name) + ("" if predictions.is_sure else f": {predictions.answer}, below {predictions.threshold:.1%}"))
+    say(one_line(name) if predictions.is_sure else f"{one_line(name)}: {predictions.answer}, below {predictions.threshold:.1%}")
     print_table([("  " + prediction.name, prediction.chinese,
                   " ".join(filter(None, (prediction.category, prediction.category_chinese))),
                   f"{prediction.probability:.1%}") for prediction in predictions])

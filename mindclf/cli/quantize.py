@@ -1,7 +1,7 @@
 """mindclf quantize: an .onnx with 8-bit integers."""
 
 from mindclf.cli.arguments import add_fields
-from mindclf.cli.text import print_table
+from mindclf.cli.text import print_table, say
 
 HELP = "write an .onnx with 8-bit integers, and measure what that costs in accuracy"
 
@@ -24,9 +24,10 @@ def run(arguments, config, is_recipe):
     given = {"calibration_images": arguments.calibration_images, "allowed_loss": arguments.allow_loss}
     made = quantize(arguments.model, config, arguments.to,
                     **{name: value for name, value in given.items() if value is not None})
-    print(f"{made.before.images} test images: {made.origin}")
+    say(f"{made.before.images} test images: {made.origin}")
     print_table([("", "before", "after"), ("top-1", f"{made.before.top1:.2%}", f"{made.after.top1:.2%}"),
                   ("loss", f"{made.before.loss:.4f}", f"{made.after.loss:.4f}"),
-                  ("MiB", f"{made.bytes_before / 2**20:.2f}", f"{made.bytes_after / 2**20:.2f}")], right=(1, 2))
+                  ("MiB", f"{made.bytes_before / 2**20:.2f}", f"{made.bytes_after / 2**20:.2f}")], right=(1, 2), has_head=True,
+                has_titles=True)
     print(made.path)
     return 0

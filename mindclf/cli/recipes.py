@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from mindclf.cli.text import print_table, quoted
+from mindclf.cli.text import print_table, quoted, say
 
 HELP = "list the recipes that come with mindclf, or copy them and the notebooks into a folder"
 COPIED = {  # what `--to` copies: a name of mindclf.utils.shipped.SHIPPED, and patterns of its files
@@ -24,9 +24,9 @@ def run(arguments, config, is_recipe):
         print_table([(file.stem, _title(file)) for file in sorted(shipped("recipes").glob("*.py"))])
         return 0
     folder = copy_out(arguments.to)
-    print(f"{one_line(folder)}\n"
-          f"a recipe    cd {quoted(arguments.to)} && python recipes/garbage_mobilenet_v2.py train\n"
-          f"a notebook  pip install nbclient ipykernel notebook, then jupyter notebook in {quoted(arguments.to)}")
+    say(f"{one_line(folder)}\n"
+        f"a recipe    cd {quoted(arguments.to)} && python recipes/garbage_mobilenet_v2.py train\n"
+        f"a notebook  pip install nbclient ipykernel notebook, then jupyter notebook in {quoted(arguments.to)}")
     return 0
 
 

@@ -63,5 +63,5 @@ def run(arguments, config, is_recipe):
         ("images", f"{len(shown.images)} of {len(shown.splits.train):,} training images of {len(shown.splits.classes)} classes"),
         ("fields", ", ".join(changes)),
         ("drawn by", f"seed={own.seed}, {'view' if own.cached_views else 'epoch'} {arguments.epoch}"),
-        ("written", one_line(destination))])
+        ("written", one_line(destination))], has_titles=True)
     return 0

@@ -37,5 +37,5 @@ def run(arguments, config, is_recipe):
         ("images", links.get(made.linked, f"{made.linked:,} hard links, {count - made.linked:,} copies")),
         ("duplicates", f"{copies:,}, each on the same side as the image that it repeats" if copies else "none"),
         ("manifest", (Path(arguments.destination) / MANIFEST).as_posix()),
-        ("train on it", f"{this_command()} train {quoted(arguments.destination)}")])
+        ("train on it", f"{this_command()} train {quoted(arguments.destination)}")], has_titles=True)
     return 0

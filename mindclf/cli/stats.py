@@ -1,7 +1,7 @@
 """mindclf stats: what is in a folder of images."""
 
 from mindclf.cli.arguments import add_image_options
-from mindclf.cli.text import print_counts, print_json, print_table, tally
+from mindclf.cli.text import print_counts, print_json, print_table, say, tally
 
 HELP = "say what is in a folder of images: classes, sizes, kinds, mean and standard deviation of the pixels"
 
@@ -27,7 +27,8 @@ def run(arguments, config, is_recipe):
     print()
     print_table([("pixels", "smallest", "median", "largest"),
                   *((side, *(f"{number:,g}" for number in numbers))
-                    for side, numbers in (("width", found.widths), ("height", found.heights)))], right=(1, 2, 3))
+                    for side, numbers in (("width", found.widths), ("height", found.heights)))], right=(1, 2, 3), has_head=True,
+                has_titles=True)
     print()
     problems, remarks = ([line if whole else f"{split}: {line}" for split, lines in group.items() for line in lines]
                          for group in (found.problems, found.remarks))
@@ -44,11 +45,11 @@ def run(arguments, config, is_recipe):
         *([("without contrast", f"{found.one_colour:,} of one colour, {found.constant_channel:,} with a channel of one value")]
           if found.one_colour or found.constant_channel else []),
         *([("broken EXIF", f"{found.broken_exif:,}")] if found.broken_exif else []),
-        ("problems", f"{len(problems):,}" if problems else "none")])
+        ("problems", f"{len(problems):,}" if problems else "none")], has_titles=True)
     for problem in problems[:NAMES_SHOWN]:
-        print(f"  {problem}")
+        say(f"  {problem}")
     if len(problems) > NAMES_SHOWN:
-        print(f"  and {len(problems) - NAMES_SHOWN:,} more: --json names them all")
+        say(f"  and {len(problems) - NAMES_SHOWN:,} more: --json names them all")
     for remark in remarks:
-        print(f"note: {remark}")
+        say(f"note: {remark}")
     return 0

@@ -1,6 +1,6 @@
 """mindclf summary: the layers of a net."""
 
-from mindclf.cli.text import print_json, print_table
+from mindclf.cli.text import print_json, print_table, say
 
 HELP = "show a net's layers: output shapes, parameters, multiply-accumulates (MACs), memory"
 
@@ -37,11 +37,11 @@ def run(arguments, config, is_recipe):
     rows += [(layer.name, layer.kind, " x ".join(map(str, layer.shape)) if layer.shape else "not run",
               f"{layer.trainable:,}", f"{layer.statistics:,}", f"{layer.macs:,}") for layer in summary.layers]
     rows.append(("total", "", "", f"{summary.trainable:,}", f"{summary.statistics:,}", f"{summary.macs:,}"))
-    print_table(rows, right=(3, 4, 5))
-    print(f"\none image of {size} x {size} pixels, {arguments.classes} classes; everything in float32\n"
-          f"MACs         {summary.macs / 1e6:,.1f} million multiply-accumulates, of convolutions and dense layers\n"
-          f"weights      {summary.weights_mib:,.1f} MiB with the statistics\n"
-          f"activations  {summary.activations_mib:,.1f} MiB: the outputs of all layers above\n"
-          f"training     {summary.training_mib(batch_size):,.1f} MiB for the weights, a gradient and a momentum for each, and "
-          f"the activations of {batch_size} images; room to work in comes on top")
+    print_table(rows, right=(3, 4, 5), has_head=True, has_titles=True)
+    say(f"\none image of {size} x {size} pixels, {arguments.classes} classes; everything in float32\n"
+        f"MACs         {summary.macs / 1e6:,.1f} million multiply-accumulates, of convolutions and dense layers\n"
+        f"weights      {summary.weights_mib:,.1f} MiB with the statistics\n"
+        f"activations  {summary.activations_mib:,.1f} MiB: the outputs of all layers above\n"
+        f"training     {summary.training_mib(batch_size):,.1f} MiB for the weights, a gradient and a momentum for each, and "
+        f"the activations of {batch_size} images; room to work in comes on top")
     return 0

@@ -1,4 +1,4 @@
-"""How the commands print: tables, counts, and what a shell takes."""
+"""How the commands print: messages in the language in force, tables, counts, and what a shell takes."""
 
 import codecs
 import json
@@ -7,17 +7,34 @@ import shlex
 import shutil
 import subprocess
 import sys
-import unicodedata
 from pathlib import Path
+
+from mindclf.utils.language import columns, translate
 
 USER_ERROR = 2  # exit status of what the user can mend
 
 
-def print_table(rows, right=()):
-    """Prints columns of texts. Those whose index is in `right` are flush right, as numbers should be."""
-    widths = [max(map(_width, column)) for column in zip(*rows)]
+def say(text):
+    """Prints a message, in the language in force, to standard output."""
+    print(translate(text))
+
+
+def complain(message):
+    """Prints a message about something wrong, in the language in force, to standard error."""
+    print(f"mindclf: {translate(message)}", file=sys.stderr)
+
+
+def print_table(rows, right=(), has_head=False, has_titles=False):
+    """Prints columns of texts. Those whose index is in `right` are flush right, as numbers should be.
+
+    With `has_head` the first row has the titles of the columns, with `has_titles` the first column those of the rows: these are
+    translated even where they are a single word, which elsewhere may be the name of a class.
+    """
+    rows = [[translate(cell, words=has_head and not row or has_titles and not column) for column, cell in enumerate(cells)]
+            for row, cells in enumerate(rows)]
+    widths = [max(map(columns, column)) for column in zip(*rows)]
     for row in rows:
-        gaps = [" " * (width - _width(cell)) for cell, width in zip(row, widths)]
+        gaps = [" " * (width - columns(cell)) for cell, width in zip(row, widths)]
         cells = [gap + cell if index in right else cell + gap for index, (cell, gap) in enumerate(zip(row, gaps))]
         print("  ".join(cells).rstrip(), flush=True)
 
@@ -29,21 +46,16 @@ def print_json(value):
     print(line.encode("utf-8", "backslashreplace").decode(), flush=True)  # names of files need not be UTF-8
 
 
-def print_counts(classes, columns):
-    """Prints a row a class and their total; `columns` is {title: counts in the order of `classes`}."""
-    rows = [("class", *columns)]
-    rows += [(name, *(f"{count:,}" for count in counts)) for name, *counts in zip(classes, *columns.values())]
-    rows.append((f"{len(classes)} classes", *(f"{sum(counts):,}" for counts in columns.values())))
-    print_table(rows, right=range(1, len(columns) + 1))
+def print_counts(classes, titled):
+    """Prints a row a class and their total; `titled` is {title: counts in the order of `classes`}."""
+    rows = [("class", *titled)]
+    rows += [(name, *(f"{count:,}" for count in counts)) for name, *counts in zip(classes, *titled.values())]
+    rows.append((f"{len(classes)} classes", *(f"{sum(counts):,}" for counts in titled.values())))
+    print_table(rows, right=range(1, len(titled) + 1), has_head=True)
 
 
 def tally(counts):
     return ", ".join(f"{name} {count:,}" for name, count in counts.items())
-
-
-def _width(text):
-    """Columns that a terminal gives to `text`: two for a Chinese character."""
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def quoted(text):

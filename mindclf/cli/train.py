@@ -4,7 +4,7 @@ import re
 
 from mindclf.cli.arguments import add_device, add_fields, fields_and_paths, one_path
 from mindclf.cli.fields import help_text
-from mindclf.cli.text import quoted, this_command
+from mindclf.cli.text import quoted, say, this_command
 
 HELP = "train a net and report its accuracy on the test images"
 BATCH_SIZE_SET = re.compile(r"batch_size=|phases\b")  # a field that says how large batches are
@@ -46,19 +46,19 @@ def run(arguments, config, is_recipe):
     worst = fitted.report.worst(fitted.classes)
     classes = f"balanced    {imbalance}\n" if imbalance else f"worst       {worst}\n" if worst else ""
     command = this_command()
-    print(f"\ndata        {fitted.data_origin}\n"
-          f"started at  {fitted.weights_origin}\n"
-          f"accuracy    {figures['top1']:.2%} of {figures['images']} test images (top-5 {figures['top5']:.2%})\n{classes}"
-          f"{_folds(fitted)}"
-          f"not sure    {described(fitted.calibration)}\n"
-          f"time        {fitted.seconds:.0f} s\n"
-          f"checkpoint  {fitted.checkpoint}\n"
-          f"report      {fitted.checkpoint.parent / 'report.html'}\n"
-          f"images      {fitted.checkpoint.parent / 'predictions.png'}, classes.png, confusion.png, curves.png\n"
-          f"your photo  {command} predict --checkpoint {quoted(str(fitted.checkpoint))} photo.jpg")
+    say(f"\ndata        {fitted.data_origin}\n"
+        f"started at  {fitted.weights_origin}\n"
+        f"accuracy    {figures['top1']:.2%} of {figures['images']} test images (top-5 {figures['top5']:.2%})\n{classes}"
+        f"{_folds(fitted)}"
+        f"not sure    {described(fitted.calibration)}\n"
+        f"time        {fitted.seconds:.0f} s\n"
+        f"checkpoint  {fitted.checkpoint}\n"
+        f"report      {fitted.checkpoint.parent / 'report.html'}\n"
+        f"images      {fitted.checkpoint.parent / 'predictions.png'}, classes.png, confusion.png, curves.png\n"
+        f"your photo  {command} predict --checkpoint {quoted(str(fitted.checkpoint))} photo.jpg")
     if "no photos" in fitted.data_origin:
-        print(f"            this net has seen drawings only; for photos use the one that comes with mindclf:\n"
-              f"            {command} predict photo.jpg")
+        say(f"            this net has seen drawings only; for photos use the one that comes with mindclf:\n"
+            f"            {command} predict photo.jpg")
     return 0
 
 

@@ -33,5 +33,5 @@ def run(arguments, config, is_recipe):
         return 0
     print_table([("net", "options", "origin", "top-1", "licence", "file", "on disk"), *(
         (row.net, " ".join(f"{name}={value}" for name, value in row.net_options.items()), row.origin, f"{row.top1:.2f} %",
-         row.licence, row.file, str(found.get(row, "-"))) for row in rows)], right=(3,))
+         row.licence, row.file, str(found.get(row, "-"))) for row in rows)], right=(3,), has_head=True)
     return 0

@@ -5,7 +5,7 @@ import json
 import os
 
 from mindclf import __version__
-from mindclf.cli.text import print_table
+from mindclf.cli.text import print_table, say
 from mindclf.utils.shipped import shipped
 
 COLUMNS = 80
@@ -21,16 +21,16 @@ OF_DEMO = " (pip install gradio)"  # said where that is missing
 
 def welcome():
     """Prints it. Nothing is imported that takes seconds."""
-    print(f"mindclf {__version__}: image classification on MindSpore\n")
+    say(f"mindclf {__version__}: image classification on MindSpore\n")
     has_gradio = importlib.util.find_spec("gradio") is not None
     print_table([("  " + command, text + ("" if has_gradio or "demo" not in command else OF_DEMO)) for command, text in STEPS])
-    print("\nNets that come with it, as in mindclf predict NET photo.jpg:")
+    say("\nNets that come with it, as in mindclf predict NET photo.jpg:")
     print_table([("  " + name, *facts) for name, facts in _nets()])
-    print("\nData sets on this machine, as in mindclf eval NET dataset=NAME:")
+    say("\nData sets on this machine, as in mindclf eval NET dataset=NAME:")
     for line in _data_sets() or ["  none: `mindclf doctor` says where they are looked for"]:
-        print(line)
-    print("\nmindclf --help lists all commands, mindclf recipes the trainings to repeat;\n"
-          "mindclf doctor shows what mindclf runs on here.")
+        say(line)
+    say("\nmindclf --help lists all commands, mindclf recipes the trainings to repeat;\n"
+        "mindclf doctor shows what mindclf runs on here.")
 
 
 def _nets():

@@ -19,6 +19,7 @@ from mindclf.demo.page import FONT, STYLE, blocks
 from mindclf.inference.sources import URL_BYTES
 from mindclf.preprocessing import DEFAULT_READING, Reading
 from mindclf.utils.extras import require
+from mindclf.utils.language import translate
 
 HOST = "127.0.0.1"
 UPLOAD_BYTES = URL_BYTES  # as much as is read from an address
@@ -54,7 +55,7 @@ def serve(checkpoint: str | Path | CheckpointFile, examples: str | Path | None =
                                 headers=[("Content-Security-Policy", POLICY), ("Referrer-Policy", "no-referrer")])
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # whichever way it ends, the temporary folder goes
         address = f"http://{HOST}:{listener.getsockname()[1]}"
-        print(f"{address}  (Ctrl-C ends it)", flush=True)
+        print(translate(f"{address}  (Ctrl-C ends it)"), flush=True)
         if in_browser:
             open_in_browser(address, environment)
         with contextlib.suppress(KeyboardInterrupt):

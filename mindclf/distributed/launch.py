@@ -19,6 +19,7 @@ from pathlib import Path
 from mindclf.distributed.worker import COMMAND, DONE, LOGS, STOPPED
 from mindclf.utils.cores import usable_cores
 from mindclf.utils.files import command_line
+from mindclf.utils.language import translate
 
 CHATTER = re.compile(r"\[(INFO|WARNING)\] \w+\(\d+,")  # how lines of MindSpore's C++ begin that tell a user nothing
 CLOSED = getattr(signal, "SIGHUP", signal.SIGTERM)  # the terminal was closed; Windows has no such signal, and no msrun
@@ -44,7 +45,7 @@ def launch(count, command):
         for number, handler in before.items():
             signal.signal(number, handler)
     if message and message not in job.errors_shown:
-        print(f"{COMMAND}{message}", file=sys.stderr)
+        print(f"{COMMAND}{translate(message)}", file=sys.stderr)
     if status != 1:
         shutil.rmtree(logs)
     return status

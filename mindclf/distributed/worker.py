@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from mindclf.utils.files import write_text
+from mindclf.utils.language import translate
 
 LOGS = "MINDCLF_LAUNCH_LOGS"  # environment variable: the folder for what the processes print, and for their numbers
 COMMAND = "mindclf: "         # begins the line that says why a command failed
@@ -50,7 +51,7 @@ def _run(command):
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             return end.code or 0
-        print(f"{COMMAND}{end.code}", file=sys.stderr)
+        print(f"{COMMAND}{translate(str(end.code))}", file=sys.stderr)
         return 1
     return 0
 

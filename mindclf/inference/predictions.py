@@ -14,7 +14,7 @@ from mindclf.calibration import NOT_SURE
 from mindclf.dataset.images import decode_image
 from mindclf.labels import ClassLabel
 from mindclf.preprocessing import DEFAULT_READING, Reading
-from mindclf.utils.html import jpeg_element
+from mindclf.utils.html import html_text, jpeg_element
 
 THUMBNAIL = 240  # pixels, the longer side
 
@@ -79,7 +79,7 @@ class Predictions(list):
             f"<tr><td>{escape(prediction.name)} {escape(prediction.chinese)}</td>"
             f"<td>{escape(' '.join(filter(None, (prediction.category, prediction.category_chinese))))}</td>"
             f"<td>{prediction.probability:.1%}</td></tr>" for prediction in self)
-        doubt = "" if not self or self.is_sure else f"<div><b>{NOT_SURE}</b>: less than {self.threshold:.1%}</div>"
+        doubt = "" if not self or self.is_sure else f"<div><b>{html_text(NOT_SURE)}</b>: {html_text(f'less than {self.threshold:.1%}')}</div>"
         return f"<div>{escape(self.name)}</div><div>{shown}</div>{doubt}<table>{rows}</table>"
 
 

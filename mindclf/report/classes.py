@@ -9,6 +9,7 @@ import numpy as np
 
 from mindclf.labels import ClassLabel
 from mindclf.metrics import Metrics, wilson_interval
+from mindclf.utils.html import html_text
 
 CONFUSIONS = 10  # pairs of classes shown at most
 NUMBERS = ("images", "correct", "precision", "F1", "times", "of its images")  # columns that are set to the right
@@ -26,10 +27,11 @@ def class_table(metrics: Metrics, labels: Sequence[ClassLabel]) -> str:
         count, correct = confusion[index].sum(), confusion[index, index]
         others = np.where(np.arange(len(labels)) == index, 0, confusion[index])
         predicted_as = f"{labels[others.argmax()].name} ({others.max()})" if others.any() else ""
-        bar, interval = "no images", ""
+        bar, interval = html_text("no images"), ""
         if count:
             bar = f'<meter value="{recall:.4f}"></meter> {recall:.1%}'
-            interval = "{:.0%} to {:.0%}".format(*wilson_interval(int(correct), int(count)))
+            low, high = wilson_interval(int(correct), int(count))
+            interval = html_text(f"{low:.0%} to {high:.0%}")
         others_of = (metrics.precision[index], metrics.f1[index])
         cells = "".join(f'<td class="number">{f"{value:.1%}" if value == value else ""}</td>' for value in others_of)
         rows.append(f"<tr><th>{escape(label.name)}</th>" + (f"<td>{escape(label.chinese)}</td>" if has_chinese else "")
@@ -49,11 +51,12 @@ def confusions_table(confusion: np.ndarray, labels: Sequence[ClassLabel]) -> str
             for true, predicted in zip(*np.unravel_index(most, wrong.shape)) if wrong[true, predicted]]
     if not rows:
         return ""
-    return "<p>The most frequent confusions:</p>\n" + _table(["true", "predicted", "times", "of its images"], rows)
+    return f"<p>{html_text('The most frequent confusions:')}</p>\n" + _table(["true", "predicted", "times", "of its images"], rows)
 
 
 def _table(head, rows):
     """A table that scrolls within its box where it is too wide."""
-    cells = "".join(f'<th class="number">{name}</th>' if name in NUMBERS else f"<th>{name}</th>" for name in head)
+    number = ' class="number"'
+    cells = "".join(f"<th{number * (name in NUMBERS)}>{html_text(name, words=True)}</th>" for name in head)
     body = "\n".join(rows)
     return f'<div class="wide"><table>\n<thead><tr>{cells}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>\n'

@@ -16,7 +16,7 @@ from mindclf.dataset import ImageSet, decode_image
 from mindclf.label_issues import LabelIssue, find_label_issues
 from mindclf.metrics import Metrics, compute_metrics, softmax, wilson_interval
 from mindclf.utils.files import one_line, write_json, write_text
-from mindclf.utils.html import jpeg_element
+from mindclf.utils.html import html_text, jpeg_element
 
 LISTED = 24      # label issues on the page
 THUMBNAIL = 240  # pixels, the longer side
@@ -24,6 +24,8 @@ METRICS = ("top1", "balanced_accuracy", "macro_f1", "loss")
 DEFINITION = ("An image is listed if it reaches the mean probability that images of another class have for their own, and if "
               "another class is more probable than its label: confident learning (arXiv:1911.00068). Each probability is of a "
               "net that was not trained on the image. Some listed labels are right: look at each before you move a file.")
+
+FOLDS_TEXT = "Each net was trained without the images of its fold; images that show the same are in one fold."
 
 
 @dataclass(frozen=True)
@@ -133,22 +135,23 @@ def _folds(result):
             for number, metrics in enumerate(result.by_fold, start=1)]
     rows += [("mean", "", *summary["mean"].values()), ("standard deviation", "", *summary["std"].values())]
     body = "\n".join(
-        f'<tr><th>{name}</th><td class="number">{images}</td>'
+        f'<tr><th>{html_text(name, words=True)}</th><td class="number">{images}</td>'
         + "".join(f'<td class="number">{value:.1%}</td>' for value in values[:-1])
         + f'<td class="number">{values[-1]:.3f}</td></tr>' for name, images, *values in rows)
-    head = "".join(f'<th class="number">{name}</th>' for name in ("images", "top-1", "balanced accuracy", "macro F1", "loss"))
-    return (f"<p>{escape(result.described())}. Each net was trained without the images of its fold; images that show the same "
-            f"are in one fold.</p>\n"
-            f'<div class="wide"><table>\n<thead><tr><th>fold</th>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>')
+    head = "".join(f'<th class="number">{html_text(name, words=True)}</th>'
+                   for name in ("images", "top-1", "balanced accuracy", "macro F1", "loss"))
+    return (f"<p>{html_text(f'{result.described()}.')} {html_text(FOLDS_TEXT)}</p>\n"
+            f'<div class="wide"><table>\n<thead><tr><th>{html_text("fold", words=True)}</th>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>')
 
 
 def _issues(result):
     if not result.issues:
-        return "<p>There are none.</p>"
+        return f"<p>{html_text('There are none.')}</p>"
     shown = result.issues[:LISTED]
     count = f"All {len(shown)}" if len(shown) == len(result.issues) else f"{len(shown)} of {len(result.issues)}"
     figures = "\n".join(_figure(result.images, issue) for issue in shown)
-    return (f"<p>{count}, the most certain first; label_issues.csv has all. {escape(DEFINITION)}</p>\n"
+    listed = f"{count}, the most certain first; label_issues.csv has all."
+    return (f"<p>{html_text(listed)} {html_text(DEFINITION)}</p>\n"
             f'<div class="mistakes">\n{figures}\n</div>')
 
 
@@ -157,6 +160,6 @@ def _figure(images, issue):
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     name, given, suggested = _name(images, issue.index), *(images.classes[label] for label in (issue.given, issue.suggested))
     return (f"<figure>\n<div>{jpeg_element(image, name)}</div>\n"
-            f'<figcaption>labelled <b class="wrong">{escape(given)}</b> {issue.given_probability:.1%}<br>\n'
-            f"rather {escape(suggested)} {issue.suggested_probability:.1%}<br>\n"
+            f'<figcaption>{html_text("labelled", words=True)} <b class="wrong">{escape(given)}</b> {issue.given_probability:.1%}<br>\n'
+            f"{html_text(f'rather {suggested} {issue.suggested_probability:.1%}')}<br>\n"
             f'<span class="quiet">{escape(name)}</span></figcaption>\n</figure>')

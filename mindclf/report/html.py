@@ -19,13 +19,15 @@ from mindclf.report.cross_validation import CrossValidation
 from mindclf.report.cross_validation import sections as folds_sections
 from mindclf.summary import count_parameters
 from mindclf.utils.files import one_line
-from mindclf.utils.html import image_element, jpeg_element
+from mindclf.utils.html import html_text, image_element, jpeg_element
+from mindclf.utils.language import CHINESE, ENGLISH, language
 
+LANGUAGE_TAGS = {ENGLISH: "en", CHINESE: "zh-CN"}  # of HTML
 MISTAKES = 12    # shown at most
 THUMBNAIL = 240  # pixels, the longer side
-MAP_TEXT = ("<p>Images that the net sees alike lie close together: its features, brought down to the two directions in which "
-            "they vary most (PCA). Rings mark wrong predictions.</p>\n")
-CONFUSION_TEXT = '<p class="quiet">confusion.png, in the folder of this page, has the matrix in full size.</p>'
+MAP_TEXT = ("Images that the net sees alike lie close together: its features, brought down to the two directions in which "
+            "they vary most (PCA). Rings mark wrong predictions.")
+CONFUSION_TEXT = "confusion.png, in the folder of this page, has the matrix in full size."
 
 STYLE = """
 :root { color-scheme: light; }
@@ -105,40 +107,43 @@ def page(measured, folder):
     browser to load anything.
     """
     metrics = measured.metrics
-    title = f"{measured.card.net} on {measured.origin}"
+    title = html_text(f"{measured.card.net} on {measured.origin}")
     sections = [_section("Checkpoint" if measured.has_gradients else "Exported file", _facts(measured))]
     if measured.history:
         sections.append(_section("Training", _png(folder / "curves.png", "loss, accuracy and learning rate by epoch")))
     sections += [
         _section("Classes", class_table(metrics, measured.card.labels)),
-        _section("Confusion", confusions_table(metrics.confusion, measured.card.labels) + CONFUSION_TEXT
+        _section("Confusion", confusions_table(metrics.confusion, measured.card.labels)
+                 + f'<p class="quiet">{html_text(CONFUSION_TEXT)}</p>'
                  + _png(folder / "confusion.png", "counts of predicted classes for each true class")),
         _section("Not sure", _doubts(measured) + _png(folder / "coverage.png", "accuracy on the most confident images")),
-        *([_section("Map", MAP_TEXT + _png(folder / "map.png", "images by the first two principal components"))]
+        *([_section("Map", f"<p>{html_text(MAP_TEXT)}</p>\n" + _png(folder / "map.png", "images by the first two principal components"))]
           if measured.has_gradients else []),
         _section("The most confident mistakes", _mistakes(measured)),
     ]
     sections += [_section(*titled) for titled in folds_sections(measured.folds)] if measured.folds else []
     low, high = wilson_interval(int(metrics.confusion.trace()), metrics.images)
-    shown = [(f"top-1<br><small>95 % interval {low:.1%} to {high:.1%}</small>", f"{metrics.top1:.1%}"),
-             ("top-5", f"{metrics.top5:.1%}"), ("balanced accuracy", f"{metrics.balanced_accuracy:.1%}"),
-             ("macro F1", f"{metrics.macro_f1:.1%}"), ("loss", f"{metrics.loss:.3f}"), ("test images", f"{metrics.images:,}")]
+    interval = html_text(f"95 % interval {low:.1%} to {high:.1%}")
+    shown = [(f"top-1<br><small>{interval}</small>", f"{metrics.top1:.1%}"),
+             *((html_text(name, words=True), value) for name, value in (
+                 ("top-5", f"{metrics.top5:.1%}"), ("balanced accuracy", f"{metrics.balanced_accuracy:.1%}"),
+                 ("macro F1", f"{metrics.macro_f1:.1%}"), ("loss", f"{metrics.loss:.3f}"), ("test images", f"{metrics.images:,}")))]
     tiles = "".join(f"<div><b>{value}</b>{name}</div>" for name, value in shown)
     return f"""<!DOCTYPE html>
-<html lang="en">
+<html lang="{LANGUAGE_TAGS[language()]}">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
+<title>{title}</title>
 <style>{STYLE}</style>
 </head>
 <body>
-<h1>{escape(title)}</h1>
+<h1>{title}</h1>
 <p class="quiet">{escape(one_line(measured.file.as_posix()))}</p>
 <div class="tiles">{tiles}</div>
 {"".join(sections)}
-<p class="quiet">Written by mindclf {escape(__version__)}.</p>
+<p class="quiet">{html_text(f"Written by mindclf {__version__}.")}</p>
 </body>
 </html>
 """
@@ -151,7 +156,7 @@ def confident_mistakes(probabilities, labels):
 
 
 def _section(title, content):
-    return f"<section>\n<h2>{escape(title)}</h2>\n{content}\n</section>\n"
+    return f"<section>\n<h2>{html_text(title, words=True)}</h2>\n{content}\n</section>\n"
 
 
 def _facts(measured):
@@ -185,7 +190,7 @@ def _facts(measured):
                    if {"target", "processor", "cores"} <= device.keys() else None),
         "versions": ", ".join(f"{name} {version}" for name, version in card.get("versions", {}).items()),
     }
-    rows = "\n".join(f"<tr><th>{name}</th><td>{escape(one_line(fact))}</td></tr>"
+    rows = "\n".join(f"<tr><th>{html_text(name, words=True)}</th><td>{html_text(one_line(fact))}</td></tr>"
                      for name, fact in facts.items() if fact not in (None, ""))
     return f"<table><tbody>\n{rows}\n</tbody></table>"
 
@@ -202,13 +207,13 @@ def _doubts(measured):
         others = found["unknown"]
         told.append(f"Of {others['images']:,} images of other things {others['taken_for_a_class']:,} are taken for a class; "
                     f"AUROC {others['auroc']:.3f}.")
-    return f"<p>{escape(' '.join(told))}</p>\n"
+    return f"<p>{' '.join(map(html_text, told))}</p>\n"
 
 
 def _mistakes(measured):
     wrong = confident_mistakes(measured.probabilities, measured.images.labels)
     if not len(wrong):
-        return "<p>There are none: every prediction is correct.</p>"
+        return f"<p>{html_text('There are none: every prediction is correct.')}</p>"
     shown = wrong[:MISTAKES]
     predicted = measured.probabilities[shown].argmax(1)
     figures = "\n".join(
@@ -218,7 +223,7 @@ def _mistakes(measured):
     heatmap = ("To the right of each image is its heatmap by Grad-CAM (arXiv:1610.02391): what is red spoke most for the wrong "
                "class; what is dark the net did not see." if measured.has_gradients else
                "Their heatmaps by Grad-CAM are in the report of the checkpoint only: an exported file has no gradients.")
-    return f'<p>{count}. {heatmap}</p>\n<div class="mistakes">\n{figures}\n</div>'
+    return f'<p>{html_text(f"{count}.")} {html_text(heatmap)}</p>\n<div class="mistakes">\n{figures}\n</div>'
 
 
 def _thumbnails(measured, indices, predicted):
@@ -242,7 +247,7 @@ def _mistake(measured, images, index, predicted, probabilities):
     shown = "".join(jpeg_element(image, text) for image, text in zip(images, (name, f"heatmap of {prediction}")))
     return (f"<figure>\n<div>{shown}</div>\n"
             f'<figcaption><b class="wrong">{escape(prediction)}</b> {probabilities[predicted]:.1%}<br>\n'
-            f"is {escape(truth)}, {probabilities[true]:.1%}<br>\n"
+            f"{html_text(f'is {truth}, {probabilities[true]:.1%}')}<br>\n"
             f'<span class="quiet">{escape(name)}</span></figcaption>\n</figure>')
 
 

@@ -15,6 +15,7 @@ from mindclf.metrics import error_over_coverage
 from mindclf.report.fonts import families, warn_of_boxes
 from mindclf.report.history import shown_name
 from mindclf.utils.files import replacing
+from mindclf.utils.language import CHINESE, language, translate
 
 MOST_NAMED = 120  # classes that a plot has names of
 MOST_IN_LEGEND = 30
@@ -299,6 +300,26 @@ def _title(images, probabilities, index):
 
 
 def _save(figure, path, dpi=100):
-    """Writes `figure` to `path`, where it is whole or not there."""
+    """Writes `figure`, in the language in force, to `path`, where it is whole or not there."""
+    if language() == CHINESE:
+        _translate(figure)
     with replacing(Path(path)) as file:
         figure.savefig(file, dpi=dpi)
+
+
+def _translate(figure):
+    """Translates titles, labels and legends; single words only where they are ours.
+
+    Titles of images, texts inside of a plot and a figure's own legend, that of `feature_map`, have names of classes or variants.
+    """
+    texts = [(text, False) for legend in figure.legends for text in legend.get_texts()]
+    for axis in figure.axes:
+        legend = axis.get_legend()
+        texts += [(text, False) for text in axis.texts]
+        texts += [(text, axis.axison) for text in (axis.title, axis.xaxis.label, axis.yaxis.label,
+                                                   *(legend.get_texts() if legend else ()))]
+    for text, words in texts:
+        english = text.get_text()
+        chinese = translate(english, words)
+        if chinese != english:
+            text.set(text=chinese, fontfamily=list(families()))

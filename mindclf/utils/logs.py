@@ -7,11 +7,14 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
+from mindclf.utils.language import translate
+
 COLOURS = {"best": "32", "header": "1", "warning": "33"}  # green, bold, yellow: a record may have one of these as its `style`
 
 
 class LogHandler(logging.StreamHandler):
-    """Shows the messages of records on `stream`: above a progress bar, and on a terminal some of them in colour."""
+    """Shows the messages of records on `stream`: above a progress bar, in the language in force, and on a
+    terminal some of them in colour."""
 
     def emit(self, record: logging.LogRecord) -> None:
         progress = sys.modules.get("mindclf.utils.progress")  # there are no bars before it is imported
@@ -20,7 +23,7 @@ class LogHandler(logging.StreamHandler):
         super().emit(record)
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
+        text = translate(super().format(record))
         style = getattr(record, "style", "warning" if record.levelno >= logging.WARNING else "")
         return f"\x1b[{COLOURS[style]}m{text}\x1b[0m" if style in COLOURS and has_colours(self.stream) else text
 

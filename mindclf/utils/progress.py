@@ -9,6 +9,8 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from mindclf.utils.language import translate
+
 EVERY = 0.2  # seconds between two changes of a bar
 LATE = 2.0   # seconds after which a bar appears that says how far an evaluation is: most are over by then
 FORMAT = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{unit} {remaining} left{postfix}"
@@ -33,9 +35,10 @@ def progress_bar(total: int, unit: str = "", title: str = "", stream: TextIO | N
     time that is left follows the mean speed so far, else that of the last steps.
     """
     stream = stream or sys.stderr
+    unit, title = translate(unit, words=True), translate(title, words=True)
     return Bar(total=total, unit=f" {unit}" if unit else "", desc=f"{title} " if title else "", file=stream, initial=initial,
                delay=delay, smoothing=smoothing, disable=_hidden.get() or stream is None or not stream.isatty(), leave=False,
-               dynamic_ncols=True, mininterval=EVERY, miniters=1, position=0, bar_format=FORMAT)
+               dynamic_ncols=True, mininterval=EVERY, miniters=1, position=0, bar_format=translate(FORMAT))
 
 
 @contextlib.contextmanager
