@@ -1,7 +1,7 @@
 """Makes mindclf/report/font/mindclf-cjk.ttf of Droid Sans Fallback: python docs/make_font.py DroidSansFallbackFull.ttf
 
 Debian has the font in the package fonts-droid-fallback. The letters are those of the Chinese names of classes and bins that
-mindclf knows, and of the most frequent words in the dictionary of jieba, which the extra `docs` brings. fontTools comes with
+mindclf knows, of its Chinese messages, and of the most frequent words in the dictionary of jieba, which the extra `docs` brings. fontTools comes with
 Matplotlib.
 """
 
@@ -18,6 +18,7 @@ sys.path.append(str(ROOT))
 
 from mindclf.labels import CATEGORIES, LABELS  # noqa: E402  of this clone
 from mindclf.report.fonts import OWN, OWN_NAME  # noqa: E402
+from mindclf.utils.language import read_catalogue  # noqa: E402
 
 FREQUENT = 1300  # letters, besides those of the names
 PUNCTUATION = "，。、：；！？（）《》“”‘’…—·"
@@ -43,9 +44,9 @@ def main(source):
 
 
 def known_letters():
-    """The letters of all Chinese names of classes and bins."""
+    """The letters of all Chinese names of classes and bins, and of all Chinese messages."""
     names = [label.chinese for labels in LABELS.values() for label in labels.values()]
-    return "".join([*names, *CATEGORIES])
+    return "".join([*names, *CATEGORIES, *(chinese for _, chinese in read_catalogue())])
 
 
 def frequent_letters(count):

@@ -45,7 +45,7 @@ def describe(facts):
     lines = [(name, version or "not installed") for name, version in facts["versions"].items()]
     for extra, packages in facts["extras"].items():
         absent = not all(packages.values())
-        shown = ", ".join(f"{name} {version or 'not installed'}" for name, version in packages.items())
+        shown = ", ".join(f"{name} {version}" if version else f"{name} not installed" for name, version in packages.items())
         lines.append((f"extra {extra}", shown + (f": pip install -e \".[{extra}]\" in mindclf's folder" if absent else "")))
     lines += [
         ("system", facts["system"]),

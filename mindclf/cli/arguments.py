@@ -11,7 +11,7 @@ from mindclf.config import ALIASES, DEFAULTS, FIELDS
 CHECKPOINT_SUFFIXES = (".ckpt", ".safetensors", ".mindir", ".onnx")
 LEADING = (f"Without --checkpoint, CHECKPOINT is the first word if its name ends in {', '.join(CHECKPOINT_SUFFIXES)} and it is "
            f"no folder and no URL, or if it is the name of a file in checkpoints/ without .ckpt and no file or folder here has "
-           f"this name. Every other word is an image.")
+           f"this name.")
 
 
 def add_fields(parser, help="sets a field of the config: `train --help` lists them"):

@@ -57,7 +57,7 @@ def run(arguments, config, is_recipe):
                     "selective": found.selective})
         return 0
     imbalance = metrics.imbalance(classes)
-    say(f"{_measured(chosen, metrics.images)} {found.origin} ({found.folder.as_posix()}){_left_out(chosen)}\n"
+    say(f"{_measured(chosen, metrics.images, f'{found.origin} ({found.folder.as_posix()})')}{_left_out(chosen)}\n"
         f"top-1 {metrics.top1:.2%}  top-5 {metrics.top5:.2%}  loss {metrics.loss:.4f}  macro F1 {metrics.macro_f1:.2%}"
         + (f"\nbalanced accuracy {imbalance}" if imbalance else ""))
     say("\n".join(_selective(found.selective, arguments.unknown)))
@@ -86,11 +86,11 @@ def _row(classes, metrics, label):
     return (classes[label], f"{count:,}", *(f"{value:.0%}" if value == value else "-" for value in figures))
 
 
-def _measured(chosen, count):
-    """What is measured, in words."""
+def _measured(chosen, count, data):
+    """What is measured of the `data`, in words."""
     if not chosen.whole:
-        return f"{count} test images:"
-    return f"{count} images that training has not seen, of" if _left_out(chosen) else f"{count} images, all of"
+        return f"{count} test images: {data}"
+    return f"{count} images that training has not seen, of {data}" if _left_out(chosen) else f"{count} images, all of {data}"
 
 
 def _left_out(chosen):

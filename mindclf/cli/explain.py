@@ -17,7 +17,7 @@ HELP = "show where on an image a class is seen, by Grad-CAM: file, URL, - for st
 
 def add_arguments(parser, recipe):
     parser.usage = "%(prog)s [options] [CHECKPOINT] IMAGE"
-    parser.epilog = LEADING
+    parser.epilog = f"{LEADING} Every other word is an image."
     parser.add_argument("words", nargs="+", metavar="IMAGE", help="a file, a URL, or - for standard input")
     add_checkpoint(parser, recipe, exported=False)
     parser.add_argument("--class", dest="class_name", metavar="NAME", help="the class to look for (default: the likeliest)")

@@ -11,7 +11,7 @@ HELP = "write the features of a folder of images, what a net's backbone makes of
 
 def add_arguments(parser, recipe):
     parser.usage = "%(prog)s [options] [CHECKPOINT] FOLDER --to FILE.npz"
-    parser.epilog = LEADING.replace("an image", "the folder")
+    parser.epilog = f"{LEADING} Every other word is the folder."
     parser.add_argument("words", nargs="+", metavar="FOLDER", help="images, in class folders or not")
     add_checkpoint(parser, recipe, exported=False)
     parser.add_argument("--to", required=True, metavar="FILE.npz",

@@ -44,7 +44,7 @@ def values(field):
     if not field.range:
         return []
     span = " to ".join(f"{number:,}" if isinstance(number, int) else f"{number:,g}" for number in field.range)
-    return [f"{field.length} numbers, {span}" if field.length else f"{span} {field.unit}".strip()]
+    return [f"{field.length} numbers, {span}" if field.length else f"{span} {translate(field.unit, words=True)}".strip()]
 
 
 def other_remarks(field):

@@ -13,7 +13,7 @@ class HelpFormatter(argparse.HelpFormatter):
         super().start_section(translate(heading, words=True))
 
     def add_usage(self, usage, actions, groups, prefix=None):
-        super().add_usage(usage, actions, groups, translate("usage: ") if prefix is None else prefix)
+        super().add_usage(usage, actions, groups, translate("usage: ", words=True) if prefix is None else prefix)
 
     def add_text(self, text):
         super().add_text(text if text in (None, argparse.SUPPRESS) else translate(text))

@@ -19,7 +19,7 @@ HELP = "say what is on images: files, folders, URLs, - for standard input"
 
 def add_arguments(parser, recipe):
     parser.usage = "%(prog)s [options] [CHECKPOINT] IMAGE ..."
-    parser.epilog = LEADING
+    parser.epilog = f"{LEADING} Every other word is an image."
     parser.add_argument("words", nargs="+", metavar="IMAGE", help="a file, a folder, a URL, or - for standard input")
     add_checkpoint(parser, recipe)
     parser.add_argument("--top-k", type=int, metavar="K", help="classes to show for each image (3, or all if there are fewer)")

@@ -18,7 +18,7 @@ HELP = "find the images of a folder that resemble a query most, by the features 
 
 def add_arguments(parser, recipe):
     parser.usage = "%(prog)s [options] [CHECKPOINT] QUERY ... FOLDER_OR_NPZ"
-    parser.epilog = LEADING.replace("an image", "a query, and the last one the collection")
+    parser.epilog = f"{LEADING} Every other word is a query, and the last one the collection."
     parser.add_argument("words", nargs="+", metavar="QUERY", help="files, folders, URLs, or - for standard input; then the "
                         "folder to look in, or the .npz that mindclf features wrote, which saves computing it again")
     add_checkpoint(parser, recipe, exported=False)

@@ -48,14 +48,14 @@ def run(arguments, config, is_recipe):
     command = this_command()
     say(f"\ndata        {fitted.data_origin}\n"
         f"started at  {fitted.weights_origin}\n"
-        f"accuracy    {figures['top1']:.2%} of {figures['images']} test images (top-5 {figures['top5']:.2%})\n{classes}"
-        f"{_folds(fitted)}"
-        f"not sure    {described(fitted.calibration)}\n"
-        f"time        {fitted.seconds:.0f} s\n"
-        f"checkpoint  {fitted.checkpoint}\n"
-        f"report      {fitted.checkpoint.parent / 'report.html'}\n"
-        f"images      {fitted.checkpoint.parent / 'predictions.png'}, classes.png, confusion.png, curves.png\n"
-        f"your photo  {command} predict --checkpoint {quoted(str(fitted.checkpoint))} photo.jpg")
+        f"accuracy    {figures['top1']:.2%} of {figures['images']} test images (top-5 {figures['top5']:.2%})\n"
+        + classes + _folds(fitted)
+        + f"not sure    {described(fitted.calibration)}\n"
+          f"time        {fitted.seconds:.0f} s\n"
+          f"checkpoint  {fitted.checkpoint}\n"
+          f"report      {fitted.checkpoint.parent / 'report.html'}\n"
+          f"images      {fitted.checkpoint.parent / 'predictions.png'}, classes.png, confusion.png, curves.png\n"
+          f"your photo  {command} predict --checkpoint {quoted(str(fitted.checkpoint))} photo.jpg")
     if "no photos" in fitted.data_origin:
         say(f"            this net has seen drawings only; for photos use the one that comes with mindclf:\n"
             f"            {command} predict photo.jpg")

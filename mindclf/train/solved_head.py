@@ -136,8 +136,9 @@ class HeadSolver:
         before = self.run.seen_before.of(digests)
         seen = np.array([digest in copies or kind == "train" for digest, kind in zip(digests, before)])
         unseen = ~seen & ((self.number == 1) | (measured >= first_valid))
-        source = "out-of-fold predictions of {:,} images" if choice.is_out_of_fold else "{:,} validation images"
-        return calibrated(logits[unseen], labels[measured[unseen]], self.config.target_error, source.format(unseen.sum()))
+        count = unseen.sum()
+        source = f"out-of-fold predictions of {count:,} images" if choice.is_out_of_fold else f"{count:,} validation images"
+        return calibrated(logits[unseen], labels[measured[unseen]], self.config.target_error, source)
 
     def _iterations(self, train, measured, weight_decay, options):
         """(the rows of the history, {"solution", "logits", "metrics": of the monitored images}) of solving on training images."""

@@ -2,7 +2,13 @@
 
 `translate` finds the entry of mindclf/locale/zh.po that fits a finished English line. In an entry {1}, {2}, ... stand for what the
 program fills in, in the order of the English message; the Chinese one may have them in another order. What is filled in is
-translated too, if it is a message: an error inside an error. {1:w} in the Chinese one has a single word translated as well. Only titles of tables and the like (words=True) are looked up as single words: a class may be called "images".
+translated too, if it is a message: an error inside an error. The Chinese message may say what kind of text it is:
+
+{1:n}   a number, without which the entry does not fit
+{1:s}   a text without blanks, or else the entry does not fit; a word is translated
+{1:w}   any text; a single word, and words with "or" or "and" between them, are translated as well
+
+Elsewhere only titles of tables and the like (words=True) are looked up as single words: a class may be called "images".
 """
 
 import ast
@@ -21,9 +27,12 @@ VARIABLE = "MINDCLF_LANG"
 ENGLISH, CHINESE = "en", "zh"
 LOCALE = ("LC_ALL", "LC_MESSAGES", "LANG")  # the first of these that is set says which language messages have (POSIX)
 CATALOGUE = Path(__file__).resolve().parents[1] / "locale" / "zh.po"
-PLACEHOLDER = re.compile(r"\{(\d+)(:w)?\}")
+PLACEHOLDER = re.compile(r"\{(\d+)(?::([nsw]))?\}")
+KINDS = {"n": r"([-+\d][\d.,e+-]*%?)", "s": r"(\S+)"}  # of placeholders: what fits; others take anything
 ENDS = " ,;:.("  # what the end of a longer text begins with
 SEPARATORS = {"; ": "；", ". ": "。", ": ": "：", ", ": "，"}  # between messages that are joined: English, Chinese
+IN_BRACKETS = re.compile(r"(.+) \((.+)\)", re.DOTALL)
+CONJUNCTIONS = {" or ": " 或 ", " and ": " 和 "}  # between words
 # What stays together at the end of a line: a word or a Chinese character, with the punctuation that belongs to it.
 UNIT = re.compile(r"[（《“‘]*(?:[^\s\u2e80-\uffff]+|[\u2e80-\uffff])[，。；：、！？）》”’]*")
 
@@ -87,7 +96,9 @@ class Entry(NamedTuple):
         # An entry that begins with a blank or a comma is the end of a longer text: what comes before it is its placeholder 0.
         is_end = english[0] in ENDS
         literals = tuple(PLACEHOLDER.split(english.lstrip(" "))[::3])
-        pattern = "(.*?)" * is_end + "(.*?)".join(map(re.escape, literals))
+        kinds = dict(PLACEHOLDER.findall(chinese))
+        pattern = "(.*?)" * is_end + re.escape(literals[0]) + "".join(
+            KINDS.get(kinds.get(str(number), ""), "(.*?)") + re.escape(text) for number, text in enumerate(literals[1:], start=1))
         return cls(literals, re.compile(pattern, re.DOTALL), "{0}" * is_end + chinese.lstrip(" "))
 
     @property
@@ -165,13 +176,15 @@ def _found(text: str, words: bool) -> str:
         return _joined(text)
     entry, match = found
     filled = dict(zip(entry.numbers, match.groups()))
-    return PLACEHOLDER.sub(lambda place: _filled_in(filled[int(place[1])], bool(place[2])), entry.chinese)
+    if 0 in filled:
+        filled[0] = filled[0].rstrip(" ")
+    return PLACEHOLDER.sub(lambda place: _filled_in(filled[int(place[1])], place[2] in ("s", "w")), entry.chinese)
 
 
 def _filled_in(text, words):
     """What is filled in, translated; in as many columns, if it was padded with blanks."""
     core = text.strip(" ")
-    chinese = core and _found(core, words)
+    chinese = core and (_found(core, words) or (words and _listed(core)))
     if not chinese:
         return text
     room = " " * max(0, columns(text) - columns(chinese))
@@ -185,4 +198,15 @@ def _joined(text):
         found = [_found(part, False) for part in parts] if len(parts) > 1 else ()
         if any(found):
             return chinese.join(new or old for new, old in zip(found, parts))
+    match = IN_BRACKETS.fullmatch(text)
+    found = [_found(part, False) for part in match.groups()] if match else ()
+    return "{}（{}）".format(*(new or old for new, old in zip(found, match.groups()))) if any(found) else ""
+
+
+def _listed(text):
+    """The translation of words with a conjunction between them; "" where there is none."""
+    for english, chinese in CONJUNCTIONS.items():
+        parts = text.split(english)
+        if len(parts) > 1:
+            return chinese.join(_found(part, True) or part for part in parts)
     return ""

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import mindclf
+from mindclf.utils.shipped import shipped
 
 PACKAGE = Path(mindclf.__file__).parent
 # Two words of letters with a blank between them: what looks like a sentence, wherever it stands.
-PROSE = re.compile(r"[A-Za-z]{2,}['\"]?[,;:.]? ['\"(]?[A-Za-z]{2,}|[a-z]{2,}[,;:]? \{|\}[,;:]? [a-z]{2,}")
+PROSE = re.compile(r"[A-Za-z]{2,}['\"]?[,;:.]? ['\"(]?[A-Za-z]{2,}|[a-z]{2,}[,;:]? +\{|\}[,;:]? [a-z]{2,}")
 MARKUP = re.compile(r"<(?!class>|image>)/?!?[a-z]+[ >]")  # HTML, whose messages are texts of their own
 FILLED_IN = re.compile(r"%\(\w+\)[sdgf]|%[-#0 +,]*\d*(?:\.\d+)?[sdgfr]")  # of a message of the log
-FORMATTED = re.compile(r"\{\w*(?::[^{}]*)?\}")  # of "...".format
+FORMATTED = re.compile(r"\{[\w.]*(?::[^{}]*)?\}")  # of "...".format
 SHOWING = {"say", "complain", "error", "info", "warning", "Stopped", "print_table", "print_counts", "_section", "Field",
            "add_argument", "add_argument_group", "progress_bar", "ArgumentParser", "Parser", "set", "set_title", "html_text",
            "translate"}  # functions whose texts are shown, single words too
@@ -32,8 +33,11 @@ class Message(NamedTuple):
 
 
 def messages() -> list[Message]:
-    """All of them, in the order of files and lines."""
+    """All of them, in the order of files and lines; of recipes the first line, which `mindclf recipes` lists."""
     found = []
+    for file in sorted(shipped("recipes").glob("*.py")):
+        first = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))).splitlines()[0]
+        found.append(Message(first, f"recipes/{file.name}", 1))
     for file in sorted(PACKAGE.rglob("*.py")):
         found += sorted(_Finder(file).messages(), key=lambda message: message.line)
     return found
@@ -90,13 +94,17 @@ class _Finder:
         return isinstance(parent, ast.JoinedStr) or (isinstance(parent, ast.BinOp) and _pieces(parent) is not None)
 
     def _is_documentation(self, node):
-        return isinstance(self.parents.get(node), ast.Expr)
+        """Whether it is a docstring, or a style sheet."""
+        parent = self.parents.get(node)
+        return isinstance(parent, ast.Expr) or (isinstance(parent, ast.Assign)
+                                                and getattr(parent.targets[0], "id", "") == "STYLE")
 
     def _of(self, node, pieces):
         shown, is_log = self._place(node)
+        method = getattr(self.parents.get(node), "attr", "") if isinstance(node, ast.Constant) else ""
         if is_log and len(pieces) == 1:
-            pieces = _split(pieces[0], FILLED_IN)
-        if isinstance(node, ast.Constant) and getattr(self.parents.get(node), "attr", "") == "format":
+            pieces = [piece and piece.replace("%%", "%") for piece in _split(pieces[0], FILLED_IN)]
+        if method == "format":
             pieces = _split(pieces[0], FORMATTED)
         for line in _lines(pieces):
             text = numbered(line).rstrip(" ")
