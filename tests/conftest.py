@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import io
 import itertools
+import os
 import socket
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from PIL import Image
 from mindclf.dataset.content import position
 from tests.support.web_server import running_server
 
+os.environ["MINDCLF_LANG"] = "en"  # messages, also of processes that tests start: whatever the locale of this machine
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (50, 60, 200)}
 SALTS = ("validation 1", "validation 3", "test")  # see mindclf.dataset.content

@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         self.print_usage(sys.stderr)
-        self.exit(2, translate(f"{self.prog}: error: {message}") + "\n")
+        self.exit(2, f"{self.prog}: {translate('error:', words=True)} {translate(message)}\n")
 
     def commands(self):
         """{name: parser} of the commands."""

@@ -44,32 +44,36 @@ def run(arguments, config, is_recipe):
     figures = fitted.report.scalars()
     imbalance = fitted.report.imbalance(fitted.classes)
     worst = fitted.report.worst(fitted.classes)
-    classes = f"balanced    {imbalance}\n" if imbalance else f"worst       {worst}\n" if worst else ""
     command = this_command()
     say(f"\ndata        {fitted.data_origin}\n"
         f"started at  {fitted.weights_origin}\n"
-        f"accuracy    {figures['top1']:.2%} of {figures['images']} test images (top-5 {figures['top5']:.2%})\n"
-        + classes + _folds(fitted)
-        + f"not sure    {described(fitted.calibration)}\n"
-          f"time        {fitted.seconds:.0f} s\n"
-          f"checkpoint  {fitted.checkpoint}\n"
-          f"report      {fitted.checkpoint.parent / 'report.html'}\n"
-          f"images      {fitted.checkpoint.parent / 'predictions.png'}, classes.png, confusion.png, curves.png\n"
-          f"your photo  {command} predict --checkpoint {quoted(str(fitted.checkpoint))} photo.jpg")
+        f"accuracy    {figures['top1']:.2%} of {figures['images']} test images (top-5 {figures['top5']:.2%})")
+    if imbalance:
+        say(f"balanced    {imbalance}")
+    elif worst:
+        say(f"worst       {worst}")
+    _say_folds(fitted)
+    say(f"not sure    {described(fitted.calibration)}\n"
+        f"time        {fitted.seconds:.0f} s\n"
+        f"checkpoint  {fitted.checkpoint}\n"
+        f"report      {fitted.checkpoint.parent / 'report.html'}\n"
+        f"images      {fitted.checkpoint.parent / 'predictions.png'}, classes.png, confusion.png, curves.png\n"
+        f"your photo  {command} predict --checkpoint {quoted(str(fitted.checkpoint))} photo.jpg")
     if "no photos" in fitted.data_origin:
         say(f"            this net has seen drawings only; for photos use the one that comes with mindclf:\n"
             f"            {command} predict photo.jpg")
     return 0
 
 
-def _folds(fitted):
-    """The lines about cross-validation; "" without it."""
+def _say_folds(fitted):
+    """Prints the lines about cross-validation, if there was one."""
     folds = fitted.folds
     if folds is None:
-        return ""
-    lines, count = [f"folds       {folds.described()}"], len(folds.issues)
+        return
+    say(f"folds       {folds.described()}")
+    count = len(folds.issues)
     if count:
-        lines.append(f"labels      {count} of {folds.pooled.images:,} are probably wrong, see "
-                     f"{fitted.checkpoint.parent / 'label_issues.csv'}; the most certain:")
-        lines += [f"            {line}" for line in folds.issue_lines(MOST_ISSUES)]
-    return "".join(f"{line}\n" for line in lines)
+        say(f"labels      {count} of {folds.pooled.images:,} are probably wrong, see "
+            f"{fitted.checkpoint.parent / 'label_issues.csv'}; the most certain:")
+        for line in folds.issue_lines(MOST_ISSUES):
+            say(f"            {line}")

@@ -31,7 +31,7 @@ class EpochTable:
 
     def _header(self, watched):
         name = shown_name(watched)
-        return (f"{'phase':>5} {'epoch':>5}  {'train loss':>10} {'top-1':>7}  {SHORT.get(name, name) + ' loss':>9} "
+        return (f"{'phase':>5} {'epoch':>5}  {'train loss':>10} {'top-1':>7}  {SHORT.get(name, name):>4} loss "
                 f"{SHOWN.get(self.metric, 'top-1'):>8}  {'lr':>7} {'images/s':>8} {'seconds':>7}")
 
     def _line(self, row, value, is_best):

@@ -7,6 +7,7 @@ translated too, if it is a message: an error inside an error. The Chinese messag
 {1:n}   a number, without which the entry does not fit
 {1:s}   a text without blanks, or else the entry does not fit; a word is translated
 {1:w}   any text; a single word, and words with "or" or "and" between them, are translated as well
+{1:p}   a text that fills a column of a table: the Chinese one, of a single word too, is padded to as many columns
 
 Elsewhere only titles of tables and the like (words=True) are looked up as single words: a class may be called "images".
 """
@@ -23,11 +24,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-VARIABLE = "MINDCLF_LANG"
 ENGLISH, CHINESE = "en", "zh"
 LOCALE = ("LC_ALL", "LC_MESSAGES", "LANG")  # the first of these that is set says which language messages have (POSIX)
 CATALOGUE = Path(__file__).resolve().parents[1] / "locale" / "zh.po"
-PLACEHOLDER = re.compile(r"\{(\d+)(?::([nsw]))?\}")
+PLACEHOLDER = re.compile(r"\{(\d+)(?::([nspw]))?\}")
 KINDS = {"n": r"([-+\d][\d.,e+-]*%?)", "s": r"(\S+)"}  # of placeholders: what fits; others take anything
 ENDS = " ,;:.("  # what the end of a longer text begins with
 SEPARATORS = {"; ": "；", ". ": "。", ": ": "：", ", ": "，"}  # between messages that are joined: English, Chinese
@@ -39,7 +39,7 @@ UNIT = re.compile(r"[（《“‘]*(?:[^\s\u2e80-\uffff]+|[\u2e80-\uffff])[，�
 
 def language() -> str:
     """ENGLISH or CHINESE: what MINDCLF_LANG says, else the locale, else English."""
-    asked = os.environ.get(VARIABLE, "")
+    asked = os.environ.get("MINDCLF_LANG", "")
     if asked:
         return CHINESE if asked == CHINESE else ENGLISH
     named = next(filter(None, map(os.environ.get, LOCALE)), "")
@@ -50,9 +50,9 @@ def language() -> str:
 
 def check_language() -> None:
     """Raises ValueError if MINDCLF_LANG is set to what is no language of mindclf."""
-    asked = os.environ.get(VARIABLE, "")
+    asked = os.environ.get("MINDCLF_LANG", "")
     if asked not in ("", ENGLISH, CHINESE):
-        raise ValueError(f"{VARIABLE}={asked} is not known; expected one of {ENGLISH}, {CHINESE}")
+        raise ValueError(f"MINDCLF_LANG={asked} is not known; expected one of en, zh")
 
 
 def translate(text: str, words: bool = False) -> str:
@@ -99,12 +99,12 @@ class Entry(NamedTuple):
         kinds = dict(PLACEHOLDER.findall(chinese))
         pattern = "(.*?)" * is_end + re.escape(literals[0]) + "".join(
             KINDS.get(kinds.get(str(number), ""), "(.*?)") + re.escape(text) for number, text in enumerate(literals[1:], start=1))
-        return cls(literals, re.compile(pattern, re.DOTALL), "{0}" * is_end + chinese.lstrip(" "))
+        return cls(literals, re.compile(pattern, re.DOTALL), "{0}" + chinese.lstrip(" ") if is_end else chinese)
 
     @property
-    def weight(self) -> int:
-        """Letters that are not filled in: of two entries that fit, that with more of them fits better."""
-        return sum(map(len, self.literals))
+    def weight(self) -> tuple[bool, int]:
+        """How well an entry fits, of two that do: one that begins with its own text better than others, then the longer text."""
+        return bool(self.literals[0]) and not self.chinese.startswith("{0}"), sum(map(len, self.literals))
 
     @property
     def numbers(self) -> range:
@@ -131,7 +131,7 @@ class Catalogue:
     def find(self, text: str) -> tuple[Entry, re.Match] | None:
         """The entry that fits `text` best, and its match."""
         candidates = [*self.by_word.get(text.partition(" ")[0], ()), *(entry for part, entry in self.by_part if part in text)]
-        for entry in sorted(candidates, key=lambda entry: -entry.weight):
+        for entry in sorted(candidates, key=lambda entry: entry.weight, reverse=True):
             if found := entry.pattern.fullmatch(text):
                 return entry, found
         return None
@@ -178,17 +178,17 @@ def _found(text: str, words: bool) -> str:
     filled = dict(zip(entry.numbers, match.groups()))
     if 0 in filled:
         filled[0] = filled[0].rstrip(" ")
-    return PLACEHOLDER.sub(lambda place: _filled_in(filled[int(place[1])], place[2] in ("s", "w")), entry.chinese)
+    return PLACEHOLDER.sub(lambda place: _filled_in(filled[int(place[1])], place[2] or ""), entry.chinese)
 
 
-def _filled_in(text, words):
-    """What is filled in, translated; in as many columns, if it was padded with blanks."""
+def _filled_in(text, kind):
+    """What is filled in, translated."""
     core = text.strip(" ")
-    chinese = core and (_found(core, words) or (words and _listed(core)))
+    chinese = core and (_found(core, kind in ("s", "w", "p")) or (kind == "w" and _listed(core)))
     if not chinese:
         return text
-    room = " " * max(0, columns(text) - columns(chinese))
-    return room + chinese if text.startswith(" ") else chinese + room * (text != core)
+    room = " " * max(0, columns(text) - columns(chinese)) if kind == "p" else ""
+    return chinese + room if text.endswith(" ") else room + chinese
 
 
 def _joined(text):

@@ -12,6 +12,7 @@ PACKAGE = Path(mindclf.__file__).parent
 # Two words of letters with a blank between them: what looks like a sentence, wherever it stands.
 PROSE = re.compile(r"[A-Za-z]{2,}['\"]?[,;:.]? ['\"(]?[A-Za-z]{2,}|[a-z]{2,}[,;:]? +\{|\}[,;:]? [a-z]{2,}")
 MARKUP = re.compile(r"<(?!class>|image>)/?!?[a-z]+[ >]")  # HTML, whose messages are texts of their own
+FILE = re.compile(r"\w+\.(csv|png|html)")
 FILLED_IN = re.compile(r"%\(\w+\)[sdgf]|%[-#0 +,]*\d*(?:\.\d+)?[sdgfr]")  # of a message of the log
 FORMATTED = re.compile(r"\{[\w.]*(?::[^{}]*)?\}")  # of "...".format
 SHOWING = {"say", "complain", "error", "info", "warning", "Stopped", "print_table", "print_counts", "_section", "Field",
@@ -22,6 +23,21 @@ SHOWN_KEYWORDS = {"help", "title", "xlabel", "ylabel", "label", "unit", "descrip
 # raised, logged or translated.
 TABLES = ("imagenet", "labels", "drawings/artists", "dataset/policies", "dataset/names", "report/fonts", "demo/page",
           "demo/answers", "demo/several", "demo/examples", "nets/__init__", "dataset/views")
+
+# What looks like a message and is none that a person reads: keys, names of files, code, what others say.
+NOT_MESSAGES = frozenset({
+    " and", " or", "%(prog)s --workers N {RECIPE train|train FOLDER} [field=value ...]",
+    "%(prog)s [options] [CHECKPOINT] FOLDER --to FILE.npz", "--on-bad-image skip", "<!DOCTYPE html>",
+    "CHECKPOINT field=value", "DejaVu Sans", "Error:", "MindSpore Hub", "RECIPE train ...", "Raw profile type exif",
+    "The old name of `{1}`.", "Worker process (\\d+) exit with exception\\. Error code: (-?\\d+)", "balanced order",
+    "compare",
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'none'; form-action 'self'",
+    "draws {1} {2}", "held out", "its own choice", "mindclf demo", "mindclf export NET --format onnx",
+    "mindclf predict photo.jpg", "mindclf predict photos --sort-into sorted", "mindclf train my_photos", "mindclf {1}",
+    "mindclf: {1}", "missing from font", "mixup or cutmix", "model name", "newest epoch of a run", "newest step of a run",
+    "no photos", "offset points", "out of fold", "output={1}", "outside right upper",
+    "upper left", "validation {1}", "version https://git-lfs", "{1} predict photo.jpg", "{1} train {2}",
+})
 
 
 class Message(NamedTuple):
@@ -109,7 +125,7 @@ class _Finder:
         for line in _lines(pieces):
             text = numbered(line).rstrip(" ")
             text = text if re.match(" [^ ]", text) else text.lstrip(" ")  # a blank alone: the end of a longer text
-            if MARKUP.search(text):
+            if MARKUP.search(text) or FILE.fullmatch(text):
                 continue
             letters = numbered([piece for piece in line if piece is not None])
             if (PROSE.search(text) and not self.is_table) or (shown and re.search("[A-Za-z]{2,}", letters)):
