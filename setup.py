@@ -52,7 +52,7 @@ setup(
     packages=find_packages(include=["mindclf", "mindclf.*"]) + [f"mindclf.{name}" for name in SHIPPED],
     package_dir={f"mindclf.{name}": folder for name, folder in SHIPPED.items()},
     package_data={"mindclf.checkpoints": ["*.ckpt", "*.json"], "mindclf.kernels": ["README.md", "csrc/*.[ch]"],
-                  "mindclf.notebooks": ["*.ipynb"], "mindclf.report": ["font/*"],
+                  "mindclf.notebooks": ["*.ipynb"], "mindclf": ["locale/*.po"], "mindclf.report": ["font/*"],
                   "mindclf.results": ["tables/*.json", "runs/*/*", "runs/*/runs/*"]},
     ext_modules=kernels(),
     cmdclass={"build_ext": BuildKernels},

@@ -1,8 +1,8 @@
 """Makes mindclf/report/font/mindclf-cjk.ttf of Droid Sans Fallback: python docs/make_font.py DroidSansFallbackFull.ttf
 
 Debian has the font in the package fonts-droid-fallback. The letters are those of the Chinese names of classes and bins that
-mindclf knows, of its Chinese messages, and of the most frequent words in the dictionary of jieba, which the extra `docs` brings. fontTools comes with
-Matplotlib.
+mindclf knows, of its Chinese messages, and of the most frequent words in the dictionary of jieba, which the extra `docs` brings.
+fontTools comes with Matplotlib.
 """
 
 import sys

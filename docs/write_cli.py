@@ -1,6 +1,7 @@
 """Writes docs/cli.md, the page of all commands, from their parsers: python docs/write_cli.py"""
 
 import argparse
+import os
 import re
 from pathlib import Path
 
@@ -67,4 +68,5 @@ def _cell(text):
 
 
 if __name__ == "__main__":
+    os.environ["MINDCLF_LANG"] = "en"  # the page is in English, whatever the locale here
     Path(__file__).with_name("cli.md").write_text(page(), encoding="utf-8")

@@ -1,5 +1,6 @@
 """Writes docs/config.md, the page of all fields and data sets, from their declarations: python docs/write_config.py"""
 
+import os
 from pathlib import Path
 
 from mindclf.cli.fields import ABOUT, other_remarks, typed, values
@@ -46,4 +47,5 @@ def _table(titles, rows):
 
 
 if __name__ == "__main__":
+    os.environ["MINDCLF_LANG"] = "en"  # the page is in English, whatever the locale here
     Path(__file__).with_name("config.md").write_text(page(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The Chinese catalogue: it has every message of mindclf, and no other; and what commands print in Chinese has no English left."""
+"""The Chinese catalogue: it has every message of mindclf, and no other; what commands print in Chinese has no English left."""
 
 import argparse
 import ast
@@ -34,11 +34,12 @@ def section(name):
 
 def english_of(text):
     """What is left of English in `text`: two words or more, other than names, paths and commands."""
-    return [found for found in re.findall(r"(?<![\w./=-])[A-Za-z]{2,}(?: [A-Za-z]{2,})+(?![\w./=-])", KEPT.sub("#", text))]
+    return re.findall(r"(?<![\w./=-])[A-Za-z]{2,}(?: [A-Za-z]{2,})+(?![\w./=-])", KEPT.sub("#", text))
 
 
 KEPT = re.compile(  # what stays as it is: commands, code, names of packages and of papers
-    r"python [^，。；：（）]*|mindclf [a-z-]+( [a-zA-Z./_-]+)*|pip install [^，。；：（）]*|git lfs pull|curl [^，。；]*|\([^()]*arXiv[^()]*\)|"
+    r"python [^，。；：（）]*|mindclf [a-z-]+( [a-zA-Z./_-]+)*|pip install [^，。；：（）]*|git lfs pull|curl [^，。；]*|"
+    r"\([^()]*arXiv[^()]*\)|"
     r"jupyter notebook|MindSpore Hub|ONNX Runtime|Git LFS|state dict|AlexNet in one column|Intel\(R\)[\w ()@.]*|AMD [\w -]*|"
     r"usage: |用法: .*|Linux \w+|[A-Z][a-z]+ [A-Z][a-z]+(?= )|field=value \.\.\.|\[[^\]]*\]|RECIPE train|'[^']*'|`[^`]*`|"
     r"\S+(, \S+)+ 之一|(train|help|FOLDER|NAME|FILE|Ascend|GPU|CPU|auto)(, \w+)+|命令有：.*|网络有：.*|字段有：.*")
@@ -64,7 +65,7 @@ def test_the_catalogue_has_nothing_else():
 
 
 def test_what_is_no_message_is_in_the_source():
-    assert NOT_MESSAGES <= set(MESSAGES) and not NOT_MESSAGES & set(ENTRIES)
+    assert set(MESSAGES) >= NOT_MESSAGES and not NOT_MESSAGES & set(ENTRIES)
 
 
 @pytest.mark.parametrize("english", ENTRIES)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mindclf.cli.arguments import LEADING, add_checkpoint, add_device, add_image_options, only_one_after_checkpoint
 from mindclf.cli.checkpoint import checkpoint_of
-from mindclf.cli.text import USER_ERROR
+from mindclf.cli.text import USER_ERROR, say
 
 HELP = "write the features of a folder of images, what a net's backbone makes of them, to an .npz file"
 

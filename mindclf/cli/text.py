@@ -30,7 +30,7 @@ def print_table(rows, right=(), has_head=False, has_titles=False):
     With `has_head` the first row has the titles of the columns, with `has_titles` the first column those of the rows: these are
     translated even where they are a single word, which elsewhere may be the name of a class.
     """
-    rows = [[translate(cell, words=has_head and not row or has_titles and not column) for column, cell in enumerate(cells)]
+    rows = [[translate(cell, words=(has_head and row == 0) or (has_titles and column == 0)) for column, cell in enumerate(cells)]
             for row, cells in enumerate(rows)]
     widths = [max(map(columns, column)) for column in zip(*rows)]
     for row in rows:

@@ -18,7 +18,7 @@ from mindclf.explain import explanations, net_with_gradients
 from mindclf.labels import BIN_COLOURS
 from mindclf.predict import Predictor
 from mindclf.preprocessing import DEFAULT_READING, Reading
-from mindclf.utils.html import jpeg_element
+from mindclf.utils.html import html_text, jpeg_element
 
 MOST_PROBABLE = -1  # in place of a class, that which is the most probable
 SHOWN_PIXELS = 640        # the longer side of the answer's image
@@ -73,18 +73,22 @@ def answer(sorter: Sorter, path: str | Path | None, target: int = MOST_PROBABLE)
                                      targets, calibration)
     except (ValueError, OSError) as error:
         return ('<div class="answer refused" role="alert"><p class="bin">This image is not used '
-                f'<span lang="zh-CN">这张图片不能用</span></p><p>{escape(str(error))}</p></div>')
+                f'<span lang="zh-CN">这张图片不能用</span></p><p>{html_text(str(error))}</p></div>')
     top, looked_for = explanation.predictions[0], explanation.prediction
     is_sure = calibration.is_sure(top.probability)
     heatmap = jpeg_element(explanation.shrunk(SHOWN_PIXELS).overlay, f"heatmap of {looked_for.name}")
     return (f'<div class="answer" role="status" style="--bin: {_colour(top)}">'
             f"{_bin(top) + _name(top) if is_sure else _doubt(calibration.threshold)}"
             f"{''.join(_bar(prediction, calibration.threshold) for prediction in explanation.predictions)}"
-            f"{''.join(f'<p>An image {escape(remark)}.</p>' for remark in remarks)}"
+            f"{''.join(map(_remark, remarks))}"
             f'<figure>{heatmap}<figcaption class="quiet">Red spoke most for {escape(looked_for.name)}, '
             f"{looked_for.probability:.1%}; what is dark was not seen. "
             f'<span lang="zh-CN">红色处最支持“{escape(looked_for.chinese or looked_for.name)}”；暗处网络没有看到。</span>'
             "</figcaption></figure></div>")
+
+
+def _remark(remark):
+    return f"<p>{html_text(f'An image {remark}.')}</p>"
 
 
 def _name(prediction):

@@ -14,7 +14,7 @@ from mindclf.demo.answers import Sorter
 from mindclf.inference.collect import answer_of
 from mindclf.inference.table import PredictionTable
 from mindclf.utils.files import one_line, sha256
-from mindclf.utils.html import jpeg_element
+from mindclf.utils.html import html_text, jpeg_element
 
 THUMBNAIL = (112, 84)  # pixels
 TOP_K = 3              # classes in the CSV, where there are so many
@@ -36,7 +36,7 @@ def several(sorter: Sorter, files: Sequence[tuple[str, str]]) -> str:
         table.begin()
         for (path, name), (_, found) in zip(files, sorter.predictor.predict_iter(sources, top_k)):
             if isinstance(found, ValueError):
-                refused.append(f"<li>{escape(str(found))}</li>")
+                refused.append(f"<li>{html_text(str(found))}</li>")
                 continue
             table.add(table.row(one_line(name), answer_of(found), found, sha256(path)))
             if len(rows) < LISTED:

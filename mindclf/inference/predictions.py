@@ -79,7 +79,9 @@ class Predictions(list):
             f"<tr><td>{escape(prediction.name)} {escape(prediction.chinese)}</td>"
             f"<td>{escape(' '.join(filter(None, (prediction.category, prediction.category_chinese))))}</td>"
             f"<td>{prediction.probability:.1%}</td></tr>" for prediction in self)
-        doubt = "" if not self or self.is_sure else f"<div><b>{html_text(NOT_SURE)}</b>: {html_text(f'less than {self.threshold:.1%}')}</div>"
+        doubt = ""
+        if self and not self.is_sure:
+            doubt = f"<div><b>{html_text(NOT_SURE)}</b>: {html_text(f'less than {self.threshold:.1%}')}</div>"
         return f"<div>{escape(self.name)}</div><div>{shown}</div>{doubt}<table>{rows}</table>"
 
 

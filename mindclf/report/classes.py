@@ -51,7 +51,8 @@ def confusions_table(confusion: np.ndarray, labels: Sequence[ClassLabel]) -> str
             for true, predicted in zip(*np.unravel_index(most, wrong.shape)) if wrong[true, predicted]]
     if not rows:
         return ""
-    return f"<p>{html_text('The most frequent confusions:')}</p>\n" + _table(["true", "predicted", "times", "of its images"], rows)
+    title = html_text("The most frequent confusions:")
+    return f"<p>{title}</p>\n" + _table(["true", "predicted", "times", "of its images"], rows)
 
 
 def _table(head, rows):

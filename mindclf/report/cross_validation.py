@@ -138,10 +138,11 @@ def _folds(result):
         f'<tr><th>{html_text(name, words=True)}</th><td class="number">{images}</td>'
         + "".join(f'<td class="number">{value:.1%}</td>' for value in values[:-1])
         + f'<td class="number">{values[-1]:.3f}</td></tr>' for name, images, *values in rows)
-    head = "".join(f'<th class="number">{html_text(name, words=True)}</th>'
-                   for name in ("images", "top-1", "balanced accuracy", "macro F1", "loss"))
+    head = f"<th>{html_text('fold', words=True)}</th>" + "".join(
+        f'<th class="number">{html_text(name, words=True)}</th>'
+        for name in ("images", "top-1", "balanced accuracy", "macro F1", "loss"))
     return (f"<p>{html_text(f'{result.described()}.')} {html_text(FOLDS_TEXT)}</p>\n"
-            f'<div class="wide"><table>\n<thead><tr><th>{html_text("fold", words=True)}</th>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>')
+            f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>')
 
 
 def _issues(result):
@@ -160,6 +161,7 @@ def _figure(images, issue):
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     name, given, suggested = _name(images, issue.index), *(images.classes[label] for label in (issue.given, issue.suggested))
     return (f"<figure>\n<div>{jpeg_element(image, name)}</div>\n"
-            f'<figcaption>{html_text("labelled", words=True)} <b class="wrong">{escape(given)}</b> {issue.given_probability:.1%}<br>\n'
+            f'<figcaption>{html_text("labelled", words=True)} <b class="wrong">{escape(given)}</b> '
+            f"{issue.given_probability:.1%}<br>\n"
             f"{html_text(f'rather {suggested} {issue.suggested_probability:.1%}')}<br>\n"
             f'<span class="quiet">{escape(name)}</span></figcaption>\n</figure>')

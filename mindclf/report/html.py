@@ -117,7 +117,8 @@ def page(measured, folder):
                  + f'<p class="quiet">{html_text(CONFUSION_TEXT)}</p>'
                  + _png(folder / "confusion.png", "counts of predicted classes for each true class")),
         _section("Not sure", _doubts(measured) + _png(folder / "coverage.png", "accuracy on the most confident images")),
-        *([_section("Map", f"<p>{html_text(MAP_TEXT)}</p>\n" + _png(folder / "map.png", "images by the first two principal components"))]
+        *([_section("Map", f"<p>{html_text(MAP_TEXT)}</p>\n"
+                    + _png(folder / "map.png", "images by the first two principal components"))]
           if measured.has_gradients else []),
         _section("The most confident mistakes", _mistakes(measured)),
     ]
@@ -127,7 +128,8 @@ def page(measured, folder):
     shown = [(f"top-1<br><small>{interval}</small>", f"{metrics.top1:.1%}"),
              *((html_text(name, words=True), value) for name, value in (
                  ("top-5", f"{metrics.top5:.1%}"), ("balanced accuracy", f"{metrics.balanced_accuracy:.1%}"),
-                 ("macro F1", f"{metrics.macro_f1:.1%}"), ("loss", f"{metrics.loss:.3f}"), ("test images", f"{metrics.images:,}")))]
+                 ("macro F1", f"{metrics.macro_f1:.1%}"), ("loss", f"{metrics.loss:.3f}"),
+                 ("test images", f"{metrics.images:,}")))]
     tiles = "".join(f"<div><b>{value}</b>{name}</div>" for name, value in shown)
     return f"""<!DOCTYPE html>
 <html lang="{LANGUAGE_TAGS[language()]}">

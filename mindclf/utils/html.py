@@ -22,5 +22,5 @@ def jpeg_element(image, alt):
 
 
 def image_element(data, kind, alt):
-    """An img element that has the encoded image `data` of that kind, such as "png", inside; `alt` is a message that describes it."""
+    """An img element that has the encoded image `data` of that kind, such as "png", inside; the message `alt` describes it."""
     return f'<img alt="{html_text(alt)}" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'

@@ -1,7 +1,7 @@
 """Language: the Chinese translation of messages, where they are shown. The code has English messages; no caller changes them.
 
-`translate` finds the entry of mindclf/locale/zh.po that fits a finished English line. In an entry {1}, {2}, ... stand for what the
-program fills in, in the order of the English message; the Chinese one may have them in another order. What is filled in is
+`translate` finds the entry of mindclf/locale/zh.po that fits a finished English line. In an entry {1}, {2}, ... stand for what
+the program fills in, in the order of the English message; the Chinese one may have them in another order. What is filled in is
 translated too, if it is a message: an error inside an error. The Chinese message may say what kind of text it is:
 
 {1:n}   a number, without which the entry does not fit
