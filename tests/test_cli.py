@@ -26,6 +26,7 @@ from mindclf.labels import CIFAR10_CHINESE
 from mindclf.predict import Predictor
 from mindclf.utils.signals import Stopped
 from tests.conftest import SALTS, at_position, make_config
+from tests.support.messages import english_of
 from tests.support.web_server import running_server
 
 pytestmark = pytest.mark.usefixtures("uncompiled", "brief")
@@ -377,6 +378,19 @@ def test_training_from_the_command_line(colour_folder, tmp_path, photo):
     assert run(*shown[shown.index("predict"):-1], photo).returncode == 0, "the command that is printed does not work"
     command = json.loads((tmp_path / "run" / "best.ckpt.json").read_text())["command"]
     assert "train" in command and "epochs=1" in command
+
+
+def test_a_training_a_prediction_and_an_evaluation_in_chinese(colour_folder, tmp_path, photo, monkeypatch):
+    monkeypatch.setenv("MINDCLF_LANG", "zh")
+    data = (f"dataset_path={colour_folder}", "class_index={'red': 0, 'green': 1, 'blue': 2}")
+    checkpoint = tmp_path / "run" / "best.ckpt"
+    results = [run("train", *data, "image_height=32", "image_width=32", "epochs=2", "batch_size=6", "net_options.last_channel=32",
+                   "net_options.inverted_residual_setting=[[1, 8, 1, 2]]", f"output={tmp_path / 'run'}"),
+               run("predict", "--checkpoint", checkpoint, "--threshold", 1, photo), run("eval", checkpoint, *data)]
+    assert [result.returncode for result in results] == [0, 0, 0], results
+    lines = [line for result in results for line in (result.stdout + result.stderr).splitlines()]
+    assert [line for line in lines if english_of(line)] == []
+    assert any(line.startswith("准确率      ") for line in lines) and any("不确定，低于 100.0%" in line for line in lines)
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

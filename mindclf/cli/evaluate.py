@@ -95,6 +95,6 @@ def _measured(chosen, count, data):
 
 def _left_out(chosen):
     """How many images are not measured, and why."""
-    reasons = [f"{count} {reason}" for count, reason in ((chosen.trained_on, "trained on"), (chosen.validation, "for validation"))
-               if count]
+    trained_on, validation = chosen.trained_on, chosen.validation
+    reasons = [f"{trained_on} trained on"] * bool(trained_on) + [f"{validation} for validation"] * bool(validation)
     return f"; left out: {', '.join(reasons)}" if reasons else ""

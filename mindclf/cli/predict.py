@@ -12,7 +12,7 @@ from mindclf.cli.arguments import (
     images_after_checkpoint,
 )
 from mindclf.cli.checkpoint import checkpoint_of
-from mindclf.cli.text import USER_ERROR, complain, print_json, print_table, say, tally
+from mindclf.cli.text import USER_ERROR, complain, print_json, print_table, say
 
 HELP = "say what is on images: files, folders, URLs, - for standard input"
 
@@ -100,8 +100,9 @@ def _summarise(arguments, collected):
     place = collected.sorted_folder
     rows = []
     if place is not None:
-        kinds = {"copied": place.copied, "linked": place.linked, "there already": place.present}
-        counted = tally({kind: count for kind, count in kinds.items() if count}) or "nothing new"
+        kinds = ((place.copied, f"copied {place.copied:,}"), (place.linked, f"linked {place.linked:,}"),
+                 (place.present, f"there already {place.present:,}"))
+        counted = ", ".join(text for count, text in kinds if count) or "nothing new"
         rows.append(("sorted into", f"{one_line(arguments.sort_into)}: {counted}"))
     if arguments.csv:
         rows.append(("table", one_line(arguments.csv)))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from mindclf.cli.arguments import add_image_options
 from mindclf.cli.text import print_counts, print_table, quoted, this_command
+from mindclf.utils.language import translate
 
 HELP = "divide a folder of class folders into train/ and test/, by a rule that can be repeated"
 
@@ -35,7 +36,8 @@ def run(arguments, config, is_recipe):
     print()
     print_table([
         ("images", links.get(made.linked, f"{made.linked:,} hard links, {count - made.linked:,} copies")),
-        ("duplicates", f"{copies:,}, each on the same side as the image that it repeats" if copies else "none"),
+        ("duplicates", f"{copies:,}, each on the same side as the image that it repeats" if copies else
+         translate("none", words=True)),
         ("manifest", (Path(arguments.destination) / MANIFEST).as_posix()),
         ("train on it", f"{this_command()} train {quoted(arguments.destination)}")], has_titles=True)
     return 0

@@ -2,6 +2,7 @@
 
 from mindclf.cli.arguments import add_image_options
 from mindclf.cli.text import print_counts, print_json, print_table, say, tally
+from mindclf.utils.language import translate
 
 HELP = "say what is in a folder of images: classes, sizes, kinds, mean and standard deviation of the pixels"
 
@@ -45,7 +46,7 @@ def run(arguments, config, is_recipe):
         *([("without contrast", f"{found.one_colour:,} of one colour, {found.constant_channel:,} with a channel of one value")]
           if found.one_colour or found.constant_channel else []),
         *([("broken EXIF", f"{found.broken_exif:,}")] if found.broken_exif else []),
-        ("problems", f"{len(problems):,}" if problems else "none")], has_titles=True)
+        ("problems", f"{len(problems):,}" if problems else translate("none", words=True))], has_titles=True)
     for problem in problems[:NAMES_SHOWN]:
         say(f"  {problem}")
     if len(problems) > NAMES_SHOWN:

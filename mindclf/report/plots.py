@@ -189,7 +189,7 @@ def coverage_curve(probabilities, labels, path, threshold=None, unknown=None):
     for name, (values, colour) in groups.items():
         weights = np.full(len(values), 100 / max(len(values), 1))
         counts.hist(values, np.linspace(0, 1, 21), weights=weights, histtype="step", color=colour, linewidth=1.6,
-                    label=f"{name} ({len(values):,})")
+                    label=f"{translate(name, words=True)} ({len(values):,})")
     counts.set(title="Confidence", xlabel="largest probability", ylabel="% of these images", xlim=(0, 1))
     if threshold is not None:
         sure = (confidence >= threshold).mean()
@@ -319,7 +319,6 @@ def _translate(figure):
         texts += [(text, axis.axison) for text in (axis.title, axis.xaxis.label, axis.yaxis.label,
                                                    *(legend.get_texts() if legend else ()))]
     for text, words in texts:
-        english = text.get_text()
-        chinese = translate(english, words)
-        if chinese != english:
+        chinese = translate(text.get_text(), words)
+        if not chinese.isascii():
             text.set(text=chinese, fontfamily=list(families()))

@@ -171,7 +171,7 @@ def _found(text: str, words: bool) -> str:
         return _catalogue().whole[text]
     if " " not in text:
         return ""
-    found = _catalogue().find(text)
+    found = None if _is_list(text) else _catalogue().find(text)
     if not found:
         return _joined(text)
     entry, match = found
@@ -189,6 +189,12 @@ def _filled_in(text, kind):
         return text
     room = " " * max(0, columns(text) - columns(chinese)) if kind == "p" else ""
     return chinese + room if text.endswith(" ") else room + chinese
+
+
+def _is_list(text):
+    """Whether `text` is messages with semicolons between them: an entry for one would take the others as filled in."""
+    parts = text.split("; ")
+    return len(parts) > 1 and all(_found(part, False) for part in parts)
 
 
 def _joined(text):

@@ -22,6 +22,7 @@ from mindclf.report.history import HISTORY_FIELDS
 from mindclf.report.html import MISTAKES, THUMBNAIL, Measured, confident_mistakes
 from mindclf.report.write import write_report
 from tests.conftest import TINY_NET
+from tests.support.messages import english_of
 
 CLASSES = ("<b>", "Battery", "dog & cat")
 HOSTILE = '"><script src="https://example.com/x.js"></script>'
@@ -124,6 +125,21 @@ def test_texts_from_outside_are_text(read_page):
     assert not {"i", "u"} & {tag for tag, _ in read_page.tags}  # of the names of files and of the checkpoint
     alternatives = [attributes["alt"] for tag, attributes in read_page.tags if tag == "img"]
     assert "heatmap of <b>" in alternatives and '<i>16"&.png' in alternatives
+
+
+def test_a_chinese_page_has_no_english_left(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINDCLF_LANG", "zh")
+    calibration = {"threshold": 0.9, "temperature": 1.5, "of": "40 validation images", "ece_before": 0.05, "ece_after": 0.01}
+    card = {**CARD, "command": "mindclf train", "calibration": calibration}
+    history = [dict.fromkeys(HISTORY_FIELDS, 1) | {"watched": "held out"}]
+    page = read(tmp_path, replace(measured(tmp_path, MARGINS[:6], card, history), origin="your folder"))
+    assert ("html", {"lang": "zh-CN"}) in page.tags
+    kept = {"top-1", "top-5", "F1", "", *CLASSES}
+    titles = [cell for row in page.rows for cell in (row[:1] if len(row) == 2 else row) if not any(map(str.isdigit, cell))]
+    assert not [title for title in titles if title.isascii() and title not in kept]
+    assert english_of(page.text.partition("<u>")[2].replace("a processor", "")) == []
+    assert all(not attributes["alt"].isascii() or attributes["alt"].startswith("<i>") for tag, attributes in page.tags
+               if tag == "img")
 
 
 def test_the_most_confident_mistakes_come_first(read_page):

@@ -43,6 +43,23 @@ def test_class_names_are_shown_as_they_are_and_missing_letters_are_said_once(sav
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 
+def test_plots_are_in_chinese_with_the_letters_of_the_shipped_font(saved, tmp_path, monkeypatch, recwarn):
+    """Names of classes stay: one may be called as a title is."""
+    monkeypatch.setenv("MINDCLF_LANG", "zh")
+    names = ("train_loss", "loss", "train_top1", "top1", "top5", "learning_rate")
+    plots.training_curves([{"phase": 1, "watched": "held out", **dict.fromkeys(names, 0.5)}] * 2, tmp_path / "curves.png")
+    plots.coverage_curve(np.array([[0.9, 0.1], [0.6, 0.4]]), [0, 1], tmp_path / "coverage.png", 0.7)
+    plots.class_accuracy([0.5, 1.0], ("epoch", "loss"), tmp_path / "classes.png")
+    plots.prediction_grid(images(2), np.array([[0.9, 0.1], [0.8, 0.2]]), tmp_path / "grid.png", 1, 2)
+    shown = [[text for axis in figure.axes for text in (axis.get_title(), axis.get_xlabel(), axis.get_ylabel())]
+             for figure in saved]
+    assert shown[0] == ["损失", "轮", "交叉熵", "准确率", "轮", "%", "每轮结束时的学习率", "轮", ""]
+    assert [text.get_text() for text in saved[1].axes[1].get_legend().get_texts()] == ["正确 (1)", "错误 (1)", "阈值：70.0%"]
+    assert [label.get_text() for label in saved[2].axes[0].get_yticklabels()] == ["epoch", "loss"]
+    assert shown[3][::3] == ["cat 90%", "cat 80%\n（实际是 dog）"]
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+
+
 def test_curves_show_each_figure_of_the_history_under_its_name(saved, tmp_path):
     names = ("train_loss", "loss", "train_top1", "top1", "top5", "learning_rate")
     history = [{"phase": phase, "watched": "held out", **{name: number + 0.1 * epoch for number, name in enumerate(names)}}

@@ -39,6 +39,13 @@ NOT_MESSAGES = frozenset({
     "upper left", "validation {1}", "version https://git-lfs", "{1} predict photo.jpg", "{1} train {2}",
 })
 
+KEPT = re.compile(  # what stays as it is: commands, code, names of packages and of papers
+    r"python [^，。；：（）]*|mindclf [a-z-]+( [a-zA-Z./_-]+)*|pip install [^，。；：（）]*|git lfs pull|curl [^，。；]*|"
+    r"\([^()]*arXiv[^()]*\)|"
+    r"jupyter notebook|MindSpore Hub|ONNX Runtime|Git LFS|state dict|AlexNet in one column|Intel\(R\)[\w ()@.]*|AMD [\w -]*|"
+    r"usage: |用法: .*|Linux \w+|[A-Z][a-z]+ [A-Z][a-z]+(?= )|field=value \.\.\.|\[[^\]]*\]|RECIPE train|'[^']*'|`[^`]*`|"
+    r"\S+(, \S+)+ 之一|(train|help|FOLDER|NAME|FILE|Ascend|GPU|CPU|auto)(, \w+)+|命令有：.*|网络有：.*|字段有：.*")
+
 
 class Message(NamedTuple):
     """A text of the source, with {1}, {2}, ... for what the program fills in."""
@@ -46,6 +53,11 @@ class Message(NamedTuple):
     text: str
     file: str
     line: int
+
+
+def english_of(text):
+    """What is left of English in `text`: two words or more, other than names, paths and commands."""
+    return re.findall(r"(?<![\w./=-])[A-Za-z]{2,}(?: [A-Za-z]{2,})+(?![\w./=-])", KEPT.sub("#", text))
 
 
 def messages() -> list[Message]:
