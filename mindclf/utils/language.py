@@ -28,7 +28,7 @@ ENGLISH, CHINESE = "en", "zh"
 LOCALE = ("LC_ALL", "LC_MESSAGES", "LANG")  # the first of these that is set says which language messages have (POSIX)
 CATALOGUE = Path(__file__).resolve().parents[1] / "locale" / "zh.po"
 PLACEHOLDER = re.compile(r"\{(\d+)(?::([nspw]))?\}")
-KINDS = {"n": r"([-+\d][\d.,e+-]*%?)", "s": r"(\S+)"}  # of placeholders: what fits; others take anything
+KINDS = {"n": r"([-+]?\d(?:[\d.,e+-]*\d)?%?)", "s": r"(\S+)"}  # of placeholders: what fits; others take anything
 ENDS = " ,;:.("  # what the end of a longer text begins with
 SEPARATORS = {"; ": "；", ". ": "。", ": ": "：", ", ": "，"}  # between messages that are joined: English, Chinese
 IN_BRACKETS = re.compile(r"(.+) \((.+)\)", re.DOTALL)
@@ -171,8 +171,8 @@ def _found(text: str, words: bool) -> str:
         return _catalogue().whole[text]
     if " " not in text:
         return ""
-    found = None if _is_list(text) else _catalogue().find(text)
-    if not found:
+    found = _catalogue().find(text)
+    if not found or _takes_several(found[0], text):
         return _joined(text)
     entry, match = found
     filled = dict(zip(entry.numbers, match.groups()))
@@ -191,10 +191,13 @@ def _filled_in(text, kind):
     return chinese + room if text.endswith(" ") else room + chinese
 
 
-def _is_list(text):
-    """Whether `text` is messages with semicolons between them: an entry for one would take the others as filled in."""
-    parts = text.split("; ")
-    return len(parts) > 1 and all(_found(part, False) for part in parts)
+def _takes_several(entry, text):
+    """Whether `text` is messages with semicolons between them, of which the entry, of the first, would take the others as filled
+    in. Each begins with the text of an entry."""
+    if "; " not in text or any("; " in literal for literal in entry.literals):
+        return False
+    matches = map(_catalogue().find, text.split("; "))
+    return all(found and found[0].weight[0] for found in matches)
 
 
 def _joined(text):
@@ -204,6 +207,8 @@ def _joined(text):
         found = [_found(part, False) for part in parts] if len(parts) > 1 else ()
         if any(found):
             return chinese.join(new or old for new, old in zip(found, parts))
+    if text.endswith(".") and (found := _found(text[:-1], False)):
+        return f"{found}。"
     match = IN_BRACKETS.fullmatch(text)
     found = [_found(part, False) for part in match.groups()] if match else ()
     return "{}（{}）".format(*(new or old for new, old in zip(found, match.groups()))) if any(found) else ""

@@ -75,6 +75,7 @@ def test_another_language_is_refused(monkeypatch):
     ("7 images, 2 of them wrong", "7 images，其中 2 是错的"),                        # the end of an unknown text
     ("a.jpg is damaged; no image", "a.jpg 已损坏；没有图片"),                        # joined messages
     ("field a: b; field c: no image", "字段 a：b；字段 c：没有图片"),
+    ("3 of 7.", "7 中的 3。"),
     ("3 of 7 (no image)", "7 中的 3（没有图片）"),
     ("  no image\n\n  x", "  没有图片\n\n  x"),                                     # several lines, indented
     ("image", "image"), ("", ""), ("cats or dogs.jpg", "cats or dogs.jpg"),
