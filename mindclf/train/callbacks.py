@@ -25,6 +25,7 @@ from mindspore.train import Callback
 
 from mindclf.device import exclusive
 from mindclf.distributed import collectives
+from mindclf.utils.language import columns, translate
 from mindclf.utils.progress import progress_bar
 
 LEAST_BAR = 4  # columns of the bar itself that Progress leaves for it
@@ -226,10 +227,11 @@ class Progress(Callback):
         """The figures that leave the bar a few columns."""
         shown, metrics = self.bar.format_dict, self.metrics
         rate = shown["rate"] or 0
-        used = len(f"{self.title} 100%|| {shown['total']}/{shown['total']} 00:00:00 left") + LEAST_BAR
+        used = columns(f"{translate(self.title)} 100%|| {shown['total']}/{shown['total']} 00:00:00 left") + LEAST_BAR
+        figures = (f"loss {metrics.loss:.4f}", f"{rate * metrics.images_per_step:.0f} images/s", f"lr {metrics.rate:.1e}")
         postfix = ""
-        for figure in (f"loss {metrics.loss:.4f}", f"{rate * metrics.images_per_step:.0f} images/s", f"lr {metrics.rate:.1e}"):
-            if used + len(f", {postfix}, {figure}") > (shown["ncols"] or 0):
+        for figure in map(translate, figures):
+            if used + columns(f", {postfix}, {figure}") > (shown["ncols"] or 0):
                 break
             postfix = f"{postfix}, {figure}" if postfix else figure
         return postfix
