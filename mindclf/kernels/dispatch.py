@@ -16,7 +16,7 @@ from pathlib import Path
 
 import mindspore as ms
 
-from mindclf.kernels.variants import BFLOAT16, FLOAT32, VARIANTS, features, processor_features
+from mindclf.kernels.variants import BFLOAT16, FLOAT32, VARIANTS, compilable, features, processor_features
 from mindclf.utils.cores import usable_cores
 
 NEWEST = "inverted_residual"  # the C function that was added last
@@ -64,7 +64,8 @@ def _choose(wanted):
         return "", "they are not compiled; that needs a C compiler, GCC or Clang, when mindclf is installed"
     found = processor_features()
     reasons = []
-    for variant in (wanted,) if wanted in VARIANTS else BFLOAT16 if wanted == "bf16" else FLOAT32:
+    in_float32 = [variant for variant in FLOAT32 if variant in compilable()]
+    for variant in (wanted,) if wanted in VARIANTS else BFLOAT16 if wanted == "bf16" else in_float32:
         if lacking := features(variant) - found:
             reasons.append(f"{variant}: this processor lacks {', '.join(sorted(lacking))}")
         elif (problem := _problem_of(variant)) is not None:
