@@ -12,7 +12,7 @@ import numpy as np
 from mindclf.card import Card, replacing_with_card
 from mindclf.checkpoint import CheckpointFile
 from mindclf.dataset.splits import find_folder, images_to_measure, labelled_for
-from mindclf.inference.logits import filled_up
+from mindclf.inference.batches import filled_up
 from mindclf.inference.onnx import require, write_card
 from mindclf.inference.runner import Runner
 from mindclf.metrics import Metrics, compute_metrics
