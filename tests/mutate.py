@@ -249,7 +249,7 @@ ROWS = (
         "test_metrics.py::test_constant_logits_win_nothing"),
     Row("metrics.py", "float(np.nanmean(self.per_class))", "self.top1",
         "test_metrics.py::test_balanced_accuracy_is_the_mean_recall_of_the_classes_that_have_images"),
-    Row("inference/logits.py", "if fill else images)[:count]", "if fill else images)",
+    Row("inference/batches.py", "if fill else images)[:count]", "if fill else images)",
         "inference/test_logits.py::test_every_image_is_counted_in_its_order"),
     Row("inference/runner.py", "across = 2 if self.takes_pixels else 3", "across = 1 if self.takes_pixels else 2",
         "inference/test_runner.py::test_of_two_looks_the_second_is_from_left_to_right"),

@@ -1,7 +1,7 @@
 """Preprocessing without MindSpore, for files that ONNX Runtime runs: Pillow decodes, NumPy does the rest.
 
-The pixels are the very ones of the pipelines in mindclf.dataset.pipeline, and so are the normalised numbers. Importing MindSpore takes longer
-than all else that the prediction of an image needs.
+The pixels are the very ones of the pipelines in mindclf.dataset.pipeline, and so are the normalised numbers. Importing MindSpore
+takes longer than all else that the prediction of an image needs.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ WEIGHT_BITS = 11  # of the weights of neighbouring pixels, integers that sum up 
 
 
 class PixelBatches:
-    """The batches of an `ImageSet` of files or encoded images that `eval_pipeline` makes, or with normalised=False `pixel_pipeline`.
+    """The batches of `eval_pipeline`, or with normalised=False of `pixel_pipeline`, of an `ImageSet` of files or encoded images.
 
     It has those methods of MindSpore's Dataset by which `run_batches` takes batches.
     """

@@ -104,7 +104,7 @@ def check_finite(logits: np.ndarray, images: Sequence, file: str | Path) -> None
 
 
 def runtime_of(path: Path, runtime: str = "auto") -> str:
-    """What runs the file at `path`: "mindspore" or "onnxruntime". Raises ValueError if a `runtime` that is not "auto" does not."""
+    """What runs the file at `path`, "mindspore" or "onnxruntime". Raises ValueError for a `runtime` that does not run it."""
     if runtime not in RUNTIMES:
         raise ValueError(f"runtime={runtime!r} is not known; expected one of {', '.join(RUNTIMES)}")
     suitable = "onnxruntime" if path.suffix == ".onnx" else "mindspore"

@@ -19,7 +19,8 @@ AVX512 = {**AVX2, "-mavx512f": "avx512f", "-mavx512bw": "avx512bw", "-mavx512dq"
 AVX512_BF16 = {**AVX512, "-mavx512bf16": "avx512_bf16"}
 AMX = {**AVX512_BF16, "-mamx-tile": "amx_tile", "-mamx-bf16": "amx_bf16"}
 NEON = {"-march=armv8-a+simd": "asimd"}
-VARIANTS = {"amx": AMX, "avx512_bf16": AVX512_BF16, "avx512": AVX512, "avx2": AVX2, "neon": NEON, "portable": {}}  # the fastest first
+# The fastest first.
+VARIANTS = {"amx": AMX, "avx512_bf16": AVX512_BF16, "avx512": AVX512, "avx2": AVX2, "neon": NEON, "portable": {}}
 BFLOAT16 = ("amx", "avx512_bf16")  # multiply bfloat16 numbers in their convolutions
 FLOAT32 = tuple(variant for variant in VARIANTS if variant not in BFLOAT16)
 

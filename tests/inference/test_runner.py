@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 import sys
 
 import mindspore as ms
@@ -15,8 +16,9 @@ from mindclf import kernels
 from mindclf.card import OF_CLASSES
 from mindclf.checkpoint import CheckpointFile, card_path, load_net, read_card, save_checkpoint
 from mindclf.cli import main
-from mindclf.dataset import ImageSet, read_folder
+from mindclf.dataset import ImageSet, eval_pipeline, pixel_pipeline, read_folder
 from mindclf.explain import explain
+from mindclf.inference.batches import filled_up
 from mindclf.inference.onnx import CARD_KEY
 from mindclf.inference.runner import Runner
 from mindclf.nets.layers import GlobalAvgPooling
@@ -51,6 +53,25 @@ def test_predictions_from_the_checkpoint_and_from_exported_files_are_equal(expor
             assert [prediction.name for prediction in found] == [prediction.name for prediction in expected]
             np.testing.assert_allclose([prediction.probability for prediction in found],
                                        [prediction.probability for prediction in expected], atol=1e-4)
+
+
+@pytest.mark.parametrize("options", [{}, {"with_preprocessing": True}, {"batch_size": 4}], ids=str)
+def test_the_command_runs_an_onnx_without_mindspore_to_the_same_numbers(exported, colour_folder, options):
+    """The same as ONNX Runtime gives for what MindSpore's pipeline makes of the images, to the last digit."""
+    pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+    file, images = exported("onnx", **options), read_folder(colour_folder / "test", CLASS_INDEX)
+    code = ("import sys; from mindclf.cli import main; assert main(sys.argv[1:]) == 0; "
+            "assert 'mindspore' not in sys.modules, 'MindSpore was imported'")
+    command = [sys.executable, "-c", code, "predict", str(file), *map(str, images.paths), "--json"]
+    result = subprocess.run(command, capture_output=True, encoding="utf-8")
+    assert result.returncode == 0, result.stderr
+    predictor, size = Predictor(file), options.get("batch_size", 9)
+    pipeline = pixel_pipeline if options.get("with_preprocessing") else eval_pipeline
+    batches = pipeline(images, predictor.preprocessing, size).create_tuple_iterator(num_epochs=1, output_numpy=True)
+    logits = np.concatenate([predictor.runner.run(filled_up(batch, size))[:len(batch)] for batch, _ in batches])
+    for line, expected in zip(result.stdout.splitlines(), predictor.calibration.probabilities(logits), strict=True):
+        found = {prediction["name"]: prediction["probability"] for prediction in json.loads(line)["predictions"]}
+        assert found == dict(zip(predictor.classes, expected.tolist()))
 
 
 def test_an_onnx_needs_no_card_beside_it(exported, tmp_path, colour_folder):

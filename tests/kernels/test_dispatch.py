@@ -74,7 +74,8 @@ def test_bf16_asks_for_the_fastest_variant_in_bfloat16(choose, features, variant
 
 @pytest.mark.parametrize(("machine", "cpuinfo", "found"), [
     ("x86_64", "flags\t\t: fpu avx2 fma\nflags\t\t: fpu", {"fpu", "avx2", "fma"}), ("x86_64", "model name: x", set()),
-    ("aarch64", "BogoMIPS : 100\nFeatures\t: fp asimd fphp\nFeatures : fp", {"fp", "asimd", "fphp"}), ("aarch64", "flags : avx2", set()),
+    ("aarch64", "BogoMIPS : 100\nFeatures\t: fp asimd fphp\nFeatures : fp", {"fp", "asimd", "fphp"}),
+    ("aarch64", "flags : avx2", set()),
     ("riscv64", "isa : rv64\nflags : avx2", set()),
 ], ids=["x86-64", "no flags", "Arm", "Arm without", "another"])
 def test_features_are_read_from_the_first_processor(tmp_path, monkeypatch, machine, cpuinfo, found):
