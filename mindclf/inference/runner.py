@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -45,13 +44,12 @@ class Runner:
             self.input_name, self.takes_pixels, self.batch_size = check_input(session, self.card, path)
             self.run = lambda images: session.run(None, {self.input_name: images})[0]
             return
-        from mindclf.inference.cells import open_cell
-        from mindclf.inference.logits import run_net
+        from mindclf.inference.cells import CompiledLater, open_cell
 
         self.net, self.card = open_cell(file)
         exported = self.card.get("exported", {}) if path.suffix == ".mindir" else {}
         self.takes_pixels, self.batch_size = exported.get("with_preprocessing", False), exported.get("batch_size")
-        self.run = partial(run_net, self.net)
+        self.run = CompiledLater(self.net)
 
     @property
     def preprocessing(self) -> Preprocessing:

@@ -23,13 +23,18 @@ def fold_batch_norm(net):
     The copy cannot be trained on: its weights are frozen and its statistics gone. Its keys are not those of the net: save
     checkpoints from `net`, which stays as it is.
     """
-    folded = _copied(net).set_train(False)
-    for convolution, norm in foldable_pairs(folded):
+    return fold_in_place(_copied(net))
+
+
+def fold_in_place(net):
+    """What `fold_batch_norm` makes of `net`, without a copy: for a net that nobody else has."""
+    net.set_train(False)
+    for convolution, norm in foldable_pairs(net):
         _fold(convolution, norm)
-        replace_cell(folded, norm, nn.Identity())
-    for parameter in folded.get_parameters():
+        replace_cell(net, norm, nn.Identity())
+    for parameter in net.get_parameters():
         parameter.requires_grad = False
-    return folded
+    return net
 
 
 def _copied(net):
