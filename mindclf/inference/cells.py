@@ -15,7 +15,6 @@ from mindclf.inference.logits import run_net
 from mindclf.nets import fold_in_place, fuse_separable
 from mindclf.utils.files import first_line
 
-
 UNCOMPILED_RUNS = 50  # take about as long as to compile the graph of a net
 
 

@@ -18,6 +18,7 @@ from mindclf.checkpoint import CheckpointFile, card_path, load_net, read_card, s
 from mindclf.cli import main
 from mindclf.dataset import ImageSet, eval_pipeline, pixel_pipeline, read_folder
 from mindclf.explain import explain
+from mindclf.inference import cells
 from mindclf.inference.batches import filled_up
 from mindclf.inference.onnx import CARD_KEY
 from mindclf.inference.runner import Runner
@@ -72,6 +73,17 @@ def test_the_command_runs_an_onnx_without_mindspore_to_the_same_numbers(exported
     for line, expected in zip(result.stdout.splitlines(), predictor.calibration.probabilities(logits), strict=True):
         found = {prediction["name"]: prediction["probability"] for prediction in json.loads(line)["predictions"]}
         assert found == dict(zip(predictor.classes, expected.tolist()))
+
+
+@pytest.mark.skipif(not kernels.in_use(), reason=f"the kernels are not in use: {kernels.status()[2]}")
+def test_a_net_is_compiled_after_a_number_of_runs_and_no_bit_changes(fitted, monkeypatch):
+    monkeypatch.setattr(cells, "UNCOMPILED_RUNS", 2)
+    runner = Runner(fitted.checkpoint)
+    batch = np.random.default_rng(0).standard_normal((3, 3, 32, 32), np.float32)
+    logits, graphs = zip(*((runner.run(batch), len(runner.net.compile_cache)) for _ in range(4)))
+    assert graphs == (0, 0, 1, 1)
+    for other in logits[1:]:
+        np.testing.assert_array_equal(other, logits[0])
 
 
 def test_an_onnx_needs_no_card_beside_it(exported, tmp_path, colour_folder):

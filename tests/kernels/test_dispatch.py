@@ -51,6 +51,14 @@ def test_a_library_that_does_not_work_is_passed_over_and_said(choose):
     assert choose("amx", ALL, {"amx": "the system does not let"}) == ("", "amx: the system does not let")
 
 
+@pytest.mark.parametrize("system", ["Darwin", "Windows"])
+@pytest.mark.parametrize("wanted", ["", "1", "portable", "bf16"])
+def test_systems_without_kernels_say_so_whatever_is_asked_for(choose, monkeypatch, system, wanted):
+    choose("0", ALL)  # sets up a machine with every feature and library, of Linux
+    monkeypatch.setattr(dispatch.platform, "system", lambda: system)
+    assert dispatch._choose.__wrapped__(wanted) == ("", "MindSpore has operators of one's own on Linux only")
+
+
 def test_off_asks_for_none_and_other_words_are_refused(choose):
     assert choose("0", ALL) == ("", "turned off by MINDCLF_KERNELS=0")
     words = "0, 1, bf16, amx, avx512_bf16, avx512, avx2, neon, portable"

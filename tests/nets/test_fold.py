@@ -6,7 +6,7 @@ from mindspore import Tensor, nn
 
 from mindclf import device, kernels
 from mindclf import export as exporting
-from mindclf.nets import GroupConv, create_net, fold_batch_norm
+from mindclf.nets import GroupConv, create_net, fold_batch_norm, fold_in_place
 from mindclf.nets.fold import foldable_pairs
 from mindclf.nets.layers import BatchNorm, Convolves, conv2d
 from tests.conftest import TINY_NET
@@ -44,6 +44,15 @@ def test_a_folded_net_gives_the_logits_of_the_net_and_keeps_the_contract(case):
         assert len(norms(folded)) == left_over(case.net)
         maps = folded.backbone(input_of(case))
         assert_logits(folded.head(folded.head.pool(maps)).asnumpy(), expected)
+
+
+def test_a_net_that_is_folded_in_place_is_the_copy_bit_for_bit():
+    net = filled(create_net("mobilenet_v2", 3, **TINY_NET))
+    copied = fold_batch_norm(net)
+    assert fold_in_place(net) is net
+    for own, other in zip(net.get_parameters(), copied.get_parameters(), strict=True):
+        assert own.name == other.name and not own.requires_grad
+        np.testing.assert_array_equal(own.asnumpy(), other.asnumpy())
 
 
 def tiny_net():
