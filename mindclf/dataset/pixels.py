@@ -48,12 +48,7 @@ def read_pixels(source, preprocessing, reading):
     else:
         with opened_image(source, reading=reading) as image:
             pixels = np.asarray(image.decoded().convert("RGB"))
-    if not preprocessing.shorter_side:
-        return pixels
-    resized = resize(pixels, preprocessing.shorter_side)
-    top, left = ((whole - shown) // 2 for whole, shown in zip(resized.shape, preprocessing.size))
-    height, width = preprocessing.size
-    return resized[top:top + height, left:left + width]
+    return resize(pixels, preprocessing.shorter_side, preprocessing.size) if preprocessing.shorter_side else pixels
 
 
 def normalise(pixels, preprocessing):
@@ -62,28 +57,34 @@ def normalise(pixels, preprocessing):
     return np.ascontiguousarray(((pixels.astype(np.float32) - mean) / std).transpose(0, 3, 1, 2))
 
 
-def resize(pixels, side):
+def resize(pixels, side, size=None):
     """Pixels, uint8 (H, W, 3), with a shorter side of `side`, to the last bit as MindSpore's vision.Resize(side) makes them.
 
-    It interpolates as OpenCV does with INTER_LINEAR: rows first, with weights of 11 bits, and of a column's sum it drops 4 bits
-    before it is weighted and 16 after that.
+    Of these the central crop of `size`, or all by default. It interpolates as OpenCV does with INTER_LINEAR: along rows
+    first, with weights of 11 bits; of that sum it drops 4 bits, and of each term of the sum along columns 16.
     """
-    height, width = pixels.shape[:2]
-    if min(height, width) == side:
-        return pixels
-    above, below, weight_above, weight_below = _neighbours(height, side * height // min(height, width))
-    left, right, weight_left, weight_right = _neighbours(width, side * width // min(height, width))
+    shorter = min(pixels.shape[:2])
+    resized = [side * length // shorter for length in pixels.shape[:2]]
+    shown = resized if size is None else size
+    (above, below, weight_above, weight_below), (left, right, weight_left, weight_right) = map(
+        _neighbours, pixels.shape, resized, shown)
     rows, places = np.unique([above, below], return_inverse=True)
-    values = pixels[rows].astype(np.int32)
-    across = (values[:, left] * weight_left[:, None] + values[:, right] * weight_right[:, None]) >> 4
-    above, below = places.reshape(2, -1)
-    down = (across[above] * weight_above[:, None, None] >> 16) + (across[below] * weight_below[:, None, None] >> 16)
+    values = pixels.take(rows, 0).astype(np.int32)
+    across = values.take(left, 1) * weight_left[:, None]
+    across += values.take(right, 1) * weight_right[:, None]
+    across >>= 4
+    down, second = (across.take(taken, 0) * weight[:, None, None]
+                    for taken, weight in zip(places.reshape(2, -1), (weight_above, weight_below)))
+    down >>= 16
+    second >>= 16
+    down += second
     return (down + 2 >> 2).astype(np.uint8)
 
 
-def _neighbours(length, outputs):
-    """For each of `outputs` values along a side of `length` pixels: the two pixels that it lies between, and their weights."""
-    middle = ((np.arange(outputs) + 0.5) * (1 / (outputs / length)) - 0.5).astype(np.float32)
+def _neighbours(length, outputs, shown):
+    """For the central `shown` of `outputs` values along `length` pixels: the two pixels around each, and their weights."""
+    first_shown = (outputs - shown) // 2
+    middle = ((np.arange(first_shown, first_shown + shown) + 0.5) * (1 / (outputs / length)) - 0.5).astype(np.float32)
     first = np.floor(middle)
     weights = [np.rint(share * np.float32(1 << WEIGHT_BITS)).astype(np.int32) for share in (1 - (middle - first), middle - first)]
     return *(np.clip(first + step, 0, length - 1).astype(np.int64) for step in (0, 1)), *weights

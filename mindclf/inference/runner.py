@@ -16,6 +16,7 @@ from mindclf.preprocessing import Preprocessing
 from mindclf.utils.files import one_line
 
 RUNTIMES = ("auto", "mindspore", "onnxruntime")
+FEW_IMAGES = 256  # for more it pays to import MindSpore, whose pipeline prepares images in less time
 EXPORTED = (".mindir", ".onnx")  # what `export` writes besides checkpoints: a net that can only be run
 
 
@@ -38,7 +39,7 @@ class Runner:
         self.path = path = file.path
         self.mirror = mirror
         self.runtime = runtime_of(path, runtime)
-        self.net = None
+        self.net, self.prepared = None, 0
         if self.runtime == "onnxruntime":
             session, self.card = open_onnx(file)
             self.input_name, self.takes_pixels, self.batch_size = check_input(session, self.card, path)
@@ -80,7 +81,8 @@ class Runner:
 
     def _batches(self, images, batch_size):
         batch_size = self.batch_size or batch_size
-        if self.runtime == "onnxruntime" and not images.raw_size:
+        self.prepared += len(images)
+        if self.runtime == "onnxruntime" and not images.raw_size and self.prepared <= FEW_IMAGES:
             return PixelBatches(images, self.preprocessing, batch_size, normalised=not self.takes_pixels)
         from mindclf.dataset import eval_pipeline, pixel_pipeline
 

@@ -17,8 +17,10 @@ from mindclf.card import OF_CLASSES
 from mindclf.checkpoint import CheckpointFile, card_path, load_net, read_card, save_checkpoint
 from mindclf.cli import main
 from mindclf.dataset import ImageSet, eval_pipeline, pixel_pipeline, read_folder
+from mindclf.dataset.pixels import PixelBatches
 from mindclf.explain import explain
 from mindclf.inference import cells
+from mindclf.inference import runner as running
 from mindclf.inference.batches import filled_up
 from mindclf.inference.onnx import CARD_KEY
 from mindclf.inference.runner import Runner
@@ -73,6 +75,16 @@ def test_the_command_runs_an_onnx_without_mindspore_to_the_same_numbers(exported
     for line, expected in zip(result.stdout.splitlines(), predictor.calibration.probabilities(logits), strict=True):
         found = {prediction["name"]: prediction["probability"] for prediction in json.loads(line)["predictions"]}
         assert found == dict(zip(predictor.classes, expected.tolist()))
+
+
+def test_images_of_an_onnx_are_prepared_by_the_pipeline_when_they_become_many(exported, colour_folder, onnx, monkeypatch):
+    images, prepared = read_folder(colour_folder / "test", CLASS_INDEX), []
+    monkeypatch.setattr(running, "FEW_IMAGES", 20)
+    monkeypatch.setattr(running, "PixelBatches", lambda *arguments, **named: prepared.append(1) or PixelBatches(*arguments, **named))
+    runner = Runner(exported("onnx"))
+    logits, counts = zip(*((runner.logits(images, 4)[0], len(prepared)) for _ in range(3)))  # of 9, 18 and 27 images
+    assert counts == (1, 2, 2)
+    np.testing.assert_array_equal(logits, np.stack(logits[:1] * 3))
 
 
 @pytest.mark.skipif(not kernels.in_use(), reason=f"the kernels are not in use: {kernels.status()[2]}")
