@@ -80,7 +80,8 @@ def test_the_command_runs_an_onnx_without_mindspore_to_the_same_numbers(exported
 def test_images_of_an_onnx_are_prepared_by_the_pipeline_when_they_become_many(exported, colour_folder, onnx, monkeypatch):
     images, prepared = read_folder(colour_folder / "test", CLASS_INDEX), []
     monkeypatch.setattr(running, "FEW_IMAGES", 20)
-    monkeypatch.setattr(running, "PixelBatches", lambda *arguments, **named: prepared.append(1) or PixelBatches(*arguments, **named))
+    monkeypatch.setattr(running, "PixelBatches",
+                        lambda *arguments, **named: prepared.append(1) or PixelBatches(*arguments, **named))
     runner = Runner(exported("onnx"))
     logits, counts = zip(*((runner.logits(images, 4)[0], len(prepared)) for _ in range(3)))  # of 9, 18 and 27 images
     assert counts == (1, 2, 2)
