@@ -56,6 +56,19 @@ static void add_integers(Call *call, int first, int second, int third)
     call->types[call->count - 1] = "int32";
 }
 
+/* The settings of a convolution; a depthwise one shuffles its channels in two groups where they are an even number. */
+static void add_geometry(Call *call, int depthwise, int channels, int stride, int padding, int activation)
+{
+    if (!depthwise) {
+        add_integers(call, stride, padding, activation);
+        return;
+    }
+    int32_t *values = add(call, 1, 4, 1, 1, 1);
+    for (int i = 0; i < 4; i++)
+        values[i] = (int[]){stride, padding, activation, channels % 2 ? 1 : 2}[i];
+    call->types[call->count - 1] = "int32";
+}
+
 /* Calls a kernel, which refuses arrays without values and takes all others. */
 static void run(Kernel *kernel, Call *call)
 {
@@ -85,21 +98,21 @@ static void check_convolution(int n, int c, int h, int w, int outs, int group_in
     Call forward = {0};
     add(&forward, 4, n, c, h, w);
     add(&forward, 4, outs, group_in, kernel_size, kernel_size);
-    add_integers(&forward, stride, padding, 0);
+    add_geometry(&forward, depthwise, c, stride, padding, 0);
     add(&forward, 4, n, outs, rows, columns);
     run(depthwise ? depthwise_forward : convolution_forward, &forward);
     Call activated = {0};
     add(&activated, 4, n, c, h, w);
     add(&activated, 4, outs, group_in, kernel_size, kernel_size);
     add(&activated, 1, outs, 1, 1, 1);
-    add_integers(&activated, stride, padding, kernel_size % 4);
+    add_geometry(&activated, depthwise, c, stride, padding, kernel_size % 4);
     add(&activated, 4, n, outs, rows, columns);
     run(depthwise ? depthwise_activated : convolution_activated, &activated);
     for (int i = 0; i < 2 && backward[depthwise][i]; i++) {
         Call call = {0};
         add(&call, 4, n, c, h, w);
         add(&call, 4, outs, group_in, kernel_size, kernel_size);
-        add_integers(&call, stride, padding, 0);
+        add_geometry(&call, depthwise, c, stride, padding, 0);
         add(&call, 4, n, outs, rows, columns);
         if (depthwise || i == 0)
             add(&call, 4, n, c, h, w);

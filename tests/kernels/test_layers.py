@@ -90,6 +90,28 @@ def test_group_convolutions_agree(pynative):
     assert_same(outputs_and_gradients(ours, x), outputs_and_gradients(plain, x))
 
 
+@pytest.mark.parametrize(("options", "has_kernel"), [
+    (dict(kernel_size=3, groups=12), True), (dict(kernel_size=5, stride=2, groups=12), True),
+    (dict(kernel_size=7, groups=12), False), (dict(kernel_size=1), False)], ids=str)
+@pytest.mark.parametrize("width", [5, 20])
+def test_a_convolution_of_shuffled_groups_is_that_of_the_shuffled_maps(options, has_kernel, width, pynative):
+    """Also where no kernel can shuffle."""
+    plain = conv2d(12, 12, **options)
+    ours = conv2d(12, 12, shuffled_groups=3, **options)
+    ours.weight.set_data(plain.weight)
+    assert (ours.kernel is not None) == has_kernel
+    channels = [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]
+    x = images(2, 12, 6, width)
+    y, dx, dweight = outputs_and_gradients(ours, x)
+    expected_y, expected_dx, expected_dweight = outputs_and_gradients(plain, Tensor(x.asnumpy()[:, channels]))
+    assert_same([y, dx[:, channels], dweight], [expected_y, expected_dx, expected_dweight])
+
+
+def test_groups_that_do_not_divide_the_channels_are_refused():
+    with pytest.raises(ValueError, match="^in_channels=12 must be a multiple of shuffled_groups=5"):
+        conv2d(12, 12, 3, groups=12, shuffled_groups=5)
+
+
 @pytest.mark.parametrize("shape", [(2, 70, 7, 7), (3, 5, 1, 1), (1, 2, 16, 33)], ids=str)
 def test_averages_agree(shape, pynative):
     ours, plain = both(GlobalAvgPooling)
