@@ -242,6 +242,23 @@ def global_average():
 
 
 @_cached
+def gate():
+    """operator(x, gates): each plane of (N, C, H, W) times the hard sigmoid, clip(g + 3, 0, 6) / 6, of its number in (N, C, 1, 1)."""
+    def shape_of_x(x, gates):
+        return x
+
+    def shape_of_both(x, gates, dy):
+        return x, gates
+
+    backward = _operator("gate_backward", (), shape_of_both, 2)
+
+    def bprop(x, gates, out, dout):
+        return backward(x, gates, dout)
+
+    return _operator("gate_forward", (), shape_of_x, 1, bprop)
+
+
+@_cached
 def batch_norm(eps, momentum, activation):
     """(train, infer, settings): two operators for batch norm and then an activation of ACTIVATIONS.
 

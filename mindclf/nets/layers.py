@@ -255,6 +255,24 @@ class GlobalAvgPooling(HasKernel, nn.Cell):
         return self.kernel(x) if self.takes(x) else ops.mean(x, (2, 3))
 
 
+class Gate(HasKernel, nn.Cell):
+    """Each map of x (N, C, H, W) times HSigmoid of its number in `gates` (N, C, 1, 1). The shape of x stays.
+
+    Runs as a CPU kernel of mindclf where that can be.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.sigmoid = HSigmoid()
+        if kernels.in_use():
+            self.kernel = kernels.gate()
+
+    def construct(self, x, gates):
+        if self.takes(x) and self.takes(gates):
+            return self.kernel(x, gates)
+        return x * self.sigmoid(gates)
+
+
 class AdaptiveAvgPool(nn.Cell):
     """Means over size x size windows that cover the maps: (N, C, h, w) -> (N, C, size, size), for any h and w.
 

@@ -8,7 +8,7 @@ from mindspore import Parameter, Tensor, nn
 from mindclf import device, kernels
 from mindclf.checkpoint import load_checkpoint, save_checkpoint
 from mindclf.nets import create_net, freeze
-from mindclf.nets.layers import Add, BatchNorm, GlobalAvgPooling, MaxPool, conv2d
+from mindclf.nets.layers import Add, BatchNorm, Gate, GlobalAvgPooling, MaxPool, conv2d
 from mindclf.nets.shufflenet_v1 import GroupConv
 from tests.conftest import TINY_NET
 from tests.test_checkpoint import CARD
@@ -117,6 +117,29 @@ def test_averages_agree(shape, pynative):
     ours, plain = both(GlobalAvgPooling)
     assert ours.kernel is not None and plain.kernel is None
     assert_same(outputs_and_gradients(ours, images(*shape)), outputs_and_gradients(plain, images(*shape)))
+
+
+class Gated(nn.Cell):
+    """A gate as a cell of one input: its numbers are parameters."""
+
+    def __init__(self, gates):
+        super().__init__()
+        self.gate, self.gates = Gate(), Parameter(Tensor(gates), name="gates")
+
+    def construct(self, x):
+        return self.gate(x, self.gates)
+
+
+@pytest.mark.parametrize("shape", [(2, 70, 7, 7), (3, 5, 1, 1), (1, 2, 16, 33)], ids=str)
+def test_gates_agree(shape, pynative):
+    """Also where the hard sigmoid has its kinks, at -3 and 3."""
+    gates = 3 * np.random.default_rng(3).standard_normal((*shape[:2], 1, 1)).astype(np.float32)
+    gates.flat[:2] = -3, 3
+    ours = Gated(gates)
+    with kernels.off():
+        plain = Gated(gates)
+    assert ours.gate.kernel is not None and plain.gate.kernel is None
+    assert_same(outputs_and_gradients(ours, images(*shape)), outputs_and_gradients(plain, images(*shape)), 1e-5)
 
 
 @pytest.mark.parametrize("activation", [None, "relu"])
