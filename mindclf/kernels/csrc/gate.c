@@ -44,7 +44,7 @@ static void backward(const void *arguments, long index, float *scratch)
             sums += gradient * load_n(x + i, count);
             store_n(dx + i, gradient * factor, count);
         }
-        gate->dgates[plane] = number > -3 && number < 3 ? sum(sums) / 6 : 0;
+        gate->dgates[plane] = number > -3 && number <= 3 ? sum(sums) / 6 : 0; /* at the kinks as MindSpore has it */
     }
 }
 
