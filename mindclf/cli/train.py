@@ -5,6 +5,8 @@ import re
 from mindclf.cli.arguments import add_device, add_fields, fields_and_paths, one_path
 from mindclf.cli.fields import help_text
 from mindclf.cli.text import quoted, this_command
+from mindclf.own_images import BEST_GAIN
+from mindclf.utils.durations import rough_time
 
 HELP = "train a net and report its accuracy on the test images"
 BATCH_SIZE_SET = re.compile(r"batch_size=|phases\b")  # a field that says how large batches are
@@ -16,6 +18,10 @@ OWN_FOLDER = ("FOLDER has your own images: a folder for each class, of which abo
 
 def add_arguments(parser, recipe):
     parser.usage = "%(prog)s [options] " + ("" if recipe else "[FOLDER] ") + "[field=value ...]"
+    if not recipe:
+        parser.add_argument("--best", action="store_true",
+                            help="of FOLDER: train all layers after the head, which is more accurate and takes minutes to hours "
+                                 "instead of seconds; it says how long before, and resumes")
     parser.epilog = help_text("" if recipe else OWN_FOLDER, recipe.config if recipe else {})
     add_fields(parser)
     add_device(parser)
@@ -24,6 +30,8 @@ def add_arguments(parser, recipe):
 def sort_words(arguments, parser, is_recipe):
     fields, folders = (arguments.words, []) if is_recipe else fields_and_paths(arguments.words)
     arguments.fields, arguments.own_folder = fields, one_path(folders, parser, "train takes one folder of images")
+    if not is_recipe and arguments.best and not folders:
+        parser.error("--best is for a folder of your own images: name it, as in mindclf train my_photos --best")
 
 
 def run(arguments, config, is_recipe):
@@ -55,11 +63,20 @@ def run(arguments, config, is_recipe):
           f"checkpoint  {fitted.checkpoint}\n"
           f"report      {fitted.checkpoint.parent / 'report.html'}\n"
           f"images      {fitted.checkpoint.parent / 'predictions.png'}, classes.png, confusion.png, curves.png\n"
+          f"{_better(fitted, arguments, command)}"
           f"your photo  {command} predict --checkpoint {quoted(str(fitted.checkpoint))} photo.jpg")
     if "no photos" in fitted.data_origin:
         print(f"            this net has seen drawings only; for photos use the one that comes with mindclf:\n"
               f"            {command} predict photo.jpg")
     return 0
+
+
+def _better(fitted, arguments, command):
+    """The line about --best after a head of one's own folder that was solved; else ""."""
+    if not arguments.own_folder or not fitted.best_seconds:
+        return ""
+    return (f"better      {command} train {quoted(arguments.own_folder)} --best\n"
+            f"            trains all layers: about {rough_time(fitted.best_seconds)} here, {BEST_GAIN}\n")
 
 
 def _folds(fitted):

@@ -16,9 +16,10 @@ def fold_batch_norm(net):
     """A copy of `net` for inference, in which each batch norm that follows a convolution is part of that convolution.
 
     The convolution's weights are multiplied by gamma / sqrt(variance + eps), it gets the bias that belongs to that, and it ends
-    with the batch norm's activation; a CPU kernel computes all of it in one pass. Logits are equal to 1e-4, of the largest
-    logit where that is more than 1; a net without such pairs comes back as a plain copy. `backbone`, `head` and `head.pool` are
-    there as before. Weights keep their type: they are computed in float64 and rounded once.
+    with the batch norm's activation; a CPU kernel computes all of it in one pass. A GroupConv becomes one convolution. Logits are
+    equal to 1e-4, of the largest logit where that is more than 1; a net without such pairs comes back as a plain copy.
+    `backbone`, `head` and `head.pool` are there as before. Weights keep their type: they are computed in float64 and rounded
+    once.
 
     The copy cannot be trained on: its weights are frozen and its statistics gone. Its keys are not those of the net: save
     checkpoints from `net`, which stays as it is.
@@ -31,7 +32,14 @@ def fold_in_place(net):
     net.set_train(False)
     for convolution, norm in foldable_pairs(net):
         _fold(convolution, norm)
+    net.set_train(False)
+    for convolution, norm in foldable_pairs(net):
+        _fold(convolution, norm)
         replace_cell(net, norm, nn.Identity())
+        if isinstance(convolution, GroupConv) and convolution.native:
+            joined = convolution.joined()
+            joined.end_with(norm.activation_name)
+            replace_cell(net, convolution, joined.set_train(False))
     for parameter in net.get_parameters():
         parameter.requires_grad = False
     return net

@@ -75,6 +75,12 @@ def test_a_net_that_is_folded_with_the_kernels_off_has_none(make):
     assert not any(cell.kernel for _, cell in folded.cells_and_names() if isinstance(cell, Convolves))
 
 
+def test_a_folded_net_has_no_weights_to_join_at_each_run():
+    folded = fold_batch_norm(filled(grouped_net()))
+    [conv] = [cell for _, cell in folded.cells_and_names() if isinstance(cell, Convolves)]
+    assert not isinstance(conv, GroupConv) and conv.weight.shape == (6, 1, 3, 3) and conv.group == 3
+
+
 @pytest.mark.compiled
 @pytest.mark.parametrize("make", [tiny_net, grouped_net])
 def test_a_net_that_was_compiled_before_folds_to_a_graph_of_its_own(make):
