@@ -32,9 +32,6 @@ def fold_in_place(net):
     net.set_train(False)
     for convolution, norm in foldable_pairs(net):
         _fold(convolution, norm)
-    net.set_train(False)
-    for convolution, norm in foldable_pairs(net):
-        _fold(convolution, norm)
         replace_cell(net, norm, nn.Identity())
         if isinstance(convolution, GroupConv) and convolution.native:
             joined = convolution.joined()
