@@ -243,7 +243,7 @@ def global_average():
 
 @_cached
 def gate():
-    """operator(x, gates): each plane of (N, C, H, W) times clip(g + 3, 0, 6) / 6, the hard sigmoid of its number in (N, C, 1, 1)."""
+    """operator(x, gates): each plane of (N, C, H, W) times clip(g + 3, 0, 6) / 6, the hard sigmoid of its g in (N, C, 1, 1)."""
     def shape_of_x(x, gates):
         return x
 
