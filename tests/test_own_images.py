@@ -1,10 +1,21 @@
 """What a training of one's own folder starts from."""
 
+from pathlib import Path
+
 import pytest
 from PIL import Image
 
 from mindclf.config import merge, phases_of
-from mindclf.own_images import BEST_VIEWS, NOT_WITH_BEST, best_epochs, count_trained, own_images
+from mindclf.own_images import (
+    ALL_LAYERS,
+    BEST_CROP,
+    BEST_EPOCHS,
+    BEST_VIEWS,
+    NOT_WITH_BEST,
+    best_epochs,
+    count_trained,
+    own_images,
+)
 
 
 @pytest.mark.parametrize("asked_for", [
@@ -105,3 +116,12 @@ def test_best_sees_about_as_many_images_of_small_and_large_folders(count):
     (dict(train__cats=10, train__dogs=10, valid__cats=3, valid__dogs=3, test__cats=7, test__dogs=7), 20)])
 def test_the_images_for_training_are_counted(tmp_path, counts, expected):
     assert count_trained(write_images(tmp_path, **counts)) == expected
+
+
+@pytest.mark.parametrize(("page", "shown"), [
+    ("fine_tune.md", ("({}, after", "least {:.0f} % of", "about {:,}", "in {} to {} epochs")),
+    ("fine_tune.zh.md", ("（{}，先", "至少占面积的 {:.0f} %", "大约 {:,} 张", "{} 到 {} 轮"))])
+def test_the_pages_tell_the_recipe_of_best(page, shown):
+    text = (Path(__file__).parents[1] / "docs" / "how_to" / page).read_text(encoding="utf-8")
+    values = ((ALL_LAYERS["lr_max"],), (100 * BEST_CROP[0],), (BEST_VIEWS,), BEST_EPOCHS)
+    assert [form.format(*value) for form, value in zip(shown, values) if form.format(*value) not in text] == []
