@@ -2,6 +2,7 @@
 # make check  looks for mistakes in the code                         make clean  removes .venv and what was built
 # make notebooks  executes the notebooks, quick and in place
 # make bench  measures speed (TORCH_PYTHON=a Python with PyTorch)    make sanitize  checks the C kernels' memory accesses
+# make arm    checks the C kernels for aarch64, in an emulator
 # make test-fast  runs the tests but those that take most of the time
 # make docs   builds the documentation site into build/docs and checks it, in .venv-docs
 # make mutants  changes the code in a hundred places, one at a time, and sees whether the tests notice
@@ -20,7 +21,7 @@ ifneq ($(wildcard ../shared/data),)
 export MINDCLF_DATA ?= ../shared
 endif
 
-.PHONY: demo test test-fast mutants notebooks docs check sanitize bench wheel clean
+.PHONY: demo test test-fast mutants notebooks docs check sanitize arm check_arm bench wheel clean
 
 demo: $(VENV)/installed
 	$(RUN) recipes/garbage_mobilenet_v2.py train
@@ -75,6 +76,33 @@ sanitize:
 
 build/check_%: tests/kernels/check_kernels.c $(wildcard $(CSRC)/*.[ch]) $(VARIANTS)
 	$(CC) $$($(PYTHON) $(VARIANTS) sanitize $*) tests/kernels/check_kernels.c $(CSRC)/*.c -o $@ -lm
+
+# The kernels for aarch64, cross-compiled, in an emulator: over every shape of `make sanitize`, and against float64.
+ARM_CC ?= aarch64-linux-gnu-gcc
+QEMU ?= qemu-aarch64 -L /usr/aarch64-linux-gnu
+ARM_FLAGS = $$($(PYTHON) $(VARIANTS) compile neon) -Wall -Wextra -Werror
+ARM_TESTS := $(addprefix tests/kernels/test_,add batch_norm convolution empty global_average max_pool separable winograd)
+
+arm:
+	@for tool in $(firstword $(ARM_CC)) $(firstword $(QEMU)); do \
+		command -v $$tool > /dev/null || { echo "arm: skipped, for there is no $$tool here"; exit 0; }; done; \
+	$(MAKE) --no-print-directory check_arm
+
+check_arm: build/arm/check_kernels build/arm/serve_kernels build/arm/neon.so $(VENV)/developer
+	$(QEMU) build/arm/check_kernels
+	KERNELS_IN_EMULATOR="$(QEMU) build/arm/serve_kernels build/arm/neon.so" $(RUN) -m pytest -q $(ARM_TESTS:=.py)
+
+build/arm/neon.so: $(wildcard $(CSRC)/*.[ch]) $(VARIANTS)
+	@mkdir -p build/arm
+	$(ARM_CC) $(ARM_FLAGS) -fPIC -shared $(CSRC)/*.c -o $@ -lm
+
+build/arm/check_kernels: tests/kernels/check_kernels.c $(wildcard $(CSRC)/*.[ch]) $(VARIANTS)
+	@mkdir -p build/arm
+	$(ARM_CC) $(ARM_FLAGS) tests/kernels/check_kernels.c $(CSRC)/*.c -o $@ -lm
+
+build/arm/serve_kernels: tests/kernels/serve_kernels.c
+	@mkdir -p build/arm
+	$(ARM_CC) $(ARM_FLAGS) $< -o $@ -ldl
 
 wheel: $(VENV)/developer
 	rm -rf build/lib* build/bdist.* dist/mindclf-*.whl

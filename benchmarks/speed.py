@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from common import ROOT, TABLES, provenance, write_result
@@ -62,17 +63,21 @@ def main(argv=None):
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--no-stock", action="store_true", help="leave out stock MindSpore, which takes minutes")
     parser.add_argument("--bfloat16", action="store_true", help="measure the kernels in bfloat16 too, where the processor has it")
+    parser.add_argument("--int8", action="store_true", help="measure ONNX Runtime on the net in 8-bit integers too")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="images at a time; default: each net's own")
     parser.add_argument("--to", type=Path, metavar="FILE", help="where to write; default: see above")
     arguments = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the workers end too
     rounds = arguments.rounds or (QUICK_ROUNDS if arguments.quick else ROUNDS)
-    is_part = arguments.quick or arguments.only or arguments.task or arguments.no_stock or arguments.bfloat16
+    is_part = any((arguments.quick, arguments.only, arguments.task, arguments.no_stock, arguments.bfloat16, arguments.int8,
+                   arguments.batch_size))
     destination = arguments.to or (ROOT / "outputs" if is_part else TABLES) / "speed.json"
     if not arguments.torch_python:
         print("PyTorch is left out: name a Python that has it with --torch-python")
     result = {"rounds": rounds, "steps": [], "torch_python": bool(arguments.torch_python)}
     with tempfile.TemporaryDirectory() as folder:
         for case in CASES.values():
+            case = replace(case, batch_size=arguments.batch_size or case.batch_size)
             for task in TASKS:
                 if arguments.only in (None, case.net) and arguments.task in (None, task):
                     commands = configurations(case, task, arguments, Path(folder))
@@ -85,18 +90,22 @@ def main(argv=None):
 
 def configurations(case, task, arguments, folder):
     """{configuration: (command, environment)} of the workers of a case."""
-    mindspore = [sys.executable, HERE / "speed_mindspore.py", case.net]
+    named = f"{case.net}:{case.batch_size}"
+    mindspore = [sys.executable, HERE / "speed_mindspore.py", named]
     commands = {}
     for name, environment in {**MINDSPORE, **(BFLOAT16 if arguments.bfloat16 else {})}.items():
         if name != "stock" or not arguments.no_stock:
             commands[name] = ([*mindspore, task, 1 if name == "stock" else WARM_UPS, "mindspore"], environment)
     if arguments.torch_python:
         for name, memory_format in TORCH.items():
-            commands[name] = ([arguments.torch_python, HERE / "speed_torch.py", case.net, task, WARM_UPS, memory_format], {})
+            commands[name] = ([arguments.torch_python, HERE / "speed_torch.py", named, task, WARM_UPS, memory_format], {})
     if task == "infer" and importlib.util.find_spec("onnxruntime"):
-        file = folder / f"{case.net}.onnx"
-        subprocess.run(list(map(str, [*mindspore, "export", file])), env=environment_with({}), check=True)
-        commands["onnxruntime"] = ([*mindspore, task, WARM_UPS, "onnx", file], {})
+        files = {"onnxruntime": folder / f"{case.net}.onnx"}
+        if arguments.int8:
+            files["onnxruntime int8"] = folder / f"{case.net}_int8.onnx"
+        subprocess.run(list(map(str, [*mindspore, "export", *files.values()])), env=environment_with({}), check=True)
+        for name, file in files.items():
+            commands[name] = ([*mindspore, task, WARM_UPS, "onnx", file], {})
     return commands
 
 

@@ -11,7 +11,7 @@ import resource
 import statistics
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,12 @@ CASES = {case.net: case for case in (
     Case("AsymmNet large", "asymmnet_large", 224, 16),
     Case("ResNet18", "resnet18", 64, 128),
 )}
+
+
+def case_of(text):
+    """The case that a worker's command names: NET, or NET:BATCH_SIZE for another batch size than that of CASES."""
+    net, _, batch_size = text.partition(":")
+    return replace(CASES[net], batch_size=int(batch_size)) if batch_size else CASES[net]
 
 
 def random_batch(case):

@@ -2,7 +2,7 @@
 
     python benchmarks/speed_mindspore.py NET train|infer WARM_UPS mindspore    # a net of mindclf; the environment says how
     python benchmarks/speed_mindspore.py NET infer WARM_UPS onnx FILE          # ONNX Runtime on a file that `export` wrote
-    python benchmarks/speed_mindspore.py NET export FILE                       # writes it, by way of mindclf.export
+    python benchmarks/speed_mindspore.py NET export FILE [INT8]                # writes it, and in 8-bit integers, as mindclf does
     python benchmarks/speed_mindspore.py pipeline FOLDER                       # images a second of the training pipeline
 """
 
@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from speed_case import CASES, answer_channel, cores, random_batch, serve
+from speed_case import answer_channel, case_of, cores, random_batch, serve
 
 import mindclf  # before MindSpore, which it tunes
 
@@ -24,11 +24,11 @@ def main(net, task, *rest):
     if net == "pipeline":
         print(json.dumps(pipeline(Path(task))), file=channel)
     elif task == "export":
-        export(CASES[net], Path(rest[0]))
+        export(case_of(net), *map(Path, rest))
     else:
         warm_ups, runtime, *file = rest
         make = onnx_inference if runtime == "onnx" else training if task == "train" else inference
-        step, facts = make(CASES[net], *file)
+        step, facts = make(case_of(net), *file)
         serve(step, facts, channel, int(warm_ups))
 
 
@@ -97,13 +97,24 @@ def facts():
             "kernels": {"in_use": in_use, "instruction_set": instruction_set, "reason": reason}}
 
 
-def export(case, file):
+def export(case, file, int8=None):
+    """Writes the net to an .onnx `file`, and to another one, `int8`, whose ranges of activations noise has shown."""
+    import numpy as np
+
     from mindclf.checkpoint import save_checkpoint
     from mindclf.export import export as export_checkpoint
 
     card = {"net": case.net, "net_options": case.options, "classes": [str(i) for i in range(case.num_classes)],
             "image_height": case.size, "image_width": case.size, "mean": [0.0] * 3, "std": [1.0] * 3}
     export_checkpoint(save_checkpoint(build(case), file.with_suffix(".ckpt"), card), "onnx", file)
+    if int8 is not None:
+        from mindclf.dataset import ImageSet
+        from mindclf.inference.runner import Runner
+        from mindclf.quantize import write_quantized
+
+        noise = np.random.default_rng(0).integers(0, 256, (case.batch_size, case.size, case.size, 3), np.uint8)
+        images = ImageSet(tuple(noise), (0,) * len(noise), tuple(card["classes"]))
+        write_quantized(file, int8, Runner(file, "onnxruntime"), images)
 
 
 def pipeline(folder, epochs=3):

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import torch
-from speed_case import CASES, answer_channel, cores, random_batch, serve
+from speed_case import answer_channel, case_of, cores, random_batch, serve
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "reference"))
 
@@ -17,7 +17,7 @@ def main(net, task, warm_ups, memory_format):
     channel = answer_channel()
     torch.manual_seed(0)
     torch.set_num_threads(cores())
-    case = CASES[net]
+    case = case_of(net)
     memory_format = {"plain": torch.contiguous_format, "channels_last": torch.channels_last}[memory_format]
     module = build(case).to(memory_format=memory_format)
     images, labels = map(torch.from_numpy, random_batch(case))

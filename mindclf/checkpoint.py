@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import mindspore as ms
@@ -16,18 +15,15 @@ from mindspore.nn.utils import no_init_parameters
 from mindspore.train.checkpoint_pb2 import Checkpoint
 
 from mindclf.card import Card, card_path, has_card, make_card, read_card, replacing_with_card
+from mindclf.checkpoint_file import CHECKPOINTS, GARBAGE_SORTER, CheckpointFile, named_checkpoint
 from mindclf.device import exclusive
 from mindclf.nets import HEAD_KEYS, build_net
 from mindclf.nets.namesakes import check_origin
 from mindclf.utils.files import first_line, one_line, with_modes
-from mindclf.utils.shipped import shipped
 
 __all__ = ["CHECKPOINTS", "GARBAGE_SORTER", "CheckpointFile", "card_path", "check_weights", "fill_net", "has_card",
            "load_checkpoint", "load_net", "make_card", "named_checkpoint", "read_card", "read_weights", "save_checkpoint",
            "split_training_state"]
-
-CHECKPOINTS = shipped("checkpoints")
-GARBAGE_SORTER = CHECKPOINTS / "garbage26_mobilenet_v2.ckpt"
 
 FORMATS = {".ckpt": "ckpt", ".safetensors": "safetensors"}
 ITEM_BYTES = {"Bool": 1, "Int8": 1, "UInt8": 1, "Int16": 2, "UInt16": 2, "Float16": 2, "BFloat16": 2, "Int32": 4, "UInt32": 4,
@@ -39,42 +35,6 @@ OPTIMIZER_STATE = re.compile(r"(moments?[12]?|adam_[mv]|accum|vhat|stat|velocity
                              r"updates|accumulation_step|mu_schedule)$")  # those of mindcv's training
 OF_OPTIMIZER = "optimizer."  # before what it trains too, where mindcv accumulates gradients
 OF_ZOOS = " (if it is mindcv's or MindSpore Hub's, mindclf convert makes a checkpoint of it)"  # said of files without a card
-
-
-@dataclass(frozen=True)
-class CheckpointFile:
-    """A file with a net and, if it has no card of its own, the `Card` that stands in for it.
-
-    So whoever knows what a file from elsewhere holds, such as a tutorial's, says it once: every function that takes a checkpoint
-    takes this in place of a path. `origin` is "mindclf" if the weights are known to be of mindclf's own net; see
-    mindclf.nets.namesakes.
-    """
-
-    path: Path
-    card: Card | None = None
-    origin: str = ""
-
-    @classmethod
-    def of(cls, checkpoint: str | Path | CheckpointFile) -> CheckpointFile:
-        """`checkpoint` itself, or that of a path, or of the name of a file in checkpoints/: see `named_checkpoint`."""
-        return checkpoint if isinstance(checkpoint, CheckpointFile) else cls(named_checkpoint(checkpoint))
-
-    def read_card(self) -> Card:
-        """The card: the one that stands in, or else the file's own. Raises ValueError as `mindclf.card.read_card` does."""
-        return self.card or read_card(self.path)
-
-
-def named_checkpoint(text: str | Path) -> Path:
-    """The path of the checkpoint that `text` names: a file in checkpoints/ without its .ckpt, or itself as a path.
-
-    Raises ValueError for what looks like a name and is none.
-    """
-    own, path = CHECKPOINTS / f"{text}.ckpt", Path(text)
-    if not (own.is_file() or path.suffix or path.exists()):
-        names = ", ".join(sorted(file.stem for file in CHECKPOINTS.glob("*.ckpt")))
-        raise ValueError(f"there is no checkpoint {text}: give the path of a file, or the name of one that comes with mindclf, "
-                         f"{names}")
-    return own if own.is_file() else path
 
 
 def save_checkpoint(net: Cell, path: str | Path, card: dict, half: bool = False) -> Path:

@@ -7,8 +7,6 @@ import ast
 import copy
 import logging
 import math
-import os
-from pathlib import Path
 from typing import NamedTuple
 
 from easydict import EasyDict
@@ -61,7 +59,6 @@ PLATEAU = ("schedule", ("plateau",))
 GRADIENT_DESCENT, SOLVED = ("momentum", "sgd", "adam", "adamw", "lion"), ("lbfgs",)  # values of `optimizer`
 TRAINS_ALL = ("trainable", ("all",))
 DESCENDS, SOLVES = ("optimizer", GRADIENT_DESCENT), ("optimizer", SOLVED)
-HIDDEN_LAYERS = ("alexnet", "asymmnet", "squeezenet", "vgg")  # how names of nets begin whose head is more than one dense layer
 
 GROUPS = {
     "Data": {
@@ -299,45 +296,6 @@ RAW_SIZE = {name: row.raw_size for name, row in DATA_SETS.items() if row.raw_siz
 _said = set()  # aliases that the log has told of, in this process
 
 
-def own_images(folder, asked_for=()):
-    """What `mindclf train FOLDER` starts from: a head on the features of a backbone that knows ImageNet.
-
-    That head is solved (optimizer=lbfgs). If `asked_for`, a dict of fields or a list of "field=value" texts, has a field that
-    only gradient descent knows, such as epochs, or a net whose head is more than one dense layer, it is trained by that. A
-    weight_decay that is asked for is not tuned.
-    """
-    asked = dict(_own_pairs(asked_for.items() if isinstance(asked_for, dict) else map(_split, asked_for)))
-    descends = "" if asked.get("optimizer") in SOLVED else next(filter(None, map(_only_descends, asked.items())), "")
-    head = dict(epochs=40, batch_size=16, lr_max=0.025, weight_decay=4e-3, label_smoothing=0.1) if descends else dict(
-        optimizer="lbfgs", **({"tune_weight_decay": "no"} if "weight_decay" in asked else {}))
-    if descends and "optimizer" not in asked and asked.get("trainable", "head") == "head":
-        log.info("%s: the head is trained by gradient descent, not solved", descends)
-    return dict(
-        dataset_path=folder,
-        net="mobilenet_v2",
-        pretrained="imagenet",
-        trainable="head",
-        cached_views=1,
-        **head,
-        output=f"outputs/{Path(os.path.abspath(folder)).name}",
-    )
-
-
-def _only_descends(pair):
-    """`pair`, (field, value), as a text if a head cannot be solved with it, else ""."""
-    name, value = pair
-    field, text = FIELDS.get(name.partition(".")[0]), f"{name}={value}"
-    if field is None:
-        return ""
-    if name.startswith("phases") or (field.meant_for and field.meant_for != SOLVES
-                                     and field.meant_for[0] not in ("augment", "policy")):
-        return text
-    solvable = {"optimizer": lambda: value in SOLVED, "trainable": lambda: value == "head",
-                "cached_views": lambda: str(value) != "0", "net": lambda: not str(value).startswith(HIDDEN_LAYERS),
-                "nesterov": lambda: False}.get(name, lambda: True)
-    return "" if solvable() else text
-
-
 def merge(config, overrides=()):
     """`config` with `overrides` applied: an EasyDict of all fields.
 
@@ -352,8 +310,8 @@ def merge(config, overrides=()):
         if name not in FIELDS:
             raise ValueError(_unknown(name))
     merged = EasyDict({name: copy.deepcopy(_typed(name, value)) for name, value in {**DEFAULTS, **config}.items()})
-    pairs = overrides.items() if isinstance(overrides, dict) else map(_split, overrides)
-    for name, value in _own_pairs(pairs):
+    pairs = overrides.items() if isinstance(overrides, dict) else map(split_pair, overrides)
+    for name, value in own_pairs(pairs):
         name, _, entry = name.partition(".")
         if name not in FIELDS:
             raise ValueError(_unknown(name))
@@ -377,7 +335,7 @@ def own_names(fields):
 
     The log tells of each alias once. Raises ValueError where a field is given under both of its names.
     """
-    own = dict(_own_pairs(fields.items()))
+    own = dict(own_pairs(fields.items()))
     if isinstance(own.get("phases"), (list, tuple)):
         own["phases"] = tuple(own_names(phase) if isinstance(phase, dict) else phase for phase in own["phases"])
     return own
@@ -506,7 +464,7 @@ def _with_phase_field(phases, entry, value):
     return tuple({**phase, field: value} if index == int(number) else phase for index, phase in enumerate(phases))
 
 
-def _own_pairs(pairs):
+def own_pairs(pairs):
     """The (name, value) `pairs` under the names of their fields, as `own_names`; a name may be dotted."""
     given_as = {}
     for given, value in pairs:
@@ -527,7 +485,8 @@ def _own_name(name):
     return ".".join([ALIASES.get(field, field), *entries])
 
 
-def _split(text):
+def split_pair(text):
+    """(name, value) of a "field=value" text, both texts."""
     name, equals, value = text.partition("=")
     if not equals:
         raise ValueError(f"{text!r} is not of the form field=value")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mindclf.checkpoint import GARBAGE_SORTER, CheckpointFile
+from mindclf.checkpoint_file import GARBAGE_SORTER, CheckpointFile
 from mindclf.dataset import ImageSet
 from mindclf.inference.predictions import Prediction, Predictions, top_predictions
 from mindclf.inference.runner import Runner, check_finite

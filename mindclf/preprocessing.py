@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from mindspore.dataset import vision
 
 from mindclf.config import DEFAULTS, IMAGENET_MEAN, IMAGENET_STD, pixel_statistics
 
@@ -83,10 +82,14 @@ class Preprocessing:
 
     def transforms(self) -> list:
         """MindSpore's operations from encoded bytes (uint8, 1-D), or with raw_size from such pixels, to float32 (3, *size)."""
+        from mindspore.dataset import vision
+
         return [*self.pixel_transforms(), vision.Normalize(list(self.mean), list(self.std)), vision.HWC2CHW()]
 
     def pixel_transforms(self) -> list:
         """The first of `transforms`, up to the crop: it is pixels, uint8 (*size, 3)."""
+        from mindspore.dataset import vision  # files that ONNX Runtime runs need no MindSpore
+
         operations = [] if self.raw_size else [vision.Decode()]
         if self.shorter_side:
             operations += [vision.Resize(self.shorter_side), vision.CenterCrop(self.size)]

@@ -11,8 +11,9 @@ import numpy as np
 
 from mindclf.card import Card, replacing_with_card
 from mindclf.checkpoint import CheckpointFile
+from mindclf.dataset import ImageSet
 from mindclf.dataset.splits import find_folder, images_to_measure, labelled_for
-from mindclf.inference.logits import filled_up
+from mindclf.inference.batches import filled_up
 from mindclf.inference.onnx import require, write_card
 from mindclf.inference.runner import Runner
 from mindclf.metrics import Metrics, compute_metrics
@@ -68,7 +69,7 @@ def quantize(model: str | Path, config: Mapping, destination: str | Path | None 
     before = _measure(runner, test)
     destination.parent.mkdir(parents=True, exist_ok=True)
     with claimed(destination, is_file=True), replacing_with_card(destination, card) as file:
-        _write_quantized(model, file, runner, chosen)
+        write_quantized(model, file, runner, chosen)
         after = _measure(Runner(CheckpointFile(file, card), "onnxruntime"), test)
         loss = before.top1 - after.top1
         if loss > allowed_loss + ROUNDING:
@@ -122,7 +123,8 @@ def _measure(runner, test):
     return compute_metrics(*runner.logits(test, BATCH_SIZE), len(runner.card.classes))
 
 
-def _write_quantized(model, file, runner, images):
+def write_quantized(model: str | Path, file: Path, runner: Runner, images: ImageSet) -> None:
+    """Writes the .onnx `model`, which `runner` runs, with 8-bit integers to `file`, without a card; `images` show the ranges."""
     onnx, quantization = require("onnx"), require("onnxruntime.quantization")
     prepare = require("onnxruntime.quantization.shape_inference").quant_pre_process
     convert_version = require("onnx.version_converter").convert_version

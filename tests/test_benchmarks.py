@@ -83,6 +83,13 @@ def test_a_batch_is_always_the_same_and_fits_its_case(speed_case):
         np.testing.assert_array_equal(images, speed_case.random_batch(case)[0])
 
 
+def test_a_command_may_name_another_batch_size(speed_case):
+    case = speed_case.case_of("mobilenet_v2")
+    other = speed_case.case_of("mobilenet_v2:1")
+    assert (case.batch_size, other.batch_size, speed_case.random_batch(other)[0].shape) == (16, 1, (1, 3, 224, 224))
+    assert {**vars(other), "batch_size": 16} == vars(case)
+
+
 def test_the_cases_are_nets_of_the_table(speed_case):
     from mindclf.nets import NETS
 

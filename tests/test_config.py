@@ -386,40 +386,6 @@ def test_nesterov_needs_sgd_with_momentum():
     assert merge({}, ["nesterov=true", "optimizer=sgd"]).nesterov is True
 
 
-@pytest.mark.parametrize("asked_for", [
-    ["epochs=20"], ["lr_max=0.1"], ["lr_end=0.001"], ["optimizer=adam"], ["trainable=all", "cached_views=0"], ["cached_views=0"],
-    ["momentum=0.5"], ["net=vgg16"], ["phases=[{'epochs': 2}]"], ["mixup_alpha=0.2"], {"batch_size": 8}, {"optimizer": "sgd"}])
-def test_a_field_of_gradient_descent_has_ones_own_head_trained_by_that(asked_for):
-    """At the learning rate and with the epochs that such a head had before heads were solved."""
-    config = config_module.own_images("folder", asked_for)
-    assert (config["epochs"], config["lr_max"], config["weight_decay"]) == (40, 0.025, 4e-3) and "optimizer" not in config
-    merge(config, asked_for)
-
-
-@pytest.mark.parametrize("asked_for", [
-    [], ["seed=3"], ["net=resnet18"], ["optimizer=lbfgs"], ["label_smoothing=0.1"], ["cached_views=2"], {"trainable": "head"},
-    ["flip_prob=0.0"], ["valid_fraction=0.2"], {"tune_weight_decay": "validation"}])
-def test_any_other_field_leaves_ones_own_head_solved(asked_for):
-    assert merge(config_module.own_images("folder", asked_for), asked_for).optimizer == "lbfgs"
-
-
-def test_a_weight_decay_that_is_asked_for_is_not_tuned():
-    config = merge(config_module.own_images("folder", ["weight_decay=0.5"]), ["weight_decay=0.5"])
-    assert (config.optimizer, config.weight_decay, config.tune_weight_decay) == ("lbfgs", 0.5, "no")
-
-
-def test_a_solver_that_is_asked_for_by_name_refuses_what_it_cannot_take():
-    asked_for = ["optimizer=lbfgs", "lr_max=0.1"]
-    with pytest.raises(ValueError, match="^lr_max=0.1 means nothing to optimizer='lbfgs'"):
-        merge(config_module.own_images("folder", asked_for), asked_for)
-
-
-def test_the_log_says_why_ones_own_head_is_not_solved(caplog):
-    with caplog.at_level("INFO", logger="mindclf"):
-        config_module.own_images("folder", ["epochs=20"])
-    assert caplog.messages == ["epochs=20: the head is trained by gradient descent, not solved"]
-
-
 def test_rates_fall():
     for schedule in ("cosine", "one_cycle", "plateau"):
         with pytest.raises(ValueError, match="min_lr=0.2 is more than lr_max=0.1"):
@@ -513,13 +479,3 @@ def test_merge_gives_a_config_within_its_ranges_or_one_line(config, overrides):
     for name, default in DEFAULTS.items():
         assert isinstance(merged[name], dict if isinstance(default, dict) else type(default))
     assert merge(merged, {}) == merged
-
-
-def test_the_output_of_ones_own_folder_has_the_name_that_was_given(tmp_path, monkeypatch):
-    """That of a link, not of what it leads to; and a name where `.` was given."""
-    (tmp_path / "holiday" / "photos").mkdir(parents=True)
-    (tmp_path / "flowers").symlink_to(tmp_path / "holiday" / "photos")
-    monkeypatch.chdir(tmp_path / "holiday")
-    for folder, name in ((tmp_path / "flowers", "flowers"), (f"{tmp_path}/flowers/", "flowers"), ("photos", "photos"),
-                        (".", "holiday"), ("photos/..", "holiday")):
-        assert config_module.own_images(str(folder))["output"] == f"outputs/{name}"

@@ -92,7 +92,7 @@ def negated(model, file, runner, images):
 
 
 def test_a_file_that_loses_more_than_allowed_is_not_written(exported, fitted, config, tmp_path, monkeypatch):
-    monkeypatch.setattr(quantizing, "_write_quantized", negated)
+    monkeypatch.setattr(quantizing, "write_quantized", negated)
     before = fitted.report.top1
     assert before > 0.5, "the fitted net must know more than chance, or there is nothing to lose"
     with pytest.raises(ValueError, match=f"was not written: top-1 falls from {before:.2%} to .* and the allowed loss is 1.00%"):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mindclf.config import DEFAULTS, merge, own_images
+from mindclf.config import DEFAULTS, merge
+from mindclf.own_images import own_images
 from notebooks.support import command_today
 
 ROOT = Path(__file__).resolve().parents[1]

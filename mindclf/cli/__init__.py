@@ -8,7 +8,8 @@ from mindclf.cli import compare, train
 from mindclf.cli.parser import Recipe, make_parser, parse
 from mindclf.cli.text import USER_ERROR, complain
 from mindclf.cli.welcome import welcome
-from mindclf.config import merge, own_images
+from mindclf.config import merge
+from mindclf.own_images import own_images
 from mindclf.utils.language import check_language
 from mindclf.utils.logs import LogHandler
 
@@ -44,8 +45,8 @@ def main(argv=None, config=None, variants=None, **fields):
 
     try:
         asked_for = _asked_for(arguments)
-        config = merge(own_images(arguments.own_folder, asked_for) if arguments.own_folder else recipe.config if recipe else {},
-                       asked_for)
+        config = merge(own_images(arguments.own_folder, asked_for, getattr(arguments, "best", False)) if arguments.own_folder
+                       else recipe.config if recipe else {}, asked_for)
         use_cache(config.cache_dir)
         return arguments.command.run(arguments, config, recipe is not None)
     except BrokenPipeError:  # whoever reads our output has seen enough, as in `mindclf predict photos/ | head`

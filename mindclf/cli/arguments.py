@@ -117,7 +117,7 @@ def _names_checkpoint(word):
         return not path.is_dir()
     if word == "-" or path.suffix or path.exists():
         return False
-    from mindclf.checkpoint import CHECKPOINTS
+    from mindclf.checkpoint_file import CHECKPOINTS
 
     return (CHECKPOINTS / f"{word}.ckpt").is_file()
 

@@ -9,7 +9,7 @@ from mindclf.labels import class_labels
 def checkpoint_of(arguments, config, is_recipe):
     """The `CheckpointFile` that a command works on. A recipe says what a tutorial's file holds, which has no card."""
     from mindclf.card import Card, has_card
-    from mindclf.checkpoint import GARBAGE_SORTER, CheckpointFile, named_checkpoint
+    from mindclf.checkpoint_file import GARBAGE_SORTER, CheckpointFile, named_checkpoint
     from mindclf.config import RAW_SIZE
     from mindclf.dataset.folder import check_class_index
     from mindclf.inference.runner import EXPORTED

@@ -56,15 +56,18 @@ def run(arguments, config, is_recipe):
 
 
 def _run(arguments, config, is_recipe):
-    from mindclf.device import use_device
+    from mindclf.inference.runner import runtime_of
     from mindclf.inference.sources import gather
     from mindclf.predict import Predictor
 
-    use_device(config.device_target)
-    predictor = Predictor(checkpoint_of(arguments, config, is_recipe), arguments.runtime, arguments.mirror, config.max_pixels,
-                          config.white, arguments.threshold)
-    if predictor.net is None and config.device_target not in ("auto", "CPU"):
+    file = checkpoint_of(arguments, config, is_recipe)
+    if runtime_of(file.path, arguments.runtime) == "mindspore":
+        from mindclf.device import use_device  # which imports MindSpore
+
+        use_device(config.device_target)
+    elif config.device_target not in ("auto", "CPU"):
         raise ValueError(f"device_target={config.device_target}: ONNX Runtime computes on the CPU here; take --device CPU")
+    predictor = Predictor(file, arguments.runtime, arguments.mirror, config.max_pixels, config.white, arguments.threshold)
     if arguments.csv or arguments.sort_into:
         return _collect(arguments, predictor)
     failed = False

@@ -5,6 +5,7 @@ import re
 from mindclf.cli.arguments import add_device, add_fields, fields_and_paths, one_path
 from mindclf.cli.fields import help_text
 from mindclf.cli.text import quoted, say, this_command
+from mindclf.utils.durations import rough_time
 
 HELP = "train a net and report its accuracy on the test images"
 BATCH_SIZE_SET = re.compile(r"batch_size=|phases\b")  # a field that says how large batches are
@@ -16,6 +17,10 @@ OWN_FOLDER = ("FOLDER has your own images: a folder for each class, of which abo
 
 def add_arguments(parser, recipe):
     parser.usage = "%(prog)s [options] " + ("" if recipe else "[FOLDER] ") + "[field=value ...]"
+    if not recipe:
+        parser.add_argument("--best", action="store_true",
+                            help="of FOLDER: train all layers after the head, which is more accurate and takes minutes to hours "
+                                 "instead of seconds; it says how long before, and resumes")
     parser.epilog = help_text("" if recipe else OWN_FOLDER, recipe.config if recipe else {})
     add_fields(parser)
     add_device(parser)
@@ -24,6 +29,8 @@ def add_arguments(parser, recipe):
 def sort_words(arguments, parser, is_recipe):
     fields, folders = (arguments.words, []) if is_recipe else fields_and_paths(arguments.words)
     arguments.fields, arguments.own_folder = fields, one_path(folders, parser, "train takes one folder of images")
+    if not is_recipe and arguments.best and not folders:
+        parser.error("--best is for a folder of your own images: name it, as in mindclf train my_photos --best")
 
 
 def run(arguments, config, is_recipe):
@@ -57,8 +64,11 @@ def run(arguments, config, is_recipe):
         f"time        {fitted.seconds:.0f} s\n"
         f"checkpoint  {fitted.checkpoint}\n"
         f"report      {fitted.checkpoint.parent / 'report.html'}\n"
-        f"images      {fitted.checkpoint.parent / 'predictions.png'}, classes.png, confusion.png, curves.png\n"
-        f"your photo  {command} predict --checkpoint {quoted(str(fitted.checkpoint))} photo.jpg")
+        f"images      {fitted.checkpoint.parent / 'predictions.png'}, classes.png, confusion.png, curves.png")
+    if arguments.own_folder and fitted.best_seconds:  # a head was solved
+        say(f"better      {command} train {quoted(arguments.own_folder)} --best\n"
+            f"            trains all layers, in about {rough_time(fitted.best_seconds)} here, for mostly some points more")
+    say(f"your photo  {command} predict --checkpoint {quoted(str(fitted.checkpoint))} photo.jpg")
     if "no photos" in fitted.data_origin:
         say(f"            this net has seen drawings only; for photos use the one that comes with mindclf:\n"
             f"            {command} predict photo.jpg")

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from mindspore import dataset as ds
 
 from mindclf.config import merge
 from mindclf.dataset.images import Facts, check_image, encoded_image
@@ -46,6 +45,8 @@ class ImageSet:
 
     def source(self, prepared=lambda encoded: encoded):
         """Rows of (`prepared` encoded image, label), in their order."""
+        from mindspore import dataset as ds  # files that ONNX Runtime runs need no MindSpore
+
         return ds.GeneratorDataset(_Reader(self, prepared), ["image", "label"], shuffle=False, num_parallel_workers=1,
                                    python_multiprocessing=False)
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from mindclf.card import REQUIRED, Card, card_path, has_card, read_card
-from mindclf.checkpoint import CheckpointFile
+from mindclf.checkpoint_file import CheckpointFile
 from mindclf.preprocessing import Preprocessing
 from mindclf.utils import extras
 from mindclf.utils.cores import usable_cores

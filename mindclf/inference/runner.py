@@ -1,25 +1,22 @@
-"""Files with a net, ready to run: checkpoints and .mindir in MindSpore, .onnx in ONNX Runtime."""
+"""Files with a net, ready to run: checkpoints and .mindir in MindSpore, .onnx in ONNX Runtime, which needs no MindSpore."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
-import mindspore as ms
 import numpy as np
-from mindspore import nn
 
-from mindclf.checkpoint import CheckpointFile, check_weights, load_net
-from mindclf.dataset import ImageSet, eval_pipeline, pixel_pipeline
-from mindclf.device import exclusive
-from mindclf.inference.logits import run_batches, run_net
+from mindclf.checkpoint_file import CheckpointFile
+from mindclf.dataset import ImageSet
+from mindclf.dataset.pixels import PixelBatches
+from mindclf.inference.batches import run_batches
 from mindclf.inference.onnx import check_input, open_onnx
-from mindclf.nets import fold_batch_norm, fuse_separable
 from mindclf.preprocessing import Preprocessing
-from mindclf.utils.files import first_line, one_line
+from mindclf.utils.files import one_line
 
 RUNTIMES = ("auto", "mindspore", "onnxruntime")
+FEW_IMAGES = 256  # for more it pays to import MindSpore, whose pipeline prepares images in less time
 EXPORTED = (".mindir", ".onnx")  # what `export` writes besides checkpoints: a net that can only be run
 
 
@@ -41,23 +38,19 @@ class Runner:
         file = CheckpointFile.of(checkpoint)
         self.path = path = file.path
         self.mirror = mirror
-        self.runtime = _runtime_of(path, runtime)
-        self.net = None
+        self.runtime = runtime_of(path, runtime)
+        self.net, self.prepared = None, 0
         if self.runtime == "onnxruntime":
             session, self.card = open_onnx(file)
             self.input_name, self.takes_pixels, self.batch_size = check_input(session, self.card, path)
             self.run = lambda images: session.run(None, {self.input_name: images})[0]
             return
-        with exclusive():
-            if path.suffix == ".mindir":
-                self.card = file.read_card()
-                self.net = _read_mindir(path)
-            else:
-                net, self.card = load_net(file)
-                self.net = fuse_separable(fold_batch_norm(net))
+        from mindclf.inference.cells import CompiledLater, open_cell
+
+        self.net, self.card = open_cell(file)
         exported = self.card.get("exported", {}) if path.suffix == ".mindir" else {}
         self.takes_pixels, self.batch_size = exported.get("with_preprocessing", False), exported.get("batch_size")
-        self.run = partial(run_net, self.net)
+        self.run = CompiledLater(self.net)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -87,8 +80,13 @@ class Runner:
         return (self.run(images) + self.run(np.ascontiguousarray(np.flip(images, across)))) / 2
 
     def _batches(self, images, batch_size):
-        pipeline = pixel_pipeline if self.takes_pixels else eval_pipeline
-        return pipeline(images, self.preprocessing, self.batch_size or batch_size)
+        batch_size = self.batch_size or batch_size
+        self.prepared += len(images)
+        if self.runtime == "onnxruntime" and not images.raw_size and self.prepared <= FEW_IMAGES:
+            return PixelBatches(images, self.preprocessing, batch_size, normalised=not self.takes_pixels)
+        from mindclf.dataset import eval_pipeline, pixel_pipeline
+
+        return (pixel_pipeline if self.takes_pixels else eval_pipeline)(images, self.preprocessing, batch_size)
 
 
 def check_finite(logits: np.ndarray, images: Sequence, file: str | Path) -> None:
@@ -105,7 +103,8 @@ def check_finite(logits: np.ndarray, images: Sequence, file: str | Path) -> None
                          f"inside it overflow; take another file of the net")
 
 
-def _runtime_of(path, runtime):
+def runtime_of(path: Path, runtime: str = "auto") -> str:
+    """What runs the file at `path`, "mindspore" or "onnxruntime". Raises ValueError for a `runtime` that does not run it."""
     if runtime not in RUNTIMES:
         raise ValueError(f"runtime={runtime!r} is not known; expected one of {', '.join(RUNTIMES)}")
     suitable = "onnxruntime" if path.suffix == ".onnx" else "mindspore"
@@ -115,12 +114,3 @@ def _runtime_of(path, runtime):
     if runtime == "mindspore" and suitable != runtime:
         raise ValueError(f"MindSpore does not run {path}: take runtime=onnxruntime, or the checkpoint that it was exported from")
     return suitable
-
-
-def _read_mindir(path):
-    try:
-        net = nn.GraphCell(ms.load(str(path)))
-    except Exception as error:  # ValueError, RuntimeError and others, by kind of damage
-        raise ValueError(f"{path} cannot be read as a MINDIR: {first_line(error)}") from None
-    check_weights({parameter.name: parameter.asnumpy() for parameter in net.get_parameters()}, path)
-    return net

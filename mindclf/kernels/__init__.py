@@ -15,6 +15,7 @@ from mindclf.kernels.operators import (
     can_convolve_depthwise,
     can_pool,
     convolution,
+    gate,
     global_average,
     inverted_residual,
     max_pool,
@@ -23,5 +24,5 @@ from mindclf.kernels.operators import (
 from mindclf.kernels.variants import VARIANTS
 
 __all__ = ["ACTIVATIONS", "SAME", "VARIANTS", "activated_convolution", "add", "available", "batch_norm", "can_convolve",
-           "can_convolve_depthwise", "can_pool", "convolution", "digest", "global_average", "in_use", "inverted_residual",
-           "library", "max_pool", "off", "render_views", "separable", "status"]
+           "can_convolve_depthwise", "can_pool", "convolution", "digest", "gate", "global_average", "in_use",
+           "inverted_residual", "library", "max_pool", "off", "render_views", "separable", "status"]

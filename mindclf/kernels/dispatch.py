@@ -16,10 +16,10 @@ from pathlib import Path
 
 import mindspore as ms
 
-from mindclf.kernels.variants import BFLOAT16, FLOAT32, VARIANTS, features, processor_features
+from mindclf.kernels.variants import BFLOAT16, FLOAT32, VARIANTS, compilable, features, processor_features
 from mindclf.utils.cores import usable_cores
 
-NEWEST = "inverted_residual"  # the C function that was added last
+INTERFACE_VERSION = 3  # of the C functions, as in csrc/custom_op.h
 
 _off = 0
 
@@ -64,7 +64,8 @@ def _choose(wanted):
         return "", "they are not compiled; that needs a C compiler, GCC or Clang, when mindclf is installed"
     found = processor_features()
     reasons = []
-    for variant in (wanted,) if wanted in VARIANTS else BFLOAT16 if wanted == "bf16" else FLOAT32:
+    in_float32 = [variant for variant in FLOAT32 if variant in compilable()]
+    for variant in (wanted,) if wanted in VARIANTS else BFLOAT16 if wanted == "bf16" else in_float32:
         if lacking := features(variant) - found:
             reasons.append(f"{variant}: this processor lacks {', '.join(sorted(lacking))}")
         elif (problem := _problem_of(variant)) is not None:
@@ -100,8 +101,8 @@ def _problem_of(variant):
         loaded = ctypes.CDLL(str(path))
     except OSError as error:
         return f"cannot be loaded: {error}"
-    if not hasattr(loaded, NEWEST):
-        return "compiled for an older mindclf: install it again"
+    if not hasattr(loaded, "interface_version") or loaded.interface_version() != INTERFACE_VERSION:
+        return "compiled for another mindclf: install it again"
     loaded.limit_threads(ctypes.c_long(usable_cores()))
     return None if loaded.permitted() else "the system does not let programs use this part of the processor"
 

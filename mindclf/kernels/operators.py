@@ -18,6 +18,7 @@ MAX_KERNEL_ELEMENTS = 128  # as in im2col.h
 SAME = -1  # stands for the padding of TensorFlow, as in custom_op.h
 SETTINGS = {  # as in settings.h
     "convolution": ("stride", "padding", "activation"),
+    "depthwise": ("stride", "padding", "activation", "shuffled_groups"),
     "separable": ("stride", "padding", "expand_activation", "depthwise_activation", "project_activation", "residual"),
     "max_pool": ("kernel_size", "stride", "padding"),
     "add": ("activation",),
@@ -91,14 +92,22 @@ def _shape_of_output(out_channels, kernel_size, stride, padding):
     return shape
 
 
+def _convolution_values(stride, padding, depthwise, shuffled_groups, activation=None):
+    if depthwise:
+        return _values("depthwise", stride=stride, padding=padding, activation=activation, shuffled_groups=shuffled_groups)
+    assert shuffled_groups == 1
+    return _values("convolution", stride=stride, padding=padding, activation=activation)
+
+
 @_cached
-def convolution(out_channels, kernel_size, stride, padding, depthwise=False):
+def convolution(out_channels, kernel_size, stride, padding, depthwise=False, shuffled_groups=1):
     """(operator, settings): operator(x, weight, settings) is the convolution of (N, C, H, W) without bias.
 
     `stride` is an int; `padding` counts the zeros on each side, or is SAME. The number of groups follows from the shapes.
-    `depthwise` takes the C functions for one channel a group: see `can_convolve_depthwise`.
+    `depthwise` takes the C functions for one channel a group: see `can_convolve_depthwise`. They can shuffle the channels first,
+    as `channel_shuffle` of so many groups does.
     """
-    values = _values("convolution", stride=stride, padding=padding, activation=None)
+    values = _convolution_values(stride, padding, depthwise, shuffled_groups)
     settings = Tensor(values, ms.int32)
     output_shape = _shape_of_output(out_channels, kernel_size, stride, padding)
 
@@ -132,12 +141,12 @@ def convolution(out_channels, kernel_size, stride, padding, depthwise=False):
 
 
 @_cached
-def activated_convolution(out_channels, kernel_size, stride, padding, depthwise, activation):
+def activated_convolution(out_channels, kernel_size, stride, padding, depthwise, shuffled_groups, activation):
     """(operator, settings): operator(x, weight, bias, settings) is a convolution with bias and then an activation of ACTIVATIONS.
 
     It is for inference and has no gradient. The other arguments are those of `convolution`.
     """
-    values = _values("convolution", stride=stride, padding=padding, activation=activation)
+    values = _convolution_values(stride, padding, depthwise, shuffled_groups, activation)
     shape = _shape_of_output(out_channels, kernel_size, stride, padding)
     name = "depthwise_activated" if depthwise else "convolution_activated"
     return _operator(name, values, shape, 1), Tensor(values, ms.int32)
@@ -230,6 +239,23 @@ def global_average():
         return (backward(x, dout),)
 
     return _operator("global_average_forward", (), shape_of_y, 1, bprop)
+
+
+@_cached
+def gate():
+    """operator(x, gates): each plane of (N, C, H, W) times clip(g + 3, 0, 6) / 6, the hard sigmoid of its g in (N, C, 1, 1)."""
+    def shape_of_x(x, gates):
+        return x
+
+    def shape_of_both(x, gates, dy):
+        return x, gates
+
+    backward = _operator("gate_backward", (), shape_of_both, 2)
+
+    def bprop(x, gates, out, dout):
+        return backward(x, gates, dout)
+
+    return _operator("gate_forward", (), shape_of_x, 1, bprop)
 
 
 @_cached

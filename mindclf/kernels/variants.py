@@ -5,6 +5,7 @@ because setup.py runs it before mindclf is installed. make asks it on the comman
 
     python mindclf/kernels/variants.py runnable         the variants that this processor runs, as in "avx2 portable"
     python mindclf/kernels/variants.py sanitize avx2    the compiler flags of that variant with the sanitizers
+    python mindclf/kernels/variants.py compile neon     its compiler flags as setup.py gives them
 """
 
 import platform
@@ -17,7 +18,9 @@ AVX512 = {**AVX2, "-mavx512f": "avx512f", "-mavx512bw": "avx512bw", "-mavx512dq"
           "-mprefer-vector-width=512": "avx512f"}
 AVX512_BF16 = {**AVX512, "-mavx512bf16": "avx512_bf16"}
 AMX = {**AVX512_BF16, "-mamx-tile": "amx_tile", "-mamx-bf16": "amx_bf16"}
-VARIANTS = {"amx": AMX, "avx512_bf16": AVX512_BF16, "avx512": AVX512, "avx2": AVX2, "portable": {}}  # the fastest first
+NEON = {"-march=armv8-a+simd": "asimd"}
+# The fastest first.
+VARIANTS = {"amx": AMX, "avx512_bf16": AVX512_BF16, "avx512": AVX512, "avx2": AVX2, "neon": NEON, "portable": {}}
 BFLOAT16 = ("amx", "avx512_bf16")  # multiply bfloat16 numbers in their convolutions
 FLOAT32 = tuple(variant for variant in VARIANTS if variant not in BFLOAT16)
 
@@ -38,27 +41,35 @@ def features(variant):
 
 
 def compilable():
-    """The variants that a compiler for this kind of processor takes: on x86-64 all, elsewhere only "portable"."""
-    return [variant for variant in VARIANTS if _is_x86_64() or not features(variant)]
+    """The variants that a compiler for this kind of processor takes, the fastest first: on other kinds only "portable".
+
+    On aarch64 there is no "portable", which would be the same: each of those processors has NEON.
+    """
+    kinds = {"x86-64": [variant for variant in VARIANTS if variant != "neon"], "aarch64": ["neon"]}
+    return kinds.get(_kind(), ["portable"])
 
 
 def runnable():
-    """The variants whose features this processor has."""
-    return [variant for variant in VARIANTS if features(variant) <= processor_features()]
+    """The variants of this kind of processor whose features it has."""
+    return [variant for variant in compilable() if features(variant) <= processor_features()]
 
 
 def processor_features(cpuinfo=Path("/proc/cpuinfo")):
-    """The features of this processor that the file `cpuinfo` lists: a set, empty where the processor is not of x86-64."""
-    if not _is_x86_64() or not cpuinfo.exists():
+    """The features of this processor that the file `cpuinfo` lists: a set, empty on kinds that no variant is made for."""
+    title = {"x86-64": "flags", "aarch64": "Features"}.get(_kind())
+    if title is None or not cpuinfo.exists():
         return set()
-    lines = (line for line in cpuinfo.read_text(encoding="utf-8").splitlines() if line.startswith("flags"))
+    lines = (line for line in cpuinfo.read_text(encoding="utf-8").splitlines() if line.startswith(title))
     return set(next(lines, "").partition(":")[2].split())
 
 
-def _is_x86_64():
-    return platform.machine().lower() in ("x86_64", "amd64")
+def _kind():
+    """The kind of this processor: one name, where systems have several."""
+    machine = platform.machine().lower()
+    return {"amd64": "x86-64", "x86_64": "x86-64", "arm64": "aarch64"}.get(machine, machine)
 
 
 if __name__ == "__main__":
     question, *variant = sys.argv[1:]
-    print(*(runnable() if question == "runnable" else compile_flags(*variant, SANITIZED)))
+    kinds = {"sanitize": SANITIZED, "compile": OPTIMIZED}
+    print(*(runnable() if question == "runnable" else compile_flags(*variant, kinds[question])))

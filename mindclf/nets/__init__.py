@@ -11,7 +11,7 @@ from mindclf.nets.alexnet import AlexNet
 from mindclf.nets.asymmnet import AsymmNet
 from mindclf.nets.densenet import DenseNet
 from mindclf.nets.dropout import seed_dropout
-from mindclf.nets.fold import fold_batch_norm
+from mindclf.nets.fold import fold_batch_norm, fold_in_place
 from mindclf.nets.fuse import fuse_separable
 from mindclf.nets.inception_v3 import InceptionV3
 from mindclf.nets.layers import (
@@ -43,8 +43,8 @@ from mindclf.utils.hints import did_you_mean
 __all__ = ["HEAD_KEYS", "NETS", "VGG", "AlexNet", "AsymmNet", "ConvBNReLU", "DenseNet", "GlobalAvgPooling", "GroupConv",
            "ImageClassifier", "InceptionV3", "InvertedResidual", "MobileNetV1", "MobileNetV2", "MobileNetV2Backbone",
            "MobileNetV2Head", "ResNet", "ShuffleNetV1", "ShuffleV1Block", "SqueezeNet", "build_net", "check_drop_path",
-           "create_net", "default_options", "fold_batch_norm", "freeze", "fuse_separable", "list_nets", "make_divisible",
-           "mobilenet_v2", "seed_dropout", "set_drop_path", "shufflenet_v1", "unfreeze"]
+           "create_net", "default_options", "fold_batch_norm", "fold_in_place", "freeze", "fuse_separable", "list_nets",
+           "make_divisible", "mobilenet_v2", "seed_dropout", "set_drop_path", "shufflenet_v1", "unfreeze"]
 
 # Each is called with num_classes and its own options, and makes an ImageClassifier.
 NETS = {

@@ -8,8 +8,8 @@ from mindclf.nets.dropout import Dropout
 from mindclf.nets.layers import (
     Add,
     BatchNorm,
+    Gate,
     GlobalAvgPooling,
-    HSigmoid,
     HSwish,
     ImageClassifier,
     check_choice,
@@ -62,11 +62,12 @@ class SqueezeExcite(nn.Cell):
         self.squeeze = conv2d(channels, reduced, 1, has_bias=True)
         self.relu = nn.ReLU()
         self.excite = conv2d(reduced, channels, 1, has_bias=True)
-        self.gate = HSigmoid()
+        self.pool = GlobalAvgPooling()
+        self.gate = Gate()
 
     def construct(self, x):
-        mean = ops.mean(x, (2, 3), keep_dims=True)                       # (N, channels, 1, 1)
-        return x * self.gate(self.excite(self.relu(self.squeeze(mean))))
+        mean = self.pool(x).reshape(-1, x.shape[1], 1, 1)
+        return self.gate(x, self.excite(self.relu(self.squeeze(mean))))
 
 
 class AsymmBottleneck(nn.Cell):

@@ -16,20 +16,30 @@ def fold_batch_norm(net):
     """A copy of `net` for inference, in which each batch norm that follows a convolution is part of that convolution.
 
     The convolution's weights are multiplied by gamma / sqrt(variance + eps), it gets the bias that belongs to that, and it ends
-    with the batch norm's activation; a CPU kernel computes all of it in one pass. Logits are equal to 1e-4, of the largest
-    logit where that is more than 1; a net without such pairs comes back as a plain copy. `backbone`, `head` and `head.pool` are
-    there as before. Weights keep their type: they are computed in float64 and rounded once.
+    with the batch norm's activation; a CPU kernel computes all of it in one pass. A GroupConv becomes one convolution. Logits are
+    equal to 1e-4, of the largest logit where that is more than 1; a net without such pairs comes back as a plain copy.
+    `backbone`, `head` and `head.pool` are there as before. Weights keep their type: they are computed in float64 and rounded
+    once.
 
     The copy cannot be trained on: its weights are frozen and its statistics gone. Its keys are not those of the net: save
     checkpoints from `net`, which stays as it is.
     """
-    folded = _copied(net).set_train(False)
-    for convolution, norm in foldable_pairs(folded):
+    return fold_in_place(_copied(net))
+
+
+def fold_in_place(net):
+    """What `fold_batch_norm` makes of `net`, without a copy: for a net that nobody else has."""
+    net.set_train(False)
+    for convolution, norm in foldable_pairs(net):
         _fold(convolution, norm)
-        replace_cell(folded, norm, nn.Identity())
-    for parameter in folded.get_parameters():
+        replace_cell(net, norm, nn.Identity())
+        if isinstance(convolution, GroupConv) and convolution.native:
+            joined = convolution.joined()
+            joined.end_with(norm.activation_name)
+            replace_cell(net, convolution, joined.set_train(False))
+    for parameter in net.get_parameters():
         parameter.requires_grad = False
-    return folded
+    return net
 
 
 def _copied(net):

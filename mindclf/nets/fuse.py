@@ -34,7 +34,7 @@ class FusedBlock(HasKernel, nn.Cell):
         super().__init__()
         self.convolutions = nn.CellList(block.convolutions)
         self.residual = block.add is not None
-        _, kernel_size, stride, padding, _ = block.depthwise.geometry
+        _, kernel_size, stride, padding, *_ = block.depthwise.geometry
         activations = tuple(conv.activation_name for conv in block.convolutions)
         make = kernels.separable if block.expand is None else kernels.inverted_residual
         self.kernel, self.settings = make(block.project.out_channels, kernel_size, stride, padding, activations, self.residual)
@@ -110,7 +110,7 @@ def _block_of(filtering, projecting, calls):
 
 
 def _is_depthwise(cell):
-    return isinstance(cell, Conv2d) and cell.activated and cell.geometry[-1]
+    return isinstance(cell, Conv2d) and cell.activated and cell.geometry[4] and cell.shuffled_groups == 1
 
 
 def _is_pointwise(cell):

@@ -41,13 +41,17 @@ class SequentialBackbone(nn.Cell):
         return self.features(x)
 
 
-def conv2d(in_channels, out_channels, kernel_size, stride=1, groups=1, pad_mode="pad", padding=None, has_bias=False):
+def conv2d(in_channels, out_channels, kernel_size, stride=1, groups=1, pad_mode="pad", padding=None, has_bias=False,
+           shuffled_groups=1):
     """A convolution: (N, in_channels, H, W) -> (N, out_channels, H / stride, W / stride), rounded up.
 
     pad_mode "pad" puts `padding` zeros on each side, by default (kernel_size - 1) / 2, as PyTorch and the MindSpore tutorials
     do. "same" puts what TensorFlow does: with stride 2 and even sizes one zero after, none before. Weights trained under one
     of the two compute something else under the other. A kernel that is not square is (height, width) and takes "same" only:
     unequal paddings come out in the wrong order when MindSpore 2.10 exports ONNX.
+
+    With `shuffled_groups` it convolves the `channel_shuffle` of its input in so many groups; the CPU kernel of a depthwise
+    convolution then reads the channels where they are.
     """
     check_choice("pad_mode", pad_mode, PAD_MODES)
     if pad_mode == "same":
@@ -55,7 +59,17 @@ def conv2d(in_channels, out_channels, kernel_size, stride=1, groups=1, pad_mode=
     elif padding is None:
         padding = (kernel_size - 1) // 2
     return Conv2d(in_channels, out_channels, kernel_size, stride, pad_mode=pad_mode, padding=padding, group=groups,
-                  has_bias=has_bias)
+                  has_bias=has_bias, shuffled_groups=shuffled_groups)
+
+
+def channel_shuffle(x, groups):
+    """Channel i of (N, C, H, W) comes from channel (i % (C / groups)) * groups + i // (C / groups).
+
+    This is the order of the ShuffleNet tutorial, (C / groups, groups) transposed, which its published weights need; that of the
+    paper (arXiv:1707.01083, section 3.1) is the inverse.
+    """
+    channels, height, width = x.shape[1:]
+    return x.reshape(-1, channels // groups, groups, height, width).swapaxes(1, 2).reshape(-1, channels, height, width)
 
 
 class HSigmoid(nn.Cell):
@@ -97,17 +111,20 @@ class HasKernel:
 class Convolves(HasKernel):
     """A convolution that has a kernel, and may end with an activation once a batch norm is folded into it."""
 
-    def choose_kernel(self, out_channels, kernel_size, stride, pad_mode, padding, depthwise=False):
+    def choose_kernel(self, out_channels, kernel_size, stride, pad_mode, padding, depthwise=False, shuffled_groups=1):
         """Sets `kernel`, operator(x, weight, settings) without bias, where the kernels have such a convolution.
 
-        `kernel_size` and `stride` are pairs. `depthwise` says that each channel is a group of its own.
+        `kernel_size` and `stride` are pairs. `depthwise` says that each channel is a group of its own; the kernels can shuffle
+        the channels of such convolutions alone.
         """
         self.activation = nn.Identity()
         self.activated = False  # whether the kernel adds the bias and applies the activation
         padding = kernels.SAME if pad_mode == "same" else padding
         if kernels.in_use() and kernels.can_convolve(kernel_size, stride, padding):
             depthwise = depthwise and kernels.can_convolve_depthwise(kernel_size, stride)
-            self.geometry = (out_channels, kernel_size, stride[0], padding, depthwise)
+            if shuffled_groups > 1 and not depthwise:
+                return
+            self.geometry = (out_channels, kernel_size, stride[0], padding, depthwise, shuffled_groups)
             self.kernel, self.settings = kernels.convolution(*self.geometry)
 
     def end_with(self, activation):
@@ -131,14 +148,19 @@ class Convolves(HasKernel):
 class Conv2d(Convolves, nn.Conv2d):
     """nn.Conv2d that runs as a CPU kernel of mindclf where that can be. Make it with `conv2d`."""
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride, pad_mode, padding, group, has_bias):
+    def __init__(self, in_channels, out_channels, kernel_size, stride, pad_mode, padding, group, has_bias, shuffled_groups=1):
         super().__init__(in_channels, out_channels, kernel_size, stride, pad_mode, padding, group=group, has_bias=has_bias)
+        if in_channels % shuffled_groups:
+            raise ValueError(f"in_channels={in_channels} must be a multiple of shuffled_groups={shuffled_groups}")
+        self.shuffled_groups = shuffled_groups
         self.choose_kernel(out_channels, self.kernel_size, self.stride, pad_mode, padding,
-                           depthwise=in_channels == out_channels == group)
+                           depthwise=in_channels == out_channels == group, shuffled_groups=shuffled_groups)
 
     def construct(self, x):
         if self.takes(x):
             return self.run_kernel(x, self.weight, self.bias if self.has_bias else None)
+        if self.shuffled_groups > 1:
+            x = channel_shuffle(x, self.shuffled_groups)
         return self.activation(super().construct(x))
 
 
@@ -231,6 +253,24 @@ class GlobalAvgPooling(HasKernel, nn.Cell):
         if x.ndim != 4:
             return x
         return self.kernel(x) if self.takes(x) else ops.mean(x, (2, 3))
+
+
+class Gate(HasKernel, nn.Cell):
+    """Each map of x (N, C, H, W) times HSigmoid of its number in `gates` (N, C, 1, 1). The shape of x stays.
+
+    Runs as a CPU kernel of mindclf where that can be.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.sigmoid = HSigmoid()
+        if kernels.in_use():
+            self.kernel = kernels.gate()
+
+    def construct(self, x, gates):
+        if self.takes(x) and self.takes(gates):
+            return self.kernel(x, gates)
+        return x * self.sigmoid(gates)
 
 
 class AdaptiveAvgPool(nn.Cell):

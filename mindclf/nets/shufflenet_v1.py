@@ -6,7 +6,18 @@ The public names, arguments and checkpoint keys are those of MindSpore's Shuffle
 import mindspore as ms
 from mindspore import nn, ops
 
-from mindclf.nets.layers import Add, BatchNorm, Convolves, DenseHead, ImageClassifier, MaxPool, check_choice, conv2d, initialise
+from mindclf.nets.layers import (
+    Add,
+    BatchNorm,
+    Conv2d,
+    Convolves,
+    DenseHead,
+    ImageClassifier,
+    MaxPool,
+    check_choice,
+    conv2d,
+    initialise,
+)
 
 STAGE_CHANNELS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}  # groups: channels of stage 2 at 1.0x; stages 3 and 4 double them
 STAGE_REPEATS = (4, 8, 4)
@@ -49,6 +60,18 @@ class GroupConv(Convolves, nn.Cell):
             outputs += (conv(part),)
         return self.activation(ops.concat(outputs, axis=1))
 
+    def joined(self):
+        """A convolution that computes the same and need not join its weights at each run, for inference."""
+        first = self.convs[0]
+        conv = Conv2d(first.in_channels * self.groups, first.out_channels * self.groups, first.kernel_size, first.stride,
+                      pad_mode=first.pad_mode, padding=first.padding, group=self.groups, has_bias=self.has_bias)
+        conv.weight.set_data(self._joined_weights())
+        conv.weight.name = first.weight.name
+        if self.has_bias:
+            conv.bias.set_data(self._joined_biases())
+            conv.bias.name = first.bias.name
+        return conv
+
     def _joined_weights(self):
         weights = ()
         for conv in self.convs:
@@ -72,14 +95,14 @@ class ShuffleV1Block(nn.Cell):
     def __init__(self, inp, oup, group, first_group, mid_channels, ksize, stride):
         super().__init__()
         check_choice("stride", stride, (1, 2))
-        self.stride, self.group = stride, group
+        self.stride = stride
         outputs = oup - inp if stride == 2 else oup
         self.branch_main_1 = nn.SequentialCell(
             GroupConv(inp, mid_channels, 1, 1, groups=1 if first_group else group),
             BatchNorm(mid_channels, "relu"),
         )
         self.branch_main_2 = nn.SequentialCell(
-            conv2d(mid_channels, mid_channels, ksize, stride, groups=mid_channels),
+            conv2d(mid_channels, mid_channels, ksize, stride, groups=mid_channels, shuffled_groups=group),
             BatchNorm(mid_channels),
             GroupConv(mid_channels, outputs, 1, 1, groups=group),
             BatchNorm(outputs),
@@ -88,7 +111,7 @@ class ShuffleV1Block(nn.Cell):
         self.end = Add("relu") if stride == 1 else nn.ReLU()
 
     def construct(self, old_x):
-        x = self.branch_main_2(channel_shuffle(self.branch_main_1(old_x), self.group))
+        x = self.branch_main_2(self.branch_main_1(old_x))
         if self.stride == 1:
             return self.end(old_x, x)
         return self.end(ops.concat((self.branch_proj(old_x), x), axis=1))
@@ -141,15 +164,6 @@ class ShuffleNetV1(ImageClassifier):
 def shufflenet_v1(num_classes=1000, model_size="1.0x", group=3, stem="imagenet"):
     """ShuffleNetV1 (arXiv:1707.01083) with the argument names of the other nets."""
     return ShuffleNetV1(num_classes, model_size, group, stem)
-
-
-def channel_shuffle(x, groups):
-    """Channel i of (N, C, H, W) comes from channel (i % (C / groups)) * groups + i // (C / groups).
-
-    This is the tutorial's order, (C / groups, groups) transposed, which its published weights need; the paper's is the inverse.
-    """
-    channels, height, width = x.shape[1:]
-    return x.reshape(-1, channels // groups, groups, height, width).swapaxes(1, 2).reshape(-1, channels, height, width)
 
 
 def scaled(channels, scale, divisor):

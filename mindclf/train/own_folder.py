@@ -5,27 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mindclf.config import DEFAULTS, merge, own_images
+from mindclf.config import DEFAULTS, merge
 from mindclf.dataset.layout import check_divided, check_names, class_folders, entries, index_of_folders, split_folders, unwrapped
 from mindclf.dataset.names import split_of
+from mindclf.own_images import own_images
 from mindclf.train.fit import Fitted, fit
 from mindclf.utils.cache import cache_folder, feature_folder
 
 
-def train_folder(folder: str | Path, **fields: Any) -> Fitted:
+def train_folder(folder: str | Path, *, best: bool = False, **fields: Any) -> Fitted:
     """Trains a classifier of the images in `folder`, and returns a `Fitted`: in Python what `mindclf train FOLDER` does.
 
     `folder` has a folder for each class, of which about a fifth of the images is for testing, or train/ and test/ (or val/) with
     such folders. `fields` are fields of the config, as in train_folder("my_photos", net="resnet18"), and arguments of `fit`.
-    Without others a head is solved on the features of a backbone that knows ImageNet; with some that only gradient descent has,
-    such as epochs=20, it is trained by that. Raises ValueError for a folder without two
-    classes, and as `fit` does.
+    Without others a head is solved on the features of a backbone that knows ImageNet, in seconds; with some that only gradient
+    descent has, such as epochs=20, it is trained by that. With `best` all layers are trained after the head: more accurate, in
+    minutes to hours, see docs/how_to/fine_tune.md. Raises ValueError for a folder without two classes, and as `fit` does.
     """
     named = fields.get("resume") or "output" in fields
     options = {name: fields.pop(name) for name in ("loss", "metrics", "callbacks", "may_extend", "verbose") if name in fields}
     if options.keys() & {"loss", "callbacks"}:  # of gradient descent
         fields = {"optimizer": DEFAULTS.optimizer, **fields}
-    config = merge(own_images(str(folder), fields), fields)
+    config = merge(own_images(str(folder), fields, best), fields)
     return fit(prepared(config, folder), shrink_batches="batch_size" not in fields and "phases" not in fields,
                or_next=not named, **options)
 

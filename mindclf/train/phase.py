@@ -31,6 +31,7 @@ from mindclf.train.checkpointing import CardCheckpoint, CheckpointManager
 from mindclf.train.distillation import DistilledBatches, Teacher, is_distilled
 from mindclf.train.early_stopping import EarlyStopping
 from mindclf.train.ema import EMA
+from mindclf.train.estimate import TimeEstimate
 from mindclf.train.features import feature_batches, stored_features
 from mindclf.train.given import Given
 from mindclf.train.groups import rate_factors
@@ -145,6 +146,7 @@ class PhaseTrainer:
             metrics,
             self.terminate_on_nan,
             *([FirstStep(self.run.begin)] if self.run.begin else []),
+            *([TimeEstimate(metrics, lambda: signals.advice)] if config.trainable == "all" else []),
             Progress(f"phase {self.number}", metrics),
             SyncBatchNormStatistics(self.trained, metrics),
             *([self.ema] if self.ema else []),  # from an epoch's end to the next one's begin the net holds the average

@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 
 from mindclf.card import Card
-from mindclf.config import DEFAULTS, merge, own_images
+from mindclf.config import DEFAULTS, merge
 from mindclf.dataset.folder import check_class_index, read_folder
 from mindclf.dataset.layout import check_names, class_folders, index_of_folders, split_folders, unwrapped
 from mindclf.dataset.samples import sample_images
@@ -15,6 +15,7 @@ from mindclf.dataset.split_folder import split_folder
 from mindclf.dataset.splits import find_folder, labelled_for, read_splits
 from mindclf.dataset.statistics import folder_statistics
 from mindclf.inference.sources import gather
+from mindclf.own_images import own_images
 from mindclf.train.own_folder import prepared
 from tests.dataset.test_folder import grow, names, png
 from tests.test_checkpoint import CARD

@@ -7,7 +7,8 @@ import pytest
 from mindspore import dataset as ds
 from mindspore import nn
 
-from mindclf.inference.logits import evaluate_net, predict_logits, run_batches
+from mindclf.inference.batches import run_batches
+from mindclf.inference.logits import evaluate_net, predict_logits
 from tests.support.terminal import TextTerminal, screen
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 import sys
 
 import mindspore as ms
@@ -15,8 +16,12 @@ from mindclf import kernels
 from mindclf.card import OF_CLASSES
 from mindclf.checkpoint import CheckpointFile, card_path, load_net, read_card, save_checkpoint
 from mindclf.cli import main
-from mindclf.dataset import ImageSet, read_folder
+from mindclf.dataset import ImageSet, eval_pipeline, pixel_pipeline, read_folder
+from mindclf.dataset.pixels import PixelBatches
 from mindclf.explain import explain
+from mindclf.inference import cells
+from mindclf.inference import runner as running
+from mindclf.inference.batches import filled_up
 from mindclf.inference.onnx import CARD_KEY
 from mindclf.inference.runner import Runner
 from mindclf.nets.layers import GlobalAvgPooling
@@ -51,6 +56,47 @@ def test_predictions_from_the_checkpoint_and_from_exported_files_are_equal(expor
             assert [prediction.name for prediction in found] == [prediction.name for prediction in expected]
             np.testing.assert_allclose([prediction.probability for prediction in found],
                                        [prediction.probability for prediction in expected], atol=1e-4)
+
+
+@pytest.mark.parametrize("options", [{}, {"with_preprocessing": True}, {"batch_size": 4}], ids=str)
+def test_the_command_runs_an_onnx_without_mindspore_to_the_same_numbers(exported, colour_folder, options):
+    """The same as ONNX Runtime gives for what MindSpore's pipeline makes of the images, to the last digit."""
+    pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+    file, images = exported("onnx", **options), read_folder(colour_folder / "test", CLASS_INDEX)
+    code = ("import sys; from mindclf.cli import main; assert main(sys.argv[1:]) == 0; "
+            "assert 'mindspore' not in sys.modules, 'MindSpore was imported'")
+    command = [sys.executable, "-c", code, "predict", str(file), *map(str, images.paths), "--json"]
+    result = subprocess.run(command, capture_output=True, encoding="utf-8")
+    assert result.returncode == 0, result.stderr
+    predictor, size = Predictor(file), options.get("batch_size", 9)
+    pipeline = pixel_pipeline if options.get("with_preprocessing") else eval_pipeline
+    batches = pipeline(images, predictor.preprocessing, size).create_tuple_iterator(num_epochs=1, output_numpy=True)
+    logits = np.concatenate([predictor.runner.run(filled_up(batch, size))[:len(batch)] for batch, _ in batches])
+    for line, expected in zip(result.stdout.splitlines(), predictor.calibration.probabilities(logits), strict=True):
+        found = {prediction["name"]: prediction["probability"] for prediction in json.loads(line)["predictions"]}
+        assert found == dict(zip(predictor.classes, expected.tolist()))
+
+
+def test_images_of_an_onnx_are_prepared_by_the_pipeline_when_they_become_many(exported, colour_folder, onnx, monkeypatch):
+    images, prepared = read_folder(colour_folder / "test", CLASS_INDEX), []
+    monkeypatch.setattr(running, "FEW_IMAGES", 20)
+    monkeypatch.setattr(running, "PixelBatches",
+                        lambda *arguments, **named: prepared.append(1) or PixelBatches(*arguments, **named))
+    runner = Runner(exported("onnx"))
+    logits, counts = zip(*((runner.logits(images, 4)[0], len(prepared)) for _ in range(3)))  # of 9, 18 and 27 images
+    assert counts == (1, 2, 2)
+    np.testing.assert_array_equal(logits, np.stack(logits[:1] * 3))
+
+
+@pytest.mark.skipif(not kernels.in_use(), reason=f"the kernels are not in use: {kernels.status()[2]}")
+def test_a_net_is_compiled_after_a_number_of_runs_and_no_bit_changes(fitted, monkeypatch):
+    monkeypatch.setattr(cells, "UNCOMPILED_RUNS", 2)
+    runner = Runner(fitted.checkpoint)
+    batch = np.random.default_rng(0).standard_normal((3, 3, 32, 32), np.float32)
+    logits, graphs = zip(*((runner.run(batch), len(runner.net.compile_cache)) for _ in range(4)))
+    assert graphs == (0, 0, 1, 1)
+    for other in logits[1:]:
+        np.testing.assert_array_equal(other, logits[0])
 
 
 def test_an_onnx_needs_no_card_beside_it(exported, tmp_path, colour_folder):

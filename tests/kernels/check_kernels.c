@@ -14,8 +14,8 @@
 typedef int Kernel(int, void **, int *, int64_t **, const char **, void *, void *);
 Kernel depthwise_forward, depthwise_activated, depthwise_backward, convolution_forward, convolution_activated,
     convolution_input_gradient, convolution_weight_gradient, max_pool_forward, max_pool_backward, add_forward, relu_backward,
-    global_average_forward, global_average_backward, batch_norm_train, batch_norm_train_backward, batch_norm_infer, batch_norm_infer_backward,
-    separable, inverted_residual;
+    gate_forward, gate_backward, global_average_forward, global_average_backward, batch_norm_train, batch_norm_train_backward,
+    batch_norm_infer, batch_norm_infer_backward, separable, inverted_residual;
 
 int permitted(void);
 
@@ -56,6 +56,19 @@ static void add_integers(Call *call, int first, int second, int third)
     call->types[call->count - 1] = "int32";
 }
 
+/* The settings of a convolution; a depthwise one shuffles its channels in two groups where they are an even number. */
+static void add_geometry(Call *call, int depthwise, int channels, int stride, int padding, int activation)
+{
+    if (!depthwise) {
+        add_integers(call, stride, padding, activation);
+        return;
+    }
+    int32_t *values = add(call, 1, 4, 1, 1, 1);
+    for (int i = 0; i < 4; i++)
+        values[i] = (int[]){stride, padding, activation, channels % 2 ? 1 : 2}[i];
+    call->types[call->count - 1] = "int32";
+}
+
 /* Calls a kernel, which refuses arrays without values and takes all others. */
 static void run(Kernel *kernel, Call *call)
 {
@@ -85,21 +98,21 @@ static void check_convolution(int n, int c, int h, int w, int outs, int group_in
     Call forward = {0};
     add(&forward, 4, n, c, h, w);
     add(&forward, 4, outs, group_in, kernel_size, kernel_size);
-    add_integers(&forward, stride, padding, 0);
+    add_geometry(&forward, depthwise, c, stride, padding, 0);
     add(&forward, 4, n, outs, rows, columns);
     run(depthwise ? depthwise_forward : convolution_forward, &forward);
     Call activated = {0};
     add(&activated, 4, n, c, h, w);
     add(&activated, 4, outs, group_in, kernel_size, kernel_size);
     add(&activated, 1, outs, 1, 1, 1);
-    add_integers(&activated, stride, padding, kernel_size % 4);
+    add_geometry(&activated, depthwise, c, stride, padding, kernel_size % 4);
     add(&activated, 4, n, outs, rows, columns);
     run(depthwise ? depthwise_activated : convolution_activated, &activated);
     for (int i = 0; i < 2 && backward[depthwise][i]; i++) {
         Call call = {0};
         add(&call, 4, n, c, h, w);
         add(&call, 4, outs, group_in, kernel_size, kernel_size);
-        add_integers(&call, stride, padding, 0);
+        add_geometry(&call, depthwise, c, stride, padding, 0);
         add(&call, 4, n, outs, rows, columns);
         if (depthwise || i == 0)
             add(&call, 4, n, c, h, w);
@@ -178,6 +191,21 @@ static void check_global_average(int n, int c, int h, int w)
     run(global_average_backward, &backward);
 }
 
+static void check_gate(int n, int c, int h, int w)
+{
+    Call forward = {0}, backward = {0};
+    add(&forward, 4, n, c, h, w);
+    add(&forward, 4, n, c, 1, 1);
+    add(&forward, 4, n, c, h, w);
+    run(gate_forward, &forward);
+    add(&backward, 4, n, c, h, w);
+    add(&backward, 4, n, c, 1, 1);
+    add(&backward, 4, n, c, h, w);
+    add(&backward, 4, n, c, h, w);
+    add(&backward, 4, n, c, 1, 1);
+    run(gate_backward, &backward);
+}
+
 static void check_batch_norm(int n, int c, int h, int w, int activation)
 {
     Kernel *kernels[] = {batch_norm_train, batch_norm_infer, batch_norm_train_backward, batch_norm_infer_backward};
@@ -251,6 +279,7 @@ static void *check_shapes(void *argument)
             for (int activation = 0; activation < 2; activation++)
                 check_add(3, c, h, w, activation);
             check_global_average(3, c, h, w);
+            check_gate(3, c, h, w);
             check_views(h, w, c, 2 * c + 1);
         }
     for (int empty = 0; empty < 4; empty++) {
@@ -264,6 +293,7 @@ static void *check_shapes(void *argument)
         check_batch_norm(n, c, h, w, 1);
         check_add(n, c, h, w, 1);
         check_global_average(n, c, h, w);
+        check_gate(n, c, h, w);
         check_views(c, n, h, w);
     }
     check_convolution(1, 320, 7, 7, 640, 320, 1, 1, 0);

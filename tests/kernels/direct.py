@@ -1,5 +1,5 @@
-"""The C functions called straight from NumPy, without MindSpore, in each variant that this processor runs; and what they should
-compute, in NumPy and float64."""
+"""The C functions called straight from NumPy, without MindSpore, in each variant that this processor runs, or that an emulator
+runs; and what they should compute, in NumPy and float64."""
 
 import ctypes
 
@@ -7,11 +7,12 @@ import numpy as np
 
 from mindclf import kernels
 from mindclf.kernels.variants import FLOAT32
+from tests.kernels import emulator
 
 
 def variants():
-    """The variants that are compiled and run here."""
-    return [name for name in kernels.VARIANTS if kernels.available(name)]
+    """The variants that are compiled and run here; with an emulator the one that it runs."""
+    return [emulator.VARIANT] if emulator.COMMAND else [name for name in kernels.VARIANTS if kernels.available(name)]
 
 
 def exact(variant, *arrays):
@@ -37,9 +38,19 @@ def call(variant, name, inputs, output_shapes, behind=4):
 
 def run(variant, name, inputs, output_shapes, behind=4):
     """(what the C function returns, its outputs, which are 77 where it wrote nothing): see `call`."""
-    function = getattr(ctypes.CDLL(str(kernels.library(variant))), name)
     inputs = [np.ascontiguousarray(array) for array in inputs]
     memories = [_guarded(int(np.prod(shape)), behind) for shape in output_shapes]
+    if emulator.COMMAND:
+        status = emulator.run(name, inputs, memories, output_shapes, GUARD, behind)
+    else:
+        status = _run_here(variant, name, inputs, memories, output_shapes)
+    for memory in memories:
+        assert (memory[:GUARD] == 77).all() and (memory[-GUARD:] == 77).all(), f"{name} wrote beside its output"
+    return status, [memory[GUARD:-GUARD].reshape(shape) for memory, shape in zip(memories, output_shapes)]
+
+
+def _run_here(variant, name, inputs, memories, output_shapes):
+    function = getattr(ctypes.CDLL(str(kernels.library(variant))), name)
     arrays = inputs + [memory[GUARD:] for memory in memories]
     shapes = [array.shape for array in inputs] + list(output_shapes)
     data = (ctypes.c_void_p * len(arrays))(*[array.ctypes.data for array in arrays])
@@ -47,10 +58,7 @@ def run(variant, name, inputs, output_shapes, behind=4):
     pointers = (ctypes.POINTER(ctypes.c_int64) * len(arrays))(*sizes)
     ranks = (ctypes.c_int * len(arrays))(*map(len, shapes))
     types = (ctypes.c_char_p * len(arrays))(*[str(array.dtype).encode() for array in arrays])
-    status = function(len(arrays), data, ranks, pointers, types, None, None)
-    for memory in memories:
-        assert (memory[:GUARD] == 77).all() and (memory[-GUARD:] == 77).all(), f"{name} wrote beside its output"
-    return status, [memory[GUARD:-GUARD].reshape(shape) for memory, shape in zip(memories, output_shapes)]
+    return function(len(arrays), data, ranks, pointers, types, None, None)
 
 
 def _guarded(size, behind):

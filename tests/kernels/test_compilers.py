@@ -68,6 +68,7 @@ def test_make_asks_variants_without_mindclf_or_its_requirements():
     assert answer("runnable") == variants.runnable()
     for variant in variants.VARIANTS:
         assert answer("sanitize", variant) == variants.compile_flags(variant, variants.SANITIZED)
+        assert answer("compile", variant) == variants.compile_flags(variant)
 
 
 @each("cc", "Clang")
@@ -84,7 +85,7 @@ def test_lanes_are_shuffled_alike(compiler, variant, tmp_path):
     compiled(*compiler, *variants.compile_flags(variant), "-fPIC", "-shared", "-o", library, ROOT / "tests/kernels/shuffles.c")
     loaded = ctypes.CDLL(str(library))
     width = loaded.width()
-    assert width == {"portable": 4, "avx2": 8}.get(variant, 16)
+    assert width == {"portable": 4, "neon": 4, "avx2": 8}.get(variant, 16)
     a, b = np.arange(2 * width, dtype=np.float32).reshape(2, width)
     shuffled, square, transposed = (np.zeros((rows, width), np.float32) for rows in (3, width, width))
     loaded.shuffled(*(ctypes.c_void_p(array.ctypes.data) for array in (a, b, shuffled)))

@@ -7,7 +7,7 @@ import pytest
 
 from mindclf import kernels
 from mindclf.dataset import views
-from mindclf.kernels import operators
+from mindclf.kernels import dispatch, operators
 from tests.kernels.direct import out_size, run, variants
 from tests.kernels.headers import constants, enumerations, structure
 
@@ -34,6 +34,7 @@ def test_every_order_of_the_header_is_known():
 def test_limits_and_marks_are_those_of_the_headers():
     assert constants("im2col.h")["MAX_KERNEL_ELEMENTS"] == operators.MAX_KERNEL_ELEMENTS
     assert constants("custom_op.h")["SAME"] == kernels.SAME
+    assert constants("custom_op.h")["INTERFACE_VERSION"] == dispatch.INTERFACE_VERSION
     assert constants("view.h")["NO_MEMORY_FOR_VIEW"] == views.NO_MEMORY
 
 
@@ -68,9 +69,16 @@ def test_c_takes_the_convolutions_that_python_gives_it_and_no_larger_kernels():
 def test_c_takes_the_depthwise_convolutions_that_python_gives_it_and_no_others():
     sizes = list(itertools.product((1, 2, 3, 4, 5, 6, 7), repeat=2))
     for kernel_size, stride in itertools.product(sizes, (1, 2, 3)):
-        status = outcome("depthwise_forward", (2, 1, *kernel_size), kernel_size, stride, kernels.SAME, (stride, kernels.SAME, 0))
+        status = outcome("depthwise_forward", (2, 1, *kernel_size), kernel_size, stride, kernels.SAME,
+                         (stride, kernels.SAME, 0, 1))
         expected = DONE if kernels.can_convolve_depthwise(kernel_size, (stride, stride)) else BAD_SHAPE
         assert status == expected, (kernel_size, stride)
+
+
+@compiled
+@pytest.mark.parametrize("groups", [-1, 0, 3, 4])
+def test_c_refuses_groups_that_do_not_divide_the_channels(groups):
+    assert outcome("depthwise_forward", (2, 1, 3, 3), (3, 3), 1, 1, (1, 1, 0, groups)) == BAD_SHAPE
 
 
 @compiled

@@ -13,16 +13,26 @@ from tests.kernels.direct import activate, call, convolve, exact, out_size, vari
 pytestmark = pytest.mark.skipif(not variants(), reason="the kernels are not compiled: that needs a C compiler at installation")
 
 
-def check(variant, x_shape, weight_shape, stride, padding, depthwise, seed=0):
-    """Forward and both gradients within float32's rounding of the definition."""
+def shuffled(x, groups):
+    """ShuffleNet's channel shuffle, as MindSpore's tutorial has it: the channels as (C / groups, groups), transposed."""
+    return x.reshape(len(x), -1, groups, *x.shape[2:]).swapaxes(1, 2).reshape(x.shape)
+
+
+def unshuffled(x, groups):
+    return shuffled(x, x.shape[1] // groups)
+
+
+def check(variant, x_shape, weight_shape, stride, padding, depthwise, seed=0, groups=1):
+    """Forward and both gradients within float32's rounding of the definition; depthwise perhaps of shuffled `groups`."""
     rng = np.random.default_rng(seed)
     x, weight = exact(variant, *(rng.standard_normal(shape, np.float32) for shape in (x_shape, weight_shape)))
     y_shape = (x_shape[0], weight_shape[0], out_size(x_shape[2], weight_shape[2], stride, padding),
                out_size(x_shape[3], weight_shape[3], stride, padding))
     dy, = exact(variant, rng.standard_normal(y_shape, np.float32))
-    geometry = np.array([stride, padding], np.int32)
-    expected, backward = convolve(x, weight, stride, padding)
+    geometry = np.array([stride, padding, 0, groups], np.int32)
+    expected, backward = convolve(shuffled(x, groups), weight, stride, padding)
     expected_dx, expected_dweight = backward(dy)
+    expected_dx = unshuffled(expected_dx, groups)
     name = "depthwise" if depthwise else "convolution"
     assert_close(call(variant, f"{name}_forward", [x, weight, geometry], [y_shape])[0], expected)
     if depthwise:
@@ -52,6 +62,16 @@ def test_depthwise(variant, shape, kernel_size, stride, padding):
     if padding == 0 and min(shape[2:]) < kernel_size:
         padding = kernel_size - 1  # the kernel has to fit
     check(variant, shape, (shape[1], 1, kernel_size, kernel_size), stride, padding, depthwise=True)
+
+
+@pytest.mark.parametrize("variant", variants())
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel_size", [3, 5])
+@pytest.mark.parametrize(("shape", "groups"), [
+    ((2, 6, 4, 4), 3), ((2, 6, 4, 4), 2), ((1, 60, 7, 7), 3), ((2, 32, 28, 29), 8), ((1, 4, 33, 40), 4), ((3, 34, 14, 14), 2),
+], ids=str)
+def test_depthwise_of_shuffled_groups(variant, shape, groups, kernel_size, stride):
+    check(variant, shape, (shape[1], 1, kernel_size, kernel_size), stride, kernel_size // 2, depthwise=True, groups=groups)
 
 
 @pytest.mark.parametrize("variant", variants())
@@ -116,7 +136,7 @@ def test_bias_and_activation(variant, activation, shape, outs, groups, kernel_si
     bias = 3 * rng.standard_normal(outs, np.float32)
     expected = activate(convolve(x, weight, stride, kernel_size // 2)[0] + bias.astype(np.float64)[:, None, None], activation)[0]
     name = "depthwise_activated" if groups == shape[1] == outs else "convolution_activated"
-    geometry = np.array([stride, kernel_size // 2, kernels.ACTIVATIONS[activation]], np.int32)
+    geometry = np.array([stride, kernel_size // 2, kernels.ACTIVATIONS[activation], 1], np.int32)
     assert_close(call(variant, name, [x, weight, bias, geometry], [expected.shape])[0], expected)
 
 
@@ -156,7 +176,7 @@ def test_what_is_not_finite_stays_where_it_belongs(variant, depthwise):
     x[0, 3, 8, 19], x[1, 16, 0, 0], x[0, 0, 4, 9] = np.nan, np.inf, -np.inf
     weight = np.random.default_rng(0).uniform(0.5, 1, (17, 1 if depthwise else 17, 3, 3)).astype(np.float32)
     expected = convolve(x, weight, 1, 1)[0]
-    y = call(variant, "depthwise_forward" if depthwise else "convolution_forward", [x, weight, np.array([1, 1], np.int32)],
+    y = call(variant, "depthwise_forward" if depthwise else "convolution_forward", [x, weight, np.array([1, 1, 0, 1], np.int32)],
              [expected.shape])[0]
     np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))
     np.testing.assert_array_equal(np.isinf(y), np.isinf(expected))

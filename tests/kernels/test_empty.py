@@ -15,13 +15,15 @@ from tests.kernels.headers import CSRC, constants
 pytestmark = pytest.mark.skipif(not variants(), reason="the kernels are not compiled: that needs a C compiler at installation")
 BAD_SHAPE = constants("custom_op.h")["BAD_SHAPE"]
 SIZES = {"n": 2, "c": 3, "h": 4, "w": 5, "o": 6, "e": 7, "k": 3, "1": 1}
-CONVOLUTION, POOL, ADD = (np.array(values, np.int32) for values in ([1, 1, 0], [3, 1, 1], [1]))
+CONVOLUTION, DEPTHWISE, POOL, ADD = (np.array(values, np.int32) for values in ([1, 1, 0], [1, 1, 0, 1], [3, 1, 1], [1]))
 BLOCK = np.array([1, 1, 2, 2, 0, 0], np.int32)
 NORM = np.array([1e-5, 0.9, 1], np.float32)
 # The axes of each input and output, of maps n images x c channels x h x w; outputs of convolutions and pools are as large.
 CALLS = {
     "add_forward": (["nchw", "nchw", ADD], ["nchw"]),
     "relu_backward": (["nchw", "nchw"], ["nchw"]),
+    "gate_forward": (["nchw", "nc11"], ["nchw"]),
+    "gate_backward": (["nchw", "nc11", "nchw"], ["nchw", "nc11"]),
     "global_average_forward": (["nchw"], ["nc"]),
     "global_average_backward": (["nchw", "nc"], ["nchw"]),
     "max_pool_forward": (["nchw", POOL], ["nchw"]),
@@ -30,9 +32,9 @@ CALLS = {
     "convolution_activated": (["nchw", "ockk", "o", CONVOLUTION], ["nohw"]),
     "convolution_input_gradient": (["nchw", "ockk", CONVOLUTION, "nohw"], ["nchw"]),
     "convolution_weight_gradient": (["nchw", "ockk", CONVOLUTION, "nohw"], ["ockk"]),
-    "depthwise_forward": (["nchw", "c1kk", CONVOLUTION], ["nchw"]),
-    "depthwise_activated": (["nchw", "c1kk", "c", CONVOLUTION], ["nchw"]),
-    "depthwise_backward": (["nchw", "c1kk", CONVOLUTION, "nchw"], ["nchw", "c1kk"]),
+    "depthwise_forward": (["nchw", "c1kk", DEPTHWISE], ["nchw"]),
+    "depthwise_activated": (["nchw", "c1kk", "c", DEPTHWISE], ["nchw"]),
+    "depthwise_backward": (["nchw", "c1kk", DEPTHWISE, "nchw"], ["nchw", "c1kk"]),
     "separable": (["nchw", "c1kk", "c", "oc11", "o", BLOCK], ["nohw"]),
     "inverted_residual": (["nchw", "ec11", "e", "e1kk", "e", "oe11", "o", BLOCK], ["nohw"]),
     "batch_norm_train": (["nchw", "c", "c", "c", "c", NORM], ["nchw", "c", "c", "c", "c"]),

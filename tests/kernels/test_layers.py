@@ -8,7 +8,7 @@ from mindspore import Parameter, Tensor, nn
 from mindclf import device, kernels
 from mindclf.checkpoint import load_checkpoint, save_checkpoint
 from mindclf.nets import create_net, freeze
-from mindclf.nets.layers import Add, BatchNorm, GlobalAvgPooling, MaxPool, conv2d
+from mindclf.nets.layers import Add, BatchNorm, Gate, GlobalAvgPooling, MaxPool, conv2d
 from mindclf.nets.shufflenet_v1 import GroupConv
 from tests.conftest import TINY_NET
 from tests.test_checkpoint import CARD
@@ -90,11 +90,56 @@ def test_group_convolutions_agree(pynative):
     assert_same(outputs_and_gradients(ours, x), outputs_and_gradients(plain, x))
 
 
+@pytest.mark.parametrize(("options", "has_kernel"), [
+    (dict(kernel_size=3, groups=12), True), (dict(kernel_size=5, stride=2, groups=12), True),
+    (dict(kernel_size=7, groups=12), False), (dict(kernel_size=1), False)], ids=str)
+@pytest.mark.parametrize("width", [5, 20])
+def test_a_convolution_of_shuffled_groups_is_that_of_the_shuffled_maps(options, has_kernel, width, pynative):
+    """Also where no kernel can shuffle."""
+    plain = conv2d(12, 12, **options)
+    ours = conv2d(12, 12, shuffled_groups=3, **options)
+    ours.weight.set_data(plain.weight)
+    assert (ours.kernel is not None) == has_kernel
+    channels = [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]
+    x = images(2, 12, 6, width)
+    y, dx, dweight = outputs_and_gradients(ours, x)
+    expected_y, expected_dx, expected_dweight = outputs_and_gradients(plain, Tensor(x.asnumpy()[:, channels]))
+    assert_same([y, dx[:, channels], dweight], [expected_y, expected_dx, expected_dweight])
+
+
+def test_groups_that_do_not_divide_the_channels_are_refused():
+    with pytest.raises(ValueError, match="^in_channels=12 must be a multiple of shuffled_groups=5"):
+        conv2d(12, 12, 3, groups=12, shuffled_groups=5)
+
+
 @pytest.mark.parametrize("shape", [(2, 70, 7, 7), (3, 5, 1, 1), (1, 2, 16, 33)], ids=str)
 def test_averages_agree(shape, pynative):
     ours, plain = both(GlobalAvgPooling)
     assert ours.kernel is not None and plain.kernel is None
     assert_same(outputs_and_gradients(ours, images(*shape)), outputs_and_gradients(plain, images(*shape)))
+
+
+class Gated(nn.Cell):
+    """A gate as a cell of one input: its numbers are parameters."""
+
+    def __init__(self, gates):
+        super().__init__()
+        self.gate, self.gates = Gate(), Parameter(Tensor(gates), name="gates")
+
+    def construct(self, x):
+        return self.gate(x, self.gates)
+
+
+@pytest.mark.parametrize("shape", [(2, 70, 7, 7), (3, 5, 1, 1), (1, 2, 16, 33)], ids=str)
+def test_gates_agree(shape, pynative):
+    """Also where the hard sigmoid has its kinks, at -3 and 3."""
+    gates = 3 * np.random.default_rng(3).standard_normal((*shape[:2], 1, 1)).astype(np.float32)
+    gates.flat[:2] = -3, 3
+    ours = Gated(gates)
+    with kernels.off():
+        plain = Gated(gates)
+    assert ours.gate.kernel is not None and plain.gate.kernel is None
+    assert_same(outputs_and_gradients(ours, images(*shape)), outputs_and_gradients(plain, images(*shape)), 1e-5)
 
 
 @pytest.mark.parametrize("activation", [None, "relu"])

@@ -44,7 +44,7 @@ class Block:
         y = self.x
         for kernel, weight, bias, stride, padding, activation in self.layers():
             shape = (y.shape[0], len(bias), *(out_size(size, weight.shape[2], stride, padding) for size in y.shape[2:]))
-            numbers = np.array([stride, padding, kernels.ACTIVATIONS[activation]], np.int32)
+            numbers = np.array([stride, padding, kernels.ACTIVATIONS[activation], 1], np.int32)
             y, = call(variant, f"{kernel}_activated", [y, weight, bias, numbers], [shape])
         return y + self.x if self.residual else y
 

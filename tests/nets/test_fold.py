@@ -6,7 +6,7 @@ from mindspore import Tensor, nn
 
 from mindclf import device, kernels
 from mindclf import export as exporting
-from mindclf.nets import GroupConv, create_net, fold_batch_norm
+from mindclf.nets import GroupConv, create_net, fold_batch_norm, fold_in_place
 from mindclf.nets.fold import foldable_pairs
 from mindclf.nets.layers import BatchNorm, Convolves, conv2d
 from tests.conftest import TINY_NET
@@ -46,6 +46,15 @@ def test_a_folded_net_gives_the_logits_of_the_net_and_keeps_the_contract(case):
         assert_logits(folded.head(folded.head.pool(maps)).asnumpy(), expected)
 
 
+def test_a_net_that_is_folded_in_place_is_the_copy_bit_for_bit():
+    net = filled(create_net("mobilenet_v2", 3, **TINY_NET))
+    copied = fold_batch_norm(net)
+    assert fold_in_place(net) is net
+    for own, other in zip(net.get_parameters(), copied.get_parameters(), strict=True):
+        assert own.name == other.name and not own.requires_grad
+        np.testing.assert_array_equal(own.asnumpy(), other.asnumpy())
+
+
 def tiny_net():
     return create_net("mobilenet_v2", 3, **TINY_NET)
 
@@ -64,6 +73,12 @@ def test_a_net_that_is_folded_with_the_kernels_off_has_none(make):
             folded = fold_batch_norm(net)
         assert_logits(folded(batch).asnumpy(), expected)
     assert not any(cell.kernel for _, cell in folded.cells_and_names() if isinstance(cell, Convolves))
+
+
+def test_a_folded_net_has_no_weights_to_join_at_each_run():
+    folded = fold_batch_norm(filled(grouped_net()))
+    [conv] = [cell for _, cell in folded.cells_and_names() if isinstance(cell, Convolves)]
+    assert not isinstance(conv, GroupConv) and conv.weight.shape == (6, 1, 3, 3) and conv.group == 3
 
 
 @pytest.mark.compiled

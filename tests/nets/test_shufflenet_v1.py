@@ -7,7 +7,7 @@ from mindspore import Tensor, nn
 from mindclf.checkpoint import fill_net
 from mindclf.device import pynative
 from mindclf.nets import GroupConv, ShuffleNetV1, ShuffleV1Block
-from mindclf.nets.shufflenet_v1 import channel_shuffle
+from mindclf.nets.layers import channel_shuffle
 
 
 def noise(*shape):

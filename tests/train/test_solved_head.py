@@ -176,8 +176,8 @@ def with_head(head):
 
 
 def test_heads_that_are_one_dense_layer_are_known_by_their_net():
-    """By the name of the net own folders know whether to solve the head: see HIDDEN_LAYERS of mindclf.config."""
-    from mindclf.config import own_images
+    """By the name of the net own folders know whether to solve the head: see HIDDEN_LAYERS of mindclf.own_images."""
+    from mindclf.own_images import own_images
 
     for head in (DenseHead(8, 3), DenseHead(8, 3, 0.2), MobileNetV2Head(8, 3, has_dropout=True)):
         assert solved_head.dense_layer_of(with_head(head), "net").weight.shape == (3, 8)

@@ -57,11 +57,13 @@ INLINE void add_tile(const float *gradient, const float *input, long positions, 
 static void add_columns(const float *gradient, const float *input, long positions, float *to, long to_pitch, long rows,
                         long columns)
 {
-    if (columns > 2 * WIDTH)
-        add_tile(gradient, input, positions, to, to_pitch, rows, min_long(columns, TILE_COLUMNS), 3);
-    else if (columns > WIDTH)
-        add_tile(gradient, input, positions, to, to_pitch, rows, columns, 2);
-    else
+    if (columns > (TILE_VECTORS - 1) * WIDTH) {
+        add_tile(gradient, input, positions, to, to_pitch, rows, min_long(columns, TILE_COLUMNS), TILE_VECTORS);
+        return;
+    }
+    for (; columns > WIDTH; columns -= 2 * WIDTH, input += 2 * WIDTH, to += 2 * WIDTH)
+        add_tile(gradient, input, positions, to, to_pitch, rows, min_long(columns, 2 * WIDTH), 2);
+    if (columns > 0)
         add_tile(gradient, input, positions, to, to_pitch, rows, columns, 1);
 }
 

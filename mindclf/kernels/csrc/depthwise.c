@@ -3,7 +3,7 @@
  * There are two ways through the data. Wide maps go row by row: the lanes of a vector are neighbouring columns
  * (depthwise_planes.c). Narrow maps go WIDTH channels at a time: the lanes are channels (depthwise_lanes.c), which wastes no lane
  * on borders and makes no difference between strides. Both copy a map into memory with zero padding around, so that no loop asks
- * where the border is. */
+ * where the border is. ShuffleNet's channel shuffle, if one comes before, is only another place to copy from. */
 #include "depthwise.h"
 
 #include "custom_op.h"
@@ -12,8 +12,9 @@
 
 static int describe(Depthwise *conv, const int64_t *x, const int64_t *weight, const int64_t *y, const int32_t *settings)
 {
-    long size = weight[2], stride = settings[CONVOLUTION_STRIDE], padding = settings[CONVOLUTION_PADDING];
-    if ((size != 3 && size != 5) || weight[3] != size || (stride != 1 && stride != 2))
+    long size = weight[2], stride = settings[DEPTHWISE_STRIDE], padding = settings[DEPTHWISE_PADDING];
+    long groups = settings[DEPTHWISE_SHUFFLED_GROUPS];
+    if ((size != 3 && size != 5) || weight[3] != size || (stride != 1 && stride != 2) || groups < 1 || x[1] % groups)
         return 0;
     conv->images = x[0];
     conv->channels = x[1];
@@ -23,6 +24,7 @@ static int describe(Depthwise *conv, const int64_t *x, const int64_t *weight, co
     conv->out_width = y[3];
     conv->kernel_size = size;
     conv->stride = (int)stride;
+    conv->shuffled_groups = groups;
     conv->top = padding_before(padding, x[2], y[2], size, stride);
     conv->left = padding_before(padding, x[3], y[3], size, stride);
     return conv->top < size && conv->left < size && y[1] == x[1] && weight[0] == x[1] && weight[1] == 1;
@@ -66,7 +68,7 @@ KERNEL(depthwise_forward)
 KERNEL(depthwise_activated)
 {
     const int32_t *settings = data[3];
-    Depthwise conv = {.x = data[0], .weight = data[1], .bias = data[2], .activation = settings[CONVOLUTION_ACTIVATION],
+    Depthwise conv = {.x = data[0], .weight = data[1], .bias = data[2], .activation = settings[DEPTHWISE_ACTIVATION],
                       .y = data[4]};
     int fits = describe(&conv, shapes[0], shapes[1], shapes[4], settings) && shapes[2][0] == conv.channels;
     return fits ? forward(&conv) : BAD_SHAPE;

@@ -14,6 +14,7 @@ typedef struct {
     float *y, *dx, *dweight;
     long images, channels, height, width, out_height, out_width;
     long top, left, kernel_size;
+    long shuffled_groups; /* 1: channels in their order */
     int stride;
 } Depthwise;
 
@@ -25,6 +26,13 @@ void lanes_backward(const void *conv, long index, float *scratch);
 size_t planes_forward_scratch(const Depthwise *conv);
 size_t planes_backward_scratch(const Depthwise *conv);
 size_t lanes_scratch(const Depthwise *conv);
+
+/* The channel of x that a channel reads. Of shuffled groups (ShuffleNet's channel shuffle) the channels of x take turns. */
+INLINE long source_channel(const Depthwise *conv, long channel)
+{
+    long size = conv->channels / conv->shuffled_groups;
+    return channel % size * conv->shuffled_groups + channel / size;
+}
 
 /* How many blocks of WIDTH channels an image has. */
 INLINE long lane_blocks(const Depthwise *conv) { return divide_up(conv->channels, WIDTH); }

@@ -3,15 +3,37 @@
 #include "activation.h"
 #include "depthwise.h"
 
-/* `lanes` planes become one plane of vectors, whose rows are `pitch` vectors apart. */
-static void planes_to_lanes(const float *planes, long lanes, long height, long width, float *to, long pitch)
+/* Where the planes of some channels begin, counted in floats from the first plane of their image. */
+typedef struct {
+    long at[WIDTH], lanes;
+} Planes;
+
+static Planes planes_of_y(const Depthwise *conv, long channel, long lanes)
+{
+    Planes planes = {.lanes = lanes};
+    for (long lane = 0; lane < lanes; lane++)
+        planes.at[lane] = (channel + lane) * conv->out_height * conv->out_width;
+    return planes;
+}
+
+/* Those of x that the channels read. */
+static Planes planes_of_x(const Depthwise *conv, long channel, long lanes)
+{
+    Planes planes = {.lanes = lanes};
+    for (long lane = 0; lane < lanes; lane++)
+        planes.at[lane] = source_channel(conv, channel + lane) * conv->height * conv->width;
+    return planes;
+}
+
+/* Planes become one plane of vectors, whose rows are `pitch` vectors apart. */
+static void planes_to_lanes(const float *image, const Planes *planes, long height, long width, float *to, long pitch)
 {
     long size = height * width, y = 0, x = 0;
     for (long first = 0; first < size; first += WIDTH) {
         vec square[WIDTH];
         long count = min_long(WIDTH, size - first);
         for (long lane = 0; lane < WIDTH; lane++)
-            square[lane] = lane < lanes ? load_part(planes + lane * size + first, count) : zeros();
+            square[lane] = lane < planes->lanes ? load_part(image + planes->at[lane] + first, count) : zeros();
         transpose(square);
         for (long i = 0; i < count; i++) {
             store(to + (y * pitch + x) * WIDTH, square[i]);
@@ -23,7 +45,7 @@ static void planes_to_lanes(const float *planes, long lanes, long height, long w
     }
 }
 
-static void lanes_to_planes(const float *from, long pitch, long lanes, long height, long width, float *planes)
+static void lanes_to_planes(const float *from, long pitch, long height, long width, float *image, const Planes *planes)
 {
     long size = height * width, y = 0, x = 0;
     for (long first = 0; first < size; first += WIDTH) {
@@ -37,8 +59,8 @@ static void lanes_to_planes(const float *from, long pitch, long lanes, long heig
             }
         }
         transpose(square);
-        for (long lane = 0; lane < lanes; lane++)
-            store_part(planes + lane * size + first, square[lane], count);
+        for (long lane = 0; lane < planes->lanes; lane++)
+            store_part(image + planes->at[lane] + first, square[lane], count);
     }
 }
 
@@ -120,17 +142,18 @@ void lanes_forward(const void *arguments, long index, float *scratch)
     const Depthwise *conv = arguments;
     PaddedLanes padded = padded_lanes(conv);
     long n = index / lane_blocks(conv), channel = index % lane_blocks(conv) * WIDTH;
-    long lanes = min_long(WIDTH, conv->channels - channel), plane = n * conv->channels + channel;
+    long lanes = min_long(WIDTH, conv->channels - channel), first = n * conv->channels;
+    Planes from = planes_of_x(conv, channel, lanes), to = planes_of_y(conv, channel, lanes);
     float *values = scratch, *weights = values + padded_size(&padded), *result = weights + MAX_DEPTHWISE_ELEMENTS * WIDTH;
     clear(values, padded_size(&padded));
-    planes_to_lanes(conv->x + plane * conv->height * conv->width, lanes, conv->height, conv->width, values + padded.first,
+    planes_to_lanes(conv->x + first * conv->height * conv->width, &from, conv->height, conv->width, values + padded.first,
                     padded.pitch);
     weights_to_lanes(conv, channel, lanes, weights);
     Slide slide = {.conv = conv, .values = values, .pitch = padded.pitch, .weights = weights,
                    .bias = conv->bias ? load_part(conv->bias + channel, lanes) : zeros(), .to = result};
     run_unrolled(slide_unrolled, &slide, conv->kernel_size, conv->stride);
-    lanes_to_planes(result, conv->out_width, lanes, conv->out_height, conv->out_width,
-                    conv->y + plane * conv->out_height * conv->out_width);
+    lanes_to_planes(result, conv->out_width, conv->out_height, conv->out_width,
+                    conv->y + first * conv->out_height * conv->out_width, &to);
 }
 
 /* ---- Backward ---- */
@@ -185,20 +208,21 @@ void lanes_backward(const void *arguments, long index, float *scratch)
     long elements = conv->kernel_size * conv->kernel_size;
     float *padded_x = scratch, *padded_dx = padded_x + size, *weights = padded_dx + size;
     float *dy = weights + MAX_DEPTHWISE_ELEMENTS * WIDTH;
+    Planes in = planes_of_x(conv, channel, lanes), out = planes_of_y(conv, channel, lanes);
     vec sums[MAX_DEPTHWISE_ELEMENTS];
     for (long t = 0; t < elements; t++)
         sums[t] = zeros();
     weights_to_lanes(conv, channel, lanes, weights);
     clear(padded_x, size);
     for (long n = 0; n < conv->images; n++) {
-        long plane = n * conv->channels + channel;
-        planes_to_lanes(conv->x + plane * in_plane, lanes, conv->height, conv->width, padded_x + padded.first, padded.pitch);
-        planes_to_lanes(conv->dy + plane * out_plane, lanes, conv->out_height, conv->out_width, dy, conv->out_width);
+        long first = n * conv->channels;
+        planes_to_lanes(conv->x + first * in_plane, &in, conv->height, conv->width, padded_x + padded.first, padded.pitch);
+        planes_to_lanes(conv->dy + first * out_plane, &out, conv->out_height, conv->out_width, dy, conv->out_width);
         clear(padded_dx, size);
         Backward job = {.conv = conv, .padded_x = padded_x, .dy = dy, .weights = weights, .padded_dx = padded_dx,
                         .pitch = padded.pitch, .sums = sums};
         run_unrolled(backward_unrolled, &job, conv->kernel_size, conv->stride);
-        lanes_to_planes(padded_dx + padded.first, padded.pitch, lanes, conv->height, conv->width, conv->dx + plane * in_plane);
+        lanes_to_planes(padded_dx + padded.first, padded.pitch, conv->height, conv->width, conv->dx + first * in_plane, &in);
     }
     for (long lane = 0; lane < lanes; lane++)
         for (long t = 0; t < elements; t++)

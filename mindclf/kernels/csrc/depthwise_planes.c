@@ -126,7 +126,8 @@ void planes_forward(const void *arguments, long index, float *scratch)
     clear(scratch, (long)padded_size(&padded));
     for (long i = first; i < first + conv->images; i++) {
         long channel = i % conv->channels;
-        pad_plane(&padded, conv->x + i * conv->height * conv->width, scratch);
+        long source = i - channel + source_channel(conv, channel);
+        pad_plane(&padded, conv->x + source * conv->height * conv->width, scratch);
         Slide slide = {.padded = &padded, .values = scratch, .weight = conv->weight + channel * elements,
                        .bias = conv->bias ? conv->bias[channel] : 0, .activation = conv->activation,
                        .to = conv->y + i * conv->out_height * conv->out_width, .out_height = conv->out_height,
@@ -158,10 +159,10 @@ void planes_backward(const void *arguments, long channel, float *scratch)
     }
     clear(scratch, row - scratch);
     for (long n = 0; n < conv->images; n++) {
-        long plane = n * conv->channels + channel;
-        const float *dy = conv->dy + plane * out_plane;
-        float *dx = conv->dx + plane * in_plane;
-        pad_plane(&input, conv->x + plane * in_plane, padded_x);
+        long source = n * conv->channels + source_channel(conv, channel);
+        const float *dy = conv->dy + (n * conv->channels + channel) * out_plane;
+        float *dx = conv->dx + source * in_plane;
+        pad_plane(&input, conv->x + source * in_plane, padded_x);
         pad_plane(&gradient, dy, padded_dy);
         Accumulation accumulation = {.padded = &input, .values = padded_x, .dy = dy, .out_height = conv->out_height,
                                      .out_width = conv->out_width, .sums = sums};

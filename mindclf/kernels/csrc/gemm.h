@@ -88,12 +88,14 @@ INLINE void write_tile(const float *panel, const float *matrix, long pitch, long
 static __attribute__((unused)) void write_vectors(const float *panel, const float *matrix, long pitch, long depth,
                                                   const float *bias, int activation, float *to, long to_pitch, long vectors)
 {
-    if (vectors == 1)
-        write_tile(panel, matrix, pitch, depth, bias, activation, to, to_pitch, 1, 0);
-    else if (vectors == 2)
-        write_tile(panel, matrix, pitch, depth, bias, activation, to, to_pitch, 2, 0);
-    else
+    if (vectors == TILE_VECTORS) {
         write_tile(panel, matrix, pitch, depth, bias, activation, to, to_pitch, TILE_VECTORS, 0);
+        return;
+    }
+    for (; vectors > 1; vectors -= 2, matrix += 2 * WIDTH, to += 2 * WIDTH)
+        write_tile(panel, matrix, pitch, depth, bias, activation, to, to_pitch, 2, 0);
+    if (vectors)
+        write_tile(panel, matrix, pitch, depth, bias, activation, to, to_pitch, 1, 0);
 }
 
 #endif

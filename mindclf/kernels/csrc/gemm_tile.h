@@ -18,7 +18,12 @@
 
 #include "vector.h"
 
-enum { TILE_VECTORS = 3, TILE_COLUMNS = TILE_VECTORS * WIDTH };
+#ifdef __aarch64__
+enum { TILE_VECTORS = 6 }; /* 32 registers of 4 floats: 24 sums, 6 of the right operand, 1 of the left one */
+#else
+enum { TILE_VECTORS = 3 };
+#endif
+enum { TILE_COLUMNS = TILE_VECTORS * WIDTH };
 
 #ifdef HAS_AMX
 #include "gemm_tile_amx.h"

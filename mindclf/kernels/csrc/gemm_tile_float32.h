@@ -40,8 +40,13 @@ INLINE void multiply_tile(const float *left, long left_pitch, const float *right
         vec lanes[TILE_VECTORS];
         UNROLL for (int i = 0; i < vectors; i++)
             lanes[i] = load(right + i * WIDTH);
+#ifdef __aarch64__ /* which multiplies by a lane of a register: one load for all rows */
+        vec factors = load(left);
+#else
+        const float *factors = left;
+#endif
         UNROLL for (int r = 0; r < TILE_ROWS; r++) {
-            vec factor = splat(left[r]);
+            vec factor = splat(factors[r]);
             UNROLL for (int i = 0; i < vectors; i++)
                 sums[r][i] += factor * lanes[i];
         }

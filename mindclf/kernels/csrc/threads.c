@@ -41,6 +41,8 @@ static void wait_for_job_after(long last)
     for (int spin = 0; spin < SPINS && atomic_load(&job_number) == last; spin++)
 #if defined(__x86_64__)
         __builtin_ia32_pause();
+#elif defined(__aarch64__)
+        __asm__ volatile("yield");
 #else
         ;
 #endif

@@ -17,6 +17,9 @@
 #else
 #define WIDTH 4
 #endif
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#endif
 #if defined(__AMX_BF16__) || defined(__AMXBF16__) /* the second is Clang's name up to 15 */
 #define HAS_AMX
 #endif
@@ -119,6 +122,8 @@ INLINE vec multiply_add(vec a, vec b, vec c)
     return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
 #elif WIDTH == 8
     return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(__aarch64__)
+    return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
 #else
     return a * b + c;
 #endif

@@ -1,0 +1,163 @@
+"""Own folders: `mindclf train FOLDER`, the same with --best, and logistic regression: accuracy on test images, and seconds.
+
+    python benchmarks/own_folder_best.py --choose       # writes results/tables/own_folder_best_choice.json
+    python -m pip install scikit-learn
+    python benchmarks/own_folder_best.py                # writes results/tables/own_folder_best.json
+
+--choose trains the ways of WAYS on some images of each class of a data set and compares them on others, none of which
+`mindclf train FOLDER` tests with. Without it each data set is trained on whole, as the command does it; logistic regression is
+scikit-learn's on the features of the fast head, all training and validation images. With --sets and --seeds only those are
+measured, and the others stay in the table. A run that is killed goes on with the same command.
+"""
+
+import argparse
+import json
+import logging
+import time
+from pathlib import Path
+
+import numpy as np
+from common import ROOT, TABLES, provenance, write_result
+
+from mindclf.checkpoint import load_net, read_card
+from mindclf.config import merge
+from mindclf.dataset.content import chosen_for_test
+from mindclf.dataset.draws import Draws
+from mindclf.dataset.folder import read_folder
+from mindclf.dataset.layout import class_folders, split_folders
+from mindclf.dataset.registry import DATA_SETS
+from mindclf.dataset.splits import read_splits
+from mindclf.device import describe_device
+from mindclf.metrics import wilson_interval
+from mindclf.own_images import own_images
+from mindclf.report.history import HISTORY, HistoryFile
+from mindclf.train import fit, train_folder
+from mindclf.train.features import stored_features
+from mindclf.train.own_folder import prepared
+
+SETS = ("caltech16", "flower_photos", "flowers102", "garbage26")
+OUTPUTS = ROOT / "outputs" / "own_folder_best"
+CHOICE = {"flower_photos": (60, 60), "garbage26": (25, 15)}  # images of each class: for training, for validation
+WAYS = {
+    "as it is": {},
+    "lr_max=0.003": {"lr_max": 0.003},
+    "lr_max=0.012": {"lr_max": 0.012},
+    "ema_decay=0.99": {"ema_decay": 0.99},
+    "scale=(0.08,1.0)": {"scale": (0.08, 1.0)},
+    "policy=trivial_augment": {"policy": "trivial_augment"},
+    "mixup_alpha=0.2": {"mixup_alpha": 0.2},
+    "160 pixels": {"image_height": 160, "image_width": 160},
+    "no label smoothing": {"label_smoothing": 0.0},
+}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--choose", action="store_true")
+    parser.add_argument("--sets", nargs="+", choices=SETS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    options = parser.parse_args()
+    logging.getLogger("mindclf").setLevel(logging.WARNING)
+    if options.choose:
+        add_rows("own_folder_best_choice", [
+            (lambda name=name, way=way, seed=seed: chosen(name, way, seed), {"dataset": name, "way": way, "seed": seed})
+            for way in options.ways for name in options.sets or CHOICE for seed in options.seeds])
+    else:
+        add_rows("own_folder_best", [
+            (lambda name=name, seed=seed: compared(name, seed), {"dataset": name, "seed": seed})
+            for name in options.sets or SETS for seed in options.seeds])
+
+
+def add_rows(table, work):
+    """Measures what `work`, [(function that gives fields, fields that name the row)], has and the table has not yet."""
+    path = TABLES / f"{table}.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
+    for measure, key in work:
+        if any(key.items() <= row.items() for row in rows):
+            continue
+        rows.append({**key, **measure()})
+        print(rows[-1], flush=True)
+        rows.sort(key=lambda row: [str(row[name]) for name in key])
+        write_result(path, {**provenance(describe_device("CPU")), "rows": rows})
+
+
+def compared(name, seed):
+    """The row of a data set: accuracy on its test images with the 95 % interval, and seconds, by way."""
+    folder = photos(name)
+    fast = train_folder(folder, seed=seed, output=str(OUTPUTS / f"{name}-{seed}-fast"), feature_cache="")
+    best = train_folder(folder, best=True, seed=seed, output=str(OUTPUTS / f"{name}-{seed}-best"), resume=True)
+    started = time.perf_counter()
+    regression = regressed(folder, fast.checkpoint, seed)
+    seconds = {"fast": fast.seconds, "best": read_card(best.checkpoint)["seconds"],
+               "logistic_regression": time.perf_counter() - started}
+    top1 = {"fast": fast.report.top1, "best": best.report.top1, "logistic_regression": regression}
+    epoch = {part: read_card(best.checkpoint)[part] for part in ("phase", "epoch")}
+    return {"test_images": fast.report.images, "top1": {way: round(float(value), 6) for way, value in top1.items()},
+            "interval": {way: [round(end, 4) for end in wilson_interval(round(value * fast.report.images), fast.report.images)]
+                         for way, value in top1.items()},
+            "seconds": {way: round(value, 1) for way, value in seconds.items()}, "best_epoch": epoch}
+
+
+def regressed(folder, checkpoint, seed):
+    """The accuracy of scikit-learn's logistic regression on the features of the backbone of `checkpoint`."""
+    from sklearn.linear_model import LogisticRegression
+
+    config = prepared(merge(own_images(str(folder)), {"seed": seed, "feature_cache": ""}), folder)
+    net, card = load_net(checkpoint)
+    config = merge(config, {name: card[name] for name in ("mean", "std")})
+    splits = read_splits(config)
+    parts = [stored_features(net, images, config) for images in (splits.train, splits.valid, splits.test) if len(images)]
+    features, labels = (np.concatenate(pair) for pair in zip(*parts[:-1]))
+    return LogisticRegression(max_iter=1000).fit(features, labels).score(*parts[-1])
+
+
+def chosen(name, way, seed):
+    """The row of a way on some images of a data set: accuracy on others after the head and after all layers, and seconds."""
+    folder = some_images(name, seed)
+    output = OUTPUTS / f"{name}-{seed}-{way}".replace(" ", "_")
+    asked = WAYS[way]
+    config = merge(own_images(str(folder), asked, best=True), {**asked, "seed": seed, "output": str(output), "resume": True})
+    fit(prepared(config, folder))
+    rows = HistoryFile(output / HISTORY).rows()
+    last = {phase: [row["top1"] for row in rows if row["phase"] == phase] for phase in (1, 2)}
+    return {"epochs": len(last[2]), "head_top1": last[1][-1], "best_top1": max(last[2]), "last_top1": last[2][-1],
+            "seconds": round(sum(row["seconds"] for row in rows), 1)}
+
+
+def some_images(name, seed):
+    """A folder of links: of each class some images in train/, others in valid/, and one in test/, which nothing looks at."""
+    folder, (count, measured) = OUTPUTS / f"{name}-images-{seed}", CHOICE[name]
+    if folder.is_dir():
+        return folder
+    images, order = untested(name), Draws(seed, 0, 0).generator("some images")
+    order = order.permutation(len(images))
+    for label, class_name in enumerate(images.classes):
+        of_class = [index for index in order if images.labels[index] == label]
+        ends = {"train": of_class[:count], "valid": of_class[count:count + measured], "test": of_class[-1:]}
+        for split, indices in ends.items():
+            place = folder / split / class_name
+            place.mkdir(parents=True)
+            for index in indices:
+                source = Path(images.paths[index]).resolve()
+                (place / source.name).symlink_to(source)
+    return folder
+
+
+def untested(name):
+    """The images of a data set that `mindclf train FOLDER` does not test with."""
+    folder = photos(name)
+    divided = split_folders(folder)
+    if divided:
+        return read_folder(divided["train"], sorted(class_folders(divided["train"])))
+    images = read_folder(folder, sorted(class_folders(folder)))
+    tests = chosen_for_test(images.digests(), images.labels)
+    return images.take([index for index, is_test in enumerate(tests) if not is_test])
+
+
+def photos(name):
+    return DATA_SETS[name].find(only_on_disk=True).path
+
+
+if __name__ == "__main__":
+    main()
