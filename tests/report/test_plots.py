@@ -1,5 +1,7 @@
 """What the plots show: read off the figures that would be saved."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -51,8 +53,10 @@ def test_plots_are_in_chinese_with_the_letters_of_the_shipped_font(saved, tmp_pa
     plots.coverage_curve(np.array([[0.9, 0.1], [0.6, 0.4]]), [0, 1], tmp_path / "coverage.png", 0.7)
     plots.class_accuracy([0.5, 1.0], ("epoch", "loss"), tmp_path / "classes.png")
     plots.prediction_grid(images(2), np.array([[0.9, 0.1], [0.8, 0.2]]), tmp_path / "grid.png", 1, 2)
+    plots.image_grid(replace(images(2), classes=("epoch", "loss")), tmp_path / "images.png", 1, 2)
     shown = [[text for axis in figure.axes for text in (axis.get_title(), axis.get_xlabel(), axis.get_ylabel())]
              for figure in saved]
+    assert shown[4][::3] == ["epoch", "loss"]
     assert shown[0] == ["损失", "轮", "交叉熵", "准确率", "轮", "%", "每轮结束时的学习率", "轮", ""]
     assert [text.get_text() for text in saved[1].axes[1].get_legend().get_texts()] == ["正确 (1)", "错误 (1)", "阈值：70.0%"]
     assert [label.get_text() for label in saved[2].axes[0].get_yticklabels()] == ["epoch", "loss"]
