@@ -115,6 +115,7 @@ RUNS = {  # table: rows of net, and the run's name, or what is published: epochs
 # Runs before and after random choices were made independent of each other.
 STREAMS = (
     ("MobileNetV1, `stem=cifar`, CIFAR-10", "cifar10_mobilenet_v1_32px", "cifar10_mobilenet_v1_32px_independent"),
+    ("ShuffleNetV1, `cifar10_shufflenet_v1.py`", "cifar10_shufflenet_v1", "cifar10_shufflenet_v1_independent"),
     ("MobileNetV2, `flowers102_two_phase.py`", "flowers102_two_phase", "flowers102_two_phase_independent"),
 )
 
@@ -226,6 +227,12 @@ def measured_run(name):
     return read(card), len((folder / "history.csv").read_text(encoding="utf-8").splitlines()) - 1
 
 
+def measured_in_float32(name):
+    """The metrics on the test images of the run called `name`, before its weights were rounded for checkpoints/."""
+    report = RUNS_FOLDER / name / "report.json"
+    return read(report) if report.is_file() else measured_run(name)[0]["metrics"]["test"]
+
+
 def compared(document, table):
     """A line for each net or start that was compared under one recipe."""
     words, rows, measured = WORDS[language(document)], [], read(RUNS_FOLDER / table / "compare.json")
@@ -263,7 +270,7 @@ def streams(document):
     """A line for each pair of runs, with the 95 % interval of the difference of two independent shares of the same images."""
     rows = []
     for shown, *names in STREAMS:
-        before, after = (measured_run(name)[0]["metrics"]["test"] for name in names)
+        before, after = map(measured_in_float32, names)
         difference, count = after["top1"] - before["top1"], before["images"]
         margin = 1.96 * math.sqrt(sum(run["top1"] * (1 - run["top1"]) for run in (before, after)) / count)
         rows.append(f"| {shown} | {count:,} | {before['top1']:.2%} | {after['top1']:.2%} | {100 * difference:+.1f} "
