@@ -11,6 +11,7 @@ Plots are for pages that show them. Of a comparison there is the log only: the t
 """
 
 import argparse
+import re
 import shutil
 from pathlib import Path
 
@@ -48,11 +49,14 @@ def main():
 
 
 def without_machine(card, name):
-    """The card without the folder of this machine that the run was written to."""
-    output = card["config"]["output"]
+    """The card without folders of this machine, and without the word by which the run went on when it was interrupted."""
+    output, images = card["config"]["output"], card["data"]["path"]
     if Path(output).is_absolute():
         card["config"]["output"] = f"outputs/{name}"
         card["command"] = card["command"].replace(output, f"outputs/{name}")
+    if Path(images).is_absolute():
+        card["data"]["path"] = Path(images).name
+    card["command"] = re.sub(r" resume=\w+", "", card["command"])
     return card
 
 
