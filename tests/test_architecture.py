@@ -45,7 +45,7 @@ ALLOWED = {  # parts of mindclf that the files of a part may import; parts that 
     "summary": {"device", "nets"},
     "distributed": {"distributed", "utils"},
     "train": {"calibration", "train", "card", "checkpoint", "config", "dataset", "device", "distributed", "inference", "labels",
-              "metrics", "nets", "preprocessing", "pretrained", "report", "utils"},
+              "metrics", "nets", "own_images", "preprocessing", "pretrained", "report", "utils"},
 }
 
 

@@ -111,6 +111,7 @@ def test_the_shipped_font_has_the_letters_of_all_messages():
 def chinese(monkeypatch, tmp_path):
     monkeypatch.setenv("MINDCLF_LANG", "zh")
     monkeypatch.setenv("COLUMNS", "79")
+    monkeypatch.setenv("MINDCLF_DATA", "")  # the folder changes, and it may be relative
     monkeypatch.chdir(tmp_path)
 
 
