@@ -88,7 +88,7 @@ class Entry(NamedTuple):
     """An entry with placeholders: the literal texts between which they stand, and the translation."""
 
     literals: tuple[str, ...]
-    pattern: re.Pattern
+    pattern: str  # a regular expression with a group for each placeholder
     chinese: str
 
     @classmethod
@@ -99,17 +99,17 @@ class Entry(NamedTuple):
         kinds = dict(PLACEHOLDER.findall(chinese))
         pattern = "(.*?)" * is_end + re.escape(literals[0]) + "".join(
             KINDS.get(kinds.get(str(number), ""), "(.*?)") + re.escape(text) for number, text in enumerate(literals[1:], start=1))
-        return cls(literals, re.compile(pattern, re.DOTALL), "{0}" + chinese.lstrip(" ") if is_end else chinese)
+        return cls(literals, pattern, "{0}" + chinese.lstrip(" ") if is_end else chinese)
 
     @property
     def weight(self) -> tuple[bool, int]:
         """How well an entry fits, of two that do: one that begins with its own text better than others, then the longer text."""
         return bool(self.literals[0]) and not self.chinese.startswith("{0}"), sum(map(len, self.literals))
 
-    @property
-    def numbers(self) -> range:
-        """The numbers of the groups of the pattern."""
-        return range(0 if self.chinese.startswith("{0}") else 1, self.pattern.groups + 1)
+    def filled_in(self, text: str) -> dict[int, str] | None:
+        """What stands for each placeholder if the entry fits `text`, else None."""
+        found = _compiled(self.pattern).fullmatch(text)
+        return dict(enumerate(found.groups(), start=0 if self.chinese.startswith("{0}") else 1)) if found else None
 
 
 class Catalogue:
@@ -128,12 +128,12 @@ class Catalogue:
             else:
                 self.by_part.append((max(entry.literals, key=len), entry))
 
-    def find(self, text: str) -> tuple[Entry, re.Match] | None:
-        """The entry that fits `text` best, and its match."""
+    def find(self, text: str) -> tuple[Entry, dict[int, str]] | None:
+        """The entry that fits `text` best, and what is filled in."""
         candidates = [*self.by_word.get(text.partition(" ")[0], ()), *(entry for part, entry in self.by_part if part in text)]
         for entry in sorted(candidates, key=lambda entry: entry.weight, reverse=True):
-            if found := entry.pattern.fullmatch(text):
-                return entry, found
+            if (filled := entry.filled_in(text)) is not None:
+                return entry, filled
         return None
 
 
@@ -148,6 +148,11 @@ def read_catalogue(path: Path = CATALOGUE) -> Iterator[tuple[str, str]]:
             yield texts["msgid"], texts["msgstr"]
         key = head.strip() or key
         texts[key] = ("" if head.strip() else texts[key]) + ast.literal_eval(quote + rest)
+
+
+@functools.cache
+def _compiled(pattern: str) -> re.Pattern:
+    return re.compile(pattern, re.DOTALL)  # as late as this: to compile all takes a tenth of a second
 
 
 @functools.cache
@@ -174,8 +179,7 @@ def _found(text: str, words: bool) -> str:
     found = _catalogue().find(text)
     if not found or _takes_several(found[0], text):
         return _joined(text)
-    entry, match = found
-    filled = dict(zip(entry.numbers, match.groups()))
+    entry, filled = found
     if 0 in filled:
         filled[0] = filled[0].rstrip(" ")
     return PLACEHOLDER.sub(lambda place: _filled_in(filled[int(place[1])], place[2] or ""), entry.chinese)

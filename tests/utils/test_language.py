@@ -13,6 +13,7 @@ ENTRIES = {
     "image": "图片",
     "no image": "没有图片",
     "{1} cannot be read: {2}": "{1} 无法读取：{2}",
+    "{1} is {2}": "{1} 是 {2:s}",
     "{1} is damaged": "{1} 已损坏",
     "{1} is damaged, or is larger than {2}": "{1} 已损坏，或大于 {2}",
     "{1} of {2}": "{2:n} 中的 {1:n}",
@@ -64,7 +65,7 @@ def test_another_language_is_refused(monkeypatch):
 
 @pytest.mark.parametrize(("english", "expected"), [
     ("a.jpg is damaged", "a.jpg 已损坏"),
-    ("a.jpg is damaged, or is larger than 5", "a.jpg 已损坏，或大于 5"),             # the longer entry
+    ("a.jpg is damaged, or is larger than 5", "a.jpg 已损坏，或大于 5"),             # the entry with more text
     ("a.jpg cannot be read: b.zip is damaged", "a.jpg 无法读取：b.zip 已损坏"),      # a message inside a message
     ("field x: a cannot be read: no image", "字段 x：a 无法读取：没有图片"),
     ("predict takes one image", "predict 只接受一张图片"),                           # a word, where the entry has {2:w}
