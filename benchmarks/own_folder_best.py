@@ -38,16 +38,17 @@ from mindclf.train.own_folder import prepared
 SETS = ("caltech16", "flower_photos", "flowers102", "garbage26")
 OUTPUTS = ROOT / "outputs" / "own_folder_best"
 CHOICE = {"flower_photos": (60, 60), "garbage26": (25, 15)}  # images of each class: for training, for validation
-WAYS = {
-    "as it is": {},
+BASE = dict(lr_max=0.006, scale=(0.35, 1.0), image_height=224, image_width=224, label_smoothing=0.1)
+WAYS = {  # what differs from BASE
+    "base": {},
     "lr_max=0.003": {"lr_max": 0.003},
     "lr_max=0.012": {"lr_max": 0.012},
     "ema_decay=0.99": {"ema_decay": 0.99},
-    "scale=(0.08,1.0)": {"scale": (0.08, 1.0)},
+    "scale=0.08,1.0": {"scale": (0.08, 1.0)},
     "policy=trivial_augment": {"policy": "trivial_augment"},
     "mixup_alpha=0.2": {"mixup_alpha": 0.2},
-    "160 pixels": {"image_height": 160, "image_width": 160},
-    "no label smoothing": {"label_smoothing": 0.0},
+    "image_height=160 image_width=160": {"image_height": 160, "image_width": 160},
+    "label_smoothing=0": {"label_smoothing": 0.0},
 }
 
 
@@ -115,8 +116,8 @@ def regressed(folder, checkpoint, seed):
 def chosen(name, way, seed):
     """The row of a way on some images of a data set: accuracy on others after the head and after all layers, and seconds."""
     folder = some_images(name, seed)
-    output = OUTPUTS / f"{name}-{seed}-{way}".replace(" ", "_")
-    asked = WAYS[way]
+    output = OUTPUTS / f"{name}-{seed}-{way}".replace(" ", "_").replace("=", "-")
+    asked = {**BASE, **WAYS[way]}
     config = merge(own_images(str(folder), asked, best=True), {**asked, "seed": seed, "output": str(output), "resume": True})
     fit(prepared(config, folder))
     rows = HistoryFile(output / HISTORY).rows()

@@ -49,6 +49,10 @@ WORDS = {
         "speed": "| {cores} cores, ms | stock MindSpore | capped | **mindclf** | PyTorch | ONNX Runtime "
                  "| mindclf / PyTorch | mindclf / ONNX Runtime |",
         "step": {"train": "{net}, {size} px, training step of {batch}", "infer": "{net}, {size} px, inference of {batch}"},
+        "best": "| folder | test images | head alone (`mindclf train`) | **`--best`** | logistic regression "
+                "| minutes, head alone | minutes, `--best` |",
+        "best_choice": "| way | {datasets} | seconds of training |", "on": "{dataset}, {epochs} epochs",
+        "head_alone": "head alone", "base": "learning rate 0.006, 224 pixels, crops from 35 %",
         "to": "to",
     },
     "zh": {
@@ -78,6 +82,10 @@ WORDS = {
         "speed": "| {cores} 核，毫秒 | 未调优的 MindSpore | 限制指令集 | **mindclf** | PyTorch | ONNX Runtime "
                  "| mindclf / PyTorch | mindclf / ONNX Runtime |",
         "step": {"train": "{net}，{size} 像素，{batch} 张的训练步", "infer": "{net}，{size} 像素，{batch} 张的推理"},
+        "best": "| 文件夹 | 测试图片 | 只训练分类头（`mindclf train`） | **`--best`** | 逻辑回归 "
+                "| 分钟，只训练分类头 | 分钟，`--best` |",
+        "best_choice": "| 做法 | {datasets} | 训练用时（秒） |", "on": "{dataset}，{epochs} 轮",
+        "head_alone": "只训练分类头", "base": "学习率 0.006，224 像素，裁剪面积至少 35 %",
         "to": "至",
     },
 }
@@ -302,6 +310,45 @@ def speed(document):
     return "\n".join(rows)
 
 
+def best(document):
+    """A line for each folder: accuracy on its test images with the 95 % interval by way, and minutes."""
+    words = WORDS[language(document)]
+
+    def top1(row, way, mark=""):
+        low, high = row["interval"][way]
+        return f"{mark}{row['top1'][way]:.1%}{mark} ({low:.1%} {words['to']} {high:.1%})"
+
+    rows = [words["best"], "|---|---|---|---|---|---|---|"]
+    for row in read("benchmarks/results/tables/own_folder_best.json")["rows"]:
+        minutes = [f"{row['seconds'][way] / 60:.1f}" for way in ("fast", "best")]
+        cells = [row["dataset"], str(row["test_images"]), top1(row, "fast"), top1(row, "best", "**"),
+                 top1(row, "logistic_regression"), *minutes]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def best_choice(document):
+    """A line for each way of --best: the best accuracy of its epochs on validation images, by data set."""
+    words = WORDS[language(document)]
+    rows = read("benchmarks/results/tables/own_folder_best_choice.json")["rows"]
+    measured = {(row["way"], row["dataset"]): row for row in rows}
+    ways, datasets = (list(dict.fromkeys(names)) for names in zip(*measured))
+    base = [measured["base", dataset] for dataset in datasets]
+    titles = [words["on"].format(**row) for row in base]
+    lines = [words["best_choice"].format(datasets=" | ".join(titles)), "|---" * (len(datasets) + 2) + "|",
+             f"| {words['head_alone']} | {' | '.join(_share(row['head_top1']) for row in base)} | |"]
+    for way in ("base", *(way for way in ways if way != "base")):
+        found = [measured.get((way, dataset)) for dataset in datasets]
+        seconds = ", ".join(f"{row['seconds']:.0f}" for row in found if row)
+        shares = " | ".join(_share(row["best_top1"]) if row else "" for row in found)
+        lines.append(f"| {words['base'] if way == 'base' else f'`{way}`'} | {shares} | {seconds} |")
+    return "\n".join(lines)
+
+
+def _share(value):
+    return f"{value:.1%}"
+
+
 def nets(document):
     """A line for each net of the table."""
     rows = ["| net | paper and table | parameters | MACs | counts agree with | compared with | largest difference |",
@@ -334,7 +381,7 @@ def read(path):
 RESULTS = {"results": results, **{table: functools.partial(runs, table=table) for table in RUNS},
            **{table: functools.partial(compared, table=table) for table in COMPARED}}
 PAGES = {"README": {"systems": systems}, "docs/results": RESULTS, "docs/traps": {"traps": traps, "streams": streams},
-         "docs/speed": {"speed": speed}}
+         "docs/speed": {"speed": speed}, "docs/how_to/fine_tune": {"best_choice": best_choice, "best": best}}
 TABLES = {
     **{f"{page}{'_CN.md' if chinese and page == 'README' else '.zh.md' if chinese else '.md'}": tables
        for page, tables in PAGES.items() for chinese in (False, True)},

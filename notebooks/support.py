@@ -9,6 +9,7 @@ import statistics
 import sys
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from mindclf.dataset import ImageSet, train_pipeline
@@ -65,6 +66,44 @@ def show(image, pixels=None):
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
     return display.Image(buffer.getvalue(), format="jpeg")
+
+
+def copy_weights(source, target):
+    """Gives the Cell `target` the weights of the Cell `source`, whatever they are called: both have them in the same order.
+
+    Weights of `source` that are the parts of one of `target`, as those of a grouped convolution, are joined. Raises ValueError
+    where the shapes do not fit.
+    """
+    parts = [weight.value() for weight in source.get_parameters()]
+    for weight in target.get_parameters():
+        count = 1
+        while sum(len(part) for part in parts[:count]) < len(weight) and count < len(parts):
+            count += 1
+        taken, parts = parts[:count], parts[count:]
+        if sum(map(len, taken)) != len(weight) or any(part.shape[1:] != weight.shape[1:] for part in taken):
+            raise ValueError(f"{weight.name} is {weight.shape}, and what the other Cell has there "
+                             f"{taken[0].shape if taken else 'nothing'}")
+        weight.set_data(type(weight.value())(np.concatenate([part.asnumpy() for part in taken])))
+    if parts:
+        raise ValueError(f"the other Cell has {len(parts)} weights more")
+
+
+def check(answer, expected):
+    """Says whether `answer`, numbers in any shape, is what an exercise expects; None is no answer yet.
+
+    Whole numbers must be the same, others to a thousandth.
+
+    Raises AssertionError for another answer, without telling the right one.
+    """
+    if answer is None:
+        print("还没有回答。Not answered yet.")
+        return
+    if np.shape(answer) != np.shape(expected):
+        raise AssertionError(f"形状应为 the shape should be {np.shape(expected)}, 而不是 not {np.shape(answer)}")
+    tolerance = 0 if np.asarray(expected).dtype.kind == "i" else 1e-3
+    if not np.allclose(answer, expected, rtol=tolerance, atol=tolerance / 1000):
+        raise AssertionError("还不对，再想想。Not right yet: think again.")
+    print("对。Right.")
 
 
 def table_of_page(page, name):

@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+from mindspore import Tensor, nn
 from PIL import Image
 
 from mindclf.config import merge
@@ -120,6 +121,48 @@ def test_training_views_are_colours_again(colour_folder):
     for pixels, label in zip(views.paths, views.labels):
         assert pixels.shape == (32, 32, 3) and pixels.dtype == np.uint8
         assert pixels.mean((0, 1)).argmax() == {"red": 0, "green": 1, "blue": 2}[views.classes[label]]
+
+
+def test_weights_are_copied_in_order_and_those_of_groups_joined():
+    grouped = nn.CellList([nn.Conv2d(2, 3, 1), nn.Conv2d(2, 3, 1), nn.Dense(4, 5)])
+    whole = nn.SequentialCell(nn.Conv2d(4, 6, 1, group=2), nn.Dense(4, 5))
+    support.copy_weights(grouped, whole)
+    first, second, dense, bias = (weight.asnumpy() for weight in grouped.get_parameters())
+    joined, copied, copied_bias = (weight.asnumpy() for weight in whole.get_parameters())
+    assert (joined[:3] == first).all() and (joined[3:] == second).all() and (first != second).any()
+    assert (copied == dense).all() and (copied_bias == bias).all()
+
+
+@pytest.mark.parametrize(("other", "message"), [
+    (nn.Dense(4, 6), r"weight is \(6, 4\), and what the other Cell has there \(5, 4\)"),
+    (nn.Dense(4, 5, has_bias=False), "the other Cell has 1 weights more"),
+    (nn.SequentialCell(nn.Dense(4, 5), nn.Dense(5, 1)), r"1.weight is \(1, 5\), and what the other Cell has there nothing"),
+], ids=["shape", "too many", "too few"])
+def test_weights_that_do_not_fit_are_refused(other, message):
+    with pytest.raises(ValueError, match=message):
+        support.copy_weights(nn.Dense(4, 5), other)
+
+
+@pytest.mark.parametrize(("answer", "says"), [
+    (None, "Not answered yet"), ([1.0, 2.0005], "Right"), (Tensor([1.0, 2.0]), "Right")])
+def test_an_answer_may_be_missing_or_right(answer, says, capsys):
+    support.check(answer, [1.0, 2.0])
+    assert says in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("answer", "message"), [
+    ([1, 2.01], "Not right yet"), ([2, 1], "Not right yet"), (1, r"shape should be \(2,\)")])
+def test_a_wrong_answer_raises_and_the_right_one_is_not_told(answer, message):
+    with pytest.raises(AssertionError, match=message) as told:
+        support.check(answer, [1.0, 2.0])
+    assert "1.0" not in str(told.value) and "2.0" not in str(told.value)
+
+
+def test_whole_numbers_must_be_the_same(capsys):
+    support.check(100_000, 100_000)
+    assert "Right" in capsys.readouterr().out
+    with pytest.raises(AssertionError, match="Not right yet"):
+        support.check(100_001, 100_000)
 
 
 def test_images_are_shown_as_jpeg_of_the_width_asked_for(tmp_path):

@@ -22,7 +22,7 @@ README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding=
 # A command line in a block of its own, and the block with what it prints.
 SHOWN = re.findall(r"```\n(mindclf [^\n]+)\n```\n```\n(.*?)```", README, re.DOTALL)
 PYTHON = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
-QUICKER = {"train my_photos": ["image_height=64", "image_width=64"], "trainable=all": ["epochs=2", "batch_size=8"]}
+QUICKER = {"train my_photos": ["image_height=64", "image_width=64"], "--best": ["epochs=2", "batch_size=8"]}
 NUMBER = re.compile(r"\d[\d,.]*(?:e[-+]\d+)?")
 
 
