@@ -2,7 +2,10 @@
 
 import logging
 import os
+import statistics
 from pathlib import Path
+
+from PIL import Image
 
 from mindclf.config import FIELDS, SOLVED, SOLVES, own_pairs, split_pair
 from mindclf.dataset.layout import files_below, split_folders, unwrapped
@@ -20,6 +23,8 @@ ALL_LAYERS = dict(trainable="all", cached_views=0, optimizer="momentum", batch_s
 BEST_VIEWS = 60_000          # training images that are seen, in all epochs together
 BEST_EPOCHS = (4, 30)        # no fewer and no more
 BEST_CROP = (0.35, 1.0)
+SMALL_PHOTO = 160            # pixels: where the shorter side of most photos is no longer, images of that size take half the time
+SAMPLED_PHOTOS = 200         # whose sizes are looked at
 BEST_EVAL_FACTOR = 4.0       # time of a training image over that of an image that the same net evaluates
 NOT_WITH_BEST = ("phases", "trainable", "cached_views", "optimizer", "nesterov", "weight_decay", "tune_weight_decay")
 
@@ -53,6 +58,19 @@ def count_trained(folder):
     return round(count * (TRAINED_FRACTION if not divided else 1 if "valid" in divided else 0.9))
 
 
+def best_image_size(folder):
+    """The height and width, in pixels, of the images that --best trains on, or None for those of the config."""
+    files = files_below(Path(folder))
+    sides = []
+    for path in files[::-(-len(files) // SAMPLED_PHOTOS) or 1]:
+        try:
+            with Image.open(path) as image:
+                sides.append(min(image.size))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            continue  # the training says what it cannot read
+    return SMALL_PHOTO if sides and statistics.median(sides) <= SMALL_PHOTO else None
+
+
 def _head(asked):
     """The fields of a head alone."""
     descends = "" if asked.get("optimizer") in SOLVED else next(filter(None, map(_only_descends, asked.items())), "")
@@ -72,8 +90,9 @@ def _best(folder, asked):
     if "pretrained" in asked and not asked["pretrained"]:
         raise ValueError("pretrained= and --best exclude each other: --best goes on from weights that know other images")
     head = DESCENDED_HEAD if str(asked.get("net", "")).startswith(HIDDEN_LAYERS) else SOLVED_HEAD
-    epochs = best_epochs(count_trained(folder))
-    return dict(scale=BEST_CROP, output=f"outputs/{Path(os.path.abspath(folder)).name}-best",
+    epochs, size = best_epochs(count_trained(folder)), best_image_size(folder)
+    return dict(scale=BEST_CROP, **({} if size is None else dict(image_height=size, image_width=size)),
+                output=f"outputs/{Path(os.path.abspath(folder)).name}-best",
                 phases=(dict(trainable="head", cached_views=1, **head), dict(ALL_LAYERS, epochs=epochs)))
 
 

@@ -13,6 +13,7 @@ from mindclf.own_images import (
     BEST_VIEWS,
     NOT_WITH_BEST,
     best_epochs,
+    best_image_size,
     count_trained,
     own_images,
 )
@@ -79,6 +80,20 @@ def test_best_solves_the_head_and_then_trains_all_layers(tmp_path):
     assert (head.trainable, head.optimizer, head.cached_views) == ("head", "lbfgs", 1)
     assert (whole.trainable, whole.optimizer, whole.cached_views) == ("all", "momentum", 0)
     assert config.output == "outputs/photos-best" and own_images(folder)["output"] == "outputs/photos"
+
+
+@pytest.mark.parametrize(("sides", "expected"), [
+    ((8, 8, 300), 160), ((160, 160, 161), 160), ((161, 8, 200), None), ((300,), None)])
+def test_best_trains_small_photos_on_small_images(tmp_path, sides, expected):
+    """The median of the shorter sides decides; what is no image does not count."""
+    for number, side in enumerate(sides):
+        place = tmp_path / ("cats" if number % 2 else "dogs")
+        place.mkdir(exist_ok=True)
+        Image.new("RGB", (side, 400)).save(place / f"{number}.png")
+    (tmp_path / "dogs" / "broken.jpg").write_bytes(b"no image")
+    assert best_image_size(tmp_path) == expected
+    config = merge(own_images(str(tmp_path), best=True))
+    assert (config.image_height, config.image_width) == (expected or 224,) * 2
 
 
 def test_a_field_that_is_asked_for_changes_the_phase_that_has_it(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 from mindspore.train import Callback
 
 from mindclf.inference.logits import run_net
-from mindclf.own_images import BEST_EVAL_FACTOR, best_epochs
+from mindclf.own_images import BEST_EVAL_FACTOR, best_epochs, best_image_size
 from mindclf.utils.durations import rough_time
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,8 @@ class TimeEstimate(Callback):
 
 def best_seconds(net, config, images):
     """About how many seconds --best takes here for so many training images, from how fast `net` evaluates a batch now."""
-    batch = np.zeros((config.eval_batch_size, 3, config.image_height, config.image_width), np.float32)
+    size = best_image_size(config.dataset_path) if config.dataset_path else None
+    batch = np.zeros((config.eval_batch_size, 3, size or config.image_height, size or config.image_width), np.float32)
     seconds = []
     for _ in range(3):  # the first one may compile
         started = time.perf_counter()

@@ -112,7 +112,7 @@ def test_the_time_of_best_follows_the_images_and_the_speed_here(monkeypatch):
         clock.now += next(took)
 
     monkeypatch.setattr(estimate, "run_net", run)
-    config = SimpleNamespace(eval_batch_size=8, image_height=64, image_width=32)
+    config = SimpleNamespace(eval_batch_size=8, image_height=64, image_width=32, dataset_path="")
     found = estimate.best_seconds(None, config, 2000)
     assert found == pytest.approx(30 * 2000 * 0.4 / 8 * own_images.BEST_EVAL_FACTOR)
 
