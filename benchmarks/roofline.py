@@ -46,7 +46,7 @@ class Clock:
     def __init__(self, folder):
         source, built = folder / "kernel_clock.c", folder / "kernel_clock.so"
         code = "\n".join(file.read_text() for file in sorted(CSRC.glob("*.c")))
-        names = re.findall(r"^KERNEL\((\w+)\)", code, re.MULTILINE)
+        names = re.findall(r"^KERNEL(?:_OF_MANY)?\((\w+)\)", code, re.MULTILINE)
         template = Path(__file__).with_name("kernel_clock.c").read_text()
         source.write_text("\n".join([template, *(f"CLOCKED({name})" for name in names), ""]))
         subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", built, source, "-ldl"], check=True)

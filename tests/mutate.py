@@ -169,8 +169,11 @@ ROWS = (
     Row("dataset/views.py", "-sine * flips[1], sine * flips[0]", "sine * flips[1], -sine * flips[0]",
         VIEWS + "test_a_view_is_turned_as_mindspore_turns_it"),
     # Steps of training
-    Row("train/model.py", "config.momentum, loss_scale=config.loss_scale", "config.momentum",
-        OPTIMIZER + "[momentum-1024]"),
+    Row("train/momentum.py", "momentum, 1 / loss_scale)", "momentum, 1.0)", OPTIMIZER + "[momentum-1024]"),
+    Row("train/momentum.py", "decay / loss_scale for", "decay for",
+        "train/test_momentum.py::test_it_takes_the_steps_of_mindspores_own"),
+    Row("train/momentum.py", '"lr" not in group and ', "",
+        "train/test_momentum.py::test_what_does_not_fit_has_mindspores_own"),
     Row("train/groups.py", "config.weight_decay if decays else 0.0", "config.weight_decay", OPTIMIZER + "[momentum-1]"),
     Row("train/model.py", "nn.Adam(groups,", "nn.Adam(net.trainable_params(),", OPTIMIZER + "[adam-1]"),
     Row("train/groups.py", "(len(blocks) - number)", "number",

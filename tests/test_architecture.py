@@ -44,8 +44,8 @@ ALLOWED = {  # parts of mindclf that the files of a part may import; parts that 
              "preprocessing", "utils"},
     "summary": {"device", "nets"},
     "distributed": {"distributed", "utils"},
-    "train": {"calibration", "train", "card", "checkpoint", "config", "dataset", "device", "distributed", "inference", "labels",
-              "metrics", "nets", "own_images", "preprocessing", "pretrained", "report", "utils"},
+    "train": {"calibration", "train", "card", "checkpoint", "config", "dataset", "device", "distributed", "inference",
+              "kernels", "labels", "metrics", "nets", "own_images", "preprocessing", "pretrained", "report", "utils"},
 }
 
 

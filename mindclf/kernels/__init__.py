@@ -19,10 +19,11 @@ from mindclf.kernels.operators import (
     global_average,
     inverted_residual,
     max_pool,
+    momentum_step,
     separable,
 )
 from mindclf.kernels.variants import VARIANTS
 
 __all__ = ["ACTIVATIONS", "SAME", "VARIANTS", "activated_convolution", "add", "available", "batch_norm", "can_convolve",
            "can_convolve_depthwise", "can_pool", "convolution", "digest", "gate", "global_average", "in_use",
-           "inverted_residual", "library", "max_pool", "off", "render_views", "separable", "status"]
+           "inverted_residual", "library", "max_pool", "momentum_step", "off", "render_views", "separable", "status"]

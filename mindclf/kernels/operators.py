@@ -9,6 +9,7 @@ import functools
 
 import mindspore as ms
 from mindspore import Tensor, ops
+from mindspore.ops import signature as sig
 
 from mindclf.kernels.dispatch import library, status
 
@@ -23,6 +24,7 @@ SETTINGS = {  # as in settings.h
     "max_pool": ("kernel_size", "stride", "padding"),
     "add": ("activation",),
     "batch_norm": ("epsilon", "momentum", "activation"),
+    "momentum": ("momentum", "scale"),
 }
 
 
@@ -291,3 +293,21 @@ def batch_norm(eps, momentum, activation):
 
     return (_operator("batch_norm_train", values, shapes_of_training, 5, train_bprop),
             _operator("batch_norm_infer", values, shape_of_x, 1, infer_bprop), settings)
+
+
+def momentum_step(count, momentum, scale):
+    """(operator, settings): a step of gradient descent with `momentum`, of so many weights in one call, in place.
+
+    operator(*weights, *moments, *gradients, decays, rate, settings) takes parameters of float32 and their gradients, which it
+    multiplies by `scale`; `decays` (count,) are weight decays, and `rate` is the learning rate. It computes moment = momentum x
+    moment + scale x gradient + decay x weight and weight = weight - rate x moment, and gives a tensor (1,) when all is done.
+    """
+    def shape(*inputs):
+        return (1,)
+
+    values = _values("momentum", momentum=momentum, scale=scale)
+    operator = _operator("momentum_step", values, shape, 1)
+    written = [sig.make_sig(f"written{i}", sig.sig_rw.RW_WRITE) for i in range(2 * count)]
+    operator.set_signatures((*written, *(sig.make_sig(f"read{i}") for i in range(count + 3))))
+    operator.add_prim_attr("side_effect_mem", True)  # MindSpore then runs it after whatever reads the weights before it
+    return operator, Tensor(values, ms.float32)

@@ -11,6 +11,7 @@ from mindclf.train.clipping import clip
 from mindclf.train.distillation import DistillationLoss, is_distilled
 from mindclf.train.groups import parameter_groups
 from mindclf.train.lion import Lion
+from mindclf.train.momentum import momentum_optimizer
 from mindclf.train.sam import SharpnessAwareStep
 
 AUXILIARY_WEIGHT = 0.3  # of the loss of an auxiliary head (GoogLeNet, arXiv:1409.4842, section 5)
@@ -88,7 +89,7 @@ def create_optimizer(net, config, learning_rates):
     """
     groups = parameter_groups(net, config, learning_rates)
     if config.optimizer == "momentum":
-        return nn.Momentum(groups, learning_rates, config.momentum, loss_scale=config.loss_scale)
+        return momentum_optimizer(groups, learning_rates, config.momentum, config.loss_scale)
     if config.optimizer == "sgd":
         return nn.SGD(groups, learning_rates, config.momentum, nesterov=config.nesterov, loss_scale=config.loss_scale)
     if config.optimizer == "adam":

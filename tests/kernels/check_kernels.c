@@ -15,7 +15,7 @@ typedef int Kernel(int, void **, int *, int64_t **, const char **, void *, void 
 Kernel depthwise_forward, depthwise_activated, depthwise_backward, convolution_forward, convolution_activated,
     convolution_input_gradient, convolution_weight_gradient, max_pool_forward, max_pool_backward, add_forward, relu_backward,
     gate_forward, gate_backward, global_average_forward, global_average_backward, batch_norm_train, batch_norm_train_backward,
-    batch_norm_infer, batch_norm_infer_backward, separable, inverted_residual;
+    batch_norm_infer, batch_norm_infer_backward, momentum_step, separable, inverted_residual;
 
 int permitted(void);
 
@@ -227,6 +227,22 @@ static void check_batch_norm(int n, int c, int h, int w, int activation)
     }
 }
 
+/* A step of three weights: maps, a vector and a number. */
+static void check_momentum(int n, int c, int h, int w)
+{
+    Call call = {0};
+    for (int array = 0; array < 3; array++) {
+        add(&call, 4, n, c, h, w);
+        add(&call, 1, c, 1, 1, 1);
+        add(&call, 1, 1, 1, 1, 1);
+    }
+    add(&call, 1, 3, 1, 1, 1);
+    add(&call, 1, 1, 1, 1, 1);
+    add(&call, 1, 2, 1, 1, 1);
+    add(&call, 1, 1, 1, 1, 1);
+    run(momentum_step, &call);
+}
+
 /* Two views of an image, one of them rotated so that corners lie outside. */
 static void check_views(int rows, int columns, int height, int width)
 {
@@ -280,6 +296,7 @@ static void *check_shapes(void *argument)
                 check_add(3, c, h, w, activation);
             check_global_average(3, c, h, w);
             check_gate(3, c, h, w);
+            check_momentum(3, c, h, w);
             check_views(h, w, c, 2 * c + 1);
         }
     for (int empty = 0; empty < 4; empty++) {
@@ -294,6 +311,7 @@ static void *check_shapes(void *argument)
         check_add(n, c, h, w, 1);
         check_global_average(n, c, h, w);
         check_gate(n, c, h, w);
+        check_momentum(n, c, h, w);
         check_views(c, n, h, w);
     }
     check_convolution(1, 320, 7, 7, 640, 320, 1, 1, 0);
@@ -304,6 +322,7 @@ static void *check_shapes(void *argument)
     check_convolution(6, 4, 112, 112, 64, 4, 1, 1, 0); /* large enough for non-temporal stores: see vector.h */
     check_batch_norm(6, 64, 112, 112, 2);
     check_add(6, 64, 112, 112, 1);
+    check_momentum(6, 64, 112, 112);
     return NULL;
 }
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum { DONE = 0, NO_MEMORY = 1, BAD_SHAPE = 2, BAD_TYPE = 3 };
-enum { INTERFACE_VERSION = 3 }; /* of the C functions, their inputs and settings: raise it, here and in dispatch.py, with each change */
+enum { INTERFACE_VERSION = 4 }; /* of the C functions, their inputs and settings: raise it, here and in dispatch.py, with each change */
 enum { SAME = -1 }; /* as a padding: that of TensorFlow, also SAME of mindclf/kernels/operators.py */
 
 /* All data are contiguous float32 or int32. In float16 a kernel would read behind the end. */
@@ -50,6 +50,20 @@ static inline int run_checked(KernelBody body, int count, void **data, const int
         return run_checked(name##_body, count, data, ranks, shapes, types);                                               \
     }                                                                                                                     \
     static int name##_body(void **data, int64_t **shapes)
+
+/* The same for a kernel that takes any number of arrays, with any number of axes: the body knows their `count` and `ranks` too. */
+#define KERNEL_OF_MANY(name)                                                                                              \
+    static int name##_body(int count, void **data, const int *ranks, int64_t **shapes);                                   \
+    __attribute__((visibility("default"))) int name(int count, void **data, int *ranks, int64_t **shapes,                 \
+                                                    const char **types, void *stream, void *extra);                       \
+    int name(int count, void **data, int *ranks, int64_t **shapes, const char **types, void *stream, void *extra)         \
+    {                                                                                                                     \
+        (void)stream, (void)extra;                                                                                        \
+        if (!none_is_empty(count, ranks, shapes))                                                                         \
+            return BAD_SHAPE;                                                                                             \
+        return known_types(count, types) ? name##_body(count, data, ranks, shapes) : BAD_TYPE;                            \
+    }                                                                                                                     \
+    static int name##_body(int count, void **data, const int *ranks, int64_t **shapes)
 
 /* Zeros before the first of `size` rows or columns, from which `outputs` rows or columns are computed. With SAME they are half of
  * all zeros that the receptive fields need, rounded down. */

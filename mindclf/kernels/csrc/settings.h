@@ -9,5 +9,6 @@ enum { SEPARABLE_STRIDE, SEPARABLE_PADDING, SEPARABLE_EXPAND_ACTIVATION, SEPARAB
 enum { MAX_POOL_KERNEL_SIZE, MAX_POOL_STRIDE, MAX_POOL_PADDING };               /* int32 */
 enum { ADD_ACTIVATION };                                                        /* int32 */
 enum { BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, BATCH_NORM_ACTIVATION };        /* float32 */
+enum { MOMENTUM_MOMENTUM, MOMENTUM_SCALE };                                     /* float32 */
 
 #endif
