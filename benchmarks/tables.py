@@ -49,6 +49,7 @@ WORDS = {
         "speed": "| {cores} cores, ms | stock MindSpore | capped | **mindclf** | PyTorch | ONNX Runtime "
                  "| mindclf / PyTorch | mindclf / ONNX Runtime |",
         "step": {"train": "{net}, {size} px, training step of {batch}", "infer": "{net}, {size} px, inference of {batch}"},
+        "newcomer": "| | command | time |",
         "best": "| folder | test images | head alone (`mindclf train`) | **`--best`** | logistic regression "
                 "| minutes, head alone | minutes, `--best` |",
         "best_choice": "| way | {datasets} | seconds of training |", "on": "{dataset}, {epochs} epochs",
@@ -82,6 +83,7 @@ WORDS = {
         "speed": "| {cores} 核，毫秒 | 未调优的 MindSpore | 限制指令集 | **mindclf** | PyTorch | ONNX Runtime "
                  "| mindclf / PyTorch | mindclf / ONNX Runtime |",
         "step": {"train": "{net}，{size} 像素，{batch} 张的训练步", "infer": "{net}，{size} 像素，{batch} 张的推理"},
+        "newcomer": "| | 命令 | 用时 |",
         "best": "| 文件夹 | 测试图片 | 只训练分类头（`mindclf train`） | **`--best`** | 逻辑回归 "
                 "| 分钟，只训练分类头 | 分钟，`--best` |",
         "best_choice": "| 做法 | {datasets} | 训练用时（秒） |", "on": "{dataset}，{epochs} 轮",
@@ -310,6 +312,16 @@ def speed(document):
     return "\n".join(rows)
 
 
+def newcomer(document):
+    """A line for each command of the README that a newcomer types."""
+    words = WORDS[language(document)]
+    lines = [words["newcomer"], "|---|---|---|"]
+    for number, step in enumerate(read("benchmarks/results/tables/newcomer.json")["steps"], start=1):
+        time = words["seconds"].format(seconds=step["seconds"])
+        lines.append(f"| {number} | `{step['command']}` | {time} |")
+    return "\n".join(lines)
+
+
 def best(document):
     """A line for each folder: accuracy on its test images with the 95 % interval by way, and minutes."""
     words = WORDS[language(document)]
@@ -381,7 +393,8 @@ def read(path):
 RESULTS = {"results": results, **{table: functools.partial(runs, table=table) for table in RUNS},
            **{table: functools.partial(compared, table=table) for table in COMPARED}}
 PAGES = {"README": {"systems": systems}, "docs/results": RESULTS, "docs/traps": {"traps": traps, "streams": streams},
-         "docs/speed": {"speed": speed}, "docs/how_to/fine_tune": {"best_choice": best_choice, "best": best}}
+         "docs/speed": {"speed": speed}, "docs/get_started": {"newcomer": newcomer},
+         "docs/how_to/fine_tune": {"best_choice": best_choice, "best": best}}
 TABLES = {
     **{f"{page}{'_CN.md' if chinese and page == 'README' else '.zh.md' if chinese else '.md'}": tables
        for page, tables in PAGES.items() for chinese in (False, True)},

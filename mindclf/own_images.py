@@ -17,7 +17,7 @@ SOLVED_HEAD = dict(optimizer="lbfgs")
 DESCENDED_HEAD = dict(epochs=40, batch_size=16, lr_max=0.025, weight_decay=4e-3, label_smoothing=0.1)
 TRAINED_FRACTION = 0.72  # of an undivided folder: a fifth is for testing, and a tenth of the others for validation
 
-# --best: its second phase, and how long that is. All chosen by benchmarks/own_folder_best.py.
+# --best: its second phase, and how long that is. docs/how_to/fine_tune.md says how they were chosen.
 ALL_LAYERS = dict(trainable="all", cached_views=0, optimizer="momentum", batch_size=32, lr_max=0.006, warmup_epochs=1,
                   weight_decay=1e-4, label_smoothing=0.1)
 BEST_VIEWS = 60_000          # training images that are seen, in all epochs together
