@@ -14,6 +14,7 @@ from mindclf.kernels.operators import (
     can_convolve,
     can_convolve_depthwise,
     can_pool,
+    concat,
     convolution,
     gate,
     global_average,
@@ -25,5 +26,5 @@ from mindclf.kernels.operators import (
 from mindclf.kernels.variants import VARIANTS
 
 __all__ = ["ACTIVATIONS", "SAME", "VARIANTS", "activated_convolution", "add", "available", "batch_norm", "can_convolve",
-           "can_convolve_depthwise", "can_pool", "convolution", "digest", "gate", "global_average", "in_use",
+           "can_convolve_depthwise", "can_pool", "concat", "convolution", "digest", "gate", "global_average", "in_use",
            "inverted_residual", "library", "max_pool", "momentum_step", "off", "render_views", "separable", "status"]

@@ -261,6 +261,27 @@ def gate():
 
 
 @_cached
+def concat(*order):
+    """(operator, order as a tensor): operator(x, y, order) has x and y (N, C, H, W) after one another along the channels.
+
+    `order` has 0 for x and 1 for y, at most 16 of them together; each has a place or several.
+    """
+    def shape_of_whole(x, y, order_shape):
+        return x[0], sum((x, y)[part][1] for part in order), x[2], x[3]
+
+    def shapes_of_parts(x, y, order_shape, dwhole):
+        return x, y
+
+    backward = _operator("concat_backward", order, shapes_of_parts, 2)
+
+    def bprop(x, y, order, out, dout):
+        dx, dy = backward(x, y, order, dout)
+        return dx, dy, ops.zeros_like(order)
+
+    return _operator("concat_forward", order, shape_of_whole, 1, bprop), Tensor(order, ms.int32)
+
+
+@_cached
 def batch_norm(eps, momentum, activation):
     """(train, infer, settings): two operators for batch norm and then an activation of ACTIVATIONS.
 

@@ -2,12 +2,13 @@
 
 import math
 
-from mindspore import nn, ops
+from mindspore import nn
 
 from mindclf.nets.dropout import Dropout
 from mindclf.nets.layers import (
     Add,
     BatchNorm,
+    Concat,
     Gate,
     GlobalAvgPooling,
     HSwish,
@@ -84,6 +85,7 @@ class AsymmBottleneck(nn.Cell):
         if self.expands:
             made = expanded - asymmrate * in_channels
             self.expand = nn.SequentialCell(conv2d(in_channels, made, 1), BatchNorm(made, activation))
+            self.concat = Concat(*(0,) * asymmrate, 1, *(0,) * asymmrate)
         width = expanded + asymmrate * in_channels if self.expands else in_channels
         self.depthwise = nn.SequentialCell(
             conv2d(width, width, kernel_size, stride, groups=width), BatchNorm(width, activation))
@@ -96,8 +98,7 @@ class AsymmBottleneck(nn.Cell):
     def construct(self, x):
         out = x
         if self.expands:
-            copies = (x,) * self.asymmrate
-            out = ops.concat(copies + (self.expand(x),) + copies, axis=1)
+            out = self.concat(x, self.expand(x)) if self.asymmrate else self.expand(x)
         out = self.project(self.squeeze_excite(self.depthwise(out)))
         return self.add(x, out) if self.has_shortcut else out
 

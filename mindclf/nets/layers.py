@@ -273,6 +273,27 @@ class Gate(HasKernel, nn.Cell):
         return x * self.sigmoid(gates)
 
 
+class Concat(HasKernel, nn.Cell):
+    """Two inputs (N, C, H, W) after one another along the channels: Concat(0, 1, 0)(x, y) is x, then y, then x again.
+
+    Runs as a CPU kernel of mindclf where that can be; its gradient adds up those of an input that has several places.
+    """
+
+    def __init__(self, *order):
+        super().__init__()
+        self.order = order
+        if kernels.in_use():
+            self.kernel, self.settings = kernels.concat(*order)
+
+    def construct(self, x, y):
+        if self.takes(x) and self.takes(y):
+            return self.kernel(x, y, self.settings)
+        parts = ()
+        for number in self.order:
+            parts += ((x, y)[number],)
+        return ops.concat(parts, axis=1)
+
+
 class AdaptiveAvgPool(nn.Cell):
     """Means over size x size windows that cover the maps: (N, C, h, w) -> (N, C, size, size), for any h and w.
 

@@ -9,6 +9,7 @@ from mindspore import nn, ops
 from mindclf.nets.layers import (
     Add,
     BatchNorm,
+    Concat,
     Conv2d,
     Convolves,
     DenseHead,
@@ -108,13 +109,15 @@ class ShuffleV1Block(nn.Cell):
             BatchNorm(outputs),
         )
         self.branch_proj = nn.AvgPool2d(3, 2, pad_mode="same")
+        if stride == 2:
+            self.concat = Concat(0, 1)
         self.end = Add("relu") if stride == 1 else nn.ReLU()
 
     def construct(self, old_x):
         x = self.branch_main_2(self.branch_main_1(old_x))
         if self.stride == 1:
             return self.end(old_x, x)
-        return self.end(ops.concat((self.branch_proj(old_x), x), axis=1))
+        return self.end(self.concat(self.branch_proj(old_x), x))
 
 
 class ShuffleNetV1Backbone(nn.Cell):

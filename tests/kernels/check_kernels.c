@@ -15,7 +15,7 @@ typedef int Kernel(int, void **, int *, int64_t **, const char **, void *, void 
 Kernel depthwise_forward, depthwise_activated, depthwise_backward, convolution_forward, convolution_activated,
     convolution_input_gradient, convolution_weight_gradient, max_pool_forward, max_pool_backward, add_forward, relu_backward,
     gate_forward, gate_backward, global_average_forward, global_average_backward, batch_norm_train, batch_norm_train_backward,
-    batch_norm_infer, batch_norm_infer_backward, momentum_step, separable, inverted_residual;
+    batch_norm_infer, batch_norm_infer_backward, concat_forward, concat_backward, momentum_step, separable, inverted_residual;
 
 int permitted(void);
 
@@ -227,6 +227,24 @@ static void check_batch_norm(int n, int c, int h, int w, int activation)
     }
 }
 
+/* x, five maps more, and x again. */
+static void check_concat(int n, int c, int h, int w)
+{
+    Kernel *kernels[] = {concat_forward, concat_backward};
+    for (int i = 0; i < 2; i++) {
+        Call call = {0};
+        add(&call, 4, n, c, h, w);
+        add(&call, 4, n, 5, h, w);
+        add_integers(&call, 0, 1, 0);
+        add(&call, 4, n, 2 * c + 5, h, w);
+        if (i) {
+            add(&call, 4, n, c, h, w);
+            add(&call, 4, n, 5, h, w);
+        }
+        run(kernels[i], &call);
+    }
+}
+
 /* A step of three weights: maps, a vector and a number. */
 static void check_momentum(int n, int c, int h, int w)
 {
@@ -296,6 +314,7 @@ static void *check_shapes(void *argument)
                 check_add(3, c, h, w, activation);
             check_global_average(3, c, h, w);
             check_gate(3, c, h, w);
+            check_concat(3, c, h, w);
             check_momentum(3, c, h, w);
             check_views(h, w, c, 2 * c + 1);
         }
@@ -311,6 +330,7 @@ static void *check_shapes(void *argument)
         check_add(n, c, h, w, 1);
         check_global_average(n, c, h, w);
         check_gate(n, c, h, w);
+        check_concat(n, c, h, w);
         check_momentum(n, c, h, w);
         check_views(c, n, h, w);
     }
@@ -322,6 +342,7 @@ static void *check_shapes(void *argument)
     check_convolution(6, 4, 112, 112, 64, 4, 1, 1, 0); /* large enough for non-temporal stores: see vector.h */
     check_batch_norm(6, 64, 112, 112, 2);
     check_add(6, 64, 112, 112, 1);
+    check_concat(2, 17, 112, 112);
     check_momentum(6, 64, 112, 112);
     return NULL;
 }

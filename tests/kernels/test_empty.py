@@ -14,7 +14,7 @@ from tests.kernels.headers import CSRC, constants
 
 pytestmark = pytest.mark.skipif(not variants(), reason="the kernels are not compiled: that needs a C compiler at installation")
 BAD_SHAPE = constants("custom_op.h")["BAD_SHAPE"]
-SIZES = {"n": 2, "c": 3, "h": 4, "w": 5, "o": 6, "e": 7, "k": 3, "1": 1}
+SIZES = {"n": 2, "c": 3, "h": 4, "w": 5, "o": 6, "e": 7, "y": 12, "k": 3, "1": 1}
 CONVOLUTION, DEPTHWISE, POOL, ADD = (np.array(values, np.int32) for values in ([1, 1, 0], [1, 1, 0, 1], [3, 1, 1], [1]))
 BLOCK = np.array([1, 1, 2, 2, 0, 0], np.int32)
 NORM = np.array([1e-5, 0.9, 1], np.float32)
@@ -41,6 +41,8 @@ CALLS = {
     "batch_norm_infer": (["nchw", "c", "c", "c", "c", NORM], ["nchw"]),
     "batch_norm_train_backward": (["nchw", "c", "c", "c", "c", NORM, "nchw"], ["nchw", "c", "c"]),
     "batch_norm_infer_backward": (["nchw", "c", "c", "c", "c", NORM, "nchw"], ["nchw", "c", "c"]),
+    "concat_forward": (["nchw", "nohw", np.array([0, 1, 0], np.int32)], ["nyhw"]),
+    "concat_backward": (["nchw", "nohw", np.array([0, 1, 0], np.int32), "nyhw"], ["nchw", "nohw"]),
     "momentum_step": (["nchw", "nchw", "nchw", "1", "1", np.array([0.9, 1], np.float32)], ["1"]),
 }
 

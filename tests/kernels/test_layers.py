@@ -8,7 +8,7 @@ from mindspore import Parameter, Tensor, nn
 from mindclf import device, kernels
 from mindclf.checkpoint import load_checkpoint, save_checkpoint
 from mindclf.nets import create_net, freeze
-from mindclf.nets.layers import Add, BatchNorm, Gate, GlobalAvgPooling, MaxPool, conv2d
+from mindclf.nets.layers import Add, BatchNorm, Concat, Gate, GlobalAvgPooling, MaxPool, conv2d
 from mindclf.nets.shufflenet_v1 import GroupConv
 from tests.conftest import TINY_NET
 from tests.test_checkpoint import CARD
@@ -140,6 +140,25 @@ def test_gates_agree(shape, pynative):
         plain = Gated(gates)
     assert ours.gate.kernel is not None and plain.gate.kernel is None
     assert_same(outputs_and_gradients(ours, images(*shape)), outputs_and_gradients(plain, images(*shape)), 1e-5)
+
+
+class Surrounded(nn.Cell):
+    """x before and behind its convolution: as a cell of one input."""
+
+    def __init__(self, order):
+        super().__init__()
+        self.conv, self.concat = conv2d(3, 5, 3), Concat(*order)
+
+    def construct(self, x):
+        return self.concat(x, self.conv(x))
+
+
+@pytest.mark.parametrize("order", [(0, 1), (0, 1, 0), (0, 0, 1, 0, 0)], ids=str)
+def test_concatenations_agree(order, pynative):
+    ours, plain = both(lambda: Surrounded(order))
+    assert ours.concat.kernel is not None and plain.concat.kernel is None
+    x = images(2, 3, 8, 11)
+    assert_same(outputs_and_gradients(ours, x), outputs_and_gradients(plain, x), 1e-5)
 
 
 @pytest.mark.parametrize("activation", [None, "relu"])
