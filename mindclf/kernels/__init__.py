@@ -10,6 +10,7 @@ from mindclf.kernels.operators import (
     SAME,
     activated_convolution,
     add,
+    average_pool,
     batch_norm,
     can_convolve,
     can_convolve_depthwise,
@@ -25,6 +26,6 @@ from mindclf.kernels.operators import (
 )
 from mindclf.kernels.variants import VARIANTS
 
-__all__ = ["ACTIVATIONS", "SAME", "VARIANTS", "activated_convolution", "add", "available", "batch_norm", "can_convolve",
-           "can_convolve_depthwise", "can_pool", "concat", "convolution", "digest", "gate", "global_average", "in_use",
-           "inverted_residual", "library", "max_pool", "momentum_step", "off", "render_views", "separable", "status"]
+__all__ = ["ACTIVATIONS", "SAME", "VARIANTS", "activated_convolution", "add", "available", "average_pool", "batch_norm",
+           "can_convolve", "can_convolve_depthwise", "can_pool", "concat", "convolution", "digest", "gate", "global_average",
+           "in_use", "inverted_residual", "library", "max_pool", "momentum_step", "off", "render_views", "separable", "status"]

@@ -21,7 +21,7 @@ SETTINGS = {  # as in settings.h
     "convolution": ("stride", "padding", "activation"),
     "depthwise": ("stride", "padding", "activation", "shuffled_groups"),
     "separable": ("stride", "padding", "expand_activation", "depthwise_activation", "project_activation", "residual"),
-    "max_pool": ("kernel_size", "stride", "padding"),
+    "pool": ("kernel_size", "stride", "padding"),
     "add": ("activation",),
     "batch_norm": ("epsilon", "momentum", "activation"),
     "momentum": ("momentum", "scale"),
@@ -183,7 +183,7 @@ def _separable(name, out_channels, kernel_size, stride, padding, activations, re
 
 
 def can_pool(kernel_size, stride, padding):
-    """Whether `max_pool` computes such a pool."""
+    """Whether `max_pool` and `average_pool` compute such a pool."""
     return stride in (1, 2) and padding < kernel_size
 
 
@@ -193,19 +193,32 @@ def max_pool(kernel_size, stride, padding):
 
     `stride` is 1 or 2; `padding` counts the values outside of the map on each side, which are never the largest, or is SAME.
     """
-    values = _values("max_pool", kernel_size=kernel_size, stride=stride, padding=padding)
+    return _pool("max_pool", kernel_size, stride, padding)
+
+
+@_cached
+def average_pool(kernel_size, stride, padding):
+    """(operator, settings): operator(x, settings) is the mean of each window of kernel_size x kernel_size.
+
+    The arguments are those of `max_pool`. What is outside of the map does not count: at the border the mean is of fewer values.
+    """
+    return _pool("average_pool", kernel_size, stride, padding)
+
+
+def _pool(name, kernel_size, stride, padding):
+    values = _values("pool", kernel_size=kernel_size, stride=stride, padding=padding)
     settings = Tensor(values, ms.int32)
 
     def shape_of_x(x, settings, dy):
         return x
 
-    backward = _operator("max_pool_backward", values, shape_of_x, 1)
+    backward = _operator(f"{name}_backward", values, shape_of_x, 1)
 
     def bprop(x, settings, out, dout):
         return backward(x, settings, dout), ops.zeros_like(settings)
 
     shape = _shape_of_output(None, (kernel_size, kernel_size), stride, padding)
-    return _operator("max_pool_forward", values, shape, 1, bprop), settings
+    return _operator(f"{name}_forward", values, shape, 1, bprop), settings
 
 
 @_cached

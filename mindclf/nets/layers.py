@@ -238,6 +238,23 @@ class MaxPool(HasKernel, nn.Cell):
         return self.kernel(x, self.settings) if self.takes(x) else self.pool(self.pad(x))
 
 
+class AvgPool(HasKernel, nn.Cell):
+    """The mean of kernel_size x kernel_size values; at the border, of those that are in the map.
+
+    (N, C, H, W) -> (N, C, H / stride, W / stride), rounded up, as in TensorFlow with "SAME". Runs as a CPU kernel of mindclf
+    where that can be.
+    """
+
+    def __init__(self, kernel_size, stride):
+        super().__init__()
+        self.pool = nn.AvgPool2d(kernel_size, stride, pad_mode="same")
+        if kernels.in_use() and kernels.can_pool(kernel_size, stride, kernels.SAME):
+            self.kernel, self.settings = kernels.average_pool(kernel_size, stride, kernels.SAME)
+
+    def construct(self, x):
+        return self.kernel(x, self.settings) if self.takes(x) else self.pool(x)
+
+
 class GlobalAvgPooling(HasKernel, nn.Cell):
     """Mean over height and width: (N, C, H, W) -> (N, C). What is averaged already, (N, C), stays as it is.
 

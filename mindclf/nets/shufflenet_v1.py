@@ -8,6 +8,7 @@ from mindspore import nn, ops
 
 from mindclf.nets.layers import (
     Add,
+    AvgPool,
     BatchNorm,
     Concat,
     Conv2d,
@@ -108,7 +109,7 @@ class ShuffleV1Block(nn.Cell):
             GroupConv(mid_channels, outputs, 1, 1, groups=group),
             BatchNorm(outputs),
         )
-        self.branch_proj = nn.AvgPool2d(3, 2, pad_mode="same")
+        self.branch_proj = AvgPool(3, 2)
         if stride == 2:
             self.concat = Concat(0, 1)
         self.end = Add("relu") if stride == 1 else nn.ReLU()

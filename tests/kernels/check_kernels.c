@@ -13,7 +13,8 @@
 
 typedef int Kernel(int, void **, int *, int64_t **, const char **, void *, void *);
 Kernel depthwise_forward, depthwise_activated, depthwise_backward, convolution_forward, convolution_activated,
-    convolution_input_gradient, convolution_weight_gradient, max_pool_forward, max_pool_backward, add_forward, relu_backward,
+    convolution_input_gradient, convolution_weight_gradient, max_pool_forward, max_pool_backward,
+    average_pool_forward, average_pool_backward, add_forward, relu_backward,
     gate_forward, gate_backward, global_average_forward, global_average_backward, batch_norm_train, batch_norm_train_backward,
     batch_norm_infer, batch_norm_infer_backward, concat_forward, concat_backward, momentum_step, separable, inverted_residual;
 
@@ -148,21 +149,22 @@ static void check_separable(int n, int c, int h, int w, int hidden, int outs, in
     run(hidden ? inverted_residual : separable, &call);
 }
 
-static void check_max_pool(int n, int c, int h, int w, int kernel_size, int stride, int padding)
+static void check_pools(int n, int c, int h, int w, int kernel_size, int stride, int padding)
 {
     int before = padding < 0 ? 0 : 2 * padding - kernel_size + 1;
     int rows = padding < 0 ? (h + stride - 1) / stride : (h + before - 1) / stride + 1;
     int columns = padding < 0 ? (w + stride - 1) / stride : (w + before - 1) / stride + 1;
     if (h + before < 1 || w + before < 1)
         return;
-    for (int backward = 0; backward < 2; backward++) {
+    Kernel *kernels[] = {max_pool_forward, average_pool_forward, max_pool_backward, average_pool_backward};
+    for (int i = 0; i < 4; i++) {
         Call call = {0};
         add(&call, 4, n, c, h, w);
         add_integers(&call, kernel_size, stride, padding);
         add(&call, 4, n, c, rows, columns);
-        if (backward)
+        if (i >= 2)
             add(&call, 4, n, c, h, w);
-        run(backward ? max_pool_backward : max_pool_forward, &call);
+        run(kernels[i], &call);
     }
 }
 
@@ -302,7 +304,7 @@ static void *check_shapes(void *argument)
                         check_convolution(2, c, h, w, c, 1, kernel_size, stride, padding);
                         check_convolution(2, c, h, w, 5, c, kernel_size, stride, padding);
                         if (stride < 3)
-                            check_max_pool(2, c, h, w, kernel_size, stride, padding);
+                            check_pools(2, c, h, w, kernel_size, stride, padding);
                         if (stride < 3 && (kernel_size == 3 || kernel_size == 5)) {
                             check_separable(2, c, h, w, 0, 5, kernel_size, stride, padding);
                             check_separable(2, c, h, w, 3 * c, c, kernel_size, stride, padding);
@@ -323,7 +325,7 @@ static void *check_shapes(void *argument)
         for (int padding = -1; padding < 3; padding++) {
             check_convolution(n, c, h, w, c, 1, 3, 1, padding);
             check_convolution(n, c, h, w, 5, c, 3, 1, padding);
-            check_max_pool(n, c, h, w, 3, 2, padding);
+            check_pools(n, c, h, w, 3, 2, padding);
             check_separable(n, c, h, w, 4, 3, 3, 1, padding);
         }
         check_batch_norm(n, c, h, w, 1);

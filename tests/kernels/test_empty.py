@@ -26,6 +26,8 @@ CALLS = {
     "gate_backward": (["nchw", "nc11", "nchw"], ["nchw", "nc11"]),
     "global_average_forward": (["nchw"], ["nc"]),
     "global_average_backward": (["nchw", "nc"], ["nchw"]),
+    "average_pool_forward": (["nchw", POOL], ["nchw"]),
+    "average_pool_backward": (["nchw", POOL, "nchw"], ["nchw"]),
     "max_pool_forward": (["nchw", POOL], ["nchw"]),
     "max_pool_backward": (["nchw", POOL, "nchw"], ["nchw"]),
     "convolution_forward": (["nchw", "ockk", CONVOLUTION], ["nohw"]),

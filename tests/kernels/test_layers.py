@@ -8,7 +8,7 @@ from mindspore import Parameter, Tensor, nn
 from mindclf import device, kernels
 from mindclf.checkpoint import load_checkpoint, save_checkpoint
 from mindclf.nets import create_net, freeze
-from mindclf.nets.layers import Add, BatchNorm, Concat, Gate, GlobalAvgPooling, MaxPool, conv2d
+from mindclf.nets.layers import Add, AvgPool, BatchNorm, Concat, Gate, GlobalAvgPooling, MaxPool, conv2d
 from mindclf.nets.shufflenet_v1 import GroupConv
 from tests.conftest import TINY_NET
 from tests.test_checkpoint import CARD
@@ -140,6 +140,14 @@ def test_gates_agree(shape, pynative):
         plain = Gated(gates)
     assert ours.gate.kernel is not None and plain.gate.kernel is None
     assert_same(outputs_and_gradients(ours, images(*shape)), outputs_and_gradients(plain, images(*shape)), 1e-5)
+
+
+@pytest.mark.parametrize("size", [(56, 56), (7, 7), (8, 13)], ids=str)
+def test_average_pools_agree(size, pynative):
+    ours, plain = both(lambda: nn.SequentialCell(conv2d(3, 3, 3), AvgPool(3, 2)))
+    assert ours[1].kernel is not None and plain[1].kernel is None
+    x = images(2, 3, *size)
+    assert_same(outputs_and_gradients(ours, x), outputs_and_gradients(plain, x), 1e-5)
 
 
 class Surrounded(nn.Cell):

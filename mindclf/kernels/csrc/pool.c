@@ -1,7 +1,8 @@
-/* Max pooling with a square window and stride 1 or 2, forward and backward. What lies outside of the maps is never the largest.
+/* Max and average pooling with a square window and stride 1 or 2, forward and backward. What lies outside of the maps is never
+ * the largest, and counts for nothing in a mean.
  *
- * A task is a plane. It is copied into a padding of -infinity, so that no loop asks where the border is. The lanes of a vector
- * are neighbouring windows. Of equal values the first one, row by row, gets the gradient. Forward a NaN stays a NaN. */
+ * A task is a plane. It is copied into a padding of -infinity or 0, so that no loop asks where the border is. The lanes of a
+ * vector are neighbouring windows. Of equal values the first one, row by row, gets the gradient. Forward a NaN stays a NaN. */
 #include <math.h>
 
 #include "custom_op.h"
@@ -21,7 +22,7 @@ typedef struct {
 
 static int describe(Pool *pool, const int64_t *x, const int64_t *y, const int32_t *settings)
 {
-    long size = settings[MAX_POOL_KERNEL_SIZE], stride = settings[MAX_POOL_STRIDE], padding = settings[MAX_POOL_PADDING];
+    long size = settings[POOL_KERNEL_SIZE], stride = settings[POOL_STRIDE], padding = settings[POOL_PADDING];
     if (size < 1 || stride < 1 || stride > 2 || y[0] != x[0] || y[1] != x[1])
         return 0;
     pool->planes = x[0] * x[1];
@@ -40,10 +41,10 @@ static int describe(Pool *pool, const int64_t *x, const int64_t *y, const int32_
 
 static size_t padded_size(const Pool *pool) { return (size_t)(pool->rows * pool->pitch); }
 
-static void pad_plane(const Pool *pool, const float *plane, float *padded)
+static void pad_plane(const Pool *pool, const float *plane, float *padded, float outside)
 {
     for (long i = 0; i < pool->rows * pool->pitch; i++)
-        padded[i] = -INFINITY;
+        padded[i] = outside;
     for (long y = 0; y < pool->height; y++)
         copy(padded + (y + pool->top) * pool->pitch + pool->left, plane + y * pool->width, pool->width);
 }
@@ -78,7 +79,7 @@ static void forward(const void *arguments, long plane, float *scratch)
 {
     const Pool *pool = arguments;
     float *y = pool->y + plane * pool->out_height * pool->out_width;
-    pad_plane(pool, pool->x + plane * pool->height * pool->width, scratch);
+    pad_plane(pool, pool->x + plane * pool->height * pool->width, scratch, -INFINITY);
     if (pool->stride == 1)
         pool_plane(pool, scratch, y, 1);
     else
@@ -108,12 +109,90 @@ static void backward(const void *arguments, long plane, float *scratch)
     const Pool *pool = arguments;
     float *padded = scratch, *gradient = padded + padded_size(pool), *dx = pool->dx + plane * pool->height * pool->width;
     const float *dy = pool->dy + plane * pool->out_height * pool->out_width;
-    pad_plane(pool, pool->x + plane * pool->height * pool->width, padded);
+    pad_plane(pool, pool->x + plane * pool->height * pool->width, padded, -INFINITY);
     clear(gradient, (long)padded_size(pool));
     if (pool->stride == 1)
         scatter_gradient(pool, padded, dy, gradient, 1);
     else
         scatter_gradient(pool, padded, dy, gradient, 2);
+    for (long y = 0; y < pool->height; y++)
+        copy(dx + y * pool->width, gradient + (y + pool->top) * pool->pitch + pool->left, pool->width);
+}
+
+/* How many of the window's rows, or columns, with this number lie in the map. */
+INLINE float inside(long number, long stride, long before, long kernel_size, long size)
+{
+    long first = number * stride - before;
+    return (float)(min_long(first + kernel_size, size) - max_long(first, 0));
+}
+
+/* Scratch of an average: the padded plane, then sums over the rows of windows, then the part of each window's column in its mean. */
+static size_t average_scratch(const Pool *pool) { return padded_size(pool) + (size_t)(2 * pool->pitch); }
+
+static void weigh_columns(const Pool *pool, float *parts)
+{
+    for (long column = 0; column < pool->out_width; column++)
+        parts[column] = 1 / inside(column, pool->stride, pool->left, pool->kernel_size, pool->width);
+}
+
+INLINE void average_plane(const Pool *pool, const float *padded, float *sums, const float *parts, float *y, const int stride)
+{
+    for (long row = 0; row < pool->out_height; row++, y += pool->out_width) {
+        const float *top = padded + row * stride * pool->pitch;
+        for (long i = 0; i < pool->pitch; i += WIDTH) {
+            long count = min_long(WIDTH, pool->pitch - i);
+            vec sum = load_n(top + i, count);
+            for (long a = 1; a < pool->kernel_size; a++)
+                sum += load_n(top + a * pool->pitch + i, count);
+            store_n(sums + i, sum, count);
+        }
+        float part = 1 / inside(row, stride, pool->top, pool->kernel_size, pool->height);
+        for (long column = 0; column < pool->out_width; column += WIDTH) {
+            vec sum = load_strided(sums + column * stride, stride);
+            for (long b = 1; b < pool->kernel_size; b++)
+                sum += load_strided(sums + column * stride + b, stride);
+            long count = min_long(WIDTH, pool->out_width - column);
+            store_part(y + column, sum * load_part(parts + column, count) * part, count);
+        }
+    }
+}
+
+static void average_forward(const void *arguments, long plane, float *scratch)
+{
+    const Pool *pool = arguments;
+    float *sums = scratch + padded_size(pool), *parts = sums + pool->pitch;
+    float *y = pool->y + plane * pool->out_height * pool->out_width;
+    weigh_columns(pool, parts);
+    pad_plane(pool, pool->x + plane * pool->height * pool->width, scratch, 0);
+    if (pool->stride == 1)
+        average_plane(pool, scratch, sums, parts, y, 1);
+    else
+        average_plane(pool, scratch, sums, parts, y, 2);
+}
+
+/* Each dy goes to the values of its window in equal parts: first along the row, then along the columns. */
+static void average_backward(const void *arguments, long plane, float *scratch)
+{
+    const Pool *pool = arguments;
+    float *gradient = scratch, *along = scratch + padded_size(pool), *parts = along + pool->pitch;
+    const float *dy = pool->dy + plane * pool->out_height * pool->out_width;
+    float *dx = pool->dx + plane * pool->height * pool->width;
+    weigh_columns(pool, parts);
+    clear(gradient, (long)padded_size(pool));
+    for (long row = 0; row < pool->out_height; row++, dy += pool->out_width) {
+        float part = 1 / inside(row, pool->stride, pool->top, pool->kernel_size, pool->height);
+        clear(along, pool->pitch);
+        for (long column = 0; column < pool->out_width; column++)
+            for (long b = 0; b < pool->kernel_size; b++)
+                along[column * pool->stride + b] += dy[column] * parts[column] * part;
+        for (long a = 0; a < pool->kernel_size; a++) {
+            float *to = gradient + (row * pool->stride + a) * pool->pitch;
+            for (long i = 0; i < pool->pitch; i += WIDTH) {
+                long count = min_long(WIDTH, pool->pitch - i);
+                store_n(to + i, load_n(to + i, count) + load_n(along + i, count), count);
+            }
+        }
+    }
     for (long y = 0; y < pool->height; y++)
         copy(dx + y * pool->width, gradient + (y + pool->top) * pool->pitch + pool->left, pool->width);
 }
@@ -139,4 +218,18 @@ KERNEL(max_pool_backward)
 {
     Pool pool = {.x = data[0], .dy = data[2], .dx = data[3]};
     return describe(&pool, shapes[0], shapes[2], data[1]) ? run(backward, &pool, 2 * padded_size(&pool)) : BAD_SHAPE;
+}
+
+/* x, settings -> y */
+KERNEL(average_pool_forward)
+{
+    Pool pool = {.x = data[0], .y = data[2]};
+    return describe(&pool, shapes[0], shapes[2], data[1]) ? run(average_forward, &pool, average_scratch(&pool)) : BAD_SHAPE;
+}
+
+/* x, settings, dy -> dx */
+KERNEL(average_pool_backward)
+{
+    Pool pool = {.dy = data[2], .dx = data[3]};
+    return describe(&pool, shapes[0], shapes[2], data[1]) ? run(average_backward, &pool, average_scratch(&pool)) : BAD_SHAPE;
 }

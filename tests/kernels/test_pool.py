@@ -1,4 +1,4 @@
-"""The kernels of max pooling against the definition."""
+"""The kernels of max and average pooling against the definition."""
 
 import numpy as np
 import pytest
@@ -72,3 +72,38 @@ def test_nan_and_infinity_stay(variant):
     x[0, 0, 2, 3], x[0, 0, 2, 4], x[0, 0, 7, 39] = np.nan, np.inf, np.nan
     y = call(variant, "max_pool_forward", [x, np.array([2, 2, 0], np.int32)], [(1, 1, 4, 20)])[0][0, 0]
     assert np.isnan(y[1, 1]) and y[1, 2] == np.inf and np.isnan(y[3, 19]) and np.isnan(y).sum() == 2
+
+
+def averaged(x, kernel_size, stride, padding):
+    """(y, backward) by the definition in float64, window by window."""
+    height, width = x.shape[2:]
+    rows, columns = out_size(height, kernel_size, stride, padding), out_size(width, kernel_size, stride, padding)
+    top, left = zeros_before(height, kernel_size, stride, padding), zeros_before(width, kernel_size, stride, padding)
+    windows = [(slice(max(row * stride - top, 0), row * stride - top + kernel_size),
+                slice(max(column * stride - left, 0), column * stride - left + kernel_size))
+               for row in range(rows) for column in range(columns)]
+    y = np.stack([x[:, :, down, right].astype(np.float64).mean((2, 3)) for down, right in windows], 2)
+
+    def backward(dy):
+        gradient = np.zeros(x.shape)
+        for index, (down, right) in enumerate(windows):
+            part = gradient[:, :, down, right]
+            part += dy[:, :, index // columns, index % columns, None, None] / (part.shape[2] * part.shape[3])
+        return gradient
+
+    return y.reshape(*x.shape[:2], rows, columns), backward
+
+
+@pytest.mark.parametrize("variant", variants())
+@pytest.mark.parametrize(("shape", "kernel_size", "stride", "padding"), [
+    ((2, 3, 56, 56), 3, 2, kernels.SAME), ((2, 3, 7, 7), 3, 2, kernels.SAME), ((1, 2, 15, 33), 3, 2, 1), ((1, 3, 8, 8), 2, 2, 0),
+    ((1, 1, 1, 1), 3, 2, kernels.SAME), ((2, 1, 5, 70), 3, 1, 1), ((1, 2, 9, 40), 5, 1, kernels.SAME),
+], ids=str)
+def test_average_pool(variant, shape, kernel_size, stride, padding):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(shape, np.float32)
+    y, backward = averaged(x, kernel_size, stride, padding)
+    geometry, dy = np.array([kernel_size, stride, padding], np.int32), rng.standard_normal(y.shape, np.float32)
+    np.testing.assert_allclose(call(variant, "average_pool_forward", [x, geometry], [y.shape])[0], y, rtol=1e-5, atol=1e-6)
+    dx = call(variant, "average_pool_backward", [x, geometry, dy], [shape])[0]
+    np.testing.assert_allclose(dx, backward(dy), rtol=1e-5, atol=1e-6)
