@@ -49,6 +49,8 @@ WORDS = {
         "speed": "| {cores} cores, ms | stock MindSpore | capped | **mindclf** | PyTorch | ONNX Runtime "
                  "| mindclf / PyTorch | mindclf / ONNX Runtime |",
         "step": {"train": "{net}, {size} px, training step of {batch}", "infer": "{net}, {size} px, inference of {batch}"},
+        "roofline": "| {cores} cores, {peak:.0f} Gflop/s, {bandwidth:.0f} GB/s | ms | of the roofline | outside of kernels "
+                    "| kernels that take most of it |",
         "newcomer": "| | command | time |",
         "best": "| folder | test images | head alone (`mindclf train`) | **`--best`** | logistic regression "
                 "| minutes, head alone | minutes, `--best` |",
@@ -83,6 +85,7 @@ WORDS = {
         "speed": "| {cores} 核，毫秒 | 未调优的 MindSpore | 限制指令集 | **mindclf** | PyTorch | ONNX Runtime "
                  "| mindclf / PyTorch | mindclf / ONNX Runtime |",
         "step": {"train": "{net}，{size} 像素，{batch} 张的训练步", "infer": "{net}，{size} 像素，{batch} 张的推理"},
+        "roofline": "| {cores} 核，{peak:.0f} Gflop/s，{bandwidth:.0f} GB/s | 毫秒 | 占屋顶线 | 内核之外 | 用时最多的内核 |",
         "newcomer": "| | 命令 | 用时 |",
         "best": "| 文件夹 | 测试图片 | 只训练分类头（`mindclf train`） | **`--best`** | 逻辑回归 "
                 "| 分钟，只训练分类头 | 分钟，`--best` |",
@@ -312,6 +315,20 @@ def speed(document):
     return "\n".join(rows)
 
 
+def roofline(document):
+    """A line for each task of each net: its share of the roofline, and where its time goes."""
+    words, measured = WORDS[language(document)], read("benchmarks/results/tables/roofline.json")
+    titles = {row["net"]: row["title"] for row in read("benchmarks/results/tables/speed.json")["steps"]}
+    lines = [words["roofline"].format(cores=measured["device"]["cores"], peak=measured["peak_gflops"],
+                                      bandwidth=measured["bandwidth_gb"]), "|---|---|---|---|---|"]
+    for row in measured["steps"]:
+        step = words["step"][row["task"]].format(net=titles[row["net"]], size=row["size"], batch=row["batch_size"])
+        most = ", ".join(f"`{part['kernel']}` {part['share_of_step']:.0%}" for part in row["kernels"][:3])
+        lines.append(f"| {step} | {row['milliseconds']:,.0f} | {row['share_of_roofline']:.0%} | {row['outside_of_kernels']:.0%} "
+                     f"| {most} |")
+    return "\n".join(lines)
+
+
 def newcomer(document):
     """A line for each command of the README that a newcomer types."""
     words = WORDS[language(document)]
@@ -393,7 +410,7 @@ def read(path):
 RESULTS = {"results": results, **{table: functools.partial(runs, table=table) for table in RUNS},
            **{table: functools.partial(compared, table=table) for table in COMPARED}}
 PAGES = {"README": {"systems": systems}, "docs/results": RESULTS, "docs/traps": {"traps": traps, "streams": streams},
-         "docs/speed": {"speed": speed}, "docs/get_started": {"newcomer": newcomer},
+         "docs/speed": {"speed": speed, "roofline": roofline}, "docs/get_started": {"newcomer": newcomer},
          "docs/how_to/fine_tune": {"best_choice": best_choice, "best": best}}
 TABLES = {
     **{f"{page}{'_CN.md' if chinese and page == 'README' else '.zh.md' if chinese else '.md'}": tables
