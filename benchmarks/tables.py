@@ -54,7 +54,7 @@ WORDS = {
         "newcomer": "| | command | time |",
         "best": "| folder | test images | head alone (`mindclf train`) | **`--best`** | logistic regression "
                 "| minutes, head alone | minutes, `--best` |",
-        "best_choice": "| way | {datasets} | seconds of training |", "on": "{dataset}, {epochs} epochs",
+        "best_choice": "| way | {datasets} |", "on": "{dataset}, {epochs} epochs",
         "head_alone": "head alone", "base": "learning rate 0.006, 224 pixels, crops from 35 %",
         "to": "to",
     },
@@ -89,7 +89,7 @@ WORDS = {
         "newcomer": "| | 命令 | 用时 |",
         "best": "| 文件夹 | 测试图片 | 只训练分类头（`mindclf train`） | **`--best`** | 逻辑回归 "
                 "| 分钟，只训练分类头 | 分钟，`--best` |",
-        "best_choice": "| 做法 | {datasets} | 训练用时（秒） |", "on": "{dataset}，{epochs} 轮",
+        "best_choice": "| 做法 | {datasets} |", "on": "{dataset}，{epochs} 轮",
         "head_alone": "只训练分类头", "base": "学习率 0.006，224 像素，裁剪面积至少 35 %",
         "to": "至",
     },
@@ -364,13 +364,12 @@ def best_choice(document):
     ways, datasets = (list(dict.fromkeys(names)) for names in zip(*measured))
     base = [measured["base", dataset] for dataset in datasets]
     titles = [words["on"].format(**row) for row in base]
-    lines = [words["best_choice"].format(datasets=" | ".join(titles)), "|---" * (len(datasets) + 2) + "|",
-             f"| {words['head_alone']} | {' | '.join(_share(row['head_top1']) for row in base)} | |"]
+    lines = [words["best_choice"].format(datasets=" | ".join(titles)), "|---" * (len(datasets) + 1) + "|",
+             f"| {words['head_alone']} | {' | '.join(_share(row['head_top1']) for row in base)} |"]
     for way in ("base", *(way for way in ways if way != "base")):
         found = [measured.get((way, dataset)) for dataset in datasets]
-        seconds = ", ".join(f"{row['seconds']:.0f}" for row in found if row)
         shares = " | ".join(_share(row["best_top1"]) if row else "" for row in found)
-        lines.append(f"| {words['base'] if way == 'base' else f'`{way}`'} | {shares} | {seconds} |")
+        lines.append(f"| {words['base'] if way == 'base' else f'`{way}`'} | {shares} |")
     return "\n".join(lines)
 
 

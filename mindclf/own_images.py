@@ -23,7 +23,7 @@ ALL_LAYERS = dict(trainable="all", cached_views=0, optimizer="momentum", batch_s
 BEST_VIEWS = 60_000          # training images that are seen, in all epochs together
 BEST_EPOCHS = (4, 30)        # no fewer and no more
 BEST_CROP = (0.35, 1.0)
-SMALL_PHOTO = 160            # pixels: where the shorter side of most photos is no longer, images of that size take half the time
+SMALL_PHOTO = 160            # pixels: the shorter side of most photos; images of that size are then half of the computation
 SAMPLED_PHOTOS = 200         # whose sizes are looked at
 BEST_EVAL_FACTOR = 4.0       # time of a training image over that of an image that the same net evaluates
 NOT_WITH_BEST = ("phases", "trainable", "cached_views", "optimizer", "nesterov", "weight_decay", "tune_weight_decay")
