@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from mindclf.dataset import ImageSet
 from mindclf.metrics import wilson_interval
 from mindclf.report.cross_validation import LISTED, CrossValidation, sections, write_cross_validation
+from mindclf.utils.html import html_text
 
 RNG = np.random.default_rng(0)
 CLASSES = ("<b>", "dog, cat", "纸")
@@ -63,6 +65,13 @@ def test_the_files_have_a_row_for_each_image_and_for_each_issue(result, tmp_path
     margins = [float(row["given_probability"]) - float(row["suggested_probability"]) for row in issues]
     assert margins == sorted(margins)
     assert json.loads((tmp_path / "cross_validation.json").read_text(encoding="utf-8"))["label_issues"] == 30
+
+
+def test_a_chinese_page_has_titles_and_heads_in_chinese(result, monkeypatch):
+    monkeypatch.setenv("MINDCLF_LANG", "zh")
+    for title, content in sections(result):
+        heads = [html_text(title, words=True), *re.findall(r"<th[^>]*>([^<]+)</th>", content)]
+        assert not [head for head in heads if head.isascii() and not head.isdigit() and head not in ("top-1", "F1")]
 
 
 def test_the_page_has_the_folds_and_the_first_issues_escaped(result):
