@@ -67,7 +67,7 @@ def run(arguments, config, is_recipe):
         f"images      {fitted.checkpoint.parent / 'predictions.png'}, classes.png, confusion.png, curves.png")
     if arguments.own_folder and fitted.best_seconds:  # a head was solved
         say(f"fine-tune   {command} train {quoted(arguments.own_folder)} --best\n"
-            f"            trains all layers, in about {rough_time(fitted.best_seconds)} here; it gains most where accuracy is low")
+            f"            trains all layers, in about {rough_time(fitted.best_seconds)} here; gains most where accuracy is low")
     say(f"your photo  {command} predict --checkpoint {quoted(str(fitted.checkpoint))} photo.jpg")
     if "no photos" in fitted.data_origin:
         say(f"            this net has seen drawings only; for photos use the one that comes with mindclf:\n"
