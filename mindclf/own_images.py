@@ -5,8 +5,6 @@ import os
 import statistics
 from pathlib import Path
 
-from PIL import Image
-
 from mindclf.config import FIELDS, SOLVED, SOLVES, own_pairs, split_pair
 from mindclf.dataset.layout import files_below, split_folders, unwrapped
 
@@ -60,6 +58,8 @@ def count_trained(folder):
 
 def best_image_size(folder):
     """The height and width, in pixels, of the images that --best trains on, or None for those of the config."""
+    from PIL import Image  # here, for `train --help` comes without it
+
     files = files_below(Path(folder))
     sides = []
     for path in files[::-(-len(files) // SAMPLED_PHOTOS) or 1]:

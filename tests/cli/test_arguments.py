@@ -40,16 +40,21 @@ def refused(*words, capsys):
     return capsys.readouterr().err.splitlines()[-1].partition("error: ")[2]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["predict", "--help"]])
-def test_help_answers_at_once_without_mindspore_and_numpy(arguments):
-    """In less than 0.2 seconds of processor time, median of five; a machine that is busy takes longer."""
+def processor_time(*arguments):
+    """Seconds of processor time of a Python with these arguments, median of five."""
     used = []
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-m", "mindclf", *arguments], cwd=ROOT, check=True, capture_output=True)
+        subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, capture_output=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         used.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert statistics.median(used) < 0.2
+    return statistics.median(used)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["predict", "--help"]])
+def test_help_answers_at_once_without_mindspore_and_numpy(arguments):
+    """In less than ten times what a Python takes that does nothing: 0.2 seconds and 0.03 on two slow cores."""
+    assert processor_time("-m", "mindclf", *arguments) < 10 * processor_time("-c", "pass")
     probe = (f"import sys; sys.argv = ['mindclf', *{arguments}]; from mindclf.cli import main\n"
              "try: main()\nexcept SystemExit: print(sorted({'mindspore', 'numpy', 'PIL'} & set(sys.modules)))")
     said = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, check=True, capture_output=True, text=True).stdout
