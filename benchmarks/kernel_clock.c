@@ -13,6 +13,7 @@ typedef int Kernel(int count, void **data, int *ranks, int64_t **shapes, const c
 struct call {
     const char *name;
     double seconds;
+    int64_t values; /* of all parameters, also of those behind the first PARAMETERS */
     int64_t shapes[PARAMETERS][AXES];
 };
 
@@ -42,6 +43,13 @@ static void note(const char *name, double seconds, int count, const int *ranks, 
     struct call *call = &calls[place];
     call->name = name;
     call->seconds = seconds;
+    call->values = 0;
+    for (int i = 0; i < count; i++) {
+        int64_t size = 1;
+        for (int axis = 0; axis < ranks[i]; axis++)
+            size *= shapes[i][axis];
+        call->values += size;
+    }
     for (int i = 0; i < PARAMETERS; i++)
         for (int axis = 0; axis < AXES; axis++)
             call->shapes[i][axis] = i < count && axis < ranks[i] ? shapes[i][axis] : 0;

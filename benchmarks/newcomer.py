@@ -21,7 +21,7 @@ from common import ROOT, provenance, write_result
 from mindclf.device import describe_device
 
 COMMAND = re.compile(r"git clone |python3 -m venv |source |pip install -e \.$|mindclf (?:predict|train) ")
-OUTPUT_LINES = 20
+OUTPUT_LINES = 100  # all that a training prints: README.md quotes it
 ADDRESS = "ADDRESS_OF_THIS_REPOSITORY"  # as the README has it
 
 

@@ -37,7 +37,8 @@ WARM_UPS, STEPS = 3, 15
 class Call(ctypes.Structure):
     """`struct call` of kernel_clock.c."""
 
-    _fields_ = [("name", ctypes.c_char_p), ("seconds", ctypes.c_double), ("shapes", ctypes.c_int64 * 4 * 12)]
+    _fields_ = [("name", ctypes.c_char_p), ("seconds", ctypes.c_double), ("values", ctypes.c_int64),
+                ("shapes", ctypes.c_int64 * 4 * 12)]
 
 
 class Clock:
@@ -58,14 +59,17 @@ class Clock:
         operators.library = lambda variant: built
 
     def of(self, step):
-        """(seconds of step(), [(name, shapes, seconds)] of its kernels): shapes are tuples of ints, inputs first."""
+        """(seconds of step(), [(name, shapes, values, seconds)] of its kernels).
+
+        `shapes` are tuples of ints, inputs first, at most 12; `values` counts those of all inputs and outputs.
+        """
         self.count.value = 0
         started = time.perf_counter()
         step()
         seconds = time.perf_counter() - started
         noted = self.calls[:self.count.value]
         shapes = [tuple(tuple(filter(None, shape)) for shape in call.shapes if shape[0]) for call in noted]
-        return seconds, [(call.name.decode(), each, call.seconds) for call, each in zip(noted, shapes)]
+        return seconds, [(call.name.decode(), each, call.values, call.seconds) for call, each in zip(noted, shapes)]
 
 
 def main():
@@ -97,7 +101,7 @@ def machine_peak(clock):
     operator, settings = operators.convolution(512, (1, 1), 1, 0)
     x, weight = Tensor(np.ones((8, 512, 28, 28), np.float32)), Tensor(np.ones((512, 512, 1, 1), np.float32))
     calls = [call for _ in range(10) for call in clock.of(lambda: operator(x, weight, settings).asnumpy())[1]]
-    return max(2 * 2048 ** 3 / min(times), *(work(name, shapes)[0] / seconds for name, shapes, seconds in calls))
+    return max(2 * 2048 ** 3 / min(times), *(flops_of(name, shapes) / seconds for name, shapes, _, seconds in calls))
 
 
 def machine_bandwidth(clock):
@@ -118,8 +122,8 @@ def measured(case, task, clock, peak, bandwidth, by_layer):
     for number in range(STEPS):
         seconds, calls = clock.of(step)
         taken.append(seconds)
-        for kind, flops, moved, spent in ((kind_of(name, shapes, by_layer), *work(name, shapes), spent)
-                                          for name, shapes, spent in calls):
+        for name, shapes, values, spent in calls:
+            kind, flops, moved = kind_of(name, shapes, by_layer), flops_of(name, shapes), 4 * values
             kinds[kind][number] += spent
             if number == 0:
                 before = done.get(kind, (0, 0, 0.0, 0))
@@ -155,22 +159,21 @@ def kind_of(name, shapes, by_layer):
     return f"{name}, {shapes[window][2]} x {shapes[window][3]}" if window else name
 
 
-def work(name, shapes):
-    """(flops, bytes) of a call: two flops for a multiplication and its sum; each input and output is moved once, float32."""
-    moved = 4 * sum(map(prod, shapes))
+def flops_of(name, shapes):
+    """The flops of a call of a convolution, two for a multiplication and its sum; other kernels are bound by memory: 0."""
     if name.startswith("convolution"):
         weight, y = shapes[1], shapes[3] if name.endswith("_gradient") else shapes[-1]
-        return 2 * prod(y) * prod(weight[1:]), moved
+        return 2 * prod(y) * prod(weight[1:])
     if name.startswith("depthwise"):
         backward = name == "depthwise_backward"
-        return (2 if backward else 1) * 2 * prod(shapes[3] if backward else shapes[-1]) * prod(shapes[1][1:]), moved
+        return (2 if backward else 1) * 2 * prod(shapes[3] if backward else shapes[-1]) * prod(shapes[1][1:])
     if name in ("separable", "inverted_residual"):
         x, y = shapes[0], shapes[-1]
         window = shapes[1] if name == "separable" else shapes[3]
         middle = y[0] * window[0] * prod(y[2:])
         expanding = 0 if name == "separable" else 2 * x[0] * prod(x[2:]) * prod(shapes[1])
-        return expanding + 2 * middle * prod(window[1:]) + 2 * middle * y[1], moved
-    return 0, moved
+        return expanding + 2 * middle * prod(window[1:]) + 2 * middle * y[1]
+    return 0
 
 
 if __name__ == "__main__":
