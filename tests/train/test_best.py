@@ -61,10 +61,10 @@ def test_the_command_says_what_best_takes_and_best_keeps_the_first_run(start, co
     words = ["train", str(colour_folder), f"pretrained={start}"]
     assert main([*words, *as_words(SMALL)]) == 0
     said = capsys.readouterr().out
-    [line] = [line for line in said.splitlines() if line.startswith("better")]
+    [line] = [line for line in said.splitlines() if line.startswith("fine-tune")]
     assert line.endswith(f" train {colour_folder} --best") and "trains all layers, in about 10 s here" in said
     assert main([*words, *as_words(QUICK), "--best"]) == 0
-    assert "better " not in capsys.readouterr().out
+    assert "fine-tune " not in capsys.readouterr().out
     outputs = tmp_path / "outputs"
     assert {path.name for path in outputs.iterdir()} == {colour_folder.name, f"{colour_folder.name}-best"}
     card = read_card(outputs / f"{colour_folder.name}-best" / "best.ckpt")
