@@ -29,7 +29,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mindclf.config import merge, own_images
+from mindclf.config import merge
 from mindclf.dataset.content import chosen_for_test, chosen_for_validation
 from mindclf.dataset.draws import Draws
 from mindclf.dataset.folder import read_folder
@@ -38,6 +38,7 @@ from mindclf.dataset.registry import DATA_SETS
 from mindclf.device import describe_device, use_device
 from mindclf.metrics import compute_metrics, score_of
 from mindclf.nets.layers import DenseHead
+from mindclf.own_images import own_images
 from mindclf.pretrained import start_net
 from mindclf.train.batches import EpochBatches
 from mindclf.train.features import feature_batches, stored_features

@@ -1,10 +1,12 @@
-"""The arithmetic of benchmarks/speed.py: medians, ratios and who runs when."""
+"""The arithmetic of benchmarks/speed.py: medians, ratios and who runs when. What all benchmarks import of ours is there."""
 
 import importlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests.support.imports import imports_of_ours
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -26,6 +28,12 @@ def rounds(**seconds):
     names = {name.replace("_channels_last", " channels-last"): values for name, values in seconds.items()}
     return [{name: {"seconds": values[number], "others": 0.01 * number} for name, values in names.items() if number < len(values)}
             for number in range(max(map(len, names.values())))]
+
+
+def test_what_they_import_of_ours_is_there():
+    found = {path.stem: imports_of_ours(path.read_text(encoding="utf-8")) for path in BENCHMARKS.glob("*.py")}
+    assert {name: missing for name, (_, missing) in found.items() if missing} == {}
+    assert sum(count for count, _ in found.values()) > 50
 
 
 @pytest.mark.parametrize("values", [[3.0], [1.0, 2.0], [5.0, 1.0, 4.0], [1.0, 9.0, 3.0, 7.0, 2.0]])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from notebooks import support as shared_by_notebooks
+from tests.support.imports import imports_of_ours
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 SYSTEMS = {"caltech16_compare", "cifar10_mobilenet_v1", "cifar10_shufflenet_v1", "flowers102_two_phase", "garbage_mobilenet_v2"}
@@ -99,13 +100,8 @@ def test_its_first_line_is_the_flag_and_it_defines_nothing_reusable(name):
 
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_what_it_imports_of_ours_is_there(name):
-    imported = [node for node in definitions(name, ast.ImportFrom) if node.module.partition(".")[0] in ("mindclf", "support")]
-    assert imported
-    for node in imported:
-        module = shared_by_notebooks if node.module == "support" else importlib.import_module(node.module)
-        missing = [alias.name for alias in node.names if not hasattr(module, alias.name)
-                   and importlib.util.find_spec(f"{node.module}.{alias.name}") is None]
-        assert not missing, f"{node.module} has no {', '.join(missing)}"
+    count, missing = imports_of_ours("\n".join(sources(name)), {"support": shared_by_notebooks})
+    assert count and not missing
 
 
 @pytest.mark.parametrize("name", sorted(SYSTEMS))
