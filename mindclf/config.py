@@ -177,6 +177,10 @@ GROUPS = {
             "top1", "metric of the validation images that chooses the best epoch, and the weight decay that is tuned: top1, the "
             "mean recall of the classes (balanced_accuracy), their mean F1 (macro_f1), or the loss",
             choices=("top1", "balanced_accuracy", "macro_f1", "loss")),
+        "choose_epoch": Field(
+            "best", "the epoch that best.ckpt has: the best on the validation images, or the latest that is within one standard "
+            "error of the best (latest), for with few validation images the best is the best by chance",
+            choices=("best", "latest"), meant_for=("monitor", ("top1",))),
         "early_stopping_patience": Field(
             0, "epochs in a row, after warm-up, without improvement of monitor, after which the phase stops early; 0 never does",
             "epochs", (0, 100_000), per_phase=True, meant_for=DESCENDS),

@@ -102,6 +102,15 @@ def score_of(scalars: Mapping, monitor: str) -> list[float]:
     return [-scalars["loss"] if monitor == "loss" else scalars[monitor], -scalars["loss"]]
 
 
+def standard_error(top1: float, images: int) -> float:
+    """The standard error of an accuracy `top1` on so many images, both 0 to 1; not 0 where all are correct, or none.
+
+    Agresti and Coull, The American Statistician 1998: that of two correct and two wrong images more.
+    """
+    fraction = (top1 * images + 2) / (images + 4)
+    return float(np.sqrt(fraction * (1 - fraction) / (images + 4)))
+
+
 def compute_metrics(logits: np.ndarray, labels: np.ndarray, num_classes: int) -> Metrics:
     """The `Metrics` of logits (n, classes) against labels (n,), for n > 0."""
     probabilities = softmax(logits)[np.arange(len(labels)), labels]

@@ -18,8 +18,8 @@ TRAINED_FRACTION = 0.72  # of an undivided folder: a fifth is for testing, and a
 # --best: its second phase, and how long that is. docs/how_to/fine_tune.md says how they were chosen.
 ALL_LAYERS = dict(trainable="all", cached_views=0, optimizer="momentum", batch_size=32, lr_max=0.006, warmup_epochs=1,
                   weight_decay=1e-4, label_smoothing=0.1)
-BEST_VIEWS = 60_000          # training images that are seen, in all epochs together
-BEST_EPOCHS = (4, 30)        # no fewer and no more
+BEST_VIEWS = 40_000          # training images that are seen, in all epochs together
+BEST_EPOCHS = (4, 12)        # no fewer and no more
 BEST_CROP = (0.35, 1.0)
 SMALL_PHOTO = 160            # pixels: the shorter side of most photos; images of that size are then half of the computation
 SAMPLED_PHOTOS = 200         # whose sizes are looked at
@@ -92,6 +92,7 @@ def _best(folder, asked):
     head = DESCENDED_HEAD if str(asked.get("net", "")).startswith(HIDDEN_LAYERS) else SOLVED_HEAD
     epochs, size = best_epochs(count_trained(folder)), best_image_size(folder)
     return dict(scale=BEST_CROP, **({} if size is None else dict(image_height=size, image_width=size)),
+                **({} if asked.get("monitor", "top1") != "top1" else dict(choose_epoch="latest")),
                 output=f"outputs/{Path(os.path.abspath(folder)).name}-best",
                 phases=(dict(trainable="head", cached_views=1, **head), dict(ALL_LAYERS, epochs=epochs)))
 

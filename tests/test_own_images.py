@@ -111,6 +111,13 @@ def test_what_means_two_things_in_two_phases_is_refused_with_best(tmp_path, fiel
         own_images(write_images(tmp_path, cats=5, dogs=5), [field], best=True)
 
 
+@pytest.mark.parametrize(("asked", "expected"), [((), "latest"), (["monitor=top1"], "latest"), (["monitor=macro_f1"], "best"),
+                                                 (["choose_epoch=best"], "best")])
+def test_best_takes_the_latest_good_epoch_where_top1_chooses(tmp_path, asked, expected):
+    config = merge(own_images(write_images(tmp_path, cats=5, dogs=5), asked, best=True), asked)
+    assert config.choose_epoch == expected
+
+
 def test_a_head_of_several_layers_is_trained_before_all_layers(tmp_path):
     folder = write_images(tmp_path, cats=5, dogs=5)
     head, whole = phases_of(merge(own_images(folder, ["net=vgg11_bn"], best=True), ["net=vgg11_bn"]))
@@ -121,8 +128,8 @@ def test_a_head_of_several_layers_is_trained_before_all_layers(tmp_path):
 @pytest.mark.parametrize("count", [0, 1, 60, 2000, 2181, 6552, 20_000, 100_000, 10**7])
 def test_best_sees_about_as_many_images_of_small_and_large_folders(count):
     epochs = best_epochs(count)
-    assert 2 <= epochs <= 30  # more than the epoch of warm-up
-    if 2000 <= count <= 15_000:
+    assert 2 <= epochs <= 12  # more than the epoch of warm-up
+    if 3500 <= count <= 10_000:
         assert epochs * count == pytest.approx(BEST_VIEWS, rel=0.1)
 
 

@@ -25,7 +25,7 @@ from mindclf.dataset.seen import seen_images, with_changes
 from mindclf.device import describe_device
 from mindclf.distributed import collectives
 from mindclf.labels import class_labels
-from mindclf.metrics import score_of
+from mindclf.metrics import score_of, standard_error
 from mindclf.preprocessing import Preprocessing
 from mindclf.train.early_stopping import has_stopped
 from mindclf.train.epoch_table import BEST, EpochTable
@@ -81,12 +81,15 @@ class CheckpointManager:
     """Keeps best.ckpt and last.ckpt in the folder `output`. Of several workers the main process writes; the others know as much.
 
     "Best" is the epoch with the best validation metric `monitor` (see `score_of`), over all phases; of two equals, the one with
-    the lower loss. Without validation images it is the last epoch. `newest` is the path of the newest weights of this run on
-    disk, or None. `check` is called before anything is written: it raises if the folder is no longer that of this run.
+    the lower loss. If `choose_epoch` is "latest", best.ckpt has the latest epoch whose top-1 is within one standard error of the
+    best, as Breiman et al. (1984) choose a tree. Without validation images it has the last epoch. `newest` is the path of the
+    newest weights of this run on disk, or None. `check` is called before anything is written: it raises if the folder is no
+    longer that of this run.
     """
 
-    def __init__(self, net, output, card, check=lambda: None, monitor=DEFAULTS.monitor):
+    def __init__(self, net, output, card, check=lambda: None, monitor=DEFAULTS.monitor, choose_epoch=DEFAULTS.choose_epoch):
         self.net, self.output, self.card, self.check, self.monitor = net, output, card, check, monitor
+        self.takes_latest = choose_epoch == "latest"
         self.started = time.perf_counter()
         self.best_score = self.best_epoch = self.epoch = self.newest = None
         self.table = EpochTable(monitor)
@@ -103,8 +106,12 @@ class CheckpointManager:
     def _compare(self, row, metrics, fields=MappingProxyType({}), others=MappingProxyType({})):
         self.epoch = {"phase": row["phase"], "epoch": row["epoch"], "metrics": {row["watched"]: metrics, **others}, **fields}
         score = score_of(metrics, self.monitor)  # as rounded as on the card, which a run that is extended begins with
-        if row["watched"] == "held out" and (self.best_score is None or score > self.best_score):
+        if row["watched"] != "held out":
+            return
+        if self.best_score is None or score > self.best_score:
             self.best_score, self.best_epoch = score, self.epoch
+        elif self.takes_latest and score[0] >= self.best_score[0] - standard_error(self.best_score[0], metrics["images"]):
+            self.best_epoch = self.epoch
 
     def note_stop(self, phase, epoch, planned_epochs, best_epoch):
         """Notes in the card that the phase of this number stops early, after this epoch."""
@@ -119,7 +126,8 @@ class CheckpointManager:
         """Saves the weights as best.ckpt if the newest epoch, which they are of, is the best."""
         if self.best_score is not None and self.best_epoch == self.epoch:
             by = "" if self.monitor == DEFAULTS.monitor else f", by {self.monitor}"
-            self._save("best.ckpt", f"best epoch on the validation images{by}")
+            self._save("best.ckpt", "latest epoch within one standard error of the best on the validation images"
+                       if self.takes_latest else f"best epoch on the validation images{by}")
 
     def note_changes(self, splits):
         """Adds to the cards, of best.ckpt too, what the images of `splits` have become during the run, if they changed."""
@@ -137,8 +145,9 @@ class CheckpointManager:
         """Saves the last weights; returns the path of the best. What is in epochs/ goes, or with `keep_epochs` its state."""
         self._save("last.ckpt", "last epoch")
         if self.best_score is not None and self.table.phase:
-            log.info("%s marks the best epoch so far: best.ckpt has epoch %d of phase %d", BEST, self.best_epoch["epoch"],
-                     self.best_epoch["phase"])
+            log.info("%s marks an epoch within one standard error of the best: best.ckpt has epoch %d of phase %d, the latest"
+                     if self.takes_latest else "%s marks the best epoch so far: best.ckpt has epoch %d of phase %d",
+                     BEST, self.best_epoch["epoch"], self.best_epoch["phase"])
         if self.best_score is None:
             phases = [self.card["config"], *self.card["config"].get("phases", ())]
             followed = any(phase.get("schedule") == "plateau" for phase in phases)

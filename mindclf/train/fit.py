@@ -210,7 +210,7 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
     else:
         how = "" if config.resume else f" with {again}resume=true"
         history = HistoryFile(output / HISTORY, check)
-        run = Run(net, splits, CheckpointManager(net, output, card, check, config.monitor), history, signals,
+        run = Run(net, splits, CheckpointManager(net, output, card, check, config.monitor, config.choose_epoch), history, signals,
                   _beginning(folder, history, signals, f"the same command{how} goes on with the run in {output}"), given, weights,
                   seen_by(parent) or Seen(), teacher=teacher)
         best = _train(run, config, state)

@@ -153,6 +153,13 @@ def _phases(card):
     return phases_of(merge(card["config"], {}))
 
 
+def _best_score(config, valid, history):
+    """The best score of a finished run, whose best.ckpt has the metrics `valid`."""
+    if config.get("choose_epoch", DEFAULTS.choose_epoch) == "latest":
+        return max(score_of(row, DEFAULTS.monitor) for row in history.rows() if row["watched"] == "held out")
+    return score_of(valid, config.get("monitor", DEFAULTS.monitor))
+
+
 def _after_the_end(last, card, phase):
     """The TrainingState of a finished run: of its checkpoint `last`, the `card`, and what lies beside it; `phase` is the last."""
     best = read_card(last.with_name("best.ckpt"))
@@ -171,7 +178,7 @@ def _after_the_end(last, card, phase):
         "net": weights, "history": history.state_dict(),
         "checkpoints": {
             "card": card, "seconds": card["seconds"], "epoch": {name: card[name] for name in EPOCH_FIELDS}, "newest": last.name,
-            "best_score": score_of(valid, card["config"].get("monitor", DEFAULTS.monitor)) if valid else None,
+            "best_score": _best_score(card["config"], valid, history) if valid else None,
             "best_epoch": {**{name: best[name] for name in EPOCH_FIELDS}, "metrics": {"held out": valid}} if valid else None},
         "optimizer": {"global_step": np.array([steps], np.int32)}, "schedule": plateau.state_dict(),
         "metrics": {"step": steps, "losses": [], "correct_predictions": 0}, "clock": {"seconds": 0.0, "waited": 0.0},

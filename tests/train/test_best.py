@@ -54,6 +54,7 @@ def test_a_best_run_that_is_stopped_within_the_second_phase_goes_on_to_the_same_
     assert rows == other_rows and [row["phase"] for row in rows][-2:] == [2, 2]
     card = read_card(whole)
     assert card["phase"] in (1, 2) and "calibration" in card
+    assert card["chosen"] == "latest epoch within one standard error of the best on the validation images"
 
 
 def test_the_command_says_what_best_takes_and_best_keeps_the_first_run(start, colour_folder, tmp_path, monkeypatch, capsys):
@@ -114,7 +115,7 @@ def test_the_time_of_best_follows_the_images_and_the_speed_here(monkeypatch):
     monkeypatch.setattr(estimate, "run_net", run)
     config = SimpleNamespace(eval_batch_size=8, image_height=64, image_width=32, dataset_path="")
     found = estimate.best_seconds(None, config, 2000)
-    assert found == pytest.approx(30 * 2000 * 0.4 / 8 * own_images.BEST_EVAL_FACTOR)
+    assert found == pytest.approx(12 * 2000 * 0.4 / 8 * own_images.BEST_EVAL_FACTOR)
 
 
 @pytest.mark.parametrize(("seconds", "words"), [

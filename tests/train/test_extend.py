@@ -73,17 +73,19 @@ def test_a_finished_run_goes_on_at_the_rates_of_the_new_number_of_epochs(run, ca
     assert not (Path(run["output"]) / "epochs").exists()
 
 
-def test_without_momentum_a_run_that_was_extended_is_the_longer_run_to_the_last_bit(tiny_config):
+@pytest.mark.parametrize("choose_epoch", ["best", "latest"])
+def test_without_momentum_a_run_that_was_extended_is_the_longer_run_to_the_last_bit(tiny_config, choose_epoch):
     """At a constant rate nothing tells the two apart: images, order, steps and dropout are those of the longer run."""
     config = {**tiny_config, **ONLY_HEAD, "schedule": "constant", "optimizer": "sgd", "momentum": 0.0,
-              "net_options": {**tiny_config["net_options"], "has_dropout": True}}
+              "choose_epoch": choose_epoch, "net_options": {**tiny_config["net_options"], "has_dropout": True}}
     whole, part = ({**config, "output": f"{config['output']}-{name}"} for name in ("whole", "part"))
     fit({**whole, "epochs": 3})
     fit({**part, "epochs": 1})
     fit({**part, "epochs": 3, "resume": True})
-    expected, got = (read_weights(Path(run["output"]) / "last.ckpt") for run in (whole, part))
-    for name, value in expected.items():
-        np.testing.assert_array_equal(got[name], value, err_msg=name)
+    for file in ("last.ckpt", "best.ckpt"):
+        expected, got = (read_weights(Path(run["output"]) / file) for run in (whole, part))
+        for name, value in expected.items():
+            np.testing.assert_array_equal(got[name], value, err_msg=f"{file} {name}")
     for row, other in zip(rows(whole), rows(part), strict=True):
         assert [row[name] for name in ("epoch", "steps", "learning_rate", "train_loss", "top1")] == [
             other[name] for name in ("epoch", "steps", "learning_rate", "train_loss", "top1")]
