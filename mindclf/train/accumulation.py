@@ -6,6 +6,8 @@ from mindspore import Tensor, nn, ops
 from mindclf.train.batches import images_in_step
 from mindclf.train.sam import ScaledLoss, climbers
 
+ONE = Tensor(1.0, ms.float32)
+
 
 class AccumulatedStep(nn.Cell):
     """A step like `step`, an nn.TrainOneStepCell or a SharpnessAwareStep, with the memory that a micro batch needs.
@@ -33,9 +35,9 @@ class AccumulatedStep(nn.Cell):
         if self.climb:
             most = climbers(len(labels))
             self._add_up(images[:most], labels[:most], size)
-            self.climb()
+            self.climb(ONE)
         loss, correct = self._add_up(images, labels, size)
-        self.update()
+        self.update(ONE)
         self.loss.correct_predictions.set_data(Tensor(correct, ms.int32))
         return loss
 
@@ -75,8 +77,8 @@ class ClimbBySums(nn.Cell):
         super().__init__(auto_prefix=False)
         self.climb, self.sums, self.reducer = climb, sums, reducer
 
-    def construct(self):
-        return self.climb(self.reducer(self.sums))
+    def construct(self, one):
+        return self.climb(self.reducer(values_of(self.sums, one)))
 
 
 class Update(nn.Cell):
@@ -86,11 +88,23 @@ class Update(nn.Cell):
         super().__init__(auto_prefix=False)
         self.optimizer, self.climb, self.sums, self.reducer = optimizer, climb, sums, reducer
 
-    def construct(self):
-        grads = self.reducer(self.sums)
+    def construct(self, one):
+        grads = self.reducer(values_of(self.sums, one))
         if self.climb is not None:
             grads = ops.depend(grads, self.climb.back(grads))
         return self.optimizer(grads)
+
+
+def values_of(sums, one):
+    """The values of the parameters `sums`. `one` is 1, and what a graph gets: it would leave out the product with a constant.
+
+    In a graph MindSpore 2.10 takes parameters of the same shape for one another where a function gets them, as an optimizer's
+    division by the loss scale does. Values it tells apart.
+    """
+    values = ()
+    for total in sums:
+        values += (one * total,)
+    return values
 
 
 def looks_in_step(config):

@@ -203,6 +203,37 @@ def test_an_auxiliary_head_counts_three_tenths():
     np.testing.assert_allclose(net.auxiliary.weight.asnumpy(), before[1] - 0.5 * 0.3 * auxiliary, atol=1e-6)
 
 
+class Alike(nn.Cell):
+    """Layers whose weights have the same shapes, 5 x 5 and 5, but for the last one's."""
+
+    def __init__(self):
+        super().__init__()
+        rng = np.random.default_rng(3)
+        starts = [Tensor(rng.standard_normal((5, 5)).astype(np.float32)) for _ in range(3)]
+        self.a, self.b, self.c = (nn.Dense(5, 5, start, "zeros") for start in starts)
+        self.last = dense()
+
+    def construct(self, x):
+        return self.last(self.c(self.b(self.a(x).tanh()).tanh()).tanh())
+
+
+@pytest.mark.parametrize("fields", [{"optimizer": "sgd"}, {"optimizer": "adam"}, {"sam_rho": 0.3}, {"layer_decay": 0.5},
+                                    {"clip_norm": 0.1}, {"optimizer": "lion"}], ids=str)
+def test_weights_of_the_same_shape_get_their_own_gradients_in_micro_batches(fields):
+    """In a compiled graph, where MindSpore can take one parameter for another of the same shape."""
+    moved = []
+    for accumulation_steps in (1, 2):
+        net = Alike()
+        before = [weight.asnumpy().copy() for weight in net.trainable_params()]
+        step = create_model(net, merge({}, {"accumulation_steps": accumulation_steps, **fields}), [0.1]).train_network
+        step(Tensor(IMAGES), Tensor(LABELS))
+        moved.append([weight.asnumpy() - start for weight, start in zip(net.trainable_params(), before)])
+    for whole, parts in zip(*moved, strict=True):
+        np.testing.assert_allclose(parts, whole, rtol=0, atol=2e-6)
+    biases = [change for change in moved[1] if change.shape == (5,)]
+    assert len(biases) == 3 and len({change.tobytes() for change in biases}) == 3
+
+
 def test_rates_can_change_between_the_epochs_of_a_model():
     """Three epochs of one step: 0.3, then what the list says after the first."""
     config = merge({}, {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "schedule": "plateau", "epochs": 3,
