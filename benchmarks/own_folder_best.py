@@ -4,10 +4,11 @@
     python -m pip install scikit-learn
     python benchmarks/own_folder_best.py                # writes results/tables/own_folder_best.json
 
---choose trains the ways of WAYS on some images of each class of a data set and compares them on others, none of which
-`mindclf train FOLDER` tests with. Without it each data set is trained on whole, as the command does it; logistic regression is
-scikit-learn's on the features of the fast head, all training and validation images. With --sets and --seeds only those are
-measured, and the others stay in the table. A run that is killed goes on with the same command.
+--choose trains the ways of WAYS on some images of each class of a data set, and compares them on others: the epoch that some
+more images choose, as the command does it, and the last epoch. The command tests with none of these. Without --choose each data
+set is trained on whole, as the command does it; logistic regression is scikit-learn's on the features of the fast head, all
+training and validation images. With --sets and --seeds only those are measured, and the others stay in the table. A run that is
+killed goes on with the same command.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from mindclf.dataset.layout import class_folders, split_folders
 from mindclf.dataset.registry import DATA_SETS
 from mindclf.dataset.splits import read_splits
 from mindclf.device import describe_device
+from mindclf.evaluation import evaluate
 from mindclf.metrics import wilson_interval
 from mindclf.own_images import own_images
 from mindclf.report.history import HISTORY, HistoryFile
@@ -37,18 +39,15 @@ from mindclf.train.own_folder import prepared
 
 SETS = ("caltech16", "flower_photos", "flowers102", "garbage26")
 OUTPUTS = ROOT / "outputs" / "own_folder_best"
-CHOICE = {"flower_photos": (60, 60), "garbage26": (25, 15)}  # images of each class: for training, for validation
-BASE = dict(lr_max=0.006, scale=(0.35, 1.0), image_height=224, image_width=224, label_smoothing=0.1)
+CHOICE = {"caltech16": (30, 4, 20), "flower_photos": (60, 7, 60), "garbage26": (25, 3, 15)}  # of each class: train, valid, test
+BASE = dict(lr_max=0.006, epochs=10, scale=(0.35, 1.0), image_height=224, image_width=224, label_smoothing=0.1,
+            choose_epoch="best")
 WAYS = {  # what differs from BASE
     "base": {},
     "lr_max=0.003": {"lr_max": 0.003},
-    "lr_max=0.012": {"lr_max": 0.012},
-    "ema_decay=0.99": {"ema_decay": 0.99},
-    "scale=0.08,1.0": {"scale": (0.08, 1.0)},
-    "policy=trivial_augment": {"policy": "trivial_augment"},
-    "mixup_alpha=0.2": {"mixup_alpha": 0.2},
+    "lr_max=0.0015": {"lr_max": 0.0015},
+    "epochs=30": {"epochs": 30},
     "image_height=160 image_width=160": {"image_height": 160, "image_width": 160},
-    "label_smoothing=0": {"label_smoothing": 0.0},
 }
 
 
@@ -115,29 +114,32 @@ def regressed(folder, checkpoint, seed):
 
 
 def chosen(name, way, seed):
-    """The row of a way on some images of a data set: accuracy on others after the head and after all layers, and seconds."""
+    """The row of a way on some images of a data set: accuracy on others by head, best epoch and last epoch, and seconds."""
     folder = some_images(name, seed)
     output = OUTPUTS / f"{name}-{seed}-{way}".replace(" ", "_").replace("=", "-")
     asked = {**BASE, **WAYS[way]}
     config = merge(own_images(str(folder), asked, best=True), {**asked, "seed": seed, "output": str(output), "resume": True})
-    fit(prepared(config, folder))
+    head = train_folder(folder, seed=seed, output=f"{output}-head", image_height=asked["image_height"],
+                        image_width=asked["image_width"])
+    best = fit(prepared(config, folder))
+    last = evaluate(best.checkpoint.with_name("last.ckpt"), folder)
     rows = HistoryFile(output / HISTORY).rows()
-    last = {phase: [row["top1"] for row in rows if row["phase"] == phase] for phase in (1, 2)}
-    return {"epochs": len(last[2]), "head_top1": last[1][-1], "best_top1": max(last[2]), "last_top1": last[2][-1],
+    return {"epochs": int(rows[-1]["epoch"]), "test_images": last.images, "best_epoch": read_card(best.checkpoint)["epoch"],
+            "top1": {"head": round(head.report.top1, 6), "best": round(best.report.top1, 6), "last": round(last.top1, 6)},
             "seconds": round(sum(row["seconds"] for row in rows), 1)}
 
 
 def some_images(name, seed):
-    """A folder of links: of each class some images in train/, others in valid/, and one in test/, which nothing looks at."""
-    folder, (count, measured) = OUTPUTS / f"{name}-images-{seed}", CHOICE[name]
+    """A folder of links: of each class so many images in train/, valid/ and test/ as CHOICE says."""
+    folder = OUTPUTS / f"{name}-images-{seed}"
     if folder.is_dir():
         return folder
     images, order = untested(name), Draws(seed, 0, 0).generator("some images")
     order = order.permutation(len(images))
     for label, class_name in enumerate(images.classes):
         of_class = [index for index in order if images.labels[index] == label]
-        ends = {"train": of_class[:count], "valid": of_class[count:count + measured], "test": of_class[-1:]}
-        for split, indices in ends.items():
+        parts = np.split(of_class, np.cumsum(CHOICE[name]))
+        for split, indices in zip(("train", "valid", "test"), parts):
             place = folder / split / class_name
             place.mkdir(parents=True)
             for index in indices:

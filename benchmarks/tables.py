@@ -54,8 +54,8 @@ WORDS = {
         "newcomer": "| | command | time |",
         "best": "| folder | test images | head alone (`mindclf train`) | **`--best`** | logistic regression "
                 "| minutes, head alone | minutes, `--best` |",
-        "best_choice": "| way | {datasets} |", "on": "{dataset}, {epochs} epochs",
-        "head_alone": "head alone", "base": "learning rate 0.006, 224 pixels, crops from 35 %",
+        "best_choice": "| way | {datasets} |", "on": "{dataset}, {test_images} images",
+        "base": "learning rate 0.006, 10 epochs, 224 pixels, crops from 35 %",
         "to": "to",
     },
     "zh": {
@@ -89,8 +89,8 @@ WORDS = {
         "newcomer": "| | 命令 | 用时 |",
         "best": "| 文件夹 | 测试图片 | 只训练分类头（`mindclf train`） | **`--best`** | 逻辑回归 "
                 "| 分钟，只训练分类头 | 分钟，`--best` |",
-        "best_choice": "| 做法 | {datasets} |", "on": "{dataset}，{epochs} 轮",
-        "head_alone": "只训练分类头", "base": "学习率 0.006，224 像素，裁剪面积至少 35 %",
+        "best_choice": "| 做法 | {datasets} |", "on": "{dataset}，{test_images} 张图片",
+        "base": "学习率 0.006，10 轮，224 像素，裁剪面积至少 35 %",
         "to": "至",
     },
 }
@@ -357,24 +357,18 @@ def best(document):
 
 
 def best_choice(document):
-    """A line for each way of --best: the best accuracy of its epochs on validation images, by data set."""
+    """A line for each way of --best: accuracy of the head, the best and the last epoch, by data set."""
     words = WORDS[language(document)]
     rows = read("benchmarks/results/tables/own_folder_best_choice.json")["rows"]
     measured = {(row["way"], row["dataset"]): row for row in rows}
     ways, datasets = (list(dict.fromkeys(names)) for names in zip(*measured))
-    base = [measured["base", dataset] for dataset in datasets]
-    titles = [words["on"].format(**row) for row in base]
-    lines = [words["best_choice"].format(datasets=" | ".join(titles)), "|---" * (len(datasets) + 1) + "|",
-             f"| {words['head_alone']} | {' | '.join(_share(row['head_top1']) for row in base)} |"]
+    titles = [words["on"].format(**measured["base", dataset]) for dataset in datasets]
+    lines = [words["best_choice"].format(datasets=" | ".join(titles)), "|---" * (len(datasets) + 1) + "|"]
     for way in ("base", *(way for way in ways if way != "base")):
         found = [measured.get((way, dataset)) for dataset in datasets]
-        shares = " | ".join(_share(row["best_top1"]) if row else "" for row in found)
-        lines.append(f"| {words['base'] if way == 'base' else f'`{way}`'} | {shares} |")
+        cells = [" / ".join(f"{row['top1'][part]:.1%}" for part in ("head", "best", "last")) if row else "" for row in found]
+        lines.append(f"| {words['base'] if way == 'base' else f'`{way}`'} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _share(value):
-    return f"{value:.1%}"
 
 
 def nets(document):

@@ -19,7 +19,7 @@ TRAINED_FRACTION = 0.72  # of an undivided folder: a fifth is for testing, and a
 ALL_LAYERS = dict(trainable="all", cached_views=0, optimizer="momentum", batch_size=32, lr_max=0.006, warmup_epochs=1,
                   weight_decay=1e-4, label_smoothing=0.1)
 BEST_VIEWS = 40_000          # training images that are seen, in all epochs together
-BEST_EPOCHS = (4, 12)        # no fewer and no more
+BEST_EPOCHS = (4, 30)        # no fewer and no more
 BEST_CROP = (0.35, 1.0)
 SMALL_PHOTO = 160            # pixels: the shorter side of most photos; images of that size are then half of the computation
 SAMPLED_PHOTOS = 200         # whose sizes are looked at

@@ -128,8 +128,8 @@ def test_a_head_of_several_layers_is_trained_before_all_layers(tmp_path):
 @pytest.mark.parametrize("count", [0, 1, 60, 2000, 2181, 6552, 20_000, 100_000, 10**7])
 def test_best_sees_about_as_many_images_of_small_and_large_folders(count):
     epochs = best_epochs(count)
-    assert 2 <= epochs <= 12  # more than the epoch of warm-up
-    if 3500 <= count <= 10_000:
+    assert 2 <= epochs <= 30  # more than the epoch of warm-up
+    if 2000 <= count <= 10_000:
         assert epochs * count == pytest.approx(BEST_VIEWS, rel=0.1)
 
 

@@ -115,7 +115,7 @@ def test_the_time_of_best_follows_the_images_and_the_speed_here(monkeypatch):
     monkeypatch.setattr(estimate, "run_net", run)
     config = SimpleNamespace(eval_batch_size=8, image_height=64, image_width=32, dataset_path="")
     found = estimate.best_seconds(None, config, 2000)
-    assert found == pytest.approx(12 * 2000 * 0.4 / 8 * own_images.BEST_EVAL_FACTOR)
+    assert found == pytest.approx(20 * 2000 * 0.4 / 8 * own_images.BEST_EVAL_FACTOR)
 
 
 @pytest.mark.parametrize(("seconds", "words"), [
