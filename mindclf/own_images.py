@@ -90,7 +90,8 @@ def _best(folder, asked):
     if "pretrained" in asked and not asked["pretrained"]:
         raise ValueError("pretrained= and --best exclude each other: --best goes on from weights that know other images")
     head = DESCENDED_HEAD if str(asked.get("net", "")).startswith(HIDDEN_LAYERS) else SOLVED_HEAD
-    epochs, size = best_epochs(count_trained(folder)), best_image_size(folder)
+    epochs = best_epochs(count_trained(folder))
+    size = None if {"image_height", "image_width"} & asked.keys() else best_image_size(folder)
     return dict(scale=BEST_CROP, **({} if size is None else dict(image_height=size, image_width=size)),
                 **({} if asked.get("monitor", "top1") != "top1" else dict(choose_epoch="latest")),
                 output=f"outputs/{Path(os.path.abspath(folder)).name}-best",

@@ -94,6 +94,8 @@ def test_best_trains_small_photos_on_small_images(tmp_path, sides, expected):
     assert best_image_size(tmp_path) == expected
     config = merge(own_images(str(tmp_path), best=True))
     assert (config.image_height, config.image_width) == (expected or 224,) * 2
+    config = merge(own_images(str(tmp_path), ["image_width=192"], best=True), ["image_width=192"])
+    assert (config.image_height, config.image_width) == (224, 192)  # as without --best
 
 
 def test_a_field_that_is_asked_for_changes_the_phase_that_has_it(tmp_path):

@@ -19,7 +19,7 @@ def add_arguments(parser, recipe):
     parser.usage = "%(prog)s [options] " + ("" if recipe else "[FOLDER] ") + "[field=value ...]"
     if not recipe:
         parser.add_argument("--best", action="store_true",
-                            help="of FOLDER: train all layers after the head, which is more accurate and takes minutes to hours "
+                            help="of FOLDER: train all layers after the head, usually more accurate, and takes minutes to hours "
                                  "instead of seconds; it says how long before, and resumes")
     parser.epilog = help_text("" if recipe else OWN_FOLDER, recipe.config if recipe else {})
     add_fields(parser)

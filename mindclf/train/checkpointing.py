@@ -19,7 +19,7 @@ from mindspore.train import CheckpointConfig, ModelCheckpoint
 from mindclf import __version__
 from mindclf.card import Card, card_path, read_card
 from mindclf.checkpoint import save_checkpoint
-from mindclf.config import DEFAULTS
+from mindclf.config import DEFAULTS, SOLVED, merge, phases_of
 from mindclf.dataset.folder import check_class_index
 from mindclf.dataset.seen import seen_images, with_changes
 from mindclf.device import describe_device
@@ -145,9 +145,7 @@ class CheckpointManager:
         """Saves the last weights; returns the path of the best. What is in epochs/ goes, or with `keep_epochs` its state."""
         self._save("last.ckpt", "last epoch")
         if self.best_score is not None and self.table.phase:
-            log.info("%s marks an epoch within one standard error of the best: best.ckpt has epoch %d of phase %d, the latest"
-                     if self.takes_latest else "%s marks the best epoch so far: best.ckpt has epoch %d of phase %d",
-                     BEST, self.best_epoch["epoch"], self.best_epoch["phase"])
+            self._say_what_is_best()
         if self.best_score is None:
             phases = [self.card["config"], *self.card["config"].get("phases", ())]
             followed = any(phase.get("schedule") == "plateau" for phase in phases)
@@ -160,6 +158,15 @@ class CheckpointManager:
             else:
                 shutil.rmtree(self.output / "epochs")
         return self.output / "best.ckpt"
+
+    def _say_what_is_best(self):
+        phase = self.best_epoch["phase"]
+        if phases_of(merge(self.card["config"], {}))[int(phase) - 1].optimizer in SOLVED:
+            log.info("best.ckpt is the head of phase %d: no epoch after it was as good on the validation images", phase)
+            return
+        log.info("%s marks an epoch within one standard error of the best: best.ckpt has epoch %d of phase %d, the latest"
+                 if self.takes_latest else "%s marks the best epoch so far: best.ckpt has epoch %d of phase %d",
+                 BEST, self.best_epoch["epoch"], phase)
 
     def card_of(self, choice, **fields):
         """The card of the newest weights; `choice` says, in words, why they are kept, unless they were solved."""

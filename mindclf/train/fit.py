@@ -284,12 +284,15 @@ def _beginning(folder, history, signals, advice):
 
 
 def _with_smaller_batches(config, count):
-    """`config` with batches that `count` training images fill, for each worker."""
+    """`config` with batches that `count` training images fill, for each worker, in all phases that descend."""
     largest = max(1, count // collectives.size())
-    if config.batch_size <= largest:
+    too_large = [phase.batch_size for phase in phases_of(config) if phase.optimizer not in SOLVED and phase.batch_size > largest]
+    if not too_large:
         return config
-    log.warning("batch_size=%d is more than the training images, %d: it is %d here", config.batch_size, count, largest)
-    return merge(config, {"batch_size": largest})
+    log.warning("batch_size=%d is more than the training images, %d: it is %d here", max(too_large), count, largest)
+    phases = [{**phase, **({"batch_size": min(phase["batch_size"], largest)} if "batch_size" in phase else {})}
+              for phase in config.phases]
+    return merge(config, {"batch_size": min(config.batch_size, largest), "phases": phases})
 
 
 def _warn_of_few(splits, config, descends):

@@ -19,8 +19,9 @@ def train_folder(folder: str | Path, *, best: bool = False, **fields: Any) -> Fi
     `folder` has a folder for each class, of which about a fifth of the images is for testing, or train/ and test/ (or val/) with
     such folders. `fields` are fields of the config, as in train_folder("my_photos", net="resnet18"), and arguments of `fit`.
     Without others a head is solved on the features of a backbone that knows ImageNet, in seconds; with some that only gradient
-    descent has, such as epochs=20, it is trained by that. With `best` all layers are trained after the head: more accurate, in
-    minutes to hours, see docs/how_to/fine_tune.md. Raises ValueError for a folder without two classes, and as `fit` does.
+    descent has, such as epochs=20, it is trained by that. With `best` all layers are trained after the head: usually more
+    accurate, in minutes to hours, see docs/how_to/fine_tune.md. Raises ValueError for a folder without two classes, and as `fit`
+    does.
     """
     named = fields.get("resume") or "output" in fields
     options = {name: fields.pop(name) for name in ("loss", "metrics", "callbacks", "may_extend", "verbose") if name in fields}

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 FREE_FIELDS = ("resume", "device_target", "output", "dataset_path", "feature_cache", "cache_dir", "grid_rows", "grid_columns",
                "tensorboard", "save_checkpoint_steps", "keep_checkpoint_max", "folds")
 LENGTH_FIELDS = ("epochs", "early_stopping_patience", "min_delta")  # how long a phase takes: may differ where it is not over
+DERIVED_FIELDS = ("batch_size", "image_height", "image_width")  # may follow from the images: where nobody set them
 EPOCH_FIELDS = ("phase", "epoch", "metrics")  # what a card says of the epoch that its weights are of
 
 
@@ -90,14 +91,11 @@ def _lengths(phases):
 def _check_same(card, earlier, refusal, output):
     """Raises ValueError, or warns, where the run of `card` is another than that of the card `earlier`, but for LENGTH_FIELDS.
 
-    The batch_size comes last: where nobody set it, it may follow from the number of images and of workers.
+    The DERIVED_FIELDS come last: other images, or another number of workers, are the reason why they differ.
     """
-    _check_fields([name for name in DEFAULTS if name not in (*FREE_FIELDS, *LENGTH_FIELDS, "phases", "batch_size")], card,
+    _check_fields([name for name in DEFAULTS if name not in (*FREE_FIELDS, *LENGTH_FIELDS, "phases", *DERIVED_FIELDS)], card,
                   earlier, refusal)
-    now, then = (json.dumps([{name: value for name, value in phase.items() if name not in LENGTH_FIELDS}
-                             for phase in run["config"].get("phases", ())]) for run in (card, earlier))
-    if now != then:
-        raise ValueError(f"{refusal}: it had phases={then}, and now they are {now}: set them so, or take another output")
+    _check_phases((*LENGTH_FIELDS, *DERIVED_FIELDS), card, earlier, refusal)
     if card["workers"] != earlier.get("workers", 1):
         raise ValueError(f"{refusal}: it had workers: {earlier.get('workers', 1)}, and now there are {card['workers']}: take as "
                          f"many, or another output")
@@ -117,7 +115,16 @@ def _check_same(card, earlier, refusal, output):
         is_old = "seen_images" not in earlier and not card["raw_size"]
         hint = ", or an older mindclf began it, which knew them by their names" if is_old else ""
         raise ValueError(f"{refusal}: it had other images or labels{hint}: restore them, or take another output")
-    _check_fields(["batch_size"], card, earlier, refusal)
+    _check_fields(DERIVED_FIELDS, card, earlier, refusal)
+    _check_phases(LENGTH_FIELDS, card, earlier, refusal)
+
+
+def _check_phases(but_for, card, earlier, refusal):
+    """Raises ValueError if the phases of two cards differ in other fields than those named in `but_for`."""
+    now, then = (json.dumps([{name: value for name, value in phase.items() if name not in but_for}
+                             for phase in run["config"].get("phases", ())]) for run in (card, earlier))
+    if now != then:
+        raise ValueError(f"{refusal}: it had phases={then}, and now they are {now}: set them so, or take another output")
 
 
 def _check_fields(names, card, earlier, refusal):
@@ -135,14 +142,14 @@ def _check_epochs(then, now, position, refusal, may_extend):
     it has begun.
     """
     for number, (before, after) in enumerate(zip(then, now), start=1):
+        if after.optimizer in SOLVED:  # its epochs are iterations, of which the config does not tell
+            continue
         place = f"phases.{number - 1}." if len(then) > 1 else ""
         changed = [name for name in LENGTH_FIELDS if before[name] != after[name]]
         if changed and (number < position["phase"] or not may_extend):
             [name, *_] = changed
             raise ValueError(f"{refusal}: it had {place}{name}={before[name]}, and now it is {after[name]}: set it so, or take "
                              f"another output")
-        if after.optimizer in SOLVED:  # its epochs are iterations, of which the config does not tell
-            continue
         begun = position["epochs"] + bool(position["steps"]) if number == position["phase"] else 0
         if after.epochs < begun:
             raise ValueError(f"{refusal}: it has begun epoch {begun} of phase {number}, and now {place}epochs={after.epochs}: "

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mindclf import own_images
 from mindclf.checkpoint import read_card, read_weights
@@ -55,6 +56,29 @@ def test_a_best_run_that_is_stopped_within_the_second_phase_goes_on_to_the_same_
     card = read_card(whole)
     assert card["phase"] in (1, 2) and "calibration" in card
     assert card["chosen"] == "latest epoch within one standard error of the best on the validation images"
+
+
+def test_a_best_run_of_fewer_images_than_a_batch_is_extended_and_says_what_was_added(start, colour_folder):
+    """Batches of 32 do not fit, and nobody asked for them. More images are named as the reason, not the batches."""
+    fields = {"pretrained": start, **SMALL, "output": f"{colour_folder}-run", "lr_max": 1e-3}
+    first = train_folder(colour_folder, best=True, epochs=2, **fields).checkpoint
+    assert read_card(first.with_name("last.ckpt"))["config"]["phases"][1]["batch_size"] < 32
+    train_folder(colour_folder, best=True, epochs=3, resume=True, **fields)
+    rows = HistoryFile(first.with_name("history.csv")).rows()
+    assert [(row["phase"], row["epoch"]) for row in rows if row["phase"] == 2] == [(2, 1), (2, 2), (2, 3)]
+    source = next((colour_folder / "train").glob("*/*"))
+    Image.open(source).rotate(90).save(source.with_name("one_more.png"))
+    with pytest.raises(ValueError, match="it had 2[0-9] train images, and now there are 2[0-9]: restore them"):
+        train_folder(colour_folder, best=True, epochs=3, resume=True, **fields)
+
+
+def test_a_head_that_stays_the_best_is_said_to(start, colour_folder, tmp_path, caplog):
+    """A learning rate that ruins all layers: every epoch after the head is worse."""
+    fields = {"pretrained": start, **QUICK, "lr_max": 100.0, "epochs": 3, "output": str(tmp_path / "ruined")}
+    with caplog.at_level("INFO", logger="mindclf"):
+        card = read_card(train_folder(colour_folder, best=True, **fields).checkpoint)
+    assert card["phase"] == 1
+    assert "best.ckpt is the head of phase 1: no epoch after it was as good on the validation images" in caplog.messages
 
 
 def test_the_command_says_what_best_takes_and_best_keeps_the_first_run(start, colour_folder, tmp_path, monkeypatch, capsys):

@@ -110,6 +110,17 @@ def test_batches_shrink_to_what_there_is_where_that_is_asked_for(tiny_config, tm
         fit(config)
 
 
+def test_batches_shrink_in_the_phases_that_descend(tiny_config, caplog):
+    """Of 24 images, in the phase that has batches of its own."""
+    phases = [{**ONLY_HEAD, "optimizer": "lbfgs"}, {"batch_size": 32, "epochs": 1}, {"epochs": 1}]
+    config = {**tiny_config, "batch_size": 16, "phases": phases}
+    card = read_card(fit(config, shrink_batches=True).checkpoint.with_name("last.ckpt"))
+    assert "batch_size=32 is more than the training images, 24: it is 24 here" in caplog.messages
+    assert card["config"].get("batch_size", 16) == 16 and card["config"]["phases"][1]["batch_size"] == 24
+    with pytest.raises(ValueError, match="^batch_size=32 is more than the 24 training images$"):
+        fit(config)
+
+
 def test_a_small_folder_that_has_grown_is_said_to_have_and_not_to_need_another_batch_size(tiny_config, tmp_path):
     changes = make_folder(tmp_path / "few", ["a", "b"], 3)
     config = {**tiny_config, **ONLY_HEAD, **changes, "epochs": 1, "batch_size": 16, "valid_fraction": 0.0}
