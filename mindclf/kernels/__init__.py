@@ -12,6 +12,7 @@ from mindclf.kernels.operators import (
     add,
     average_pool,
     batch_norm,
+    can_concat,
     can_convolve,
     can_convolve_depthwise,
     can_pool,
@@ -27,5 +28,6 @@ from mindclf.kernels.operators import (
 from mindclf.kernels.variants import VARIANTS
 
 __all__ = ["ACTIVATIONS", "SAME", "VARIANTS", "activated_convolution", "add", "available", "average_pool", "batch_norm",
-           "can_convolve", "can_convolve_depthwise", "can_pool", "concat", "convolution", "digest", "gate", "global_average",
-           "in_use", "inverted_residual", "library", "max_pool", "momentum_step", "off", "render_views", "separable", "status"]
+           "can_concat", "can_convolve", "can_convolve_depthwise", "can_pool", "concat", "convolution", "digest", "gate",
+           "global_average", "in_use", "inverted_residual", "library", "max_pool", "momentum_step", "off", "render_views",
+           "separable", "status"]

@@ -273,11 +273,16 @@ def gate():
     return _operator("gate_forward", (), shape_of_x, 1, bprop)
 
 
+def can_concat(order):
+    """Whether `concat` has room for so many places: MOST in csrc/concat.c."""
+    return len(order) <= 16
+
+
 @_cached
 def concat(*order):
     """(operator, order as a tensor): operator(x, y, order) has x and y (N, C, H, W) after one another along the channels.
 
-    `order` has 0 for x and 1 for y, at most 16 of them together; each has a place or several.
+    `order` has 0 for x and 1 for y, see `can_concat`; each has a place or several.
     """
     def shape_of_whole(x, y, order_shape):
         return x[0], sum((x, y)[part][1] for part in order), x[2], x[3]

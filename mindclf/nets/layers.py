@@ -299,7 +299,7 @@ class Concat(HasKernel, nn.Cell):
     def __init__(self, *order):
         super().__init__()
         self.order = order
-        if kernels.in_use():
+        if kernels.in_use() and kernels.can_concat(order):
             self.kernel, self.settings = kernels.concat(*order)
 
     def construct(self, x, y):
