@@ -5,6 +5,7 @@ import logging
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from mindclf.compare import compare, compared_folder
 from mindclf.config import merge
 from mindclf.report.history import HistoryFile
 from mindclf.train import create_optimizer, fit
+from mindclf.train.resume import _best_score
 from mindclf.train.state import OptimizerState
 from tests.conftest import ONLY_HEAD, make_config
 
@@ -89,6 +91,14 @@ def test_without_momentum_a_run_that_was_extended_is_the_longer_run_to_the_last_
     for row, other in zip(rows(whole), rows(part), strict=True):
         assert [row[name] for name in ("epoch", "steps", "learning_rate", "train_loss", "top1")] == [
             other[name] for name in ("epoch", "steps", "learning_rate", "train_loss", "top1")]
+
+
+@pytest.mark.parametrize(("choose_epoch", "expected"), [("best", [0.8, -0.5]), ("latest", [0.9, -0.7])])
+def test_a_run_that_is_extended_knows_the_best_epoch_that_it_had(choose_epoch, expected):
+    """best.ckpt has the third one, which is within one standard error of the second."""
+    rows = [{"watched": "held out", "top1": top1, "loss": loss} for top1, loss in ((0.7, 0.4), (0.9, 0.7), (0.8, 0.5))]
+    history = SimpleNamespace(rows=lambda: rows)
+    assert _best_score({"choose_epoch": choose_epoch}, rows[-1], history) == expected
 
 
 def test_the_best_epoch_stays_the_best_if_no_later_one_is_better(run):
