@@ -36,6 +36,17 @@ def rows(compared):
     return {row["variant"]: row for row in compared["rows"]}
 
 
+def own_sorters(measured):
+    """The lines of the README that `mindclf train my_photos` printed, and with --best."""
+    fast, best = (step["output"] for step in measured["steps"] if " train " in step["command"])
+    return {"images": _line(fast, "172 "), "fast": _line(fast, "time "), "phase": _line(best, "phase 2"),
+            "best": _line(best, "time ")}
+
+
+def _line(lines, beginning):
+    return next(line for line in lines if line.startswith(beginning))
+
+
 def compared_nets(compared):
     ours, theirs = (rows(compared)[name] for name in ("asymmnet_large", "mobilenet_v2"))
     return {"points": 100 * (ours["mean_top1"] - theirs["mean_top1"]), "macs": ours["macs"] / theirs["macs"]}
@@ -106,6 +117,9 @@ CLAIMS = (
           lambda measured: {step["command"].split(" photo")[0]: step["seconds"] for step in measured["steps"]},
           {"README.md": "The first answer took {mindclf predict:.0f} seconds here",
            "README_CN.md": "这里第一次回答用了 {mindclf predict:.0f} 秒"}),
+    *(Claim("benchmarks/results/tables/newcomer.json", own_sorters,
+            {"README.md": words, "README_CN.md": words})
+      for words in ("{images}\n...\naccuracy", "{fast}\n", "{phase}\n...\naccuracy", "{best}\n")),
     Claim("benchmarks/results/tables/predict_speed.json",
           lambda measured: {name: found["median"] for name, found in measured["images_per_second"].items()},
           {"docs/speed.md": "{onnxruntime:.0f} photos a second in ONNX Runtime, and {mindspore:.0f} in MindSpore",
