@@ -1,5 +1,6 @@
 """`train FOLDER --best`: a solved head and then all layers, what it says before, and that it can be resumed."""
 
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -58,18 +59,19 @@ def test_a_best_run_that_is_stopped_within_the_second_phase_goes_on_to_the_same_
     assert card["chosen"] == "latest epoch within one standard error of the best on the validation images"
 
 
-def test_a_best_run_of_fewer_images_than_a_batch_is_extended_and_says_what_was_added(start, colour_folder):
+def test_a_best_run_of_fewer_images_than_a_batch_is_extended_and_says_what_was_added(start, colour_folder, tmp_path):
     """Batches of 32 do not fit, and nobody asked for them. More images are named as the reason, not the batches."""
-    fields = {"pretrained": start, **SMALL, "output": f"{colour_folder}-run", "lr_max": 1e-3}
-    first = train_folder(colour_folder, best=True, epochs=2, **fields).checkpoint
+    folder = shutil.copytree(colour_folder, tmp_path / "colours")  # the other tests want theirs as it is
+    fields = {"pretrained": start, **SMALL, "output": str(tmp_path / "run"), "lr_max": 1e-3}
+    first = train_folder(folder, best=True, epochs=2, **fields).checkpoint
     assert read_card(first.with_name("last.ckpt"))["config"]["phases"][1]["batch_size"] < 32
-    train_folder(colour_folder, best=True, epochs=3, resume=True, **fields)
+    train_folder(folder, best=True, epochs=3, resume=True, **fields)
     rows = HistoryFile(first.with_name("history.csv")).rows()
     assert [(row["phase"], row["epoch"]) for row in rows if row["phase"] == 2] == [(2, 1), (2, 2), (2, 3)]
-    source = next((colour_folder / "train").glob("*/*"))
+    source = next((folder / "train").glob("*/*"))
     Image.open(source).rotate(90).save(source.with_name("one_more.png"))
     with pytest.raises(ValueError, match="it had 2[0-9] train images, and now there are 2[0-9]: restore them"):
-        train_folder(colour_folder, best=True, epochs=3, resume=True, **fields)
+        train_folder(folder, best=True, epochs=3, resume=True, **fields)
 
 
 def test_a_head_that_stays_the_best_is_said_to(start, colour_folder, tmp_path, caplog):
