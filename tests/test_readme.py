@@ -60,17 +60,18 @@ def test_the_readme_shows_what_four_commands_print():
     assert [command.split()[1] for command, _ in SHOWN] == ["predict", "train", "predict", "train"]
 
 
-@pytest.mark.parametrize(("command", "output"), SHOWN, ids=[command for command, _ in SHOWN])
-def test_a_command_of_the_readme_prints_what_it_shows(command, output, offline, capsys, caplog):
-    """In this order: the second prediction is by the net that the first training made."""
-    quicker = [word for part, words in QUICKER.items() if part in command for word in words]
-    with caplog.at_level(logging.INFO, logger="mindclf"):
-        assert main([*shlex.split(command)[1:], *quicker]) == 0
-    printed = [skeleton(line) for line in (*caplog.messages, *capsys.readouterr().out.splitlines())]
-    shown = [skeleton(line) for line in output.splitlines() if line != "..."]
-    missing = [line for line in shown if line not in printed]
-    assert not missing, printed
-    assert [printed.index(line) for line in shown] == sorted(printed.index(line) for line in shown)
+def test_the_commands_of_the_readme_print_what_it_shows(offline, capsys, caplog):
+    """In one test, for the second prediction is by the net that the first training made."""
+    for command, output in SHOWN:
+        caplog.clear()
+        quicker = [word for part, words in QUICKER.items() if part in command for word in words]
+        with caplog.at_level(logging.INFO, logger="mindclf"):
+            assert main([*shlex.split(command)[1:], *quicker]) == 0, command
+        printed = [skeleton(line) for line in (*caplog.messages, *capsys.readouterr().out.splitlines())]
+        shown = [skeleton(line) for line in output.splitlines() if line != "..."]
+        missing = [line for line in shown if line not in printed]
+        assert not missing, (command, printed)
+        assert [printed.index(line) for line in shown] == sorted(printed.index(line) for line in shown), command
 
 
 def test_the_five_lines_of_python_run(offline, capsys):
