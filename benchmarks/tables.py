@@ -54,6 +54,7 @@ WORDS = {
         "newcomer": "| | command | time |",
         "best": "| folder | test images | head alone (`mindclf train`) | **`--best`** | logistic regression "
                 "| minutes, head alone | minutes, `--best` |",
+        "optimisation": "| way, {seeds} seeds | best top-1 of 100 validation images: mean (range) | of 200 test images |",
         "best_choice": "| way | {datasets} |", "on": "{dataset}, {test_images} images",
         "base": "learning rate 0.006, 10 epochs, 224 pixels, crops from 35 %",
         "to": "to",
@@ -89,6 +90,7 @@ WORDS = {
         "newcomer": "| | 命令 | 用时 |",
         "best": "| 文件夹 | 测试图片 | 只训练分类头（`mindclf train`） | **`--best`** | 逻辑回归 "
                 "| 分钟，只训练分类头 | 分钟，`--best` |",
+        "optimisation": "| 做法，{seeds} 个种子 | 100 张验证图片上最好的 top-1：平均（范围） | 200 张测试图片上 |",
         "best_choice": "| 做法 | {datasets} |", "on": "{dataset}，{test_images} 张图片",
         "base": "学习率 0.006，10 轮，224 像素，裁剪面积至少 35 %",
         "to": "至",
@@ -392,6 +394,19 @@ def net_options(document):
     return "\n".join(rows)
 
 
+def optimisation(document):
+    """A line for each way to fine-tune: accuracy on validation and on test images, mean and range over seeds."""
+    words = WORDS[language(document)]
+
+    def accuracy(values):
+        return f"{statistics.mean(values):.1%} ({min(values):.1%} {words['to']} {max(values):.1%})"
+
+    found = read("benchmarks/results/tables/optimisation.json")
+    rows = [words["optimisation"].format(seeds=len(found["seeds"])), "|---|---|---|"]
+    rows += [f"| {row['way']} | {accuracy(row['valid_top1'])} | {accuracy(row['test_top1'])} |" for row in found["rows"]]
+    return "\n".join(rows)
+
+
 def zoo_rows(of_the_table):
     return [row for row in read("benchmarks/results/tables/zoo.json")["rows"] if ("paper" in row) == of_the_table]
 
@@ -404,6 +419,7 @@ RESULTS = {"results": results, **{table: functools.partial(runs, table=table) fo
            **{table: functools.partial(compared, table=table) for table in COMPARED}}
 PAGES = {"README": {"systems": systems}, "docs/results": RESULTS, "docs/traps": {"traps": traps, "streams": streams},
          "docs/speed": {"speed": speed, "roofline": roofline}, "docs/get_started": {"newcomer": newcomer},
+         "docs/how_to/optimisation": {"optimisation": optimisation},
          "docs/how_to/fine_tune": {"best_choice": best_choice, "best": best}}
 TABLES = {
     **{f"{page}{'_CN.md' if chinese and page == 'README' else '.zh.md' if chinese else '.md'}": tables
