@@ -77,6 +77,11 @@ class CardCheckpoint(ModelCheckpoint):
             card_path(file).unlink(missing_ok=True)
 
 
+def card_phases(card):
+    """The phases of the run of a card, each a full config of its own."""
+    return phases_of(merge(card["config"], {}))
+
+
 class CheckpointManager:
     """Keeps best.ckpt and last.ckpt in the folder `output`. Of several workers the main process writes; the others know as much.
 
@@ -161,7 +166,7 @@ class CheckpointManager:
 
     def _say_what_is_best(self):
         phase = self.best_epoch["phase"]
-        if phases_of(merge(self.card["config"], {}))[int(phase) - 1].optimizer in SOLVED:
+        if card_phases(self.card)[int(phase) - 1].optimizer in SOLVED:
             log.info("best.ckpt is the head of phase %d: no epoch after it was as good on the validation images", phase)
             return
         log.info("%s marks an epoch within one standard error of the best: best.ckpt has epoch %d of phase %d, the latest"

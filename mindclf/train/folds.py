@@ -163,9 +163,8 @@ class FoldTrainer:
             return net, config, folder / "best.ckpt", features
         history = HistoryFile(folder / HISTORY, self.check)
         run = Run(net, splits, CheckpointManager(net, folder, card, self.check, config.monitor, config.choose_epoch), history,
-                  self.signals,
-                  _Beginning(folder, history, self.signals.advice), self.given, weights, features=self.features.of,
-                  teacher=self.teacher)
+                  self.signals, _Beginning(folder, history, self.signals.advice), self.given, weights,
+                  features=self.features.of, teacher=self.teacher)
         config.resume = False  # of the run: whether the fold goes on is decided by now
         return net, config, self.train(run, config, state), features
 

@@ -9,9 +9,10 @@ import numpy as np
 
 from mindclf.card import read_card, settle
 from mindclf.checkpoint import read_weights
-from mindclf.config import DEFAULTS, SOLVED, merge, own_names, phases_of
+from mindclf.config import DEFAULTS, SOLVED, own_names
 from mindclf.metrics import score_of
 from mindclf.report.history import HISTORY, HistoryFile
+from mindclf.train.checkpointing import card_phases
 from mindclf.train.early_stopping import NOTHING_SEEN, has_stopped, let_go_on
 from mindclf.train.schedules import plateau_of
 from mindclf.train.state import TrainingState, load_state, state_path
@@ -51,7 +52,7 @@ def earlier_run(output, card, may_extend=True):
     earlier = {**earlier, "config": own_names(earlier["config"])}  # an older mindclf called some of them otherwise
     position = state.position if state else {"phase": earlier["phase"], "epochs": earlier["epoch"], "steps": 0}
     _check_same(card, earlier, refusal, output)
-    then, now = (_phases(run) for run in (earlier, card))
+    then, now = (card_phases(run) for run in (earlier, card))
     _check_epochs(then, now, position, refusal, may_extend)
     unfinished = list(Path(output).glob(f"{TEMPORARY}*"))  # what a run that is killed leaves of a file
     if state is None and earlier["config"].get("keep_checkpoint_max", 1) == 1:
@@ -154,10 +155,6 @@ def _check_epochs(then, now, position, refusal, may_extend):
         if after.epochs < begun:
             raise ValueError(f"{refusal}: it has begun epoch {begun} of phase {number}, and now {place}epochs={after.epochs}: "
                              f"set {begun} or more, or take another output")
-
-
-def _phases(card):
-    return phases_of(merge(card["config"], {}))
 
 
 def _best_score(config, valid, history):
