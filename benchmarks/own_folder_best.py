@@ -76,7 +76,7 @@ def add_rows(table, work):
     for measure, key in work:
         if any(key.items() <= row.items() for row in rows):
             continue
-        rows.append({**key, **measure()})
+        rows.append({**key, "processor": describe_device("CPU")["processor"], **measure()})
         print(rows[-1], flush=True)
         rows.sort(key=lambda row: [str(row[name]) for name in key])
         write_result(path, {**provenance(describe_device("CPU")), "rows": rows})
