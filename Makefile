@@ -81,7 +81,7 @@ build/check_%: tests/kernels/check_kernels.c $(wildcard $(CSRC)/*.[ch]) $(VARIAN
 ARM_CC ?= aarch64-linux-gnu-gcc
 QEMU ?= qemu-aarch64 -L /usr/aarch64-linux-gnu
 ARM_FLAGS = $$($(PYTHON) $(VARIANTS) compile neon) -Wall -Wextra -Werror
-ARM_TESTS := $(addprefix tests/kernels/test_,add batch_norm concat convolution empty global_average pool separable winograd)
+ARM_TESTS := $(addprefix tests/kernels/test_,add batch_norm concat convolution empty global_average pool separable small_maps winograd)
 
 arm:
 	@for tool in $(firstword $(ARM_CC)) $(firstword $(QEMU)); do \

@@ -340,6 +340,11 @@ static void *check_shapes(void *argument)
     check_convolution(2, 2, 32, 32, 546, 2, 3, 2, 1); /* the parts of dx have more columns than the whole */
     for (int padding = 0; padding < 3; padding++)
         check_convolution(3, 33, 27, 31, 35, 33, 3, 1, padding); /* Winograd's way */
+    for (int side = 1; side < 9; side += side) { /* small maps, of several images at once */
+        check_convolution(50, 33, side, side, 35, 33, 3, 1, 1);
+        check_convolution(50, 33, side, side, 35, 33, 3, 2, 1);
+        check_separable(25, 33, side, side, 40, 35, 3, 1, 1);
+    }
     check_separable(1, 16, 112, 112, 96, 24, 3, 2, 1); /* several strips */
     check_convolution(6, 4, 112, 112, 64, 4, 1, 1, 0); /* large enough for non-temporal stores: see vector.h */
     check_batch_norm(6, 64, 112, 112, 2);

@@ -38,6 +38,7 @@ typedef float Run[RUN + 2 * WIDTH] __attribute__((aligned(64)));
 typedef struct {
     Run mean, scale, beta, slope, shift; /* broadcast from channels */
     Run sums, products;                  /* of what is visited, before sum_channels */
+    long ahead;                          /* how far behind the values of a run those of the next one lie */
 } Runs;
 
 static long channels_a_block(long plane)
@@ -90,6 +91,7 @@ INLINE void visit_values(const Norm *norm, const Block *block, Runs *runs, Visit
         for (long run = 0; run < block->extent; run += RUN) {
             long j = norm->offset, end = j + min_long(RUN, block->extent - run);
             long start = image * block->image + block->first * norm->plane + run - j;
+            runs->ahead = run + RUN < block->extent ? 0 : block->image - run;
             if (j) {
                 long count = min_long(WIDTH - j, end - j);
                 visit(norm, runs, start + j, j, count, activation);
@@ -112,6 +114,9 @@ INLINE void visit_activated(const Norm *norm, const Block *block, Runs *runs, Vi
     default: visit_values(norm, block, runs, visit, NO_ACTIVATION);
     }
 }
+
+/* Asks for a value of the next run. It is often in another page, where no processor looks ahead by itself. */
+INLINE void prefetch(const Runs *runs, const float *at) { __builtin_prefetch(at + runs->ahead); }
 
 INLINE vec load_centred(const Norm *norm, const Runs *runs, long at, long j, long count)
 {
@@ -168,6 +173,7 @@ static void first_means(const Norm *norm, const Block *block, float *means)
 INLINE void add_statistics(const Norm *norm, Runs *runs, long at, long j, long count, const int activation)
 {
     (void)activation;
+    prefetch(runs, norm->x + at);
     vec difference = load_centred(norm, runs, at, j, count);
     store_n(runs->sums + j, load(runs->sums + j) + difference, count);
     store_n(runs->products + j, multiply_add(difference, difference, load(runs->products + j)), count);
@@ -255,6 +261,8 @@ INLINE vec load_gradient(const Norm *norm, const Runs *runs, vec centred, long a
 /* Adds dz and dz * (x - mean). */
 INLINE void add_gradients(const Norm *norm, Runs *runs, long at, long j, long count, const int activation)
 {
+    prefetch(runs, norm->x + at);
+    prefetch(runs, norm->dy + at);
     vec centred = load_centred(norm, runs, at, j, count);
     vec dz = load_gradient(norm, runs, centred, at, j, count, activation);
     store_n(runs->sums + j, load(runs->sums + j) + dz, count);

@@ -10,6 +10,7 @@
  * The order of a sum depends on the shapes alone, never on the number of threads or on timing. */
 #include "gemm.h"
 #include "im2col.h"
+#include "small_maps.h"
 #include "threads.h"
 #include "winograd.h"
 
@@ -168,6 +169,8 @@ static int convolve(const Convolution *conv, const float *x, const float *weight
                                     .by_channel = elements};
     if (is_plain_3x3(conv) && winograd_pays(&winograd))
         return winograd_convolve(&winograd);
+    if (small_maps_pay(conv))
+        return small_maps_forward(conv, x, weight, bias, activation, y);
     long weights = conv->groups * left_floats(conv->group_out, depth);
     long rows = conv->groups * round_up(conv->group_out, TILE_ROWS);
     float *packed = begin_kernel(product_scratch(depth), (size_t)(weights + rows));
@@ -259,6 +262,8 @@ KERNEL(convolution_input_gradient)
                                     .top = 2 - conv.top, .left = 2 - conv.left, .by_out = 9, .by_channel = 9 * conv.channels};
     if (is_plain_3x3(&conv) && winograd_pays(&winograd))
         return winograd_convolve(&winograd);
+    if (small_maps_pay(&conv))
+        return small_maps_input_gradient(&conv, data[1], data[3], data[4]);
     float *packed = begin_kernel(product_scratch(depth), (size_t)(conv.groups * left_floats(conv.group_in, depth)));
     if (!packed)
         return NO_MEMORY;

@@ -4,6 +4,7 @@
  * columns of both im2col matrices, and packs them as operands of gemm_tile.h whose depth is the positions. */
 #include "gemm_tile.h"
 #include "im2col.h"
+#include "small_maps.h"
 #include "threads.h"
 
 enum { LENGTH = 256, PITCH = LENGTH + WIDTH };         /* rows that are 1024 bytes apart would share the sets of a cache */
@@ -130,6 +131,8 @@ KERNEL(convolution_weight_gradient)
     Convolution conv;
     if (!describe(&conv, shapes[0], shapes[1], shapes[3], data[2]))
         return BAD_SHAPE;
+    if (small_maps_pay(&conv))
+        return small_maps_weight_gradient(&conv, data[0], data[3], data[4]);
     WeightGradient job = {.input = im2col_of_input(&conv, data[0]), .gradient = im2col_of_gradient(&conv, data[3]),
                           .result = data[4], .groups = conv.groups, .rows = conv.group_out,
                           .depth = conv.group_in * conv.kernel_height * conv.kernel_width,

@@ -9,7 +9,8 @@
  *   planes     a panel of the expanded channels on those rows, or one channel of x
  *   filtered   the depthwise convolution of each channel, on the rows of the strip: the right operand of the last product
  *
- * Strips overlap in what they expand: a strip of r rows expands (r - 1) * stride + kernel_size rows. */
+ * Strips overlap in what they expand: a strip of r rows expands (r - 1) * stride + kernel_size rows. Maps smaller than a vector are
+ * not cut: a task makes those of several images, side by side in `filtered`: alone they would not fill a vector of the last product. */
 #include "custom_op.h"
 #include "depthwise_slide.h"
 #include "gemm.h"
@@ -27,7 +28,7 @@ typedef struct {
     const float *weight, *bias;            /* of the depthwise convolution */
     const float *project, *project_bias;   /* packed */
     float *y;
-    long strip_rows, strips;
+    long strip_rows, strips, together;     /* together: images of a task, 1 where there are several strips */
 } Separable;
 
 /* Rows of the input on which a strip depends, in their zero padding. With stride 1 the padding on the right of a row is that on the
@@ -45,14 +46,22 @@ static PaddedPlane strip_input(const Separable *block, long first_row, long rows
 /* How many floats a plane takes: vectors reach behind its end. */
 static long plane_floats(const PaddedPlane *plane, long left) { return round_up(plane->rows * plane->pitch + left, WIDTH) + WIDTH; }
 
-static long filtered_floats(const Separable *block, long rows) { return round_up(rows * block->out_width, WIDTH); }
+static long filtered_floats(const Separable *block, long rows)
+{
+    return round_up(block->together * rows * block->out_width, WIDTH);
+}
+
+/* How many floats the planes before `filtered` take. */
+static long planes_floats(const Separable *block, const PaddedPlane *padded)
+{
+    long planes = block->expand ? round_up(block->channels, BLOCK_DEPTH) + TILE_ROWS : 1;
+    return planes * plane_floats(padded, block->left);
+}
 
 static long scratch_floats(const Separable *block, long rows)
 {
-    PaddedPlane plane = strip_input(block, 0, rows);
-    long size = plane_floats(&plane, block->left);
-    long input = block->expand ? round_up(block->channels, BLOCK_DEPTH) + TILE_ROWS : 1;
-    return input * size + round_up(block->hidden, BLOCK_DEPTH) * filtered_floats(block, rows);
+    PaddedPlane padded = strip_input(block, 0, rows);
+    return planes_floats(block, &padded) + round_up(block->hidden, BLOCK_DEPTH) * filtered_floats(block, rows);
 }
 
 /* Sets the padding of a plane to zero, where the expansion has written its bias. */
@@ -93,58 +102,77 @@ static void filter(const Separable *block, const PaddedPlane *padded, long rows,
     slide_kernel(&slide, block->kernel_size);
 }
 
-/* The last product, of `count` columns; `x` is the input where it is added. */
-static void project(const Separable *block, const float *filtered, long pitch, long count, const float *x, float *y)
+/* The last product, of `count` columns for each of `images` images; `x` and `y` begin at the first of them. */
+static void project(const Separable *block, const float *filtered, long pitch, long images, long count, const float *x, float *y)
 {
-    long plane = block->out_height * block->out_width;
-    float tile[TILE_ROWS * TILE_COLUMNS];
-    for (long column = 0; column < count; column += TILE_COLUMNS)
+    long plane = block->out_height * block->out_width, columns = images * count;
+    float tile[TILE_ROWS * TILE_COLUMNS + WIDTH]; /* vectors reach behind its end */
+    for (long column = 0; column < columns; column += TILE_COLUMNS) {
+        Segment segments[TILE_COLUMNS];
+        long vectors = min_long(TILE_VECTORS, divide_up(columns - column, WIDTH));
+        long made = cut_into_segments(1, count, column, min_long(TILE_COLUMNS, columns - column), 0, segments);
         for (long row = 0; row < block->out_channels; row += TILE_ROWS) {
-            long vectors = min_long(TILE_VECTORS, divide_up(count - column, WIDTH));
             write_vectors(block->project + left_floats(row, block->hidden), filtered + column, pitch, block->hidden,
                           block->project_bias + row, block->project_activation, tile, TILE_COLUMNS, vectors);
             for (long r = 0; r < min_long(TILE_ROWS, block->out_channels - row); r++)
-                for (long i = 0; i < vectors; i++) {
-                    long at = (row + r) * plane + column + i * WIDTH, some = min_long(WIDTH, count - column - i * WIDTH);
-                    vec value = load(tile + r * TILE_COLUMNS + i * WIDTH);
-                    if (block->residual)
-                        value += load_n(x + at, some);
-                    store_n(y + at, value, some);
+                for (const Segment *segment = segments; segment < segments + made; segment++) {
+                    long at = (segment->image * block->out_channels + row + r) * plane + segment->column;
+                    const float *from = tile + r * TILE_COLUMNS + segment->at;
+                    for (long i = 0; i < segment->count; i += WIDTH) {
+                        long some = min_long(WIDTH, segment->count - i);
+                        vec value = load(from + i);
+                        if (block->residual)
+                            value += load_n(x + at + i, some);
+                        store_n(y + at + i, value, some);
+                    }
                 }
         }
+    }
 }
 
-/* A task is a strip of rows of an image. */
-static void make_strip(const void *arguments, long index, float *scratch)
+/* Makes the columns of `filtered` of a strip of one image. */
+static void filter_strip(const Separable *block, const PaddedPlane *padded, long first_row, long rows, long image, float *scratch,
+                         float *filtered, long pitch)
 {
-    const Separable *block = arguments;
-    long image = index / block->strips, first_row = index % block->strips * block->strip_rows;
-    long rows = min_long(block->strip_rows, block->out_height - first_row);
-    PaddedPlane padded = strip_input(block, first_row, rows);
-    long size = plane_floats(&padded, block->left), in_plane = block->height * block->width;
-    const float *x = block->x + image * block->channels * in_plane;
-    const float *from = x + max_long(first_row * block->stride - block->top, 0) * block->width;
+    long size = plane_floats(padded, block->left), in_plane = block->height * block->width;
+    const float *from = block->x + image * block->channels * in_plane;
+    from += max_long(first_row * block->stride - block->top, 0) * block->width;
     long inputs = block->expand ? block->channels : 0, panel = block->expand ? TILE_ROWS : 1;
-    float *input = scratch, *planes = input + round_up(inputs, BLOCK_DEPTH) * size, *filtered = planes + panel * size;
-    long pitch = filtered_floats(block, rows);
+    float *input = scratch, *planes = input + round_up(inputs, BLOCK_DEPTH) * size;
 
     clear(input, (inputs ? inputs : 1) * size);
     for (long channel = 0; channel < inputs; channel++)
-        pad_plane(&padded, from + channel * in_plane, input + channel * size);
-    begin_tiles();
+        pad_plane(padded, from + channel * in_plane, input + channel * size);
     if (inputs)
         pack_right(input, inputs, size);
     for (long channel = 0; channel < block->hidden; channel += panel) {
         if (inputs)
-            expand(block, &padded, size, channel, input, planes);
+            expand(block, padded, size, channel, input, planes);
         else
-            pad_plane(&padded, from + channel * in_plane, planes);
+            pad_plane(padded, from + channel * in_plane, planes);
         for (long r = 0; r < min_long(panel, block->hidden - channel); r++)
-            filter(block, &padded, rows, channel + r, planes + r * size, filtered + (channel + r) * pitch);
+            filter(block, padded, rows, channel + r, planes + r * size, filtered + (channel + r) * pitch);
     }
+}
+
+/* A task is a strip of rows of an image, or the whole of several images. */
+static void make_strip(const void *arguments, long index, float *scratch)
+{
+    const Separable *block = arguments;
+    long image = index / block->strips * block->together, first_row = index % block->strips * block->strip_rows;
+    long images = min_long(block->together, block->images - image);
+    long rows = min_long(block->strip_rows, block->out_height - first_row), count = rows * block->out_width;
+    PaddedPlane padded = strip_input(block, first_row, rows);
+    long pitch = filtered_floats(block, rows);
+    float *filtered = scratch + planes_floats(block, &padded);
+
+    begin_tiles();
+    for (long i = 0; i < images; i++)
+        filter_strip(block, &padded, first_row, rows, image + i, scratch, filtered + i * count, pitch);
     pack_right(filtered, block->hidden, pitch);
-    long offset = image * block->out_channels * block->out_height * block->out_width + first_row * block->out_width;
-    project(block, filtered, pitch, rows * block->out_width, block->x + offset, block->y + offset);
+    long in_image = block->channels * block->height * block->width, out_plane = block->out_height * block->out_width;
+    project(block, filtered, pitch, images, count, block->x + image * in_image + first_row * block->width,
+            block->y + image * block->out_channels * out_plane + first_row * block->out_width);
     end_tiles();
 }
 
@@ -170,6 +198,8 @@ static int run(Separable *block)
     const float *expand = block->expand, *expand_bias = block->expand_bias;
     long expanded = expand ? round_up(block->hidden, TILE_ROWS) : 0, expand_size = left_floats(expanded, block->channels);
     long projected = round_up(block->out_channels, TILE_ROWS), project_size = left_floats(projected, block->hidden);
+    long plane = block->out_height * block->out_width;
+    block->together = plane < WIDTH ? min_long(block->images, TILE_COLUMNS / plane) : 1;
     long most = rows_that_fit(block);
     float *packed = begin_kernel((size_t)scratch_floats(block, most),
                                  (size_t)(expand_size + project_size + expanded + projected));
@@ -188,7 +218,9 @@ static int run(Separable *block)
     long strips = max_long(divide_up(block->out_height, most), divide_up(thread_count(), block->images));
     block->strip_rows = divide_up(block->out_height, min_long(strips, block->out_height));
     block->strips = divide_up(block->out_height, block->strip_rows);
-    run_tasks(make_strip, block, block->images * block->strips);
+    long tasks = block->strips > 1 ? block->images : round_up(divide_up(block->images, block->together), thread_count());
+    block->together = divide_up(block->images, min_long(tasks, block->images)); /* the same for all threads */
+    run_tasks(make_strip, block, divide_up(block->images, block->together) * block->strips);
     end_kernel();
     return DONE;
 }
