@@ -12,7 +12,7 @@
 #include "threads.h"
 #include "vector.h"
 
-enum { RUN = 512, MAX_CHANNELS = 64 };
+enum { RUN = 512, MAX_CHANNELS = 64, AT_ONCE = 4 };
 
 typedef struct {
     const float *x, *gamma, *beta, *dy;
@@ -80,54 +80,97 @@ static void sum_channels(const Norm *norm, const Block *block, const Run run, do
 
 /* ---- Visiting the values of a block ---- */
 
-/* Does something with `count` values, at most WIDTH. `at` is their index in x, y, dx and dy, `j` their index in a Run. */
-typedef void Visit(const Norm *norm, Runs *runs, long at, long j, long count, const int activation);
+/* What a visit needs of a vector's channels, and what it adds to. */
+typedef struct {
+    vec mean, scale, beta, slope, shift, sum, product;
+} Values;
+
+/* Does something with `count` values, at most WIDTH. `at` is their index in x, y, dx and dy. */
+typedef void Visit(const Norm *norm, Values *values, long at, long count, const int activation);
+
+/* The values of a run from its index j on. A visit that uses some of them has only those loaded: it is inlined. */
+INLINE Values load_values(const Runs *runs, long j)
+{
+    return (Values){load(runs->mean + j), load(runs->scale + j), load(runs->beta + j), load(runs->slope + j),
+                    load(runs->shift + j), load(runs->sums + j), load(runs->products + j)};
+}
+
+/* Visits `count` values of a run from its index j on. */
+INLINE void visit_part(const Norm *norm, Runs *runs, Visit visit, long at, long j, long count, const int activation, const int sums)
+{
+    Values values = load_values(runs, j);
+    if (sums) { /* the next run is often in another page, where no processor looks ahead by itself */
+        __builtin_prefetch(norm->x + at + runs->ahead);
+        if (norm->dy)
+            __builtin_prefetch(norm->dy + at + runs->ahead);
+    }
+    visit(norm, &values, at, count, activation);
+    if (sums) {
+        store_n(runs->sums + j, values.sum, count);
+        store_n(runs->products + j, values.product, count);
+    }
+}
+
+/* Visits values of one channel from index j of a run on, AT_ONCE vectors at a time; returns the index behind them. What is the same
+ * for all of them stays in registers. */
+INLINE long visit_channel(const Norm *norm, Runs *runs, Visit visit, long start, long j, long end, const int activation,
+                          const int sums)
+{
+    Values values[AT_ONCE];
+    UNROLL for (int i = 0; i < AT_ONCE; i++)
+        values[i] = load_values(runs, norm->offset + i * WIDTH);
+    for (; j + AT_ONCE * WIDTH <= end; j += AT_ONCE * WIDTH)
+        UNROLL for (int i = 0; i < AT_ONCE; i++)
+            visit(norm, &values[i], start + j + i * WIDTH, WIDTH, activation);
+    if (sums)
+        UNROLL for (int i = 0; i < AT_ONCE; i++) {
+            store(runs->sums + norm->offset + i * WIDTH, values[i].sum);
+            store(runs->products + norm->offset + i * WIDTH, values[i].product);
+        }
+    return j;
+}
 
 /* Visits all values of a block. Only the first and the last visit of a run may have fewer than WIDTH values: `visit` is inlined
- * with count == WIDTH, a constant, for all others. */
-INLINE void visit_values(const Norm *norm, const Block *block, Runs *runs, Visit visit, const int activation)
+ * with count == WIDTH, a constant, for all others. `sums`: whether it adds to sums. */
+INLINE void visit_values(const Norm *norm, const Block *block, Runs *runs, Visit visit, const int activation, const int sums)
 {
     for (long image = 0; image < norm->images; image++)
         for (long run = 0; run < block->extent; run += RUN) {
             long j = norm->offset, end = j + min_long(RUN, block->extent - run);
             long start = image * block->image + block->first * norm->plane + run - j;
             runs->ahead = run + RUN < block->extent ? 0 : block->image - run;
-            if (j) {
+            if (j && !(sums && block->channels == 1)) { /* sums of a channel must not depend on where memory begins */
                 long count = min_long(WIDTH - j, end - j);
-                visit(norm, runs, start + j, j, count, activation);
+                visit_part(norm, runs, visit, start + j, j, count, activation, sums);
                 j += count;
             }
+            if (block->channels == 1)
+                j = visit_channel(norm, runs, visit, start, j, end, activation, sums);
             for (; j + WIDTH <= end; j += WIDTH)
-                visit(norm, runs, start + j, j, WIDTH, activation);
+                visit_part(norm, runs, visit, start + j, j, WIDTH, activation, sums);
             if (j < end)
-                visit(norm, runs, start + j, j, end - j, activation);
+                visit_part(norm, runs, visit, start + j, j, end - j, activation, sums);
         }
 }
 
 /* The same with the activation of the settings as a constant, so that it is not decided value by value. */
-INLINE void visit_activated(const Norm *norm, const Block *block, Runs *runs, Visit visit)
+INLINE void visit_activated(const Norm *norm, const Block *block, Runs *runs, Visit visit, const int sums)
 {
     switch ((int)norm->settings[BATCH_NORM_ACTIVATION]) {
-    case RELU: visit_values(norm, block, runs, visit, RELU); break;
-    case RELU6: visit_values(norm, block, runs, visit, RELU6); break;
-    case HSWISH: visit_values(norm, block, runs, visit, HSWISH); break;
-    default: visit_values(norm, block, runs, visit, NO_ACTIVATION);
+    case RELU: visit_values(norm, block, runs, visit, RELU, sums); break;
+    case RELU6: visit_values(norm, block, runs, visit, RELU6, sums); break;
+    case HSWISH: visit_values(norm, block, runs, visit, HSWISH, sums); break;
+    default: visit_values(norm, block, runs, visit, NO_ACTIVATION, sums);
     }
 }
 
-/* Asks for a value of the next run. It is often in another page, where no processor looks ahead by itself. */
-INLINE void prefetch(const Runs *runs, const float *at) { __builtin_prefetch(at + runs->ahead); }
-
-INLINE vec load_centred(const Norm *norm, const Runs *runs, long at, long j, long count)
+INLINE vec load_centred(const Norm *norm, const Values *values, long at, long count)
 {
-    return load_n(norm->x + at, count) - load(runs->mean + j);
+    return load_n(norm->x + at, count) - values->mean;
 }
 
 /* The value before the activation. */
-INLINE vec normalised(const Runs *runs, vec centred, long j)
-{
-    return multiply_add(centred, load(runs->scale + j), load(runs->beta + j));
-}
+INLINE vec normalised(const Values *values, vec centred) { return multiply_add(centred, values->scale, values->beta); }
 
 INLINE void store_result(const Norm *norm, float *to, vec value, long count)
 {
@@ -139,9 +182,9 @@ INLINE void store_result(const Norm *norm, float *to, vec value, long count)
 
 /* ---- Forward ---- */
 
-INLINE void write_output(const Norm *norm, Runs *runs, long at, long j, long count, const int activation)
+INLINE void write_output(const Norm *norm, Values *values, long at, long count, const int activation)
 {
-    vec value = normalised(runs, load_centred(norm, runs, at, j, count), j);
+    vec value = normalised(values, load_centred(norm, values, at, count));
     store_result(norm, norm->y + at, activate(value, activation), count);
 }
 
@@ -151,7 +194,7 @@ static void write_outputs(const Norm *norm, const Block *block, const float *mea
     broadcast(norm, block, mean, runs.mean);
     broadcast(norm, block, scale, runs.scale);
     broadcast(norm, block, norm->beta + block->first, runs.beta);
-    visit_activated(norm, block, &runs, write_output);
+    visit_activated(norm, block, &runs, write_output, 0);
     fence_nontemporal();
 }
 
@@ -170,13 +213,12 @@ static void first_means(const Norm *norm, const Block *block, float *means)
 }
 
 /* Adds differences from the run's mean, which is that of the first image, and their squares. */
-INLINE void add_statistics(const Norm *norm, Runs *runs, long at, long j, long count, const int activation)
+INLINE void add_statistics(const Norm *norm, Values *values, long at, long count, const int activation)
 {
     (void)activation;
-    prefetch(runs, norm->x + at);
-    vec difference = load_centred(norm, runs, at, j, count);
-    store_n(runs->sums + j, load(runs->sums + j) + difference, count);
-    store_n(runs->products + j, multiply_add(difference, difference, load(runs->products + j)), count);
+    vec difference = load_centred(norm, values, at, count);
+    values->sum += difference;
+    values->product = multiply_add(difference, difference, values->product);
 }
 
 static void batch_statistics(const Norm *norm, const Block *block, double *mean, double *variance)
@@ -187,7 +229,7 @@ static void batch_statistics(const Norm *norm, const Block *block, double *mean,
     clear(runs.products, sizeof runs.products / sizeof(float));
     first_means(norm, block, start);
     broadcast(norm, block, start, runs.mean);
-    visit_values(norm, block, &runs, add_statistics, NO_ACTIVATION);
+    visit_values(norm, block, &runs, add_statistics, NO_ACTIVATION, 1);
     double values = (double)norm->images * (double)norm->plane;
     sum_channels(norm, block, runs.sums, mean);
     sum_channels(norm, block, runs.products, variance);
@@ -253,29 +295,27 @@ INLINE vec activation_gradient(vec value, vec dy, const int activation)
 }
 
 /* dz, the gradient before the activation. */
-INLINE vec load_gradient(const Norm *norm, const Runs *runs, vec centred, long at, long j, long count, const int activation)
+INLINE vec load_gradient(const Norm *norm, const Values *values, vec centred, long at, long count, const int activation)
 {
-    return activation_gradient(normalised(runs, centred, j), load_n(norm->dy + at, count), activation);
+    return activation_gradient(normalised(values, centred), load_n(norm->dy + at, count), activation);
 }
 
 /* Adds dz and dz * (x - mean). */
-INLINE void add_gradients(const Norm *norm, Runs *runs, long at, long j, long count, const int activation)
+INLINE void add_gradients(const Norm *norm, Values *values, long at, long count, const int activation)
 {
-    prefetch(runs, norm->x + at);
-    prefetch(runs, norm->dy + at);
-    vec centred = load_centred(norm, runs, at, j, count);
-    vec dz = load_gradient(norm, runs, centred, at, j, count, activation);
-    store_n(runs->sums + j, load(runs->sums + j) + dz, count);
-    store_n(runs->products + j, multiply_add(dz, centred, load(runs->products + j)), count);
+    vec centred = load_centred(norm, values, at, count);
+    vec dz = load_gradient(norm, values, centred, at, count, activation);
+    values->sum += dz;
+    values->product = multiply_add(dz, centred, values->product);
 }
 
 /* dx = scale * dz + slope * (x - mean) + shift */
-INLINE void write_gradient(const Norm *norm, Runs *runs, long at, long j, long count, const int activation)
+INLINE void write_gradient(const Norm *norm, Values *values, long at, long count, const int activation)
 {
-    vec centred = load_centred(norm, runs, at, j, count);
-    vec dz = load_gradient(norm, runs, centred, at, j, count, activation);
-    vec correction = multiply_add(load(runs->slope + j), centred, load(runs->shift + j));
-    store_result(norm, norm->dx + at, multiply_add(load(runs->scale + j), dz, correction), count);
+    vec centred = load_centred(norm, values, at, count);
+    vec dz = load_gradient(norm, values, centred, at, count, activation);
+    vec correction = multiply_add(values->slope, centred, values->shift);
+    store_result(norm, norm->dx + at, multiply_add(values->scale, dz, correction), count);
 }
 
 /* In training the mean and the variance depend on x too, which adds the slope and the shift; in inference they do not. */
@@ -291,7 +331,7 @@ static void block_gradients(const Norm *norm, const Block *block, const float *m
     broadcast(norm, block, norm->beta + block->first, runs.beta);
     clear(runs.sums, sizeof runs.sums / sizeof(float));
     clear(runs.products, sizeof runs.products / sizeof(float));
-    visit_activated(norm, block, &runs, add_gradients);
+    visit_activated(norm, block, &runs, add_gradients, 1);
     sum_channels(norm, block, runs.sums, sums);
     sum_channels(norm, block, runs.products, products);
     for (long c = 0; c < block->channels; c++) {
@@ -304,7 +344,7 @@ static void block_gradients(const Norm *norm, const Block *block, const float *m
     }
     broadcast(norm, block, slope, runs.slope);
     broadcast(norm, block, shift, runs.shift);
-    visit_activated(norm, block, &runs, write_gradient);
+    visit_activated(norm, block, &runs, write_gradient, 0);
     fence_nontemporal();
 }
 

@@ -20,16 +20,30 @@ typedef struct {
     long blocks, splits, positions; /* positions: all of them */
 } WeightGradient;
 
+/* Where row `first` of the matrix lies in memory as it is: each row a map of its own, of one image. Otherwise NULL. */
+static const float *contiguous_rows(const Im2col *matrix, long first, const Segment *segments, long segment_count)
+{
+    int flat = matrix->elements == 1 && matrix->step == 1 && matrix->rows == 1 && matrix->height == 1 &&
+               matrix->columns == matrix->width && !matrix->right[0];
+    return flat && segment_count == 1 && matrix->width > LENGTH ? matrix->maps + segments->image * matrix->image + first * matrix->width + segments->column : NULL;
+}
+
 /* Packs rows first ... first + rows - 1 of the matrix, at most WIDTH, as columns of an operand; columns without a row are 0.
  * `unpacked` has room for WIDTH rows. */
 static void pack_operand(const Im2col *matrix, long first, long rows, const Segment *segments, long segment_count, long positions,
                          float *unpacked, float *to, long pitch, int left)
 {
-    im2col_rows(matrix, first, rows, segments, segment_count, unpacked, PITCH);
+    const float *from = contiguous_rows(matrix, first, segments, segment_count);
+    long from_pitch = matrix->height * matrix->width;
+    if (!from) {
+        im2col_rows(matrix, first, rows, segments, segment_count, unpacked, PITCH);
+        from = unpacked;
+        from_pitch = PITCH;
+    }
     for (long k = 0; k < positions; k += PACKED * WIDTH) {
         vec square[WIDTH];
         UNROLL for (int r = 0; r < WIDTH; r++)
-            square[r] = r < rows ? load_packed(unpacked + r * PITCH + k, positions - k) : zeros();
+            square[r] = r < rows ? load_packed(from + r * from_pitch + k, positions - k) : zeros();
         if (!left || !LEFT_BY_ROWS)
             transpose(square);
         for (long i = 0; i < WIDTH; i++)

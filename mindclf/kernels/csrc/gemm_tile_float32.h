@@ -25,12 +25,8 @@ INLINE void pack_left(const float *from, long pitch, long rows, long depth, floa
 /* The right operand, `depth` rows of `columns` floats, is used as it is. */
 INLINE void pack_right(float *rows, long depth, long columns) { (void)rows, (void)depth, (void)columns; }
 
-/* WIDTH values, of which the first `count` exist. */
-INLINE vec load_packed(const float *from, long count)
-{
-    (void)count; /* the values behind them are never used */
-    return load(from);
-}
+/* WIDTH values, of which the first `count` exist; the others become 0. */
+INLINE vec load_packed(const float *from, long count) { return load_n(from, min_long(WIDTH, count)); }
 
 /* sums[r][i] += over k of left[k * left_pitch + r] * right[k * right_pitch + lanes of vector i], for the first `vectors` of i. */
 INLINE void multiply_tile(const float *left, long left_pitch, const float *right, long right_pitch, long depth,
