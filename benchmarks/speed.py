@@ -1,6 +1,7 @@
 """How fast mindclf trains and infers on this machine's processor, beside stock MindSpore, PyTorch and ONNX Runtime.
 
-    python benchmarks/speed.py --torch-python PYTHON     # about 25 minutes on two cores; writes results/tables/speed.json
+    python benchmarks/speed.py --torch-python PYTHON --bfloat16 --int8   # half an hour on two cores; writes
+                                                                         # results/tables/speed_amd.json, or speed_intel.json
     python benchmarks/speed.py --quick --only resnet18   # fewer rounds, one net; writes outputs/speed.json
 
 Each configuration of a net is a process of its own that has warmed up. Rounds go round robin: in a round each process runs for
@@ -20,6 +21,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import signal
 import statistics
 import subprocess
@@ -31,6 +33,8 @@ from pathlib import Path
 
 from common import ROOT, TABLES, provenance, write_result
 from speed_case import CASES, TASKS, cores
+
+from mindclf.device import describe_device
 
 HERE = Path(__file__).resolve().parent
 # Variables that decide which code a framework runs. Workers get only what their configuration says.
@@ -69,9 +73,8 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the workers end too
     rounds = arguments.rounds or (QUICK_ROUNDS if arguments.quick else ROUNDS)
-    is_part = any((arguments.quick, arguments.only, arguments.task, arguments.no_stock, arguments.bfloat16, arguments.int8,
-                   arguments.batch_size))
-    destination = arguments.to or (ROOT / "outputs" if is_part else TABLES) / "speed.json"
+    is_part = any((arguments.quick, arguments.only, arguments.task, arguments.no_stock, arguments.batch_size))
+    destination = arguments.to or (ROOT / "outputs" / "speed.json" if is_part else TABLES / f"speed_{maker()}.json")
     if not arguments.torch_python:
         print("PyTorch is left out: name a Python that has it with --torch-python")
     result = {"rounds": rounds, "steps": [], "torch_python": bool(arguments.torch_python)}
@@ -86,6 +89,11 @@ def main(argv=None):
             result["start_seconds"] = start_times()
             result["pipeline"] = pipeline(Path(folder))
     write_result(destination, {**origin(argv or sys.argv[1:]), **result})
+
+
+def maker():
+    """Of the processor, as in "amd"."""
+    return re.match("[A-Za-z]+", describe_device("CPU")["processor"]).group().lower()
 
 
 def configurations(case, task, arguments, folder):
@@ -223,7 +231,7 @@ def pipeline(folder, train_per_class=20):
     output = subprocess.run(list(map(str, [sys.executable, HERE / "speed_mindspore.py", "pipeline", drawn])), check=True,
                             stdout=subprocess.PIPE, env=environment_with({}), encoding="utf-8").stdout
     answer = json.loads(output)
-    return {**answer, "images_per_second": spread(answer["pictures_per_second"])}
+    return {**answer, "images_per_second": spread(answer["images_per_second"])}
 
 
 def environment_with(variables):
@@ -235,8 +243,6 @@ def environment_with(variables):
 
 def origin(argv):
     """Command, commit, machine and versions. Paths of this machine do not leave it."""
-    from mindclf.device import describe_device
-
     shown = ["PYTHON" if before == "--torch-python" else argument for before, argument in zip(["", *argv], argv)]
     versions = {"python": platform.python_version(), "mindspore": importlib.metadata.version("mindspore")}
     return {**provenance(describe_device("CPU")), "command": " ".join(["python benchmarks/speed.py", *shown]),

@@ -46,8 +46,9 @@ WORDS = {
         "traps": "| run | top-1, mean of {runs} seeds (range) | against corrected |",
         "streams": "| one run each, same seed and recipe | test images | one stream of draws | independent draws "
                    "| difference, 95 % |",
-        "speed": "| {cores} cores, ms | stock MindSpore | capped | **mindclf** | PyTorch | ONNX Runtime "
-                 "| mindclf / PyTorch | mindclf / ONNX Runtime |",
+        "speed": {"train": "training step on {cores} cores, ms", "infer": "inference on {cores} cores, ms"},
+        "stock": "stock MindSpore", "net": "{net}, {size} px, batch {batch}",
+        "memory": "| peak memory of a training process, MiB | mindclf | PyTorch | mindclf / PyTorch |",
         "step": {"train": "{net}, {size} px, training step of {batch}", "infer": "{net}, {size} px, inference of {batch}"},
         "roofline": "| {cores} cores, {peak:.0f} Gflop/s, {bandwidth:.0f} GB/s | ms | of the roofline | outside of kernels "
                     "| kernels that take most of it |",
@@ -83,8 +84,9 @@ WORDS = {
         "random": "随机初始化",
         "traps": "| 运行 | top-1，{runs} 个种子的平均（范围） | 与修正后相比 |",
         "streams": "| 各跑一次，种子与配方相同 | 测试图片 | 共用一个随机数流 | 相互独立 | 差别，95 % 区间 |",
-        "speed": "| {cores} 核，毫秒 | 未调优的 MindSpore | 限制指令集 | **mindclf** | PyTorch | ONNX Runtime "
-                 "| mindclf / PyTorch | mindclf / ONNX Runtime |",
+        "speed": {"train": "{cores} 核上的训练步，毫秒", "infer": "{cores} 核上的推理，毫秒"},
+        "stock": "未调优的 MindSpore", "net": "{net}，{size} 像素，一批 {batch} 张",
+        "memory": "| 训练进程的内存峰值，MiB | mindclf | PyTorch | mindclf / PyTorch |",
         "step": {"train": "{net}，{size} 像素，{batch} 张的训练步", "infer": "{net}，{size} 像素，{batch} 张的推理"},
         "roofline": "| {cores} 核，{peak:.0f} Gflop/s，{bandwidth:.0f} GB/s | 毫秒 | 占屋顶线 | 内核之外 | 用时最多的内核 |",
         "newcomer": "| | 命令 | 用时 |",
@@ -293,13 +295,16 @@ def streams(document):
     return "\n".join([WORDS[language(document)]["streams"], "|---|---|---|---|---|", *rows])
 
 
-def speed(document):
-    """A line for each task of each net: medians in ms, and ratios of mindclf's time with their quartiles."""
-    words, measured = WORDS[language(document)], read("benchmarks/results/tables/speed.json")
+def speed(document, table, task):
+    """A line for each net of a table of speeds: medians of a task in ms, and ratios of mindclf's time with their quartiles.
+
+    Columns of nothing are left out: a processor without bfloat16, inference of PyTorch's training step.
+    """
+    words, measured = WORDS[language(document)], read(f"benchmarks/results/tables/{table}.json")
 
     def milliseconds(row, *names):
         times = [row["seconds"][name]["median"] for name in names if name in row["seconds"]]
-        return f"{1000 * min(times):,.0f}" if times else ""
+        return f"{1000 * min(times):,.{0 if min(times) > 0.02 else 1}f}" if times else ""
 
     def ratio(row, name):
         if name not in row["ratios"]:
@@ -307,20 +312,37 @@ def speed(document):
         low, high = row["ratios"][name]["quartiles"]
         return f"{row['ratios'][name]['median']:.2f} ({low:.2f} {words['to']} {high:.2f})"
 
-    rows = [words["speed"].format(cores=measured["usable_cores"]), "|---|---|---|---|---|---|---|---|"]
+    titles = [words["speed"][task].format(cores=measured["usable_cores"]), words["stock"], "**mindclf**", "bfloat16", "PyTorch",
+              "ONNX Runtime", "int8", "mindclf / PyTorch", "mindclf / ONNX Runtime"]
+    lines = []
     for row in measured["steps"]:
-        step = words["step"][row["task"]].format(net=row["title"], size=row["size"], batch=row["batch_size"])
-        cells = [step, milliseconds(row, "stock"), milliseconds(row, "capped"), f"**{milliseconds(row, 'mindclf')}**",
-                 milliseconds(row, "torch", "torch channels-last"), milliseconds(row, "onnxruntime"),
-                 ratio(row, "better torch"), ratio(row, "onnxruntime")]
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
+        if row["task"] == task:
+            step = words["net"].format(net=row["title"], size=row["size"], batch=row["batch_size"])
+            lines.append([step, milliseconds(row, "stock"), f"**{milliseconds(row, 'mindclf')}**",
+                          milliseconds(row, "mindclf bfloat16"), milliseconds(row, "torch", "torch channels-last"),
+                          milliseconds(row, "onnxruntime"), milliseconds(row, "onnxruntime int8"), ratio(row, "better torch"),
+                          ratio(row, "onnxruntime")])
+    columns = [column for column in zip(titles, "-" * len(titles), *lines) if any(column[2:])]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in zip(*columns)).replace("| - |", "|---|").replace(" - |", "---|")
+
+
+def memory(document, table):
+    """A line for each net: the most memory that a process has had that trains it."""
+    words, measured = WORDS[language(document)], read(f"benchmarks/results/tables/{table}.json")
+    lines = [words["memory"], "|---|---|---|---|"]
+    for row in measured["steps"]:
+        if row["task"] == "train":
+            peaks = {name: facts["peak_mib"] for name, facts in row["facts"].items()}
+            torch = min(peaks["torch"], peaks["torch channels-last"])
+            step = words["net"].format(net=row["title"], size=row["size"], batch=row["batch_size"])
+            lines.append(f"| {step} | {peaks['mindclf']:,.0f} | {torch:,.0f} | {peaks['mindclf'] / torch:.2f} |")
+    return "\n".join(lines)
 
 
 def roofline(document):
     """A line for each task of each net: its share of the roofline, and where its time goes."""
     words, measured = WORDS[language(document)], read("benchmarks/results/tables/roofline.json")
-    titles = {row["net"]: row["title"] for row in read("benchmarks/results/tables/speed.json")["steps"]}
+    titles = {row["net"]: row["title"] for row in read("benchmarks/results/tables/speed_amd.json")["steps"]}
     lines = [words["roofline"].format(cores=measured["device"]["cores"], peak=measured["peak_gflops"],
                                       bandwidth=measured["bandwidth_gb"]), "|---|---|---|---|---|"]
     for row in measured["steps"]:
@@ -417,8 +439,12 @@ def read(path):
 
 RESULTS = {"results": results, **{table: functools.partial(runs, table=table) for table in RUNS},
            **{table: functools.partial(compared, table=table) for table in COMPARED}}
+SPEEDS = {"roofline": roofline, "memory": functools.partial(memory, table="speed_amd"),
+          "one": functools.partial(speed, table="speed_amd_one", task="infer"),
+          **{f"{task}_{maker}": functools.partial(speed, table=f"speed_{maker}", task=task)
+             for task in ("train", "infer") for maker in ("amd", "intel")}}
 PAGES = {"README": {"systems": systems}, "docs/results": RESULTS, "docs/traps": {"traps": traps, "streams": streams},
-         "docs/speed": {"speed": speed, "roofline": roofline}, "docs/get_started": {"newcomer": newcomer},
+         "docs/speed": SPEEDS, "docs/get_started": {"newcomer": newcomer},
          "docs/how_to/optimisation": {"optimisation": optimisation},
          "docs/how_to/fine_tune": {"best_choice": best_choice, "best": best}}
 TABLES = {

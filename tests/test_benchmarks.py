@@ -135,3 +135,9 @@ def test_each_runtime_sorts_all_files_once_a_round_and_bad_images_do_not_count_a
     assert {name: figures["count"] for name, figures in measured["images_per_second"].items()} == {"one": 3, "other": 3}
     with pytest.raises(ValueError, match="bad"):
         predict_speed.predict_all(Fake(), ["bad.jpg"])
+
+
+def test_the_pipeline_of_drawn_images_is_measured(speed, tmp_path):
+    measured = speed.pipeline(tmp_path, train_per_class=1)
+    assert (measured["images"], measured["size"], measured["images_per_second"]["count"]) == (26, 224, 3)
+    assert measured["images_per_second"]["median"] > 0
