@@ -7,8 +7,8 @@
 --choose trains the ways of WAYS on some images of each class of a data set, and compares them on others: the epoch that some
 more images choose, as the command does it, and the last epoch. The command tests with none of these. Without --choose each data
 set is trained on whole, as the command does it; logistic regression is scikit-learn's on the features of the fast head, all
-training and validation images. With --sets and --seeds only those are measured, and the others stay in the table. With --heads
-the figures of --best stay as they are. A run that is killed goes on with the same command.
+training and validation images. With --sets and --seeds only those are measured, and the others stay in the table. A run that is
+killed goes on with the same command.
 """
 
 import argparse
@@ -57,15 +57,12 @@ def main():
     parser.add_argument("--sets", nargs="+", choices=SETS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
-    parser.add_argument("--heads", action="store_true", help="measure the heads of the table again, and not --best")
     options = parser.parse_args()
     logging.getLogger("mindclf").setLevel(logging.WARNING)
     if options.choose:
         add_rows("own_folder_best_choice", [
             (lambda name=name, way=way, seed=seed: chosen(name, way, seed), {"dataset": name, "way": way, "seed": seed})
             for way in options.ways for name in options.sets or CHOICE for seed in options.seeds])
-    elif options.heads:
-        measure_heads_again(options.sets or SETS)
     else:
         add_rows("own_folder_best", [
             (lambda name=name, seed=seed: compared(name, seed), {"dataset": name, "seed": seed})
@@ -85,47 +82,22 @@ def add_rows(table, work):
         write_result(path, {**provenance(describe_device("CPU")), "rows": rows})
 
 
-def measure_heads_again(names):
-    """Writes new figures of the heads into the rows of these data sets."""
-    path = TABLES / "own_folder_best.json"
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    for row in rows:
-        if row["dataset"] in names:
-            figures, _ = heads(row["dataset"], row["seed"])
-            for field in ("top1", "interval", "seconds"):
-                row[field].update(figures[field])
-            row["heads_processor"] = describe_device("CPU")["processor"]
-            print(row, flush=True)
-            write_result(path, {**provenance(describe_device("CPU")), "rows": rows})
-
-
 def compared(name, seed):
     """The row of a data set: accuracy on its test images with the 95 % interval, and seconds, by way."""
     folder = photos(name)
-    row, images = heads(name, seed)
-    best = train_folder(folder, best=True, seed=seed, output=str(OUTPUTS / f"{name}-{seed}-best"), resume=True)
-    epochs = HistoryFile(best.checkpoint.parent / HISTORY).rows()
-    figures = measured({"best": best.report.top1}, {"best": sum(row["seconds"] for row in epochs)}, images)
-    epoch = {part: read_card(best.checkpoint)[part] for part in ("phase", "epoch")}
-    return {"test_images": images, **{field: {**row[field], **figures[field]} for field in row}, "best_epoch": epoch}
-
-
-def heads(name, seed):
-    """({"top1", "interval" and "seconds" of the heads by way}, test images)."""
-    folder = photos(name)
     fast = train_folder(folder, seed=seed, output=str(OUTPUTS / f"{name}-{seed}-fast"), feature_cache="")
+    best = train_folder(folder, best=True, seed=seed, output=str(OUTPUTS / f"{name}-{seed}-best"), resume=True)
     started = time.perf_counter()
-    top1 = {"fast": fast.report.top1, "logistic_regression": regressed(folder, fast.checkpoint, seed)}
-    seconds = {"fast": fast.seconds, "logistic_regression": time.perf_counter() - started}
-    return measured(top1, seconds, fast.report.images), fast.report.images
-
-
-def measured(top1, seconds, images):
-    """Accuracy with its 95 % interval, and seconds, by way, rounded."""
-    return {"top1": {way: round(float(value), 6) for way, value in top1.items()},
-            "interval": {way: [round(end, 4) for end in wilson_interval(round(value * images), images)]
+    regression = regressed(folder, fast.checkpoint, seed)
+    epochs = HistoryFile(best.checkpoint.parent / HISTORY).rows()
+    seconds = {"fast": fast.seconds, "best": sum(row["seconds"] for row in epochs),
+               "logistic_regression": time.perf_counter() - started}
+    top1 = {"fast": fast.report.top1, "best": best.report.top1, "logistic_regression": regression}
+    epoch = {part: read_card(best.checkpoint)[part] for part in ("phase", "epoch")}
+    return {"test_images": fast.report.images, "top1": {way: round(float(value), 6) for way, value in top1.items()},
+            "interval": {way: [round(end, 4) for end in wilson_interval(round(value * fast.report.images), fast.report.images)]
                          for way, value in top1.items()},
-            "seconds": {way: round(value, 1) for way, value in seconds.items()}}
+            "seconds": {way: round(value, 1) for way, value in seconds.items()}, "best_epoch": epoch}
 
 
 def regressed(folder, checkpoint, seed):

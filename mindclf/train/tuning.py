@@ -13,7 +13,7 @@ from mindclf.train.softmax_regression import DenseLayer, SoftmaxRegression
 
 log = logging.getLogger(__name__)
 
-CANDIDATES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)  # weight decays, the strongest first
+CANDIDATES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)  # weight decays, the strongest first
 UNTUNED = 0.01         # where no class has two images to tune by
 PATIENCE = 2           # weaker decays that are tried without any gain
 FOLDS = 5
