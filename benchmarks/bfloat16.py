@@ -25,7 +25,7 @@ from mindclf.report.history import HISTORY, HistoryFile
 from mindclf.train import fit
 
 CONFIG = dict(dataset="cifar10", valid_fraction=0.02, image_height=32, image_width=32, crop_pct=1.0, augment="padded_crop",
-              color_adjust=0.0, net="mobilenet_v1", net_options=dict(stem="cifar8"), batch_size=128, optimizer="sgd",
+              color_adjust=0.0, net="mobilenet_v1", net_options=dict(stem="cifar"), batch_size=128, optimizer="sgd",
               nesterov=True, schedule="one_cycle", weight_decay=5e-4, label_smoothing=0.1, epochs=5, lr_max=0.1, seed=1)
 WAYS = {"float32": {}, "bfloat16": {"MINDCLF_KERNELS": "bf16"}}  # what the environment says
 STEPS = 300  # whose losses are kept
