@@ -80,8 +80,8 @@ def test_a_block_is_its_layers(shape, hidden, outs, kernel_size, stride, padding
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize(("shape", "hidden", "outs"), [
-    ((25, 40, 2, 2), None, 33), ((1, 17, 2, 2), None, 40), ((40, 9, 3, 3), None, 9), ((37, 6, 2, 2), 20, 6), ((50, 8, 1, 1), None, 7),
-    ((9, 8, 3, 5), 24, 8),
+    ((25, 40, 2, 2), None, 33), ((1, 17, 2, 2), None, 40), ((40, 9, 3, 3), None, 9), ((37, 6, 2, 2), 20, 6),
+    ((50, 8, 1, 1), None, 7), ((9, 8, 3, 5), 24, 8),
 ], ids=str)
 def test_maps_smaller_than_a_vector_of_several_images(shape, hidden, outs, stride):
     check(shape, hidden, outs, 3, stride, 1, ("relu6", "relu", "hswish"), stride == 1 and shape[1] == outs)

@@ -1,4 +1,4 @@
-"""Convolutions of small maps against the definition in float64, and where batch norm was folded with their bias and activation."""
+"""Convolutions of small maps against the definition in float64; where batch norm was folded with their bias and activation."""
 
 import numpy as np
 import pytest

@@ -77,7 +77,8 @@ def quantized(measured):
 
 def shortened(measured):
     """What remains of a training step's time in bfloat16: medians of the rounds' ratios, as in the table of speeds."""
-    return {step["net"]: 1 / step["ratios"]["mindclf bfloat16"]["median"] for step in measured["steps"] if step["task"] == "train"}
+    return {step["net"]: 1 / step["ratios"]["mindclf bfloat16"]["median"] for step in measured["steps"]
+            if step["task"] == "train"}
 
 
 def seconds_of_a_step(measured):
