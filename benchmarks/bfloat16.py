@@ -61,11 +61,11 @@ def main():
         print(way, {name: value for name, value in runs[way].items() if name != "losses"}, flush=True)
     first, second = (np.array(run["losses"]) for run in runs.values())
     windows = np.abs((first - second)[:len(first) // WINDOW * WINDOW].reshape(-1, WINDOW).mean(1))
-    figures = {"first_step": abs(first[0] - second[0]), "largest_of_windows": windows.max(), "window": WINDOW}
+    figures = {"first_step": abs(first[0] - second[0]), "largest_of_windows": windows.max()}
     print(figures)
     target = ROOT / "outputs" / "bfloat16.json" if arguments.fields else TABLES / "bfloat16.json"
     write_result(target, {**provenance(describe_device("CPU")), "config": CONFIG, "difference_of_losses":
-                          {name: round(float(value), 6) for name, value in figures.items()}, "runs": runs})
+                          {**{name: round(float(value), 6) for name, value in figures.items()}, "window": WINDOW}, "runs": runs})
 
 
 def trained(fields):

@@ -298,7 +298,7 @@ def streams(document):
 def speed(document, table, task):
     """A line for each net of a table of speeds: medians of a task in ms, and ratios of mindclf's time with their quartiles.
 
-    Columns of nothing are left out: a processor without bfloat16, inference of PyTorch's training step.
+    Columns without a figure are left out, as that of ONNX Runtime for training.
     """
     words, measured = WORDS[language(document)], read(f"benchmarks/results/tables/{table}.json")
 
