@@ -171,9 +171,10 @@ static int run_by_images(ByImages *job, Packing *packing, const float *bias)
     for (long t = 0; t < job->elements; t++)
         packing->element[t] = t;
     pack(packing, 1);
-    clear(packed_bias, rows);
     if (bias)
-        copy(packed_bias, bias, job->rows);
+        pack_bias(bias, 1, job->rows, packed_bias);
+    else
+        clear(packed_bias, rows);
     job->packed = shared;
     job->bias = packed_bias;
     job->lanes = packed_bias + rows;
