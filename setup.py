@@ -70,7 +70,7 @@ setup(
     extras_require={
         "convert": ["h5py>=3.9"],  # weights of Keras
         "demo": ["gradio>=6.31,<7"],  # the page of `mindclf demo`
-        "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", "mypy>=1.11", "h5py>=3.9", "hypothesis>=6", "tensorboard>=2.16",
+        "dev": ["pytest>=9", "pytest-xdist>=3.5", "ruff>=0.6", "mypy>=1.11", "h5py>=3.9", "hypothesis>=6", "tensorboard>=2.16",
                 "pillow-heif>=0.18", "nbclient>=0.11", "ipykernel>=6.29",  # these two execute notebooks
                 "setuptools>=68", "wheel>=0.40"],  # `make wheel`
         # the site: `make docs` installs the same list, docs/requirements.txt, without mindclf

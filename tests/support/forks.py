@@ -1,5 +1,6 @@
 """Trains in processes that something happens to. As a script it imports mindclf once, and forks for each line that it reads."""
 
+import faulthandler
 import importlib
 import json
 import os
@@ -8,6 +9,9 @@ import signal
 import sys
 import time
 import traceback
+
+
+HANGS = 240  # seconds: no training here takes nearly as long
 
 
 def call_before_or_after(job):
@@ -44,6 +48,7 @@ def train(job):
     log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    faulthandler.dump_traceback_later(HANGS, exit=True)
     sys.modules["mindclf.train.fit"].write_report = lambda *arguments: None  # takes as long as all the training
     if "does" in job:
         call_before_or_after(job)
