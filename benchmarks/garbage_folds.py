@@ -5,14 +5,13 @@
     python benchmarks/garbage_folds.py --ways mixup --folds 1 2                        # two folds only: a first look
 
 Each row is a way with one seed: accuracy on the photos of each fold by the net that has seen none of them, alone and as the mean
-over an image and its mirror image, and the loss at the temperature that suits these photos best. Photos that show the same share a
-fold; the test photos take no part. The logits are kept in outputs/garbage_folds/. Rows that the table has are not measured again,
-and a run that is killed goes on with the same command.
+over an image and its mirror image, and the loss at the temperature that suits these photos best. Photos that show the same share
+a fold; the test photos take no part. Logits are kept in outputs/garbage_folds/. What is trained already is not trained again, and
+a run that is killed goes on with the same command.
 """
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +95,8 @@ def add_row(folds, way, seed, numbers, rows):
     labels = np.asarray(folds.images.labels)[indices]
     temperature = fit_temperature(plain, labels)
     probabilities = Calibration(temperature).probabilities(plain)
-    row = {**key, "folds": numbers, "images": len(labels), "top1": accuracy(plain, labels), "top1_mirror": accuracy(mirror, labels),
+    row = {**key, "folds": numbers, "images": len(labels),
+           "top1": accuracy(plain, labels), "top1_mirror": accuracy(mirror, labels),
            "by_fold": [accuracy(part["plain"], np.asarray(folds.images.labels)[part["indices"]]) for part in parts],
            "loss": round(float(-np.log(probabilities[np.arange(len(labels)), labels] + 1e-12).mean()), 4),
            "temperature": round(float(temperature), 3), "seconds": round(sum(row["seconds"] for row in rows)),

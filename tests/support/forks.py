@@ -10,7 +10,6 @@ import sys
 import time
 import traceback
 
-
 HANGS = 240  # seconds: no training here takes nearly as long
 
 
