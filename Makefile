@@ -44,7 +44,7 @@ notebooks: $(VENV)/developer
 	$(RUN) notebooks/run.py $(NOTEBOOKS)
 
 bench: $(VENV)/developer
-	$(RUN) benchmarks/speed.py $(if $(TORCH_PYTHON),--torch-python $(TORCH_PYTHON))
+	$(RUN) benchmarks/speed.py --bfloat16 --int8 $(if $(TORCH_PYTHON),--torch-python $(TORCH_PYTHON))
 
 # The site's tools are not those of mindclf: they have an environment of their own, without MindSpore.
 DOCS_VENV ?= .venv-docs

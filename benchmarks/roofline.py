@@ -123,7 +123,8 @@ def measured(case, task, clock, peak, bandwidth, by_layer):
         seconds, calls = clock.of(step)
         taken.append(seconds)
         for name, shapes, values, spent in calls:
-            kind, flops, moved = kind_of(name, shapes, by_layer), flops_of(name, shapes), 4 * values
+            kind, flops = kind_of(name, shapes, by_layer), flops_of(name, shapes)
+            moved = 4 * (values - prod(shapes[2]) if name == "convolution_activated" else values)  # weights come in two orders
             kinds[kind][number] += spent
             if number == 0:
                 before = done.get(kind, (0, 0, 0.0, 0))
@@ -171,7 +172,7 @@ def flops_of(name, shapes):
         x, y = shapes[0], shapes[-1]
         window = shapes[1] if name == "separable" else shapes[3]
         middle = y[0] * window[0] * prod(y[2:])
-        expanding = 0 if name == "separable" else 2 * x[0] * prod(x[2:]) * prod(shapes[1])
+        expanding = 0 if name == "separable" else 2 * x[0] * prod(x[2:]) * window[0] * x[1]
         return expanding + 2 * middle * prod(window[1:]) + 2 * middle * y[1]
     return 0
 

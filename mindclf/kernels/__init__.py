@@ -23,11 +23,12 @@ from mindclf.kernels.operators import (
     inverted_residual,
     max_pool,
     momentum_step,
+    pack_weights,
     separable,
 )
 from mindclf.kernels.variants import VARIANTS
 
 __all__ = ["ACTIVATIONS", "SAME", "VARIANTS", "activated_convolution", "add", "available", "average_pool", "batch_norm",
            "can_concat", "can_convolve", "can_convolve_depthwise", "can_pool", "concat", "convolution", "digest", "gate",
-           "global_average", "in_use", "inverted_residual", "library", "max_pool", "momentum_step", "off", "render_views",
-           "separable", "status"]
+           "global_average", "in_use", "inverted_residual", "library", "max_pool", "momentum_step", "off", "pack_weights",
+           "render_views", "separable", "status"]

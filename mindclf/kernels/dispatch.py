@@ -19,7 +19,7 @@ import mindspore as ms
 from mindclf.kernels.variants import BFLOAT16, FLOAT32, VARIANTS, compilable, features, processor_features
 from mindclf.utils.cores import usable_cores
 
-INTERFACE_VERSION = 5  # of the C functions, as in csrc/custom_op.h
+INTERFACE_VERSION = 6  # of the C functions, as in csrc/custom_op.h
 
 _off = 0
 

@@ -16,9 +16,11 @@ from mindclf.kernels.dispatch import library, status
 # tests/kernels/test_constants.py holds these equal to the headers of csrc/.
 ACTIVATIONS = {None: 0, "relu": 1, "relu6": 2, "hswish": 3}  # as in activation.h
 MAX_KERNEL_ELEMENTS = 128  # as in im2col.h
+PACKED_ROWS, PACKED_DEPTH = 16, 32  # as in gemm.h
 SAME = -1  # stands for the padding of TensorFlow, as in custom_op.h
 SETTINGS = {  # as in settings.h
     "convolution": ("stride", "padding", "activation"),
+    "pack": ("groups",),
     "depthwise": ("stride", "padding", "activation", "shuffled_groups"),
     "separable": ("stride", "padding", "expand_activation", "depthwise_activation", "project_activation", "residual"),
     "pool": ("kernel_size", "stride", "padding"),
@@ -144,9 +146,10 @@ def convolution(out_channels, kernel_size, stride, padding, depthwise=False, shu
 
 @_cached
 def activated_convolution(out_channels, kernel_size, stride, padding, depthwise, shuffled_groups, activation):
-    """(operator, settings): operator(x, weight, bias, settings) is a convolution with bias and then an activation of ACTIVATIONS.
+    """(operator, settings): a convolution with bias and then an activation of ACTIVATIONS.
 
-    It is for inference and has no gradient. The other arguments are those of `convolution`.
+    operator(x, weight, packed, bias, settings) takes the weight also as `pack_weights` gives it, unless it is `depthwise`:
+    operator(x, weight, bias, settings). It is for inference and has no gradient. The other arguments are those of `convolution`.
     """
     values = _convolution_values(stride, padding, depthwise, shuffled_groups, activation)
     shape = _shape_of_output(out_channels, kernel_size, stride, padding)
@@ -154,13 +157,26 @@ def activated_convolution(out_channels, kernel_size, stride, padding, depthwise,
     return _operator(name, values, shape, 1), Tensor(values, ms.int32)
 
 
+def pack_weights(weight, groups=1):
+    """The weight (O, I / groups, height, width) of a convolution in the order in which kernels for inference read it: (n,).
+
+    Both are tensors. The order is that of the library in use, and what it rounds is rounded; see csrc/gemm.h.
+    """
+    def shape(weight, settings):
+        rows, depth = weight[0] // groups, weight[1] * weight[2] * weight[3]
+        return (groups * (-rows // PACKED_ROWS * -PACKED_ROWS) * (-depth // PACKED_DEPTH * -PACKED_DEPTH),)
+
+    values = _values("pack", groups=groups)
+    return _operator("pack_weights", values, shape, 1)(weight, Tensor(values, ms.int32))
+
+
 @_cached
 def separable(out_channels, kernel_size, stride, padding, activations, residual):
     """(operator, settings): a depthwise convolution and then a 1 x 1 convolution in one pass; plus x, if it is `residual`.
 
     operator(x, weight, bias, projecting weight, bias, settings) takes (N, C, H, W) and gives (N, out_channels, ...). Both
-    convolutions have a bias and one of the two `activations`. It is for inference and has no gradient. The other arguments are
-    those of a depthwise `convolution`.
+    convolutions have a bias and one of the two `activations`; the projecting weight is as `pack_weights` gives it. It is for
+    inference and has no gradient. The other arguments are those of a depthwise `convolution`.
     """
     return _separable("separable", out_channels, kernel_size, stride, padding, (None, *activations), residual)
 
@@ -169,7 +185,8 @@ def separable(out_channels, kernel_size, stride, padding, activations, residual)
 def inverted_residual(out_channels, kernel_size, stride, padding, activations, residual):
     """(operator, settings): a 1 x 1 convolution and then what `separable` computes, in one pass.
 
-    operator(x, expanding weight, bias, weight, bias, projecting weight, bias, settings); there are three `activations`.
+    operator(x, expanding weight, bias, weight, bias, projecting weight, bias, settings); there are three `activations`, and the
+    expanding weight is packed like the projecting one.
     """
     return _separable("inverted_residual", out_channels, kernel_size, stride, padding, activations, residual)
 

@@ -31,12 +31,13 @@ def fold_in_place(net):
     """What `fold_batch_norm` makes of `net`, without a copy: for a net that nobody else has."""
     net.set_train(False)
     for convolution, norm in foldable_pairs(net):
-        _fold(convolution, norm)
         replace_cell(net, norm, nn.Identity())
-        if isinstance(convolution, GroupConv) and convolution.native:
-            joined = convolution.joined()
-            joined.end_with(norm.activation_name)
-            replace_cell(net, convolution, joined.set_train(False))
+        if isinstance(convolution, GroupConv) and (convolution.native or convolution.groups == 1):
+            joined = convolution.joined().set_train(False)
+            replace_cell(net, convolution, joined)
+            convolution = joined
+        with pynative():
+            _fold(convolution, norm)
     for parameter in net.get_parameters():
         parameter.requires_grad = False
     return net

@@ -43,7 +43,7 @@ class FusedBlock(HasKernel, nn.Cell):
         if self.takes(x):
             weights = ()
             for conv in self.convolutions:
-                weights += (conv.weight, conv.bias)
+                weights += (conv.packed if conv.packs else conv.weight, conv.bias)
             return self.kernel(x, *weights, self.settings)
         y = x
         for conv in self.convolutions:

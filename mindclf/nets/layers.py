@@ -1,7 +1,7 @@
 """Building blocks that several nets share, the contract that every net keeps, and the true freeze."""
 
 import mindspore as ms
-from mindspore import nn, ops
+from mindspore import Parameter, nn, ops
 from mindspore.common.initializer import HeNormal, Normal, initializer
 
 from mindclf import kernels
@@ -153,11 +153,21 @@ class Conv2d(Convolves, nn.Conv2d):
         if in_channels % shuffled_groups:
             raise ValueError(f"in_channels={in_channels} must be a multiple of shuffled_groups={shuffled_groups}")
         self.shuffled_groups = shuffled_groups
+        self.packs = False  # whether the kernel takes the weight packed too
         self.choose_kernel(out_channels, self.kernel_size, self.stride, pad_mode, padding,
                            depthwise=in_channels == out_channels == group, shuffled_groups=shuffled_groups)
 
+    def end_with(self, activation):
+        super().end_with(activation)
+        self.packs = self.activated and not self.geometry[4]
+        if self.packs:
+            name = self.weight.name.removesuffix("weight") + "packed"
+            self.packed = Parameter(kernels.pack_weights(self.weight, self.group), name=name, requires_grad=False)
+
     def construct(self, x):
         if self.takes(x):
+            if self.packs:
+                return self.kernel(x, self.weight, self.packed, self.bias, self.settings)
             return self.run_kernel(x, self.weight, self.bias if self.has_bias else None)
         if self.shuffled_groups > 1:
             x = channel_shuffle(x, self.shuffled_groups)

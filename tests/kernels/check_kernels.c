@@ -16,7 +16,8 @@ Kernel depthwise_forward, depthwise_activated, depthwise_backward, convolution_f
     convolution_input_gradient, convolution_weight_gradient, max_pool_forward, max_pool_backward,
     average_pool_forward, average_pool_backward, add_forward, relu_backward,
     gate_forward, gate_backward, global_average_forward, global_average_backward, batch_norm_train, batch_norm_train_backward,
-    batch_norm_infer, batch_norm_infer_backward, concat_forward, concat_backward, momentum_step, separable, inverted_residual;
+    batch_norm_infer, batch_norm_infer_backward, concat_forward, concat_backward, momentum_step, pack_weights,
+    separable, inverted_residual;
 
 int permitted(void);
 
@@ -86,6 +87,25 @@ static void run(Kernel *kernel, Call *call)
         free(call->data[i]);
 }
 
+/* Adds the weights of a convolution to a call as `pack_weights` gives them: rows filled up to 16 and depths to 32. */
+static void add_packed(Call *call, int outs, int group_in, int kernel_size, int groups)
+{
+    int depth = group_in * kernel_size * kernel_size;
+    Call packing = {0};
+    add(&packing, 4, outs, group_in, kernel_size, kernel_size);
+    add_integers(&packing, groups, 0, 0);
+    packing.data[2] = add(call, 1, (int64_t)groups * ((outs / groups + 15) / 16 * 16) * ((depth + 31) / 32 * 32), 1, 1, 1);
+    packing.ranks[2] = 1;
+    packing.shapes[2] = call->shapes[call->count - 1];
+    packing.types[2] = "float32";
+    if (pack_weights(3, packing.data, packing.ranks, packing.shapes, packing.types, NULL, NULL) != (depth ? DONE : BAD_SHAPE)) {
+        fprintf(stderr, "weights were not packed\n");
+        exit(1);
+    }
+    free(packing.data[0]);
+    free(packing.data[1]);
+}
+
 /* A convolution, forward and backward, where the kernel fits. */
 static void check_convolution(int n, int c, int h, int w, int outs, int group_in, int kernel_size, int stride, int padding)
 {
@@ -105,6 +125,8 @@ static void check_convolution(int n, int c, int h, int w, int outs, int group_in
     Call activated = {0};
     add(&activated, 4, n, c, h, w);
     add(&activated, 4, outs, group_in, kernel_size, kernel_size);
+    if (!depthwise)
+        add_packed(&activated, outs, group_in, kernel_size, group_in ? c / group_in : 1);
     add(&activated, 1, outs, 1, 1, 1);
     add_geometry(&activated, depthwise, c, stride, padding, kernel_size % 4);
     add(&activated, 4, n, outs, rows, columns);
@@ -134,12 +156,12 @@ static void check_separable(int n, int c, int h, int w, int hidden, int outs, in
     Call call = {0};
     add(&call, 4, n, c, h, w);
     if (hidden) {
-        add(&call, 4, hidden, c, 1, 1);
+        add_packed(&call, hidden, c, 1, 1);
         add(&call, 1, hidden, 1, 1, 1);
     }
     add(&call, 4, all, 1, kernel_size, kernel_size);
     add(&call, 1, all, 1, 1, 1);
-    add(&call, 4, outs, all, 1, 1);
+    add_packed(&call, outs, all, 1, 1);
     add(&call, 1, outs, 1, 1, 1);
     int32_t *settings = add(&call, 1, 6, 1, 1, 1);
     for (int i = 0; i < 6; i++)

@@ -23,6 +23,12 @@ def exact(variant, *arrays):
     return [((value + 0x7FFF + (value >> 16 & 1)) >> 16 << 16).astype(np.uint32).view(np.float32) for value in bits]
 
 
+def packed(variant, weight, groups=1):
+    """The weight of a convolution as the kernels for inference take it: rows filled up to 16 and depths to 32, in a row."""
+    rows, depth = -(-len(weight) // groups // 16) * 16, -(-weight[0].size // 32) * 32
+    return call(variant, "pack_weights", [weight, np.array([groups], np.int32)], [(groups * rows * depth,)])[0]
+
+
 GUARD = 32  # floats before and behind an output that must stay as they are
 
 

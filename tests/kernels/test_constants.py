@@ -33,6 +33,8 @@ def test_every_order_of_the_header_is_known():
 
 def test_limits_and_marks_are_those_of_the_headers():
     assert constants("im2col.h")["MAX_KERNEL_ELEMENTS"] == operators.MAX_KERNEL_ELEMENTS
+    assert {name: constants("gemm.h")[name] for name in ("PACKED_ROWS", "PACKED_DEPTH")} == {
+        "PACKED_ROWS": operators.PACKED_ROWS, "PACKED_DEPTH": operators.PACKED_DEPTH}
     assert constants("custom_op.h")["SAME"] == kernels.SAME
     assert constants("custom_op.h")["INTERFACE_VERSION"] == dispatch.INTERFACE_VERSION
     assert constants("view.h")["NO_MEMORY_FOR_VIEW"] == views.NO_MEMORY

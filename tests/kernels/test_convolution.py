@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mindclf import kernels
-from tests.kernels.direct import activate, call, convolve, exact, out_size, variants
+from tests.kernels.direct import activate, call, convolve, exact, out_size, packed, variants
 
 pytestmark = pytest.mark.skipif(not variants(), reason="the kernels are not compiled: that needs a C compiler at installation")
 
@@ -137,7 +137,8 @@ def test_bias_and_activation(variant, activation, shape, outs, groups, kernel_si
     expected = activate(convolve(x, weight, stride, kernel_size // 2)[0] + bias.astype(np.float64)[:, None, None], activation)[0]
     name = "depthwise_activated" if groups == shape[1] == outs else "convolution_activated"
     geometry = np.array([stride, kernel_size // 2, kernels.ACTIVATIONS[activation], 1], np.int32)
-    assert_close(call(variant, name, [x, weight, bias, geometry], [expected.shape])[0], expected)
+    weights = [weight] if name == "depthwise_activated" else [weight, packed(variant, weight, groups)]
+    assert_close(call(variant, name, [x, *weights, bias, geometry], [expected.shape])[0], expected)
 
 
 @st.composite

@@ -14,7 +14,8 @@ from tests.kernels.headers import CSRC, constants
 
 pytestmark = pytest.mark.skipif(not variants(), reason="the kernels are not compiled: that needs a C compiler at installation")
 BAD_SHAPE = constants("custom_op.h")["BAD_SHAPE"]
-SIZES = {"n": 2, "c": 3, "h": 4, "w": 5, "o": 6, "e": 7, "y": 12, "k": 3, "1": 1}
+SIZES = {"n": 2, "c": 3, "h": 4, "w": 5, "o": 6, "e": 7, "y": 12, "k": 3, "1": 1,
+         "p": 16 * 32, "q": 16 * 64}  # packed weights: of 16 rows and a multiple of 32 in depth
 CONVOLUTION, DEPTHWISE, POOL, ADD = (np.array(values, np.int32) for values in ([1, 1, 0], [1, 1, 0, 1], [3, 1, 1], [1]))
 BLOCK = np.array([1, 1, 2, 2, 0, 0], np.int32)
 NORM = np.array([1e-5, 0.9, 1], np.float32)
@@ -31,14 +32,15 @@ CALLS = {
     "max_pool_forward": (["nchw", POOL], ["nchw"]),
     "max_pool_backward": (["nchw", POOL, "nchw"], ["nchw"]),
     "convolution_forward": (["nchw", "ockk", CONVOLUTION], ["nohw"]),
-    "convolution_activated": (["nchw", "ockk", "o", CONVOLUTION], ["nohw"]),
+    "convolution_activated": (["nchw", "ockk", "p", "o", CONVOLUTION], ["nohw"]),
+    "pack_weights": (["nchw", np.array([1], np.int32)], ["q"]),
     "convolution_input_gradient": (["nchw", "ockk", CONVOLUTION, "nohw"], ["nchw"]),
     "convolution_weight_gradient": (["nchw", "ockk", CONVOLUTION, "nohw"], ["ockk"]),
     "depthwise_forward": (["nchw", "c1kk", DEPTHWISE], ["nchw"]),
     "depthwise_activated": (["nchw", "c1kk", "c", DEPTHWISE], ["nchw"]),
     "depthwise_backward": (["nchw", "c1kk", DEPTHWISE, "nchw"], ["nchw", "c1kk"]),
-    "separable": (["nchw", "c1kk", "c", "oc11", "o", BLOCK], ["nohw"]),
-    "inverted_residual": (["nchw", "ec11", "e", "e1kk", "e", "oe11", "o", BLOCK], ["nohw"]),
+    "separable": (["nchw", "c1kk", "c", "p", "o", BLOCK], ["nohw"]),
+    "inverted_residual": (["nchw", "p", "e", "e1kk", "e", "p", "o", BLOCK], ["nohw"]),
     "batch_norm_train": (["nchw", "c", "c", "c", "c", NORM], ["nchw", "c", "c", "c", "c"]),
     "batch_norm_infer": (["nchw", "c", "c", "c", "c", NORM], ["nchw"]),
     "batch_norm_train_backward": (["nchw", "c", "c", "c", "c", NORM, "nchw"], ["nchw", "c", "c"]),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mindclf import kernels
 from mindclf.kernels.variants import FLOAT32
-from tests.kernels.direct import activate, call, convolve, out_size, variants
+from tests.kernels.direct import activate, call, convolve, out_size, packed, variants
 
 pytestmark = pytest.mark.skipif(not variants(), reason="the kernels are not compiled: that needs a C compiler at installation")
 
@@ -35,7 +35,8 @@ class Block:
                 in zip(rows, self.biases, self.activations) if weight is not None]
 
     def fused(self, variant):
-        weights = [array for _, weight, bias, *_ in self.layers() for array in (weight, bias)]
+        weights = [array for kernel, weight, bias, *_ in self.layers()
+                   for array in (weight if kernel == "depthwise" else packed(variant, weight), bias)]
         numbers = [self.stride, self.padding, *(kernels.ACTIVATIONS[name] for name in self.activations), int(self.residual)]
         name = "separable" if self.expand is None else "inverted_residual"
         return call(variant, name, [self.x, *weights, np.array(numbers, np.int32)], [self.y_shape])[0]
@@ -45,7 +46,8 @@ class Block:
         for kernel, weight, bias, stride, padding, activation in self.layers():
             shape = (y.shape[0], len(bias), *(out_size(size, weight.shape[2], stride, padding) for size in y.shape[2:]))
             numbers = np.array([stride, padding, kernels.ACTIVATIONS[activation], 1], np.int32)
-            y, = call(variant, f"{kernel}_activated", [y, weight, bias, numbers], [shape])
+            weights = [weight] if kernel == "depthwise" else [weight, packed(variant, weight)]
+            y, = call(variant, f"{kernel}_activated", [y, *weights, bias, numbers], [shape])
         return y + self.x if self.residual else y
 
     def definition(self):

@@ -5,7 +5,7 @@ import pytest
 
 from mindclf import kernels
 from mindclf.kernels.variants import FLOAT32
-from tests.kernels.direct import activate, call, convolve, variants
+from tests.kernels.direct import activate, call, convolve, packed, variants
 
 VARIANTS = [variant for variant in variants() if variant in FLOAT32]  # the others take the other way
 pytestmark = pytest.mark.skipif(not VARIANTS, reason="the kernels are not compiled: that needs a C compiler at installation")
@@ -36,7 +36,8 @@ def test_all_three_products_are_those_of_the_definition(variant, case):
     numbers = np.array([stride, padding, kernels.ACTIVATIONS["hswish"]], np.int32)
     for name, inputs, expected in (
             ("convolution_forward", [x, weight, numbers], y),
-            ("convolution_activated", [x, weight, bias, numbers], activate(y + bias.reshape(1, -1, 1, 1), "hswish")[0]),
+            ("convolution_activated", [x, weight, packed(variant, weight), bias, numbers],
+             activate(y + bias.reshape(1, -1, 1, 1), "hswish")[0]),
             ("convolution_input_gradient", [x, weight, numbers, dy], dx),
             ("convolution_weight_gradient", [x, weight, numbers, dy], dweight)):
         for behind in (4, 15):

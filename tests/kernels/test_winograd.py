@@ -10,7 +10,7 @@ from mindspore import Tensor
 from mindclf import device, kernels
 from mindclf.kernels.variants import FLOAT32
 from mindclf.nets import create_net
-from tests.kernels.direct import activate, call, convolve, variants
+from tests.kernels.direct import activate, call, convolve, packed, variants
 
 VARIANTS = [variant for variant in variants() if variant in FLOAT32]  # the others take the other way
 pytestmark = pytest.mark.skipif(not VARIANTS, reason="the kernels are not compiled: that needs a C compiler at installation")
@@ -35,7 +35,7 @@ def test_forward_and_input_gradient_are_those_of_the_definition(variant, shape, 
     dy = rng.standard_normal(y.shape, np.float32)
     numbers = np.array([1, padding, kernels.ACTIVATIONS["relu"]], np.int32)
     assert_close(call(variant, "convolution_forward", [x, weight, numbers], [y.shape])[0], y)
-    assert_close(call(variant, "convolution_activated", [x, weight, bias, numbers], [y.shape])[0],
+    assert_close(call(variant, "convolution_activated", [x, weight, packed(variant, weight), bias, numbers], [y.shape])[0],
                  activate(y + bias.reshape(1, -1, 1, 1), "relu")[0])
     assert_close(call(variant, "convolution_input_gradient", [x, weight, numbers, dy], [x.shape])[0], backward(dy)[0])
 

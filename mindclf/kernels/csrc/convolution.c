@@ -158,7 +158,20 @@ static int is_plain_3x3(const Convolution *conv)
     return conv->kernel_height == 3 && conv->kernel_width == 3 && conv->stride == 1 && conv->groups == 1;
 }
 
-static int convolve(const Convolution *conv, const float *x, const float *weight, const float *bias, int activation, float *y)
+/* How the weights of the forward pass are packed. */
+static Packing forward_packing(const Convolution *conv, const float *weight, float *packed)
+{
+    long elements = conv->kernel_height * conv->kernel_width, depth = conv->group_in * elements;
+    Packing packing = {.weights = weight, .packed = packed, .rows = conv->group_out, .channels = conv->group_in,
+                       .elements = elements, .by_group = conv->group_out * depth, .by_row = depth, .by_channel = elements};
+    for (long t = 0; t < elements; t++)
+        packing.element[t] = t;
+    return packing;
+}
+
+/* `packed`: the weights as `pack_weights` gives them, or NULL. */
+static int convolve(const Convolution *conv, const float *x, const float *weight, const float *packed, const float *bias,
+                    int activation, float *y)
 {
     long elements = conv->kernel_height * conv->kernel_width, depth = conv->group_in * elements;
     long plane = conv->out_height * conv->out_width;
@@ -170,20 +183,20 @@ static int convolve(const Convolution *conv, const float *x, const float *weight
     if (is_plain_3x3(conv) && winograd_pays(&winograd))
         return winograd_convolve(&winograd);
     if (small_maps_pay(conv))
-        return small_maps_forward(conv, x, weight, bias, activation, y);
-    long weights = conv->groups * left_floats(conv->group_out, depth);
+        return small_maps_forward(conv, x, weight, packed, bias, activation, y);
+    long weights = packed ? 0 : conv->groups * left_floats(conv->group_out, depth);
     long rows = conv->groups * round_up(conv->group_out, TILE_ROWS);
-    float *packed = begin_kernel(product_scratch(depth), (size_t)(weights + rows));
-    if (!packed)
+    float *shared = begin_kernel(product_scratch(depth), (size_t)(weights + rows));
+    if (!shared)
         return NO_MEMORY;
-    Packing packing = {.weights = weight, .packed = packed, .rows = conv->group_out, .channels = conv->group_in,
-                       .elements = elements, .by_group = conv->group_out * depth, .by_row = depth, .by_channel = elements};
-    for (long t = 0; t < elements; t++)
-        packing.element[t] = t;
-    pack(&packing, conv->groups);
+    if (!packed) {
+        Packing packing = forward_packing(conv, weight, shared);
+        pack(&packing, conv->groups);
+    }
     if (bias)
-        pack_bias(bias, conv->groups, conv->group_out, packed + weights);
-    Product product = {.input = im2col_of_input(conv, x), .packed = packed, .bias = bias ? packed + weights : NULL,
+        pack_bias(bias, conv->groups, conv->group_out, shared + weights);
+    Product product = {.input = im2col_of_input(conv, x), .packed = packed ? packed : shared,
+                       .bias = bias ? shared + weights : NULL,
                        .activation = activation, .groups = conv->groups, .rows = conv->group_out, .depth = depth,
                        .input_group = conv->group_in * conv->height * conv->width,
                        .target = {.maps = y, .image = conv->out_channels * plane, .plane = plane, .width = conv->out_width,
@@ -200,17 +213,42 @@ KERNEL(convolution_forward)
     Convolution conv;
     if (!describe(&conv, shapes[0], shapes[1], shapes[3], data[2]))
         return BAD_SHAPE;
-    return convolve(&conv, data[0], data[1], NULL, NO_ACTIVATION, data[3]);
+    return convolve(&conv, data[0], data[1], NULL, NULL, NO_ACTIVATION, data[3]);
 }
 
-/* x, weight, bias, settings -> y = activation(convolution + bias) */
+/* x, weight, packed weight, bias, settings -> y = activation(convolution + bias) */
 KERNEL(convolution_activated)
 {
     Convolution conv;
-    const int32_t *settings = data[3];
-    if (!describe(&conv, shapes[0], shapes[1], shapes[4], settings) || shapes[2][0] != conv.out_channels)
+    const int32_t *settings = data[4];
+    if (!describe(&conv, shapes[0], shapes[1], shapes[5], settings) || shapes[3][0] != conv.out_channels)
         return BAD_SHAPE;
-    return convolve(&conv, data[0], data[1], data[2], settings[CONVOLUTION_ACTIVATION], data[4]);
+    if (shapes[2][0] != packed_floats(conv.groups, conv.group_out, conv.group_in * conv.kernel_height * conv.kernel_width))
+        return BAD_SHAPE;
+    return convolve(&conv, data[0], data[1], data[2], data[3], settings[CONVOLUTION_ACTIVATION], data[5]);
+}
+
+/* weight, settings -> packed weight, for `convolution_activated`, `separable` and `inverted_residual` */
+KERNEL(pack_weights)
+{
+    const int32_t *settings = data[1];
+    const int64_t *weight = shapes[0];
+    long groups = settings[PACK_GROUPS], elements = weight[2] * weight[3];
+    if (groups < 1 || weight[0] % groups || elements > MAX_KERNEL_ELEMENTS)
+        return BAD_SHAPE;
+    Convolution conv = {.group_in = weight[1], .group_out = weight[0] / groups, .kernel_height = weight[2], .kernel_width = weight[3]};
+    long needed = packed_floats(groups, conv.group_out, conv.group_in * elements);
+    if (shapes[2][0] != needed)
+        return BAD_SHAPE;
+    if (!begin_kernel(0, 0))
+        return NO_MEMORY;
+    float *packed = data[2];
+    long used = groups * left_floats(conv.group_out, conv.group_in * elements);
+    clear(packed + used, needed - used);
+    Packing packing = forward_packing(&conv, data[0], packed);
+    pack(&packing, groups);
+    end_kernel();
+    return DONE;
 }
 
 /* One of the interleaved parts of dx: its rows row + m * stride, and its columns likewise. Through kernel element (a, b) output

@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum { DONE = 0, NO_MEMORY = 1, BAD_SHAPE = 2, BAD_TYPE = 3 };
-enum { INTERFACE_VERSION = 5 }; /* of the C functions, their inputs and settings: raise it, here and in dispatch.py, with each change */
+enum { INTERFACE_VERSION = 6 }; /* of the C functions, their inputs and settings: raise it, here and in dispatch.py, with each change */
 enum { SAME = -1 }; /* as a padding: that of TensorFlow, also SAME of mindclf/kernels/operators.py */
 
 /* All data are contiguous float32 or int32. In float16 a kernel would read behind the end. */

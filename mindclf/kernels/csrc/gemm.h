@@ -55,6 +55,15 @@ INLINE void pack(const Packing *packing, long groups)
     run_tasks(pack_panel, packing, groups * divide_up(packing->rows, TILE_ROWS));
 }
 
+/* The memory of packed weights that outlive a kernel has the same size in all variants: what the largest tiles take. */
+enum { PACKED_ROWS = 16, PACKED_DEPTH = 32 };
+_Static_assert(PACKED_ROWS % TILE_ROWS == 0 && PACKED_DEPTH % BLOCK_DEPTH == 0, "packed weights would not fit");
+
+INLINE long packed_floats(long groups, long rows, long depth)
+{
+    return groups * round_up(rows, PACKED_ROWS) * round_up(depth, PACKED_DEPTH);
+}
+
 /* The bias of every packed row: the last panel of a group has rows that do not exist. */
 INLINE void pack_bias(const float *bias, long groups, long group_rows, float *to)
 {

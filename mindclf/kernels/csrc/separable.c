@@ -24,9 +24,9 @@ typedef struct {
     long images, channels, height, width, hidden, out_channels, out_height, out_width;
     long kernel_size, stride, top, left;
     int expand_activation, depthwise_activation, project_activation, residual;
-    const float *x, *expand, *expand_bias; /* expand: packed, or NULL */
+    const float *x, *expand, *expand_bias; /* expand: packed weights, or NULL */
     const float *weight, *bias;            /* of the depthwise convolution */
-    const float *project, *project_bias;   /* packed */
+    const float *project, *project_bias;   /* project: packed weights */
     float *y;
     long strip_rows, strips, together;     /* together: images of a task, 1 where there are several strips */
 } Separable;
@@ -184,37 +184,21 @@ static long rows_that_fit(const Separable *block)
     return rows;
 }
 
-static void pack_weights(const float *weight, const float *bias, long rows, long depth, float *packed, float *packed_bias)
-{
-    Packing packing = {.weights = weight, .packed = packed, .rows = rows, .channels = depth, .elements = 1, .by_row = depth,
-                       .by_channel = 1};
-    pack(&packing, 1);
-    pack_bias(bias, 1, rows, packed_bias);
-}
-
-/* `expand` and `project` of the block are the weights as they came; here they are packed. */
+/* The biases of the block are as they came; here they get the panels' rows. */
 static int run(Separable *block)
 {
-    const float *expand = block->expand, *expand_bias = block->expand_bias;
-    long expanded = expand ? round_up(block->hidden, TILE_ROWS) : 0, expand_size = left_floats(expanded, block->channels);
-    long projected = round_up(block->out_channels, TILE_ROWS), project_size = left_floats(projected, block->hidden);
+    long expanded = block->expand ? round_up(block->hidden, TILE_ROWS) : 0;
     long plane = block->out_height * block->out_width;
     block->together = plane < WIDTH ? min_long(block->images, TILE_COLUMNS / plane) : 1;
     long most = rows_that_fit(block);
-    float *packed = begin_kernel((size_t)scratch_floats(block, most),
-                                 (size_t)(expand_size + project_size + expanded + projected));
-    if (!packed)
+    float *biases = begin_kernel((size_t)scratch_floats(block, most), (size_t)(expanded + round_up(block->out_channels, TILE_ROWS)));
+    if (!biases)
         return NO_MEMORY;
-    float *packed_project = packed + expand_size, *packed_expand_bias = packed_project + project_size;
-    float *packed_project_bias = packed_expand_bias + expanded;
-    if (expand) {
-        pack_weights(expand, expand_bias, block->hidden, block->channels, packed, packed_expand_bias);
-        block->expand = packed;
-        block->expand_bias = packed_expand_bias;
-    }
-    pack_weights(block->project, block->project_bias, block->out_channels, block->hidden, packed_project, packed_project_bias);
-    block->project = packed_project;
-    block->project_bias = packed_project_bias;
+    if (block->expand)
+        pack_bias(block->expand_bias, 1, block->hidden, biases);
+    pack_bias(block->project_bias, 1, block->out_channels, biases + expanded);
+    block->expand_bias = biases;
+    block->project_bias = biases + expanded;
     long strips = max_long(divide_up(block->out_height, most), divide_up(thread_count(), block->images));
     block->strip_rows = divide_up(block->out_height, min_long(strips, block->out_height));
     block->strips = divide_up(block->out_height, block->strip_rows);
@@ -225,7 +209,7 @@ static int run(Separable *block)
     return DONE;
 }
 
-/* Fills the sizes from the shapes of x, the depthwise weight, the projecting weight and y; returns whether they fit. */
+/* Fills the sizes from the shapes of x, the depthwise weight, the packed projecting weight and y; returns whether they fit. */
 static int describe_block(Separable *block, const int64_t *x, const int64_t *weight, const int64_t *projecting,
                           const int64_t *y, const int32_t *settings)
 {
@@ -249,11 +233,11 @@ static int describe_block(Separable *block, const int64_t *x, const int64_t *wei
     block->project_activation = settings[SEPARABLE_PROJECT_ACTIVATION];
     block->residual = settings[SEPARABLE_RESIDUAL];
     int same = x[1] == y[1] && x[2] == y[2] && x[3] == y[3];
-    return block->top < size && block->left < size && weight[1] == 1 && projecting[0] == y[1] && projecting[1] == weight[0] &&
-           projecting[2] == 1 && projecting[3] == 1 && y[0] == x[0] && (same || !block->residual);
+    return block->top < size && block->left < size && weight[1] == 1 && projecting[0] == packed_floats(1, y[1], weight[0]) &&
+           y[0] == x[0] && (same || !block->residual);
 }
 
-/* x, depthwise weight and bias, projecting weight and bias, settings -> y */
+/* x, depthwise weight and bias, packed projecting weight and bias, settings -> y */
 KERNEL(separable)
 {
     Separable block = {.x = data[0], .weight = data[1], .bias = data[2], .project = data[3], .project_bias = data[4], .y = data[6]};
@@ -261,14 +245,13 @@ KERNEL(separable)
     return fits && shapes[2][0] == block.hidden && shapes[4][0] == block.out_channels ? run(&block) : BAD_SHAPE;
 }
 
-/* x, expanding weight and bias, depthwise weight and bias, projecting weight and bias, settings -> y */
+/* x, packed expanding weight and bias, depthwise weight and bias, packed projecting weight and bias, settings -> y */
 KERNEL(inverted_residual)
 {
     Separable block = {.x = data[0], .expand = data[1], .expand_bias = data[2], .weight = data[3], .bias = data[4],
                        .project = data[5], .project_bias = data[6], .y = data[8]};
-    const int64_t *expanding = shapes[1];
-    int fits = describe_block(&block, shapes[0], shapes[3], shapes[5], shapes[8], data[7]) && expanding[0] == block.hidden &&
-               expanding[1] == block.channels && expanding[2] == 1 && expanding[3] == 1;
+    int fits = describe_block(&block, shapes[0], shapes[3], shapes[5], shapes[8], data[7]) &&
+               shapes[1][0] == packed_floats(1, block.hidden, block.channels);
     fits = fits && shapes[2][0] == block.hidden && shapes[4][0] == block.hidden && shapes[6][0] == block.out_channels;
     return fits ? run(&block) : BAD_SHAPE;
 }

@@ -161,21 +161,23 @@ static void multiply_images(const void *arguments, long index, float *scratch)
 static int run_by_images(ByImages *job, Packing *packing, const float *bias)
 {
     long blocks = divide_up(job->images, TILE_COLUMNS), panels = divide_up(job->rows, TILE_ROWS);
-    long weights = left_floats(job->rows, job->channels * job->elements), rows = panels * TILE_ROWS;
+    long weights = job->packed ? 0 : left_floats(job->rows, job->channels * job->elements), rows = panels * TILE_ROWS;
     long lanes = blocks * job->positions * job->channels * TILE_COLUMNS;
     float *shared = begin_kernel((size_t)(TILE_ROWS * job->results * TILE_COLUMNS), (size_t)(weights + rows + lanes));
     if (!shared)
         return NO_MEMORY;
     float *packed_bias = shared + weights;
-    packing->packed = shared;
-    for (long t = 0; t < job->elements; t++)
-        packing->element[t] = t;
-    pack(packing, 1);
+    if (!job->packed) {
+        packing->packed = shared;
+        for (long t = 0; t < job->elements; t++)
+            packing->element[t] = t;
+        pack(packing, 1);
+        job->packed = shared;
+    }
     if (bias)
         pack_bias(bias, 1, job->rows, packed_bias);
     else
         clear(packed_bias, rows);
-    job->packed = shared;
     job->bias = packed_bias;
     job->lanes = packed_bias + rows;
     run_tasks(images_to_lanes, job, divide_up(job->images, WIDTH));
@@ -185,10 +187,12 @@ static int run_by_images(ByImages *job, Packing *packing, const float *bias)
     return DONE;
 }
 
-int small_maps_forward(const Convolution *conv, const float *x, const float *weight, const float *bias, int activation, float *y)
+int small_maps_forward(const Convolution *conv, const float *x, const float *weight, const float *packed, const float *bias,
+                       int activation, float *y)
 {
     long elements = conv->kernel_height * conv->kernel_width, depth = conv->channels * elements;
-    ByImages job = {.maps = x, .result = y, .activation = activation, .images = conv->images, .channels = conv->channels,
+    ByImages job = {.maps = x, .packed = packed, .result = y, .activation = activation, .images = conv->images,
+                    .channels = conv->channels,
                     .positions = conv->height * conv->width, .rows = conv->out_channels,
                     .results = conv->out_height * conv->out_width, .elements = elements};
     Packing packing = {.weights = weight, .rows = conv->out_channels, .channels = conv->channels, .elements = elements,
