@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import mindclf  # before MindSpore, which it tunes
+from mindclf.device import describe_device
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLES = ROOT / "benchmarks" / "results" / "tables"
@@ -27,6 +28,23 @@ def require_photos(origin):
     """Raises ValueError if a result would be one about drawings."""
     if "no photos" in origin:
         raise ValueError("this result is about photos: put them into data/data_en, or set MINDCLF_DATA")
+
+
+def add_rows(table, work, **facts):
+    """Measures what `work`, [(function that gives fields, fields that name the row)], has and the `table` has not yet.
+
+    Each row names its processor and kernels: a table may be measured on several machines. `facts` stand above the rows.
+    """
+    path = TABLES / f"{table}.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
+    for measure, key in work:
+        if any(key.items() <= row.items() for row in rows):
+            continue
+        device = describe_device("CPU")
+        rows.append({**key, "processor": device["processor"], "kernels": device["kernels"], **measure()})
+        print(rows[-1], flush=True)
+        rows.sort(key=lambda row: [str(row[name]) for name in key])
+        write_result(path, {**provenance(device), **facts, "rows": rows})
 
 
 def write_result(script, result):

@@ -11,17 +11,15 @@ a run that is killed goes on with the same command.
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
-from common import ROOT, TABLES, provenance, require_photos, write_result
+from common import ROOT, add_rows, require_photos
 
 from mindclf.calibration import Calibration, fit_temperature
-from mindclf.checkpoint import read_card
 from mindclf.config import merge
 from mindclf.dataset.splits import read_splits
-from mindclf.device import describe_device, use_device
+from mindclf.device import use_device
 from mindclf.inference.runner import Runner
 from mindclf.labels import index_en
 from mindclf.report.history import HISTORY, HistoryFile
@@ -63,52 +61,44 @@ def main():
     splits = read_splits(config)
     require_photos(splits.origin)
     folds = Folds.of(config, splits)
-    for way in options.ways:
-        for seed in options.seeds:
-            rows = [measured(folds, way, seed, number) for number in options.folds]
-            add_row(folds, way, seed, options.folds, rows)
+    add_rows("garbage_folds", [
+        (lambda way=way, seed=seed: measured(folds, way, seed, options.folds), {"way": way, "seed": seed, "folds": options.folds})
+        for way in options.ways for seed in options.seeds], recipe={"head": HEAD, "all layers": ALL_LAYERS})
 
 
-def measured(folds, way, seed, number):
-    """{"top1", ...} of a fold's net, trained in `way`; its logits are kept in a file."""
+def measured(folds, way, seed, numbers):
+    """The row of a way with a seed, over the folds `numbers`."""
+    labels, by_fold, plain, mirrored, seconds = [], [], [], [], 0.0
+    for number in numbers:
+        folder = trained(folds, way, seed, number)
+        images = folds.splits[number - 1].test
+        logits = {mirror: Runner(folder / "last.ckpt", mirror=mirror).logits(images, BATCH)[0] for mirror in (False, True)}
+        np.savez(folder / "logits.npz", plain=logits[False], mirrored=logits[True], paths=np.array(images.paths))
+        seconds += sum(row["seconds"] for row in HistoryFile(folder / HISTORY).rows())
+        labels.append(images.labels)
+        plain.append(logits[False])
+        mirrored.append(logits[True])
+        by_fold.append(accuracy(plain[-1], labels[-1]))
+        print(f"{way}, seed {seed}, fold {number}: {by_fold[-1]:.2%}", flush=True)
+    labels, plain, mirrored = map(np.concatenate, (labels, plain, mirrored))
+    temperature = fit_temperature(plain, labels)
+    probabilities = Calibration(temperature).probabilities(plain)[np.arange(len(labels)), labels]
+    return {"images": len(labels), "top1": accuracy(plain, labels), "top1_mirror": accuracy(mirrored, labels), "by_fold": by_fold,
+            "loss": round(float(-np.log(probabilities).mean()), 4), "temperature": round(temperature, 3),
+            "seconds": round(seconds)}
+
+
+def trained(folds, way, seed, number):
+    """The folder of the run of a fold, trained in a `way`."""
     folder = OUTPUTS / f"{way}-{seed}-{number}".replace(" ", "_").replace("=", "-")
     run, phase = WAYS[way]
     fit({**RECIPE, "dataset_path": str(links(folds, number)), **run, "phases": (HEAD, {**ALL_LAYERS, **phase}), "seed": seed,
          "output": str(folder), "resume": True}, verbose=False)
-    logits = {}
-    for name, mirror in (("plain", False), ("mirror", True)):
-        logits[name] = Runner(folder / "last.ckpt", mirror=mirror).logits(folds.splits[number - 1].test, BATCH)[0]
-    np.savez(folder / "logits.npz", indices=np.flatnonzero(folds.fold == number - 1), **logits)
-    rows = HistoryFile(folder / HISTORY).rows()
-    card = read_card(folder / "last.ckpt")
-    print(f"{way}, seed {seed}, fold {number}: {card['metrics']['test']['top1']:.4f}", flush=True)
-    return {"seconds": sum(row["seconds"] for row in rows), "folder": folder}
-
-
-def add_row(folds, way, seed, numbers, rows):
-    """Puts the figures of a way, with a seed, over the folds `numbers`, into the table."""
-    path = TABLES / "garbage_folds.json"
-    table = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
-    key = {"way": way, "seed": seed}
-    parts = [dict(np.load(row["folder"] / "logits.npz")) for row in rows]
-    plain, mirror, indices = (np.concatenate([part[name] for part in parts]) for name in ("plain", "mirror", "indices"))
-    labels = np.asarray(folds.images.labels)[indices]
-    temperature = fit_temperature(plain, labels)
-    probabilities = Calibration(temperature).probabilities(plain)
-    row = {**key, "folds": numbers, "images": len(labels),
-           "top1": accuracy(plain, labels), "top1_mirror": accuracy(mirror, labels),
-           "by_fold": [accuracy(part["plain"], np.asarray(folds.images.labels)[part["indices"]]) for part in parts],
-           "loss": round(float(-np.log(probabilities[np.arange(len(labels)), labels] + 1e-12).mean()), 4),
-           "temperature": round(float(temperature), 3), "seconds": round(sum(row["seconds"] for row in rows)),
-           "kernels": describe_device("CPU").get("kernels")}
-    print(row, flush=True)
-    table = [one for one in table if not key.items() <= one.items()] + [row]
-    write_result(path, {**provenance(describe_device("CPU")), "recipe": {"head": HEAD, "all layers": ALL_LAYERS},
-                        "rows": sorted(table, key=lambda one: (list(WAYS).index(one["way"]), one["seed"]))})
+    return folder
 
 
 def accuracy(logits, labels):
-    return round(float((logits.argmax(1) == labels).mean()), 5)
+    return round(float((logits.argmax(1) == np.asarray(labels)).mean()), 5)
 
 
 def links(folds, number):

@@ -12,13 +12,12 @@ killed goes on with the same command.
 """
 
 import argparse
-import json
 import logging
 import time
 from pathlib import Path
 
 import numpy as np
-from common import ROOT, TABLES, provenance, write_result
+from common import ROOT, add_rows
 
 from mindclf.checkpoint import load_net, read_card
 from mindclf.config import merge
@@ -28,7 +27,6 @@ from mindclf.dataset.folder import read_folder
 from mindclf.dataset.layout import class_folders, split_folders
 from mindclf.dataset.registry import DATA_SETS
 from mindclf.dataset.splits import read_splits
-from mindclf.device import describe_device
 from mindclf.evaluation import evaluate
 from mindclf.metrics import wilson_interval
 from mindclf.own_images import own_images
@@ -67,19 +65,6 @@ def main():
         add_rows("own_folder_best", [
             (lambda name=name, seed=seed: compared(name, seed), {"dataset": name, "seed": seed})
             for name in options.sets or SETS for seed in options.seeds])
-
-
-def add_rows(table, work):
-    """Measures what `work`, [(function that gives fields, fields that name the row)], has and the table has not yet."""
-    path = TABLES / f"{table}.json"
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
-    for measure, key in work:
-        if any(key.items() <= row.items() for row in rows):
-            continue
-        rows.append({**key, "processor": describe_device("CPU")["processor"], **measure()})
-        print(rows[-1], flush=True)
-        rows.sort(key=lambda row: [str(row[name]) for name in key])
-        write_result(path, {**provenance(describe_device("CPU")), "rows": rows})
 
 
 def compared(name, seed):

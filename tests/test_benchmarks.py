@@ -1,6 +1,7 @@
 """The arithmetic of benchmarks/speed.py: medians, ratios and who runs when. What all benchmarks import of ours is there."""
 
 import importlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -141,3 +142,26 @@ def test_the_pipeline_of_drawn_images_is_measured(speed, tmp_path):
     measured = speed.pipeline(tmp_path, train_per_class=1)
     assert (measured["images"], measured["size"], measured["images_per_second"]["count"]) == (26, 224, 3)
     assert measured["images_per_second"]["median"] > 0
+
+
+def test_rows_that_a_table_has_are_not_measured_again_and_each_new_one_is_kept_at_once(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    common = importlib.import_module("common")
+    monkeypatch.setattr(common, "TABLES", tmp_path)
+    measured = []
+
+    def work(name, seed, fails=False):
+        def measure():
+            if fails:
+                raise RuntimeError("killed")
+            measured.append((name, seed))
+            return {"top1": seed / 10}
+
+        return measure, {"way": name, "seed": seed}
+
+    with pytest.raises(RuntimeError, match="killed"):
+        common.add_rows("table", [work("b", 1), work("a", 2), work("c", 3, fails=True)], epochs=4)
+    common.add_rows("table", [work("a", 2), work("b", 1), work("a", 1)], epochs=5)
+    table = json.loads((tmp_path / "table.json").read_text(encoding="utf-8"))
+    assert measured == [("b", 1), ("a", 2), ("a", 1)] and table["epochs"] == 5
+    assert [(row["way"], row["seed"], row["top1"]) for row in table["rows"]] == [("a", 1, 0.1), ("a", 2, 0.2), ("b", 1, 0.1)]

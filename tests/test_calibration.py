@@ -175,6 +175,20 @@ def test_gradient_descent_is_calibrated_by_its_validation_images(tiny_config, br
     assert fit({**config, "resume": True}).calibration == fitted.calibration
 
 
+def test_without_validation_images_folds_calibrate_also_those_that_a_finished_run_is_given(tiny_config, brief):
+    """By each image's logits of the net that has not seen it: the temperature by search over many."""
+    config = {**tiny_config, "valid_fraction": 0.0, "epochs": 1, "target_error": 0.5}
+    assert fit(config).calibration["missing"] == "there are no validation images"
+    fitted = fit({**config, "folds": 2, "resume": True})
+    logits, labels = fitted.folds.logits, np.array(fitted.folds.images.labels)
+    assert fitted.calibration == read_card(fitted.checkpoint)["calibration"]
+    assert fitted.calibration["of"] == "out-of-fold predictions of 30 images"
+    temperatures = np.geomspace(0.05, 20, 4000)
+    losses = [-np.log(softmax(logits / temperature)[np.arange(30), labels]).mean() for temperature in temperatures]
+    assert fitted.calibration["temperature"] == pytest.approx(temperatures[np.argmin(losses)], rel=3e-3)
+    assert fit({**config, "folds": 2, "resume": True}).calibration == fitted.calibration
+
+
 def test_validation_images_that_the_weights_had_seen_before_do_not_count(tiny_config, tmp_path, brief):
     """The second run starts from weights that were trained on all images of train/."""
     first = fit({**tiny_config, "valid_fraction": 0.0, "epochs": 1})

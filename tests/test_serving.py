@@ -42,6 +42,11 @@ def url(fitted, tmp_path):
             yield f"http://127.0.0.1:{port}/predict"
         finally:
             server.terminate()
+            try:
+                server.wait(SECONDS)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                raise
 
 
 def ask(url, body):

@@ -157,17 +157,19 @@ def activated_convolution(out_channels, kernel_size, stride, padding, depthwise,
     return _operator(name, values, shape, 1), Tensor(values, ms.int32)
 
 
-def pack_weights(weight, groups=1):
-    """The weight (O, I / groups, height, width) of a convolution in the order in which kernels for inference read it: (n,).
+@_cached
+def pack_weights(groups=1):
+    """(operator, settings): operator(weight, settings) puts weights into the order in which kernels for inference read them.
 
-    Both are tensors. The order is that of the library in use, and what it rounds is rounded; see csrc/gemm.h.
+    It takes those of a convolution, (O, I / groups, height, width), and gives (n,). The order is that of the library in use, and
+    what it rounds is rounded; see csrc/gemm.h.
     """
     def shape(weight, settings):
         rows, depth = weight[0] // groups, weight[1] * weight[2] * weight[3]
         return (groups * (-rows // PACKED_ROWS * -PACKED_ROWS) * (-depth // PACKED_DEPTH * -PACKED_DEPTH),)
 
     values = _values("pack", groups=groups)
-    return _operator("pack_weights", values, shape, 1)(weight, Tensor(values, ms.int32))
+    return _operator("pack_weights", values, shape, 1), Tensor(values, ms.int32)
 
 
 @_cached

@@ -161,8 +161,9 @@ class Conv2d(Convolves, nn.Conv2d):
         super().end_with(activation)
         self.packs = self.activated and not self.geometry[4]
         if self.packs:
+            pack, settings = kernels.pack_weights(self.group)
             name = self.weight.name.removesuffix("weight") + "packed"
-            self.packed = Parameter(kernels.pack_weights(self.weight, self.group), name=name, requires_grad=False)
+            self.packed = Parameter(pack(self.weight, settings), name=name, requires_grad=False)
 
     def construct(self, x):
         if self.takes(x):

@@ -217,7 +217,7 @@ def complete_card(checkpoint, metrics, history, calibration=MappingProxyType({})
     """
     card = read_card(checkpoint)
     card["metrics"]["test"] = metrics
-    if calibration and "calibration" not in card:
+    if calibration and "missing" in card.get("calibration", {"missing": ""}):
         card["calibration"] = dict(calibration)
     card.update(others)
     card["speed"] = []

@@ -228,7 +228,7 @@ def _train_and_report(folder, config, signals, device, again, given, rules):
     result = compute_metrics(logits, labels, len(splits.classes))
     if collectives.is_main_process():
         folder.check()  # the card in it is read next
-    calibration = calibration_of(best, net, splits, seen_by(parent) or Seen(), config)
+    calibration = calibration_of(best, net, splits, seen_by(parent) or Seen(), config, found)
     is_head_alone = all(phase.optimizer in SOLVED for phase in phases_of(config))
     fitted = Fitted(best, result, splits.origin, weights_origin, splits.classes, found, calibration=calibration,
                     best_seconds=best_seconds(net, config, len(splits.train)) if is_head_alone else 0.0)
