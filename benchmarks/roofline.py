@@ -17,11 +17,12 @@ import statistics
 import subprocess
 import tempfile
 import time
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 
 import numpy as np
-from common import ROOT, provenance, write_result
+from common import ROOT, TABLES, provenance, write_result
 from mindspore import Tensor
 from speed_case import CASES, TASKS
 from speed_mindspore import inference, training
@@ -77,16 +78,18 @@ def main():
     parser.add_argument("--nets", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--layers", action="store_true", help="print each shape, and write nothing")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="images at a time; writes results/tables/roofline_N.json")
     options = parser.parse_args()
     use_device("CPU")
     with tempfile.TemporaryDirectory() as folder:
         clock = Clock(Path(folder))
         peak, bandwidth = machine_peak(clock), machine_bandwidth(clock)
         print(f"peak {peak / 1e9:.0f} Gflop/s, bandwidth {bandwidth / 1e9:.1f} GB/s, kernels {status()[1]}")
-        rows = [measured(CASES[net], task, clock, peak, bandwidth, options.layers)
-                for net in options.nets for task in options.tasks]
+        cases = [replace(CASES[net], batch_size=options.batch_size or CASES[net].batch_size) for net in options.nets]
+        rows = [measured(case, task, clock, peak, bandwidth, options.layers) for case in cases for task in options.tasks]
     if not options.layers:
-        write_result(__file__, {**provenance(describe_device("CPU")), "peak_gflops": round(peak / 1e9, 1),
+        table = TABLES / f"roofline_{options.batch_size}.json" if options.batch_size else __file__
+        write_result(table, {**provenance(describe_device("CPU")), "peak_gflops": round(peak / 1e9, 1),
                                 "bandwidth_gb": round(bandwidth / 1e9, 1), "steps_measured": STEPS, "steps": rows})
 
 
