@@ -404,6 +404,8 @@ ROWS = (
         "test_calibration.py::test_auroc_is_the_fraction_of_pairs_in_order"),
     Row("train/calibrating.py", ' and kind != "train"', "",
         "test_calibration.py::test_validation_images_that_the_weights_had_seen_before_do_not_count"),
+    Row("train/calibrating.py", ' and not (folds and "missing" in before)', "",
+        "test_calibration.py::test_without_validation_images_folds_calibrate_also_those_that_a_finished_run_is_given"),
     Row("inference/predictions.py", "self[0].probability >= self.threshold", "self[0].probability < self.threshold",
         "test_calibration.py::test_every_answer_follows_the_card"),
     Row("embedding.py", "np.where(lengths > 0, lengths, 1)", "1",
