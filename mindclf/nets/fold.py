@@ -21,8 +21,8 @@ def fold_batch_norm(net):
     `backbone`, `head` and `head.pool` are there as before. Weights keep their type: they are computed in float64 and rounded
     once.
 
-    The copy cannot be trained on: its weights are frozen and its statistics gone. Its keys are not those of the net: save
-    checkpoints from `net`, which stays as it is.
+    The copy cannot be trained on, nor be given other weights: they are frozen, its statistics are gone, and kernels read them
+    from a packed copy. Its keys are not those of the net: save checkpoints from `net`, which stays as it is.
     """
     return fold_in_place(_copied(net))
 
