@@ -30,13 +30,13 @@ def fold_batch_norm(net):
 def fold_in_place(net):
     """What `fold_batch_norm` makes of `net`, without a copy: for a net that nobody else has."""
     net.set_train(False)
-    for convolution, norm in foldable_pairs(net):
-        replace_cell(net, norm, nn.Identity())
-        if isinstance(convolution, GroupConv) and (convolution.native or convolution.groups == 1):
-            joined = convolution.joined().set_train(False)
-            replace_cell(net, convolution, joined)
-            convolution = joined
-        with pynative():
+    with pynative():
+        for convolution, norm in foldable_pairs(net):
+            replace_cell(net, norm, nn.Identity())
+            if isinstance(convolution, GroupConv) and (convolution.native or convolution.groups == 1):
+                joined = convolution.joined().set_train(False)
+                replace_cell(net, convolution, joined)
+                convolution = joined
             _fold(convolution, norm)
     for parameter in net.get_parameters():
         parameter.requires_grad = False
