@@ -2,7 +2,7 @@
 
     MINDCLF_KERNELS=bf16 python benchmarks/cifar10_choice.py --nets mobilenet_v1 --ways base cutmix
 
-A quarter of an hour a way on two cores; writes results/tables/cifar10_choice.json. Each row is a way with one seed: loss and
+Writes results/tables/cifar10_choice.json, where the seconds of each way are. Each row is a way with one seed: loss and
 accuracy on 5,000 images, a tenth of the training images, after the last of EPOCHS epochs at 32 pixels. The test images take no
 part: nothing about them is kept. What is good in ten epochs need not be the best in sixty, for regularisation gains with length.
 Rows that the table has are not measured again, and a run that is killed goes on with the same command.

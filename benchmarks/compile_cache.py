@@ -1,6 +1,6 @@
 """MindSpore's compile cache: seconds to the end of the first training step without it and with it, and what it confuses.
 
-    python benchmarks/compile_cache.py          # 3 minutes on two cores; writes results/tables/compile_cache.json
+    python benchmarks/compile_cache.py          # writes results/tables/compile_cache.json
 
 Each row is a process of its own, from the made net to the end of its first step. The last rows train a tiny net three steps with
 and without label smoothing: the cache knows a graph by the source files and by how many were compiled before it, so that the

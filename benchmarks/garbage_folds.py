@@ -1,16 +1,17 @@
 """How the garbage sorter is trained: ways to train all layers, compared by five-fold cross-validation on the training photos.
 
-    MINDCLF_KERNELS=bf16 python benchmarks/garbage_folds.py --ways recipe epochs=20    # 15 minutes for 8 epochs on two cores;
-                                                                                       # writes results/tables/garbage_folds.json
-    python benchmarks/garbage_folds.py --ways mixup --folds 1 2                        # two folds only: a first look
+    MINDCLF_KERNELS=bf16 python benchmarks/garbage_folds.py --ways recipe mixup
+    MINDCLF_KERNELS=bf16 python benchmarks/garbage_folds.py --ways cutmix --folds 1 2      # two folds only: a first look
 
-Each row is a way with one seed: accuracy on the photos of each fold by the net that has seen none of them, alone and as the mean
-over an image and its mirror image, and the loss at the temperature that suits these photos best. Photos that show the same share
-a fold; the test photos take no part. Logits are kept in outputs/garbage_folds/. What is trained already is not trained again, and
-a run that is killed goes on with the same command.
+Writes results/tables/garbage_folds.json, where the seconds of each way are. "recipe" is that of
+recipes/garbage_mobilenet_v2_all_layers.py, and the other ways change it. Each row is a way with one seed: accuracy on the photos
+of each fold by the net that has seen none of them, alone and as the mean over an image and its mirror image, and the loss at the
+temperature that suits these photos best. Photos that show the same share a fold; the test photos take no part. What is trained
+already is not trained again, and a run that is killed goes on with the same command.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +22,19 @@ from mindclf.config import merge
 from mindclf.dataset.splits import read_splits
 from mindclf.device import use_device
 from mindclf.inference.runner import Runner
-from mindclf.labels import index_en
 from mindclf.report.history import HISTORY, HistoryFile
 from mindclf.train import fit
 from mindclf.train.folds import Folds
 
+sys.path.append(str(ROOT / "recipes"))
+
+from garbage_mobilenet_v2_all_layers import config
+
 OUTPUTS = ROOT / "outputs" / "garbage_folds"
 FOLDS, BATCH = 5, 64
-RECIPE = dict(class_index=index_en, net="mobilenet_v2", pretrained="imagenet", valid_fraction=0.0, scale=(0.35, 1.0),
-              label_smoothing=0.1, grid_rows=1, feature_cache="")
-HEAD = dict(trainable="head", cached_views=1, epochs=40, batch_size=64, lr_max=0.1, weight_decay=4e-3)
-ALL_LAYERS = dict(trainable="all", cached_views=0, epochs=8, batch_size=32, lr_max=0.004, warmup_epochs=1, weight_decay=1e-4)
+HEAD = {name: config[name] for name in ("trainable", "cached_views", "epochs", "batch_size", "lr_max", "weight_decay")}
+ALL_LAYERS = config["phases"][1]
+RECIPE = {name: config[name] for name in ("class_index", "net", "pretrained", "valid_fraction", "scale", "label_smoothing")}
 WAYS = {  # what differs from the recipe: fields of the run, fields of its second phase
     "recipe": ({}, {}),
     "lr_max=0.008": ({}, dict(lr_max=0.008)),
@@ -57,10 +60,10 @@ def main():
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     options = parser.parse_args()
     use_device("CPU")
-    config = merge({}, dict(RECIPE, dataset="garbage26", folds=FOLDS))
-    splits = read_splits(config)
+    whole = merge(config, {"folds": FOLDS})
+    splits = read_splits(whole)
     require_photos(splits.origin)
-    folds = Folds.of(config, splits)
+    folds = Folds.of(whole, splits)
     add_rows("garbage_folds", [
         (lambda way=way, seed=seed: measured(folds, way, seed, options.folds), {"way": way, "seed": seed, "folds": options.folds})
         for way in options.ways for seed in options.seeds], recipe={"head": HEAD, "all layers": ALL_LAYERS})
@@ -73,7 +76,6 @@ def measured(folds, way, seed, numbers):
         folder = trained(folds, way, seed, number)
         images = folds.splits[number - 1].test
         logits = {mirror: Runner(folder / "last.ckpt", mirror=mirror).logits(images, BATCH)[0] for mirror in (False, True)}
-        np.savez(folder / "logits.npz", plain=logits[False], mirrored=logits[True], paths=np.array(images.paths))
         seconds += sum(row["seconds"] for row in HistoryFile(folder / HISTORY).rows())
         labels.append(images.labels)
         plain.append(logits[False])
@@ -93,7 +95,7 @@ def trained(folds, way, seed, number):
     folder = OUTPUTS / f"{way}-{seed}-{number}".replace(" ", "_").replace("=", "-")
     run, phase = WAYS[way]
     fit({**RECIPE, "dataset_path": str(links(folds, number)), **run, "phases": (HEAD, {**ALL_LAYERS, **phase}), "seed": seed,
-         "output": str(folder), "resume": True}, verbose=False)
+         "grid_rows": 1, "feature_cache": "", "output": str(folder), "resume": True}, verbose=False)
     return folder
 
 
