@@ -3,6 +3,7 @@
     python benchmarks/tables.py            # between the lines <!-- table NAME --> and <!-- end -->
 """
 
+import csv
 import functools
 import json
 import math
@@ -41,7 +42,9 @@ WORDS = {
         "minutes": "{minutes:.0f} min", "hours": "{hours} h",
         "compared": {"caltech16_compare": "16 Caltech classes, {images} test images",
                      "flower_photos_shufflenet": "photos of 5 flowers, {images} test images"},
-        "of_each": "initialised from | parameters | MACs | top-1, mean of the seeds (range) | seeds | wall time a run",
+        "of_each": "initialised from | parameters | MACs | top-1, mean of the seeds (range) | 95 % interval | seeds "
+                   "| epochs to 70 % of the validation images | seconds an epoch | wall time a run",
+        "not_reached": "not reached",
         "random": "random initialisation",
         "traps": "| run | top-1, mean of {runs} seeds (range) | against corrected |",
         "streams": "| one run each, same seed and recipe | test images | one stream of draws | independent draws "
@@ -80,7 +83,9 @@ WORDS = {
         "minutes": "{minutes:.0f} 分钟", "hours": "{hours} 小时",
         "compared": {"caltech16_compare": "Caltech 的 16 类，{images} 张测试图片",
                      "flower_photos_shufflenet": "5 种花卉照片，{images} 张测试图片"},
-        "of_each": "初始权重 | 参数量 | 乘加次数 | top-1，各种子平均（范围） | 种子数 | 每次用时",
+        "of_each": "初始权重 | 参数量 | 乘加次数 | top-1，各种子平均（范围） | 95 % 区间 | 种子数 "
+                   "| 验证图片达到 70 % 所需轮数 | 每轮秒数 | 每次用时",
+        "not_reached": "未达到",
         "random": "随机初始化",
         "traps": "| 运行 | top-1，{runs} 个种子的平均（范围） | 与修正后相比 |",
         "streams": "| 各跑一次，种子与配方相同 | 测试图片 | 共用一个随机数流 | 相互独立 | 差别，95 % 区间 |",
@@ -251,16 +256,40 @@ def measured_in_float32(name):
 
 
 def compared(document, table):
-    """A line for each net or start that was compared under one recipe."""
+    """A line for each net or start that was compared under one recipe.
+
+    The interval is that of the mean as if it were one run's: it has the chance of the test images in it, not of the seeds.
+    Epochs to 70 % are those until so many validation images were right, and seconds an epoch the median of all epochs of the
+    largest image size.
+    """
     words, rows, measured = WORDS[language(document)], [], read(RUNS_FOLDER / table / "compare.json")
+    images = measured["data"]["test"]
+
+    def spread(values, form):
+        if min(values) == max(values):
+            return form.format(values[0])
+        return f"{form.format(min(values))} {words['to']} {form.format(max(values))}"
+
     for row in measured["rows"]:
         start = words["random"] if row["start"] == "fresh weights" else row["start"]
-        time = words["minutes"].format(minutes=row["mean_seconds"] / 60)
-        spread = f" ({min(row['top1']):.2%} {words['to']} {max(row['top1']):.2%})" if len(row["top1"]) > 1 else ""
-        rows.append(f"| `{row['variant']}` | {start} | {row['parameters'] / 1e6:.2f} M | {row['macs'] / 1e6:,.0f} M "
-                    f"| {row['mean_top1']:.2%}{spread} | {len(row['top1'])} | {time} |")
-    title = words["compared"][table].format(images=measured["data"]["test"])
-    return "\n".join([f"| {title} | {words['of_each']} |", "|---|---|---|---|---|---|---|", *rows])
+        histories = [history(table, f"{row['variant']}-seed{seed}") for seed in row["seeds"]]
+        reached = [next((number for number, epoch in enumerate(epochs, 1) if float(epoch["top1"]) >= 0.7), math.inf)
+                   for epochs in histories]
+        last = [float(epoch["seconds"]) for epochs in histories for epoch in epochs if epoch["phase"] == epochs[-1]["phase"]]
+        low, high = wilson(row["mean_top1"], images)
+        rows.append([f"`{row['variant']}`", start, f"{row['parameters'] / 1e6:.2f} M", f"{row['macs'] / 1e6:,.0f} M",
+                     f"{row['mean_top1']:.2%}" + (f" ({spread(row['top1'], '{:.2%}')})" if len(row["top1"]) > 1 else ""),
+                     f"{low:.1%} {words['to']} {high:.1%}", str(len(row["top1"])),
+                     words["not_reached"] if math.inf in reached else spread(reached, "{}"), f"{statistics.median(last):,.0f}",
+                     words["minutes"].format(minutes=row["mean_seconds"] / 60)])
+    title = f"{words['compared'][table].format(images=images)} | {words['of_each']}".split(" | ")
+    return "\n".join([f"| {' | '.join(title)} |", "|" + "---|" * len(title), *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def history(table, run):
+    """The epochs of a run of a comparison, as dicts of its history."""
+    with (RUNS_FOLDER / table / "runs" / f"{run}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def wilson(share, count, z=1.96):
