@@ -183,7 +183,7 @@ static int convolve(const Convolution *conv, const float *x, const float *weight
     if (is_plain_3x3(conv) && winograd_pays(&winograd))
         return winograd_convolve(&winograd);
     if (small_maps_pay(conv))
-        return small_maps_forward(conv, x, weight, packed, bias, activation, y);
+        return small_maps_forward(conv, x, forward_packing(conv, weight, NULL), packed, bias, activation, y);
     long weights = packed ? 0 : conv->groups * left_floats(conv->group_out, depth);
     long rows = conv->groups * round_up(conv->group_out, TILE_ROWS);
     float *shared = begin_kernel(product_scratch(depth), (size_t)(weights + rows));

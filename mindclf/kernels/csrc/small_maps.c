@@ -9,7 +9,6 @@
  * the first two, and channels for the third. */
 #include "small_maps.h"
 
-#include "gemm.h"
 #include "threads.h"
 
 enum { MAX_POSITIONS = 64, MAX_ELEMENTS = 25, LEAST_CHANNELS = 32 };
@@ -158,7 +157,7 @@ static void multiply_images(const void *arguments, long index, float *scratch)
     }
 }
 
-static int run_by_images(ByImages *job, Packing *packing, const float *bias)
+static int run_by_images(ByImages *job, Packing packing, const float *bias)
 {
     long blocks = divide_up(job->images, TILE_COLUMNS), panels = divide_up(job->rows, TILE_ROWS);
     long weights = job->packed ? 0 : left_floats(job->rows, job->channels * job->elements), rows = panels * TILE_ROWS;
@@ -168,10 +167,8 @@ static int run_by_images(ByImages *job, Packing *packing, const float *bias)
         return NO_MEMORY;
     float *packed_bias = shared + weights;
     if (!job->packed) {
-        packing->packed = shared;
-        for (long t = 0; t < job->elements; t++)
-            packing->element[t] = t;
-        pack(packing, 1);
+        packing.packed = shared;
+        pack(&packing, 1);
         job->packed = shared;
     }
     if (bias)
@@ -187,18 +184,15 @@ static int run_by_images(ByImages *job, Packing *packing, const float *bias)
     return DONE;
 }
 
-int small_maps_forward(const Convolution *conv, const float *x, const float *weight, const float *packed, const float *bias,
+int small_maps_forward(const Convolution *conv, const float *x, Packing packing, const float *packed, const float *bias,
                        int activation, float *y)
 {
-    long elements = conv->kernel_height * conv->kernel_width, depth = conv->channels * elements;
     ByImages job = {.maps = x, .packed = packed, .result = y, .activation = activation, .images = conv->images,
                     .channels = conv->channels,
                     .positions = conv->height * conv->width, .rows = conv->out_channels,
-                    .results = conv->out_height * conv->out_width, .elements = elements};
-    Packing packing = {.weights = weight, .rows = conv->out_channels, .channels = conv->channels, .elements = elements,
-                       .by_row = depth, .by_channel = elements};
+                    .results = conv->out_height * conv->out_width, .elements = conv->kernel_height * conv->kernel_width};
     find_meetings(conv, job.groups, by_output);
-    return run_by_images(&job, &packing, bias);
+    return run_by_images(&job, packing, bias);
 }
 
 int small_maps_input_gradient(const Convolution *conv, const float *weight, const float *dy, float *dx)
@@ -209,8 +203,10 @@ int small_maps_input_gradient(const Convolution *conv, const float *weight, cons
                     .results = conv->height * conv->width, .elements = elements, .reads_output = 1};
     Packing packing = {.weights = weight, .rows = conv->channels, .channels = conv->out_channels, .elements = elements,
                        .by_row = elements, .by_channel = conv->channels * elements};
+    for (long t = 0; t < elements; t++)
+        packing.element[t] = t;
     find_meetings(conv, job.groups, by_input);
-    return run_by_images(&job, &packing, NULL);
+    return run_by_images(&job, packing, NULL);
 }
 
 /* ---- Weight gradient: the lanes are channels ---- */
