@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "notebooks"))
 
-from support import command_today  # noqa: E402  it is beside the notebooks, which show commands too
+from support import command_today, mark, mark_of_row  # noqa: E402  it is beside the notebooks, which show commands too
 
 RUNS_FOLDER = ROOT / "benchmarks" / "results" / "runs"
 # What the tables say, in each language. The trap names of garbage_traps.json are their own English.
@@ -174,13 +174,14 @@ def systems(document):
     asymmnet = next(row for row in caltech16["rows"] if row["variant"] == "asymmnet_large")
     published = {name: top1 for name, (_, top1, *_) in (RUNS["cifar10"][0], RUNS["cifar10"][-2], RUNS["flowers102"][0])}
 
-    def row(system, net, tutorial, top1, images, seconds):
+    def row(system, net, tutorial, top1, images, seconds, marked=""):
         time = words["seconds"].format(seconds=seconds) if seconds < 90 else words["minutes"].format(minutes=seconds / 60)
-        return f"| {words[system]} | {net} | {tutorial} | **{top1:.1%}** | {images:,} | {time} |"
+        return f"| {words[system]} | {net} | {tutorial} | **{top1:.1%}**{marked} | {images:,} | {time} |"
 
     def run(system, net, name, tutorial):
         card, _ = measured_run(name)
-        return row(system, net, tutorial, card["metrics"]["test"]["top1"], card["metrics"]["test"]["images"], card["seconds"])
+        test = card["metrics"]["test"]
+        return row(system, net, tutorial, test["top1"], test["images"], card["seconds"], mark(card, name))
 
     original = words["of_original"]
     return "\n".join([
@@ -190,7 +191,7 @@ def systems(document):
         run("of_cifar10", "MobileNetV1", "cifar10_mobilenet_v1", original.format(top1=published["MobileNetV1"])),
         run("of_cifar10", "ShuffleNetV1", "cifar10_shufflenet_v1", original.format(top1=published["ShuffleNetV1 2.0x, 224 px"])),
         row("of_caltech16", "AsymmNet large", words["nothing"], asymmnet["mean_top1"], caltech16["data"]["test"],
-            asymmnet["mean_seconds"]),
+            asymmnet["mean_seconds"], mark_of_row(asymmnet, RUNS_FOLDER / "caltech16_compare")),
         run("of_flowers102", "MobileNetV2", "flowers102_two_phase",
             words["of_validation"].format(top1=published["ResNet18, 64 px"])),
     ])
@@ -234,7 +235,7 @@ def runs(document, table):
         time = words["minutes"].format(minutes=card["seconds"] / 60)
         speed = ", ".join(f"{phase['images_per_second']:,.0f}" for phase in card["speed"])
         shown = net.format(random=words["random"])
-        rows.append(f"| {shown} | {epochs} | {test['top1']:.2%} | {test['top5']:.2%} | {time} | {speed} "
+        rows.append(f"| {shown} | {epochs} | {test['top1']:.2%}{mark(card, name)} | {test['top5']:.2%} | {time} | {speed} "
                     f"| `{command_today(card, name)}` |")
     return "\n".join([words[table].format(images=test["images"]), "|---|---|---|---|---|---|---|", *rows])
 
@@ -277,8 +278,9 @@ def compared(document, table):
                    for epochs in histories]
         last = [float(epoch["seconds"]) for epochs in histories for epoch in epochs if epoch["phase"] == epochs[-1]["phase"]]
         low, high = wilson(row["mean_top1"], images)
+        accuracy = f"{row['mean_top1']:.2%}{mark_of_row(row, RUNS_FOLDER / table)}"
         rows.append([f"`{row['variant']}`", start, f"{row['parameters'] / 1e6:.2f} M", f"{row['macs'] / 1e6:,.0f} M",
-                     f"{row['mean_top1']:.2%}" + (f" ({spread(row['top1'], '{:.2%}')})" if len(row["top1"]) > 1 else ""),
+                     accuracy + (f" ({spread(row['top1'], '{:.2%}')})" if len(row["top1"]) > 1 else ""),
                      f"{low:.1%} {words['to']} {high:.1%}", str(len(row["top1"])),
                      words["not_reached"] if math.inf in reached else spread(reached, "{}"), f"{statistics.median(last):,.0f}",
                      words["minutes"].format(minutes=row["mean_seconds"] / 60)])

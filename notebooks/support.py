@@ -24,6 +24,8 @@ SUPERSEDED = "superseded.json"  # {name of a run: {"epochs", "card"}}, of runs t
 # {name of a run: what does the same now}, where its recipe has changed since
 COMMANDS_TODAY = "benchmarks/results/tables/commands_today.json"
 IN_THE_CLONE = "这张表在 mindclf 仓库的 docs/ 里。This table is in docs/ of mindclf's repository."
+BEFORE = ("† 在训练的随机选择相互独立之前所得（见 docs/results.zh.md）。"
+          "† From before the random choices of training were independent of each other (see docs/results.md).")
 COLUMNS = ("| 运行 run | 测试图片 test images | top-1 | 分钟 minutes | 数据 data | 记录 log |", "|---|---|---|---|---|---|")
 
 
@@ -126,6 +128,20 @@ def command_today(card, run):
     return switch + json.loads((TOP / COMMANDS_TODAY).read_text(encoding="utf-8")).get(run, card["command"])
 
 
+def mark(card, run):
+    """" †" for a run that was made before the random choices of training were independent of each other, else "".
+
+    Since then a card has digests of the images that were seen; before, runs that were made anew for this say so in their names.
+    """
+    return "" if "seen_images" in card or run.endswith("_independent") else " †"
+
+
+def mark_of_row(row, folder):
+    """The mark of a row of the comparison in `folder`: that of the cards of its runs."""
+    cards = (folder / "runs" / f"{row['variant']}-seed{seed}.json" for seed in row["seeds"])
+    return max((mark(json.loads(card.read_text(encoding="utf-8")), folder.name) for card in cards), default="")
+
+
 def measured(*recipes):
     """What is committed of full runs of `recipes`, a line for each, or that there is none: Markdown."""
     lines = []
@@ -133,7 +149,8 @@ def measured(*recipes):
         command = f"recipes/{name}.py"
         rows = [row for pattern in RESULTS for file in sorted(TOP.glob(pattern)) for row in _rows(file, command)]
         lines += rows or [f"| `{command}` | | **尚未测量 not measured yet** | | | |"]
-    return "\n".join([*COLUMNS, *lines])
+    notes = ["", BEFORE] if any("†" in line for line in lines) else []
+    return "\n".join([*COLUMNS, *lines, *notes])
 
 
 def _rows(file, command):
@@ -155,18 +172,19 @@ def _rows_of(content, file, name, command):
     if "metrics" in content:
         test = content["metrics"]["test"]
         yield _row(f"`{command_today(content, name)}`", test["images"], [test["top1"]], [content["seconds"]],
-                   data["origin"], log)
+                   data["origin"], log, mark(content, name))
     elif "rows" in content:
         for row in content["rows"]:
-            yield _row(row["variant"], data.get("test", 0), row["top1"], row["seconds"], data.get("origin", ""), log)
+            yield _row(row["variant"], data.get("test", 0), row["top1"], row["seconds"], data.get("origin", ""), log,
+                       mark_of_row(row, file.parent))
     elif "runs" in content and "test_images" in content:  # not those of benchmarks/workers.py, which change the recipe
         yield _row(f"`python {content['recipe']} train`", content["test_images"], [run["top1"] for run in content["runs"]],
                    [run["seconds"] for run in content["runs"]], data, log)
 
 
-def _row(run, images, top1, seconds, data, log):
+def _row(run, images, top1, seconds, data, log, marked=""):
     if not top1:
         return f"| {run} | {images:,} | **失败 failed** | | {data} | `{log}` |"
     seeds = f"，{len(top1)} 个种子的平均 mean of {len(top1)} seeds" if len(top1) > 1 else ""
-    return (f"| {run}{seeds} | {images:,} | {statistics.mean(top1):.2%} | {statistics.mean(seconds) / 60:.1f} | {data} "
+    return (f"| {run}{seeds} | {images:,} | {statistics.mean(top1):.2%}{marked} | {statistics.mean(seconds) / 60:.1f} | {data} "
             f"| `{log}` |")

@@ -73,9 +73,13 @@ def test_what_was_not_measured_is_called_so(clone):
 def test_figures_come_from_cards_comparisons_and_seeds(clone):
     data = {"origin": "photos", "test": 40}
     write(clone / "checkpoints" / "a.ckpt.json", command="python recipes/a.py train", seconds=90, data=data,
-          metrics={"test": {"images": 40, "top1": 0.75}})
+          seen_images={}, metrics={"test": {"images": 40, "top1": 0.75}})
     write(clone / RUNS / "run" / "compare.json", command="python recipes/b.py compare", data=data,
-          rows=[{"variant": "one", "top1": [0.5, 0.7], "seconds": [60, 120]}, {"variant": "two", "top1": [], "seconds": []}])
+          rows=[{"variant": "one", "seeds": [1, 2], "top1": [0.5, 0.7], "seconds": [60, 120]},
+                {"variant": "two", "seeds": [], "top1": [], "seconds": []}])
+    (clone / RUNS / "run" / "runs").mkdir()
+    write(clone / RUNS / "run" / "runs" / "one-seed1.json", seen_images={})
+    write(clone / RUNS / "run" / "runs" / "one-seed2.json")
     write(clone / TABLES / "c.json", command="python benchmarks/c.py", recipe="recipes/c.py", test_images=40,
           data="photos", runs=[{"top1": 0.8, "seconds": 30}, {"top1": 0.9, "seconds": 30}])
     write(clone / TABLES / "speed.json", command="python benchmarks/speed.py")
@@ -84,17 +88,20 @@ def test_figures_come_from_cards_comparisons_and_seeds(clone):
     write(clone / TABLES / "commands_today.json", old="python recipes/d.py train epochs=5")
     old = {"command": "python recipes/d.py train", "seconds": 30, "data": data,
            "metrics": {"test": {"images": 40, "top1": 0.125}}}
-    write(clone / TABLES / "superseded.json", older={"epochs": 3, "card": old})
-    lines = support.measured("a", "b", "c", "d").splitlines()[2:]
-    assert lines == [
+    write(clone / TABLES / "superseded.json", older={"epochs": 3, "card": old}, older_independent={"epochs": 3, "card": old})
+    *lines, blank, note = support.measured("a", "b", "c", "d").splitlines()[2:]
+    assert note.startswith("† ") and not blank
+    assert lines == [  # † is for runs without the mark of independent draws
         "| `python recipes/a.py train` | 40 | 75.00% | 1.5 | photos | `checkpoints/a.ckpt.json` |",
-        "| one，2 个种子的平均 mean of 2 seeds | 40 | 60.00% | 1.5 | photos | `benchmarks/results/runs/run/compare.json` |",
+        "| one，2 个种子的平均 mean of 2 seeds | 40 | 60.00% † | 1.5 | photos | `benchmarks/results/runs/run/compare.json` |",
         "| two | 40 | **失败 failed** | | photos | `benchmarks/results/runs/run/compare.json` |",
         "| `python recipes/c.py train`，2 个种子的平均 mean of 2 seeds | 40 | 85.00% | 0.5 | photos "
         f"| `{TABLES}/c.json` |",
+        "| `python recipes/d.py train` | 40 | 12.50% † | 0.5 | photos | `benchmarks/results/tables/superseded.json` |",
         "| `python recipes/d.py train` | 40 | 12.50% | 0.5 | photos | `benchmarks/results/tables/superseded.json` |",
-        "| `MINDCLF_KERNELS=amx python recipes/d.py train epochs=5` | 40 | 25.00% | 1.0 | photos "
+        "| `MINDCLF_KERNELS=amx python recipes/d.py train epochs=5` | 40 | 25.00% † | 1.0 | photos "
         f"| `{RUNS}/old/card.json` |"]
+    assert "†" not in support.measured("a", "c")
     assert support.measured("a", "b", "c").splitlines()[0].count("|") == lines[0].count("|")
 
 
