@@ -1,4 +1,4 @@
-"""Images that show the same: byte for byte, or nearly so, as a photo that was saved again or resized."""
+"""Images that show the same: byte for byte, or nearly so, as a photo that was saved again, resized or made brighter."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from mindclf.utils.cores import usable_cores
 SIDE = 8
 MOST_BITS = 4    # of 64 in which the hashes of near-duplicates differ
 MOST_COLOUR = 8  # of 255: the mean difference of their thumbnails
+MOST_LEFT = 0.07  # of the variance of either thumbnail over its pixels: what no change of brightness and contrast explains
 
 
 def content_groups(images: ImageSet) -> np.ndarray:
     """The group of each of `images` (n,), numbers from 0 in the order of their first images: those of one show the same.
 
     Two images do that if their files are the same byte for byte, or if their 64-bit difference hashes (Krawetz, 2013: whether
-    each of 8 x 8 grey pixels is darker than its right neighbour) differ in at most MOST_BITS, and their thumbnails of 8 x 8
-    pixels in RGB by at most MOST_COLOUR on average, of 255: the hash knows no colours. A group also has what resembles one of
-    its images. Every image is decoded once.
+    each of 8 x 8 grey pixels is darker than its right neighbour) differ in at most MOST_BITS, and their thumbnails of 8 x 8 pixels
+    in RGB are alike, for the hash knows no colours: they differ by at most MOST_COLOUR on average, of 255, or after a change
+    of brightness and contrast, one for all channels, by at most MOST_LEFT of their variance. A group also has what resembles one
+    of its images. Every image is decoded once.
     """
     with ThreadPoolExecutor(usable_cores()) as pool:
         looks = list(pool.map(lambda source: _look(decode_image(source, images.reading)), images.paths))
@@ -53,8 +55,26 @@ def _near(hashes: np.ndarray, thumbnails: np.ndarray) -> Iterator[tuple[int, int
             for place, index in enumerate(members[:-1]):
                 others = members[place + 1:]
                 others = others[(hashes[others] != hashes[index]).sum(1) <= MOST_BITS]
-                near = others[np.abs(thumbnails[others] - thumbnails[index]).mean(1) <= MOST_COLOUR]
+                near = others[_alike(thumbnails[index], thumbnails[others])]
                 yield from ((index, other) for other in near)
+
+
+def _alike(thumbnail, others):
+    """Whether each of `others` (n, 192) has the colours of `thumbnail` (192,), be it darker, paler, brighter or richer."""
+    return (np.abs(others - thumbnail).mean(1) <= MOST_COLOUR) | (_left(thumbnail, others) <= MOST_LEFT)
+
+
+def _left(thumbnail, others):
+    """What one gain and one offset leave when they bring `thumbnail` to each of `others`, or back: the larger part of the variances
+    over the pixels, which none of one colour has. (n,)"""
+    both = np.vstack([thumbnail, others]).astype(np.float64)
+    all_channels, pixels = both.var(1), both.reshape(len(both), -1, 3).var(1).mean(1)
+    centred = both - both.mean(1, keepdims=True)
+    covariance = (centred[1:] * centred[0]).mean(1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        correlation = np.clip(covariance / np.sqrt(all_channels[0] * all_channels[1:]), 0, 1)  # a negative does not resemble
+        left = (1 - correlation**2) * np.maximum(all_channels[0] / pixels[0], all_channels[1:] / pixels[1:])
+    return np.where(np.isfinite(left), left, np.inf)
 
 
 def _components(count, pairs):
