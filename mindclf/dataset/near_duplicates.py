@@ -22,10 +22,10 @@ def content_groups(images: ImageSet) -> np.ndarray:
     """The group of each of `images` (n,), numbers from 0 in the order of their first images: those of one show the same.
 
     Two images do that if their files are the same byte for byte, or if their 64-bit difference hashes (Krawetz, 2013: whether
-    each of 8 x 8 grey pixels is darker than its right neighbour) differ in at most MOST_BITS, and their thumbnails of 8 x 8 pixels
-    in RGB are alike, for the hash knows no colours: they differ by at most MOST_COLOUR on average, of 255, or after a change
-    of brightness and contrast, one for all channels, by at most MOST_LEFT of their variance. A group also has what resembles one
-    of its images. Every image is decoded once.
+    each of 8 x 8 grey pixels is darker than its right neighbour) differ in at most MOST_BITS, and their thumbnails of 8 x 8
+    pixels in RGB are alike, for the hash knows no colours: they differ by at most MOST_COLOUR on average, of 255, or after a
+    change of brightness and contrast, one for all channels, by at most MOST_LEFT of their variance. A group also has what
+    resembles one of its images. Every image is decoded once.
     """
     with ThreadPoolExecutor(usable_cores()) as pool:
         looks = list(pool.map(lambda source: _look(decode_image(source, images.reading)), images.paths))
@@ -65,8 +65,10 @@ def _alike(thumbnail, others):
 
 
 def _left(thumbnail, others):
-    """What one gain and one offset leave when they bring `thumbnail` to each of `others`, or back: the larger part of the variances
-    over the pixels, which none of one colour has. (n,)"""
+    """(n,): what one gain and one offset leave when they bring `thumbnail` to each of `others`, or that to it, the worse of both.
+
+    It is a fraction of the variance over the pixels, and infinite for images of one colour, which have none.
+    """
     both = np.vstack([thumbnail, others]).astype(np.float64)
     all_channels, pixels = both.var(1), both.reshape(len(both), -1, 3).var(1).mean(1)
     centred = both - both.mean(1, keepdims=True)
