@@ -1,6 +1,6 @@
 """How the garbage sorter is trained: ways to train all layers, compared by five-fold cross-validation on the training photos.
 
-    MINDCLF_KERNELS=bf16 python benchmarks/garbage_folds.py --ways recipe mixup
+    MINDCLF_KERNELS=bf16 python benchmarks/garbage_folds.py --ways recipe "momentum 0.004"
     MINDCLF_KERNELS=bf16 python benchmarks/garbage_folds.py --ways cutmix --folds 1 2      # two folds only: a first look
 
 Writes results/tables/garbage_folds.json, where the seconds of each way are. "recipe" is that of
@@ -37,19 +37,16 @@ ALL_LAYERS = config["phases"][1]
 RECIPE = {name: config[name] for name in ("class_index", "net", "pretrained", "valid_fraction", "scale", "label_smoothing")}
 WAYS = {  # what differs from the recipe: fields of the run, fields of its second phase
     "recipe": ({}, {}),
-    "lr_max=0.008": ({}, dict(lr_max=0.008)),
-    "lr_max=0.002": ({}, dict(lr_max=0.002)),
-    "epochs=20": ({}, dict(epochs=20)),
-    "ema": ({}, dict(ema_decay=0.995)),
-    "mixup": ({}, dict(mixup_alpha=0.2)),
-    "cutmix": ({}, dict(cutmix_alpha=1.0)),
+    "momentum 0.004": ({}, dict(optimizer="momentum", lr_max=0.004, weight_decay=1e-4)),
+    "lr_max=0.001": ({}, dict(lr_max=0.001)),
+    "lr_max=0.00025": ({}, dict(lr_max=0.00025)),
+    "no mixup": ({}, dict(mixup_alpha=0.0)),
+    "cutmix": ({}, dict(mixup_alpha=0.0, cutmix_alpha=1.0)),
     "trivial_augment": (dict(policy="trivial_augment"), {}),
+    "vertical flips": (dict(vertical_flip_prob=0.5), {}),
     "256 pixels": (dict(image_height=256, image_width=256), {}),
-    "whole crop": (dict(crop_pct=1.0), {}),
-    "scale=0.2": (dict(scale=(0.2, 1.0)), {}),
-    "layer_decay=0.8": ({}, dict(layer_decay=0.8)),
-    "epochs=20 mixup": ({}, dict(epochs=20, mixup_alpha=0.2)),
-    "epochs=20 trivial_augment": (dict(policy="trivial_augment"), dict(epochs=20)),
+    "ema": ({}, dict(ema_decay=0.995)),
+    "sam": ({}, dict(sam_rho=0.05)),
 }
 
 

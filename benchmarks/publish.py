@@ -26,6 +26,7 @@ from mindclf.inference.logits import evaluate_net
 from mindclf.utils.files import write_json
 
 LOG_FILES = ("history.csv", "report.json")
+OF_FOLDS = ("cross_validation.json", "label_issues.csv")  # of a run with folds
 
 
 def main():
@@ -40,7 +41,8 @@ def main():
     if (arguments.run / "compare.json").is_file():
         publish_comparison(arguments.run, log)
         return
-    for file in (*LOG_FILES, *arguments.plot):
+    folds = OF_FOLDS if (arguments.run / OF_FOLDS[0]).is_file() else ()
+    for file in (*LOG_FILES, *folds, *arguments.plot):
         shutil.copy(arguments.run / file, log / file)
     if arguments.log:
         write_json(log / "card.json", without_machine(read_card(arguments.run / "best.ckpt"), arguments.name))
@@ -87,7 +89,7 @@ def publish_weights(run, name):
     else:
         for parameter in net.get_parameters():
             parameter.set_data(full[parameter.name])
-    save_checkpoint(net, ROOT / "checkpoints" / f"{name}.ckpt", card, half=half)
+    save_checkpoint(net, ROOT / "checkpoints" / f"{name}.ckpt", without_machine(card, name), half=half)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,12 @@ import statistics
 import sys
 from pathlib import Path
 
+from mindclf.metrics import wilson_interval
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "notebooks"))
 
-from support import command_today, mark, mark_of_row  # noqa: E402  it is beside the notebooks, which show commands too
+from support import command_of, mark, mark_of_row  # noqa: E402  it is beside the notebooks, which show commands too
 
 RUNS_FOLDER = ROOT / "benchmarks" / "results" / "runs"
 # What the tables say, in each language. The trap names of garbage_traps.json are their own English.
@@ -119,11 +121,8 @@ RUNS = {  # table: rows of net, and the run's name, or what is published: epochs
     "cifar10": (
         ("MobileNetV1", (20, 69.23, None, None)),
         ("MobileNetV1, `_as_written`", "cifar10_mobilenet_v1_as_written"),
-        ("MobileNetV1, `stem=cifar`", "cifar10_mobilenet_v1_32px"),
-        ("MobileNetV1, `stem=cifar8`, 32 px", "cifar10_mobilenet_v1_cifar8_32px"),
-        ("MobileNetV1, 48 px", "cifar10_mobilenet_v1_48px"),
-        ("MobileNetV1, `sam_rho=0.1`, 40 px", "cifar10_mobilenet_v1_sam"),
-        ("**MobileNetV1**, `sam_rho=0.1`, 48 px", "cifar10_mobilenet_v1"),
+        ("MobileNetV1, `stem=cifar`, 32 px", "cifar10_mobilenet_v1_32px_independent"),
+        ("**MobileNetV1**, `stem=cifar8`, 48 px", "cifar10_mobilenet_v1"),
         ("ShuffleNetV1 2.0x, 224 px", (250, 81.52, 97.5, 21)),
         ("**ShuffleNetV1 1.5x**", "cifar10_shufflenet_v1"),
     ),
@@ -206,7 +205,7 @@ def results(document):
     fresh = duplicates["test_images"] - duplicates["near_duplicates"]
 
     def interval(share, count):
-        low, high = wilson(share, count)
+        low, high = wilson_interval(share * count, count)
         return f"{low:.1%} {words['to']} {high:.1%}"
 
     return "\n".join([
@@ -236,22 +235,22 @@ def runs(document, table):
         speed = ", ".join(f"{phase['images_per_second']:,.0f}" for phase in card["speed"])
         shown = net.format(random=words["random"])
         rows.append(f"| {shown} | {epochs} | {test['top1']:.2%}{mark(card, name)} | {test['top5']:.2%} | {time} | {speed} "
-                    f"| `{command_today(card, name)}` |")
+                    f"| `{command_of(card)}` |")
     return "\n".join([words[table].format(images=test["images"]), "|---|---|---|---|---|---|---|", *rows])
 
 
 def measured_run(name):
-    """(card, epochs) of the run called `name`: superseded, logged alone, or with its weights in checkpoints/."""
-    superseded = read("benchmarks/results/tables/superseded.json").get(name)
-    if superseded:
-        return superseded["card"], superseded["epochs"]
+    """(card, epochs) of the run called `name`: logged alone, or with its weights in checkpoints/."""
     folder = RUNS_FOLDER / name
     card = folder / "card.json" if (folder / "card.json").is_file() else ROOT / "checkpoints" / f"{name}.ckpt.json"
     return read(card), len((folder / "history.csv").read_text(encoding="utf-8").splitlines()) - 1
 
 
 def measured_in_float32(name):
-    """The metrics on the test images of the run called `name`, before its weights were rounded for checkpoints/."""
+    """The metrics on the test images of the run called `name`, superseded or not, before its weights were rounded to float16."""
+    superseded = read("benchmarks/results/tables/superseded.json")
+    if name in superseded:
+        return superseded[name]["metrics"]["test"]
     report = RUNS_FOLDER / name / "report.json"
     return read(report) if report.is_file() else measured_run(name)[0]["metrics"]["test"]
 
@@ -277,7 +276,7 @@ def compared(document, table):
         reached = [next((number for number, epoch in enumerate(epochs, 1) if float(epoch["top1"]) >= 0.7), math.inf)
                    for epochs in histories]
         last = [float(epoch["seconds"]) for epochs in histories for epoch in epochs if epoch["phase"] == epochs[-1]["phase"]]
-        low, high = wilson(row["mean_top1"], images)
+        low, high = wilson_interval(row["mean_top1"] * images, images)
         accuracy = f"{row['mean_top1']:.2%}{mark_of_row(row, RUNS_FOLDER / table)}"
         rows.append([f"`{row['variant']}`", start, f"{row['parameters'] / 1e6:.2f} M", f"{row['macs'] / 1e6:,.0f} M",
                      accuracy + (f" ({spread(row['top1'], '{:.2%}')})" if len(row["top1"]) > 1 else ""),
@@ -292,13 +291,6 @@ def history(table, run):
     """The epochs of a run of a comparison, as dicts of its history."""
     with (RUNS_FOLDER / table / "runs" / f"{run}.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
-
-
-def wilson(share, count, z=1.96):
-    """The 95 % interval of a share of `count` independent trials (Wilson, 1927)."""
-    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return centre - half, centre + half
 
 
 def traps(document):

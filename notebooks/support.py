@@ -20,9 +20,6 @@ from mindclf.preprocessing import Preprocessing
 TOP = Path(__file__).resolve().parent.parent  # of the clone, or of what `mindclf recipes --to` copied
 TABLES, RUNS = (TOP / "benchmarks" / "results" / name for name in ("tables", "runs"))
 RESULTS = ("checkpoints/*.json", "benchmarks/results/tables/*.json", "benchmarks/results/runs/*/*.json")
-SUPERSEDED = "superseded.json"  # {name of a run: {"epochs", "card"}}, of runs that a later one has outdone
-# {name of a run: what does the same now}, where its recipe has changed since
-COMMANDS_TODAY = "benchmarks/results/tables/commands_today.json"
 IN_THE_CLONE = "这张表在 mindclf 仓库的 docs/ 里。This table is in docs/ of mindclf's repository."
 BEFORE = ("† 在训练的随机选择相互独立之前所得（见 docs/results.zh.md）。"
           "† From before the random choices of training were independent of each other (see docs/results.md).")
@@ -121,11 +118,11 @@ def table_of_page(page, name):
     return "\n".join(tables)
 
 
-def command_today(card, run):
-    """What one types today for a run again; `card` is its card, and `run` its name in benchmarks/results/."""
+def command_of(card):
+    """What one types for the run of `card` again."""
     kernels = card.get("device", {}).get("kernels")
     switch = f"MINDCLF_KERNELS={kernels} " if kernels in BFLOAT16 else ""  # others are chosen by themselves
-    return switch + json.loads((TOP / COMMANDS_TODAY).read_text(encoding="utf-8")).get(run, card["command"])
+    return switch + card["command"]
 
 
 def mark(card, run):
@@ -156,10 +153,7 @@ def measured(*recipes):
 def _rows(file, command):
     """The lines that a result has for a recipe, whatever its kind."""
     content = json.loads(file.read_text(encoding="utf-8"))
-    if file.name == SUPERSEDED:
-        for name, run in content.items():
-            yield from _rows_of(run["card"], file, name, command)
-    elif isinstance(content, dict):
+    if isinstance(content, dict):
         yield from _rows_of(content, file, file.parent.name, command)
 
 
@@ -171,7 +165,7 @@ def _rows_of(content, file, name, command):
     data = content.get("data", {})
     if "metrics" in content:
         test = content["metrics"]["test"]
-        yield _row(f"`{command_today(content, name)}`", test["images"], [test["top1"]], [content["seconds"]],
+        yield _row(f"`{command_of(content)}`", test["images"], [test["top1"]], [content["seconds"]],
                    data["origin"], log, mark(content, name))
     elif "rows" in content:
         for row in content["rows"]:

@@ -4,9 +4,9 @@
     python recipes/flower_photos_shufflenet.py train                        # the first one only
     python recipes/flower_photos_shufflenet.py predict flower.jpg
 
-MindSpore's ShuffleNet tutorial announces this and does not show it. Two Xeon cores, seed 1, of 860 test images: 76.0 % from
-CIFAR-10's weights, those before today's, 61.7 % from fresh ones, 14 minutes a run if left alone
-(benchmarks/results/runs/flower_photos_shufflenet/).
+MindSpore's ShuffleNet tutorial announces this and does not show it. Two Xeon cores, seed 1, before the random choices were
+independent, of 860 test images: 76.0 % from CIFAR-10's weights, those before today's, 61.7 % from fresh ones, 14 minutes a run
+if left alone (benchmarks/results/runs/flower_photos_shufflenet/).
 """
 
 import sys

@@ -28,11 +28,6 @@ def test_the_tables_are_those_of_the_results(document):
     assert load_tables().with_tables(document, text) == text, "run python benchmarks/tables.py"
 
 
-def test_wilsons_interval():
-    # 81 of 263: 0.2553 to 0.3662 (Newcombe, Statistics in Medicine 17, 1998, Table I, method 3)
-    assert load_tables().wilson(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-
-
 @pytest.mark.parametrize("readme", READMES)
 def test_a_readme_is_short(readme):
     assert (ROOT / readme).stat().st_size <= MAX_README

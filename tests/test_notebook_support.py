@@ -22,7 +22,7 @@ def clone(tmp_path, monkeypatch):
     """A clone without results."""
     monkeypatch.setattr(support, "TOP", tmp_path)
     for folder in ("recipes", "notebooks", "benchmarks/results/runs/run", "benchmarks/results/runs/old",
-                   "benchmarks/results/tables", "checkpoints"):
+                   "benchmarks/results/runs/old_independent", "benchmarks/results/tables", "checkpoints"):
         (tmp_path / folder).mkdir(parents=True)
     return tmp_path
 
@@ -83,12 +83,9 @@ def test_figures_come_from_cards_comparisons_and_seeds(clone):
     write(clone / TABLES / "c.json", command="python benchmarks/c.py", recipe="recipes/c.py", test_images=40,
           data="photos", runs=[{"top1": 0.8, "seconds": 30}, {"top1": 0.9, "seconds": 30}])
     write(clone / TABLES / "speed.json", command="python benchmarks/speed.py")
-    write(clone / RUNS / "old" / "card.json", command="python recipes/d.py train", seconds=60, data=data,
-          metrics={"test": {"images": 40, "top1": 0.25}}, device={"kernels": "amx"})
-    write(clone / TABLES / "commands_today.json", old="python recipes/d.py train epochs=5")
-    old = {"command": "python recipes/d.py train", "seconds": 30, "data": data,
-           "metrics": {"test": {"images": 40, "top1": 0.125}}}
-    write(clone / TABLES / "superseded.json", older={"epochs": 3, "card": old}, older_independent={"epochs": 3, "card": old})
+    for name, top1 in (("old", 0.25), ("old_independent", 0.125)):
+        write(clone / RUNS / name / "card.json", command="python recipes/d.py train epochs=5", seconds=60, data=data,
+              metrics={"test": {"images": 40, "top1": top1}}, device={"kernels": "amx"})
     *lines, blank, note = support.measured("a", "b", "c", "d").splitlines()[2:]
     assert note.startswith("† ") and not blank
     assert lines == [  # † is for runs without the mark of independent draws
@@ -97,16 +94,15 @@ def test_figures_come_from_cards_comparisons_and_seeds(clone):
         "| two | 40 | **失败 failed** | | photos | `benchmarks/results/runs/run/compare.json` |",
         "| `python recipes/c.py train`，2 个种子的平均 mean of 2 seeds | 40 | 85.00% | 0.5 | photos "
         f"| `{TABLES}/c.json` |",
-        "| `python recipes/d.py train` | 40 | 12.50% † | 0.5 | photos | `benchmarks/results/tables/superseded.json` |",
-        "| `python recipes/d.py train` | 40 | 12.50% | 0.5 | photos | `benchmarks/results/tables/superseded.json` |",
         "| `MINDCLF_KERNELS=amx python recipes/d.py train epochs=5` | 40 | 25.00% † | 1.0 | photos "
-        f"| `{RUNS}/old/card.json` |"]
+        f"| `{RUNS}/old/card.json` |",
+        "| `MINDCLF_KERNELS=amx python recipes/d.py train epochs=5` | 40 | 12.50% | 1.0 | photos "
+        f"| `{RUNS}/old_independent/card.json` |"]
     assert "†" not in support.measured("a", "c")
     assert support.measured("a", "b", "c").splitlines()[0].count("|") == lines[0].count("|")
 
 
 def test_a_recipe_is_not_taken_for_one_whose_name_begins_alike(clone):
-    write(clone / TABLES / "commands_today.json")
     write(clone / "checkpoints" / "a.ckpt.json", command="python recipes/a_all_layers.py train", seconds=90,
           data={"origin": "photos"}, metrics={"test": {"images": 40, "top1": 0.75}})
     assert "not measured" in support.measured("a") and "75.00%" in support.measured("a_all_layers")

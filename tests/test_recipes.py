@@ -9,7 +9,7 @@ import pytest
 
 from mindclf.config import DEFAULTS, merge
 from mindclf.own_images import own_images
-from notebooks.support import command_today
+from notebooks.support import command_of
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = sorted((ROOT / "recipes").glob("*.py"))
@@ -40,9 +40,8 @@ def test_every_recipe_has_a_valid_config_and_a_docstring_with_its_command(path, 
 
 @pytest.mark.parametrize("file", [file for file in CARDS if GIVEN_UP not in file.name], ids=str)
 def test_the_command_of_a_recorded_run_still_asks_for_that_run(file, monkeypatch):
-    """What has changed in a recipe since is made up for in commands_today.json."""
     card = json.loads((ROOT / file).read_text(encoding="utf-8"))
-    words = shlex.split(command_today(card, file.parent.name))
+    words = shlex.split(command_of(card))
     words = words[words.index("python"):]  # without variables of the environment
     overrides = [word for word in words if "=" in word]
     if words[1:4] == ["-m", "mindclf", "train"]:

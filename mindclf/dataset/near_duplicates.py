@@ -1,4 +1,4 @@
-"""Images that show the same: byte for byte, or nearly so, as a photo that was saved again, resized or made brighter."""
+"""Images that show the same: byte for byte, or nearly so, as a photo that was saved again, resized or made darker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mindclf.utils.cores import usable_cores
 SIDE = 8
 MOST_BITS = 4    # of 64 in which the hashes of near-duplicates differ
 MOST_COLOUR = 8  # of 255: the mean difference of their thumbnails
-MOST_LEFT = 0.07  # of the variance of either thumbnail over its pixels: what no change of brightness and contrast explains
+MOST_LEFT = 0.02  # of the variance of a thumbnail over its pixels: what no change of brightness and contrast explains
 
 
 def content_groups(images: ImageSet) -> np.ndarray:
@@ -25,7 +25,8 @@ def content_groups(images: ImageSet) -> np.ndarray:
     each of 8 x 8 grey pixels is darker than its right neighbour) differ in at most MOST_BITS, and their thumbnails of 8 x 8
     pixels in RGB are alike, for the hash knows no colours: they differ by at most MOST_COLOUR on average, of 255, or after a
     change of brightness and contrast, one for all channels, by at most MOST_LEFT of their variance. A group also has what
-    resembles one of its images. Every image is decoded once.
+    resembles one of its images, so that series chain. A grey object on white passes for a paler copy of a black one of its
+    shape. Every image is decoded once.
     """
     with ThreadPoolExecutor(usable_cores()) as pool:
         looks = list(pool.map(lambda source: _look(decode_image(source, images.reading)), images.paths))
@@ -48,6 +49,7 @@ def _near(hashes: np.ndarray, thumbnails: np.ndarray) -> Iterator[tuple[int, int
     Of MOST_BITS + 1 parts of two hashes that differ in MOST_BITS one at least is the same: only images that share a part are
     compared.
     """
+    alike = _Alike(thumbnails)
     for columns in np.array_split(np.arange(hashes.shape[1]), MOST_BITS + 1):
         _, part = np.unique(hashes[:, columns], axis=0, return_inverse=True)
         order = np.argsort(part.ravel(), kind="stable")
@@ -55,28 +57,35 @@ def _near(hashes: np.ndarray, thumbnails: np.ndarray) -> Iterator[tuple[int, int
             for place, index in enumerate(members[:-1]):
                 others = members[place + 1:]
                 others = others[(hashes[others] != hashes[index]).sum(1) <= MOST_BITS]
-                near = others[_alike(thumbnails[index], thumbnails[others])]
-                yield from ((index, other) for other in near)
+                yield from ((index, other) for other in others[alike(index, others)])
 
 
-def _alike(thumbnail, others):
-    """Whether each of `others` (n, 192) has the colours of `thumbnail` (192,), be it darker, paler, brighter or richer."""
-    return (np.abs(others - thumbnail).mean(1) <= MOST_COLOUR) | (_left(thumbnail, others) <= MOST_LEFT)
+class _Alike:
+    """Whether thumbnails (n, 192) have the same colours, or would after a change of brightness and contrast.
 
-
-def _left(thumbnail, others):
-    """(n,): what one gain and one offset leave when they bring `thumbnail` to each of `others`, or that to it, the worse of both.
-
-    It is a fraction of the variance over the pixels, and infinite for images of one colour, which have none.
+    Such a change is one gain, not negative, and one offset for all channels. What it leaves of one thumbnail when it brings the
+    other to it is a fraction of its variance over the pixels; the larger fraction counts, of either thumbnail. An image of one
+    colour has no such variance, and is like those of its colour alone.
     """
-    both = np.vstack([thumbnail, others]).astype(np.float64)
-    all_channels, pixels = both.var(1), both.reshape(len(both), -1, 3).var(1).mean(1)
-    centred = both - both.mean(1, keepdims=True)
-    covariance = (centred[1:] * centred[0]).mean(1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        correlation = np.clip(covariance / np.sqrt(all_channels[0] * all_channels[1:]), 0, 1)  # a negative does not resemble
-        left = (1 - correlation**2) * np.maximum(all_channels[0] / pixels[0], all_channels[1:] / pixels[1:])
-    return np.where(np.isfinite(left), left, np.inf)
+
+    def __init__(self, thumbnails):
+        self.thumbnails = thumbnails
+        centred = thumbnails - thumbnails.mean(1, keepdims=True)
+        over_all, over_pixels = centred.var(1), centred.reshape(len(centred), -1, 3).var(1).mean(1)
+        varies = over_pixels > 0
+        self.unit = centred * (varies / np.sqrt(np.where(varies, over_all * centred.shape[1], 1)))[:, None].astype(centred.dtype)
+        self.ratio = np.divide(over_all, over_pixels, out=np.full(len(centred), np.inf, centred.dtype), where=varies)
+
+    def __call__(self, index, others):
+        """Whether each of the thumbnails `others`, numbers, is like the one of number `index`."""
+        alike = np.abs(self.thumbnails[others] - self.thumbnails[index]).mean(1) <= MOST_COLOUR
+        alike[~alike] = self.left(index, others[~alike]) <= MOST_LEFT
+        return alike
+
+    def left(self, index, others):
+        """The larger fraction of each of `others` with `index`."""
+        correlation = np.maximum(self.unit[others] @ self.unit[index], 0)
+        return (1 - np.minimum(correlation, 1)**2) * np.maximum(self.ratio[index], self.ratio[others])
 
 
 def _components(count, pairs):

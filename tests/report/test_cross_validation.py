@@ -42,6 +42,11 @@ def test_mean_and_standard_deviation_are_over_the_folds(result):
     assert (summary["folds"], summary["images"]) == (3, 60) and np.std(top1) > 0
 
 
+def test_the_interval_is_the_published_one():
+    """Newcombe, Statistics in Medicine 17, 1998, Table I, method 3: 81 of 263."""
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+
+
 @pytest.mark.parametrize(("correct", "images"), [(30, 60), (0, 20), (20, 20), (997, 1000)])
 def test_the_interval_ends_where_the_accuracy_is_1_96_standard_errors_away(correct, images):
     low, high = wilson_interval(correct, images)
