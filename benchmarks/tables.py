@@ -128,6 +128,7 @@ RUNS = {  # table: rows of net, and the run's name, or what is published: epochs
     ),
     "flowers102": (
         ("ResNet18, 64 px", (20, 30.2, None, None)),
+        ("ResNet18, 64 px, {random}, `_as_written`", "flowers102_resnet18_as_written"),
         ("ResNet18, 64 px, {random}", "flowers102_resnet18_64px"),
         ("**MobileNetV2**, 192 px", "flowers102_two_phase"),
     ),

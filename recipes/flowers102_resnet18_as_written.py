@@ -7,6 +7,9 @@ Adam, 20 epochs of the head from 1e-2, a tenth of it after 10, then 10 epochs of
 second scheduler steps the first optimizer. Training sees two thirds of a photo's sides and validation all of it, as there. What
 differs: crops lie anywhere, the frozen batch norm keeps still, Adam's moments begin anew after epoch 10, and the test images are
 those of test/, not of valid/.
+Two Zen 4 cores with MINDCLF_KERNELS=bf16, seed 1: 34.3 % of the 819 test images, 10 min
+(benchmarks/results/runs/flowers102_resnet18_as_written/). The tutorial shows 30.2 % of the validation images, from ImageNet's
+weights; flowers102_resnet18_64px.py trains all layers for as many epochs.
 """
 
 import sys
