@@ -3,7 +3,7 @@
     python recipes/garbage_mobilenet_v2.py train
     python recipes/garbage_mobilenet_v2.py predict photo.jpg
 
-Two Xeon cores, 3 seeds: 93.1 % of the 130 test photos with each, 39 to 41 s from images to checkpoint.
+Two Zen 4 cores, 3 seeds: 93.1 % of the 130 test photos with each, 41 to 48 s from images to checkpoint.
 Log: benchmarks/results/tables/garbage_head.json. Choice of learning rate, decay and smoothing: garbage_choice.json beside it.
 """
 
