@@ -1,10 +1,10 @@
 """How the garbage sorter is trained: ways to train all layers, compared by five-fold cross-validation on the training photos.
 
-    MINDCLF_KERNELS=bf16 python benchmarks/garbage_folds.py --ways recipe "momentum 0.004"
+    MINDCLF_KERNELS=bf16 python benchmarks/garbage_folds.py --ways base "momentum 0.004"
     MINDCLF_KERNELS=bf16 python benchmarks/garbage_folds.py --ways cutmix --folds 1 2      # two folds only: a first look
 
-Writes results/tables/garbage_folds.json, where the seconds of each way are. "recipe" is that of
-recipes/garbage_mobilenet_v2_all_layers.py, and the other ways change it. Each row is a way with one seed: accuracy on the photos
+Writes results/tables/garbage_folds.json, where the seconds of each way are. "base" is ALL_LAYERS after the head of
+recipes/garbage_mobilenet_v2.py, and the other ways change it. Each row is a way with one seed: accuracy on the photos
 of each fold by the net that has seen none of them, alone and as the mean over an image and its mirror image, and the loss at the
 temperature that suits these photos best. Photos that show the same share a fold; the test photos take no part. What is trained
 already is not trained again, and a run that is killed goes on with the same command.
@@ -33,10 +33,11 @@ from garbage_mobilenet_v2_all_layers import config
 OUTPUTS = ROOT / "outputs" / "garbage_folds"
 FOLDS, BATCH = 5, 64
 HEAD = {name: config[name] for name in ("trainable", "cached_views", "epochs", "batch_size", "lr_max", "weight_decay")}
-ALL_LAYERS = config["phases"][1]
+ALL_LAYERS = dict(trainable="all", cached_views=0, epochs=12, batch_size=32, optimizer="adamw", lr_max=5e-4, warmup_epochs=1,
+                  weight_decay=0.02, mixup_alpha=0.2)
 RECIPE = {name: config[name] for name in ("class_index", "net", "pretrained", "valid_fraction", "scale", "label_smoothing")}
-WAYS = {  # what differs from the recipe: fields of the run, fields of its second phase
-    "recipe": ({}, {}),
+WAYS = {  # what differs from the base: fields of the run, fields of its second phase
+    "base": ({}, {}),
     "momentum 0.004": ({}, dict(optimizer="momentum", lr_max=0.004, weight_decay=1e-4)),
     "lr_max=0.001": ({}, dict(lr_max=0.001)),
     "lr_max=0.00025": ({}, dict(lr_max=0.00025)),
@@ -52,7 +53,7 @@ WAYS = {  # what differs from the recipe: fields of the run, fields of its secon
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=["recipe"])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=["base"])
     parser.add_argument("--folds", nargs="+", type=int, choices=range(1, FOLDS + 1), default=list(range(1, FOLDS + 1)))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     options = parser.parse_args()
