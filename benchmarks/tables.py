@@ -33,7 +33,8 @@ WORDS = {
         "tutorial": "| tutorial, as published | 2 of the 9 'Cardboard' images it shows | | | |",
         "head": "| head on a frozen backbone, mean of {runs} seeds (range) | **{mean:.1%}** ({low:.1%} to {high:.1%}) "
                 "| {interval} | {seconds:.0f} s (median) | `{recipe}` |",
-        "all": "| then all layers, 1 seed | **{top1:.1%}** (top-5 {top5:.1%}) | {interval} | {minutes:.0f} min | `{recipe}` |",
+        "all": "| then all layers, 1 seed | **{top1:.1%}**{marked} (top-5 {top5:.1%}) | {interval} | {minutes:.0f} min "
+               "| `{recipe}` |",
         "duplicates": "| the same without {count} test photos that resemble a training photo | {top1:.1%} | {interval} | | "
                       "`benchmarks/near_duplicates.py` |",
         "cifar10": "| CIFAR-10, {images:,} test images | epochs | top-1 | top-5 | wall time | training images/s | made by |",
@@ -76,7 +77,8 @@ WORDS = {
         "tutorial": "| 教程公布的结果 | 展示的 9 张“硬纸板”中认对 2 张 | | | |",
         "head": "| 冻结骨干，只训练分类头，{runs} 个随机种子的平均（范围） | **{mean:.1%}**（{low:.1%} 至 {high:.1%}） "
                 "| {interval} | {seconds:.0f} 秒（中位数） | `{recipe}` |",
-        "all": "| 再训练所有层，1 个种子 | **{top1:.1%}**（top-5 {top5:.1%}） | {interval} | {minutes:.0f} 分钟 | `{recipe}` |",
+        "all": "| 再训练所有层，1 个种子 | **{top1:.1%}**{marked}（top-5 {top5:.1%}） | {interval} | {minutes:.0f} 分钟 "
+               "| `{recipe}` |",
         "duplicates": "| 同上，去掉 {count} 张与训练照片相似的测试照片 | {top1:.1%} | {interval} | | "
                       "`benchmarks/near_duplicates.py` |",
         "cifar10": "| CIFAR-10，{images:,} 张测试图片 | 轮数 | top-1 | top-5 | 用时 | 训练时每秒图片数 | 脚本 |",
@@ -215,7 +217,7 @@ def results(document):
                              seconds=head["median_seconds"], interval=interval(head["mean_top1"], head["test_images"])),
         words["all"].format(top1=all_layers["top1"], top5=all_layers["top5"], minutes=card["seconds"] / 60,
                             interval=interval(all_layers["top1"], all_layers["images"]),
-                            recipe="recipes/garbage_mobilenet_v2_all_layers.py"),
+                            marked=mark(card, "garbage26_mobilenet_v2"), recipe="recipes/garbage_mobilenet_v2_all_layers.py"),
         words["duplicates"].format(count=duplicates["near_duplicates"], top1=duplicates["top1_without_near_duplicates"],
                                    interval=interval(duplicates["top1_without_near_duplicates"], fresh)),
     ])

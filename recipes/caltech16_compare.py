@@ -45,7 +45,7 @@ variants = {
     "asymmnet_small": dict(net="asymmnet_small"),
     "resnet50": dict(net="resnet50"),
     "vgg19_bn": dict(net="vgg19_bn"),
-    "vgg19": dict(net="vgg19", epochs=5),  # the tutorial's, without batch norm: five epochs show that it does not learn
+    "vgg19": dict(net="vgg19", epochs=5),  # the tutorial's, without batch norm: five epochs, to see whether it learns
     "mobilenet_v2_imagenet": dict(net="mobilenet_v2", pretrained="imagenet", mean=(), std=(), image_height=192, image_width=192,
                                   epochs=12, warmup_epochs=1, lr_max=0.004),
 }
