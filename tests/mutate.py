@@ -256,6 +256,8 @@ ROWS = (
     Row("compare.py", "may_extend=False", "may_extend=True", "train/test_extend.py::test_a_comparison_extends_no_run"),
     Row("distributed/collectives.py", "reshape(steps, size, batch_size)[:, rank]", "reshape(size, steps, batch_size)[rank]",
         "distributed/test_workers.py::test_batches_are_shared_without_loss_or_double"),
+    Row("distributed/launch.py", "(status and rank == failed[0])", "False",
+        "distributed/test_workers.py::test_the_worker_that_failed_first_is_the_one_that_is_named"),
     Row("distributed/collectives.py", "if _rank else seed", "if False else seed",
         "distributed/test_workers.py::test_dropout_of_each_worker_has_a_seed_of_its_own"),
     Row("distributed/collectives.py", "values[_rank::_size] = rows[:mine]", "values[:mine] = rows[:mine]",

@@ -115,7 +115,8 @@ class _Job:
             return 128 + self.signal, None if stopped else f"stopped by {signal.Signals(self.signal).name}"
         if done:
             return next((status for status, rank in statuses if rank == 0), 0), None
-        if failed and failed[1] < 0:
+        # Nor is such a crash the reason where a worker has said why: the one that crashed, or one whose error the user can mend.
+        if failed and failed[1] < 0 and not any(status == 2 or (status and rank == failed[0]) for status, rank in statuses):
             return 1, f"worker {failed[0]} was ended by {signal.Signals(-failed[1]).name}; logs: {self.logs}"
         for status, rank in statuses:
             if status:

@@ -326,6 +326,10 @@ def test_what_cannot_be_launched_is_refused(count, command, message):
     ({0: 0}, {}, (1, -11), (1, "worker 1 was ended by SIGSEGV; logs: LOGS")),
     ({1: 0, 0: 0}, {}, (1, -11), (0, None)),  # both were done by then
     ({1: 143, 0: 143}, {}, (1, -11), (143, None)),
+    ({0: 2, 1: 2}, {0: "mindclf: no such\n", 1: "mindclf: no such\n"}, (1, -11), (2, "worker 0: no such")),
+    ({0: 2}, {0: "mindclf: no such\n"}, (1, -11), (2, "worker 0: no such")),
+    ({1: 1}, {1: "TypeError: no\n"}, (1, -11), (1, "worker 1 failed: TypeError: no; logs: LOGS")),
+    ({1: 0}, {}, (1, -11), (1, "worker 1 was ended by SIGSEGV; logs: LOGS")),
     ({}, {}, None, (1, "msrun failed: port in use; logs: LOGS")),
 ])
 def test_the_worker_that_failed_first_is_the_one_that_is_named(tmp_path, exits, printed, killed, expected):
