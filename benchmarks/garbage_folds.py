@@ -1,13 +1,13 @@
 """How the garbage sorter is trained: ways to train all layers, compared by five-fold cross-validation on the training photos.
 
-    MINDCLF_KERNELS=bf16 python benchmarks/garbage_folds.py --ways base "momentum 0.004"
+    MINDCLF_KERNELS=bf16 python benchmarks/garbage_folds.py --ways recipe "momentum 0.004"
     MINDCLF_KERNELS=bf16 python benchmarks/garbage_folds.py --ways cutmix --folds 1 2      # two folds only: a first look
 
-Writes results/tables/garbage_folds.json, where the seconds of each way are. "base" is ALL_LAYERS after the head of
-recipes/garbage_mobilenet_v2.py, and the other ways change it. Each row is a way with one seed: accuracy on the photos
-of each fold by the net that has seen none of them, alone and as the mean over an image and its mirror image, and the loss at the
-temperature that suits these photos best. Photos that show the same share a fold; the test photos take no part. What is trained
-already is not trained again, and a run that is killed goes on with the same command.
+Writes results/tables/garbage_folds.json. "recipe" is recipes/garbage_mobilenet_v2_all_layers.py, and the other ways change it.
+Each row is a way with one seed: accuracy on the photos of each fold by the net that has seen none of them, alone and as the
+mean over an image and its mirror image, and the loss at the temperature that suits these photos best. Photos that show the same
+share a fold; the test photos take no part. What is trained already is not trained again, and a run that is killed goes on with
+the same command.
 """
 
 import argparse
@@ -32,18 +32,13 @@ from garbage_mobilenet_v2_all_layers import config
 
 OUTPUTS = ROOT / "outputs" / "garbage_folds"
 FOLDS, BATCH = 5, 64
-HEAD = {name: config[name] for name in ("trainable", "cached_views", "epochs", "batch_size", "lr_max", "weight_decay")}
-ALL_LAYERS = dict(trainable="all", cached_views=0, epochs=12, batch_size=32, optimizer="adamw", lr_max=5e-4, warmup_epochs=1,
-                  weight_decay=0.02, mixup_alpha=0.2)
-RECIPE = {name: config[name] for name in ("class_index", "net", "pretrained", "valid_fraction", "scale", "label_smoothing")}
-WAYS = {  # what differs from the base: fields of the run, fields of its second phase
-    "base": ({}, {}),
+WAYS = {  # what differs from the recipe: fields of the run, fields of its second phase
+    "recipe": ({}, {}),
     "momentum 0.004": ({}, dict(optimizer="momentum", lr_max=0.004, weight_decay=1e-4)),
+    "before": ({}, dict(optimizer="momentum", lr_max=0.004, weight_decay=1e-4, mixup_alpha=0.0, epochs=8)),  # the earlier recipe
     "lr_max=0.001": ({}, dict(lr_max=0.001)),
+    "lr_max=0.0005": ({}, dict(lr_max=0.0005)),
     "lr_max=0.00025": ({}, dict(lr_max=0.00025)),
-    "lr_max=0.0001": ({}, dict(lr_max=1e-4)),
-    "lr_max=0.00025, 256 pixels": (dict(image_height=256, image_width=256), dict(lr_max=0.00025)),
-    "lr_max=0.00025, ema": ({}, dict(lr_max=0.00025, ema_decay=0.995)),
     "no mixup": ({}, dict(mixup_alpha=0.0)),
     "cutmix": ({}, dict(mixup_alpha=0.0, cutmix_alpha=1.0)),
     "trivial_augment": (dict(policy="trivial_augment"), {}),
@@ -56,7 +51,7 @@ WAYS = {  # what differs from the base: fields of the run, fields of its second 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=["base"])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=["recipe"])
     parser.add_argument("--folds", nargs="+", type=int, choices=range(1, FOLDS + 1), default=list(range(1, FOLDS + 1)))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     options = parser.parse_args()
@@ -67,7 +62,8 @@ def main():
     folds = Folds.of(whole, splits)
     add_rows("garbage_folds", [
         (lambda way=way, seed=seed: measured(folds, way, seed, options.folds), {"way": way, "seed": seed, "folds": options.folds})
-        for way in options.ways for seed in options.seeds], recipe={"head": HEAD, "all layers": ALL_LAYERS})
+        for way in options.ways for seed in options.seeds], recipe={
+            name: value for name, value in config.items() if name not in ("class_index", "output")})
 
 
 def measured(folds, way, seed, numbers):
@@ -95,8 +91,9 @@ def trained(folds, way, seed, number):
     """The folder of the run of a fold, trained in a `way`."""
     folder = OUTPUTS / f"{way}-{seed}-{number}".replace(" ", "_").replace("=", "-")
     run, phase = WAYS[way]
-    fit({**RECIPE, "dataset_path": str(links(folds, number)), **run, "phases": (HEAD, {**ALL_LAYERS, **phase}), "seed": seed,
-         "grid_rows": 1, "feature_cache": "", "output": str(folder), "resume": True}, verbose=False)
+    head, all_layers = config["phases"]
+    fit({**config, "dataset": "", "dataset_path": str(links(folds, number)), **run, "phases": (head, {**all_layers, **phase}),
+         "seed": seed, "grid_rows": 1, "feature_cache": "", "output": str(folder), "resume": True}, verbose=False)
     return folder
 
 

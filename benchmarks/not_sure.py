@@ -126,7 +126,7 @@ def heads(parts):
 
 
 def sorter():
-    """The rows of the garbage sorter, which no validation images are known of."""
+    """The rows of the garbage sorter, with the threshold that comes with it."""
     net, card = load_net(GARBAGE_SORTER)
     dense = {parameter.name: parameter.asnumpy().astype(np.float64) for parameter in net.head.get_parameters()}
     layer = DenseLayer(*dense.values())
@@ -140,10 +140,10 @@ def sorter():
         features, labels = stored_features(net, images, config)
         return Part(features, labels, np.array(images.digests()))
 
-    scores = Scores(part("garbage26", "train"), len(card.classes), 1.0)
+    scores = Scores(part("garbage26", "train"), len(card.classes), card["calibration"]["temperature"])
     test = part("garbage26", "test")
     for name in ("flower_photos", "caltech16"):
-        yield row("garbage sorter", name, layer, scores, test, part(name))
+        yield row("garbage sorter", name, layer, scores, test, part(name), [card["calibration"]])
 
 
 def main():

@@ -1,6 +1,6 @@
 """Puts the best weights of a run into checkpoints/, measured again, and the run's log into benchmarks/results/runs/.
 
-    python benchmarks/publish.py outputs/garbage_mobilenet_v2_all_layers garbage26_mobilenet_v2
+    python benchmarks/publish.py outputs/garbage26_seed1 garbage26_mobilenet_v2
     python benchmarks/publish.py outputs/cifar10_mobilenet_v1_as_written cifar10_mobilenet_v1_as_written --log
     python benchmarks/publish.py outputs/caltech16_compare-compared caltech16_compare
     python benchmarks/publish.py outputs/cifar10_mobilenet_v1 cifar10_mobilenet_v1 --plot curves.png --plot confusion.png
@@ -44,6 +44,9 @@ def main():
     folds = OF_FOLDS if (arguments.run / OF_FOLDS[0]).is_file() else ()
     for file in (*LOG_FILES, *folds, *arguments.plot):
         shutil.copy(arguments.run / file, log / file)
+    if folds:
+        issues, images = log / OF_FOLDS[1], read_card(arguments.run / "best.ckpt")["data"]["path"]
+        issues.write_text(issues.read_text(encoding="utf-8").replace(f"{images}/", ""), encoding="utf-8")
     if arguments.log:
         write_json(log / "card.json", without_machine(read_card(arguments.run / "best.ckpt"), arguments.name))
     else:

@@ -95,11 +95,13 @@ def _collect(arguments, predictor):
 
 def _summarise(arguments, collected):
     """Prints how many images are of each class, and where they are now."""
+    from mindclf.calibration import NOT_SURE
     from mindclf.utils.files import one_line
 
-    counts = collected.classes.most_common()
+    counts = sorted(collected.classes.most_common(), key=lambda item: item[0] == NOT_SURE)  # which is no class: the last row
+    classes = len(counts) - (NOT_SURE in collected.classes)
     print_table([("class", "images"), *((name, f"{count:,}") for name, count in counts),
-                 (f"{len(counts)} classes", f"{collected.classes.total():,}")], right=(1,), has_head=True)
+                 (f"{classes} classes", f"{collected.classes.total():,}")], right=(1,), has_head=True)
     place = collected.sorted_folder
     rows = []
     if place is not None:

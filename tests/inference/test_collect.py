@@ -294,6 +294,15 @@ def test_the_command_counts_classes_and_lists_what_it_cannot_read_at_the_end(net
     assert "nothing new" in capsys.readouterr().out
 
 
+def test_the_command_counts_what_is_not_sure_after_the_classes_and_as_none(net, photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(predict_module, "Predictor", lambda *arguments: ByColour(net, threshold=0.85))
+    main(["predict", str(photos), "--csv", str(tmp_path / "all.csv")])
+    *classes, not_sure, total = [line.rsplit(None, 1) for line in capsys.readouterr().out.splitlines()[1:6]]
+    assert {name for name, _ in classes} == set(CLASSES) and not_sure[0] == "not sure"
+    assert [count for _, count in classes] == ["1", "1", "1"] and not_sure[1] == "6"
+    assert total == ["3 classes", "9"]
+
+
 @pytest.mark.parametrize(("words", "message"), [
     (["--link"], "--link goes with --sort-into DIR"),
     (["--csv", "a.csv", "--json"], "--json goes without --csv and --sort-into")])
