@@ -53,13 +53,16 @@ def start_net(config, num_classes, net=None):
 
     Seeds everything anew right before it draws the net's weights, so that what happened before (a conversion on the first run)
     does not change them. Net options and pixel statistics that the config leaves open are those of the weights' card: a backbone
-    that saw pixels from -1 to 1 and TensorFlow's padding in training must see them again. A `net` that is given, one that
-    create_net made, is taken as it is.
+    that saw pixels from -1 to 1 and TensorFlow's padding in training must see them again. Where the garbage sorter stands in for
+    ImageNet's weights, config.pretrained names it: what it has seen counts as seen. A `net` that is given, one that create_net
+    made, is taken as it is.
     """
     if net is not None:
         return _given_net(config, num_classes, net)
     path, origin, card = _weights_of(config)
     config = _completed(config, card)
+    if path == GARBAGE_SORTER:
+        config = merge(config, {"pretrained": GARBAGE_SORTER.stem})
     set_seeds(config.seed)
     net = nets.build_net(config.net, num_classes, config.net_options)
     _check_net(net, config)

@@ -10,8 +10,9 @@ from mindclf import pretrained, published
 from mindclf.checkpoint import GARBAGE_SORTER, named_checkpoint
 from mindclf.config import merge
 from mindclf.dataset import locate
+from mindclf.dataset.seen import seen_by
 from mindclf.nets import MobileNetV2Backbone
-from mindclf.pretrained import find_pretrained
+from mindclf.pretrained import find_pretrained, parent_card, start_net
 
 
 @pytest.fixture
@@ -34,6 +35,14 @@ def no_imagenet(monkeypatch, no_files, closed_url):
 def test_the_garbage_sorter_stands_in_for_imagenet(dataset):
     path, origin = find_pretrained(merge({"dataset": dataset, "pretrained": "imagenet"}, {}))
     assert (path, origin) == (GARBAGE_SORTER, "the backbone of mindclf's own garbage sorter") and path.is_file()
+
+
+@pytest.mark.usefixtures("no_imagenet")
+def test_what_the_stand_in_has_seen_counts_as_seen():
+    """It was trained on 2,181 photos. The net of a fold, which starts as that of the run did, does not ask the network again."""
+    _, config, _ = start_net(merge({"pretrained": "imagenet"}, {}), 3)
+    assert config.pretrained == "garbage26_mobilenet_v2"
+    assert len(seen_by(parent_card(config)).train) == 2181
 
 
 @pytest.mark.usefixtures("no_imagenet")
