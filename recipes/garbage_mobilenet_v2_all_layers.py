@@ -2,7 +2,7 @@
 
     python recipes/garbage_mobilenet_v2_all_layers.py train
 
-Two Zen 4 cores, bfloat16, 3 seeds: 94.6 % of the 130 test photos (93.8 to 95.4), 10 minutes each. With folds=5 (50 minutes more),
+Two Zen 4 cores, bfloat16, 3 seeds: 94.6 % of the 130 test photos (93.8 to 95.4), 10 minutes each. With folds=5 (45 minutes more),
 95.4 % of the 2,181 training photos out of fold. Seed 1 made checkpoints/garbage26_mobilenet_v2.ckpt; log:
 benchmarks/results/runs/garbage26_mobilenet_v2/. The rate of AdamW was chosen by two of the folds: garbage_folds.json in
 benchmarks/results/tables/.
