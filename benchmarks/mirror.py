@@ -1,13 +1,9 @@
 """What test-time augmentation (horizontal flip, `--mirror`) gains: the checkpoints that come with mindclf, on their test images.
 
     python benchmarks/mirror.py                # five minutes on two cores; writes results/tables/mirror.json
-    python benchmarks/mirror.py --only garbage26_mobilenet_v2        # a new one; the table keeps the others
 """
 
-import argparse
-import json
-
-from common import TABLES, provenance, require_photos, write_result
+from common import provenance, require_photos, write_result
 
 from mindclf.config import merge
 from mindclf.dataset.splits import find_folder, images_to_measure
@@ -20,15 +16,10 @@ BATCH_SIZE = 128
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", nargs="+", choices=CHECKPOINTS, default=list(CHECKPOINTS))
-    names = parser.parse_args().only
     device = describe_device(use_device("CPU"))
-    table = TABLES / "mirror.json"
-    before = json.loads(table.read_text(encoding="utf-8")) if table.is_file() else {}
-    result = {name: before[name] for name in CHECKPOINTS if name in before}
-    for name in names:
-        config = merge({"dataset": CHECKPOINTS[name]}, {})
+    result = {}
+    for name, dataset in CHECKPOINTS.items():
+        config = merge({"dataset": dataset}, {})
         folder, origin = find_folder(config)
         require_photos(origin)
         result[name] = {"data": origin}
