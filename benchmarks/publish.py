@@ -23,10 +23,10 @@ from mindclf.dataset import eval_pipeline
 from mindclf.dataset.splits import read_images
 from mindclf.device import use_device
 from mindclf.inference.logits import evaluate_net
-from mindclf.utils.files import write_json
+from mindclf.utils.files import write_json, write_text
 
 LOG_FILES = ("history.csv", "report.json")
-OF_FOLDS = ("cross_validation.json", "label_issues.csv")  # of a run with folds
+CROSS_VALIDATION, LABEL_ISSUES = "cross_validation.json", "label_issues.csv"  # of a run with folds
 
 
 def main():
@@ -41,14 +41,15 @@ def main():
     if (arguments.run / "compare.json").is_file():
         publish_comparison(arguments.run, log)
         return
-    folds = OF_FOLDS if (arguments.run / OF_FOLDS[0]).is_file() else ()
-    for file in (*LOG_FILES, *folds, *arguments.plot):
+    card = read_card(arguments.run / "best.ckpt")
+    has_folds = (arguments.run / CROSS_VALIDATION).is_file()
+    for file in (*LOG_FILES, *([CROSS_VALIDATION] if has_folds else []), *arguments.plot):
         shutil.copy(arguments.run / file, log / file)
-    if folds:
-        issues, images = log / OF_FOLDS[1], read_card(arguments.run / "best.ckpt")["data"]["path"]
-        issues.write_text(issues.read_text(encoding="utf-8").replace(f"{images}/", ""), encoding="utf-8")
+    if has_folds:
+        issues = (arguments.run / LABEL_ISSUES).read_text(encoding="utf-8")
+        write_text(log / LABEL_ISSUES, issues.replace(f"{card['data']['path']}/", ""))
     if arguments.log:
-        write_json(log / "card.json", without_machine(read_card(arguments.run / "best.ckpt"), arguments.name))
+        write_json(log / "card.json", without_machine(card, arguments.name))
     else:
         publish_weights(arguments.run, arguments.name)
 
