@@ -21,7 +21,7 @@ ifneq ($(wildcard ../shared/data),)
 export MINDCLF_DATA ?= ../shared
 endif
 
-.PHONY: demo test test-fast mutants notebooks docs check sanitize arm check_arm bench wheel clean
+.PHONY: demo test test-fast mutants notebooks docs check check_c sanitize arm check_arm bench wheel clean
 
 demo: $(VENV)/installed
 	$(RUN) recipes/garbage_mobilenet_v2.py train
@@ -57,14 +57,25 @@ $(DOCS_VENV)/installed: docs/requirements.txt
 	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
 	touch $@
 
-check: $(VENV)/developer
+check: $(VENV)/developer check_c
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 
-# Each variant that this processor runs, checked for addresses out of bounds and for undefined behaviour.
 VARIANTS := mindclf/kernels/variants.py
 CSRC := mindclf/kernels/csrc
 
+# Each variant by each compiler that is here, without a warning.
+COMPILERS ?= $(CC) clang
+check_c:
+	@variants=$$($(PYTHON) $(VARIANTS) compilable) || exit 1; \
+	for compiler in $(COMPILERS); do \
+		command -v $$compiler > /dev/null || { echo "check: there is no $$compiler here to compile the C kernels"; continue; }; \
+		for variant in $$variants; do \
+			$$compiler $$($(PYTHON) $(VARIANTS) compile $$variant) -Wall -Wextra -Werror -fsyntax-only $(CSRC)/*.c || exit 1; \
+		done; \
+	done
+
+# Each variant that this processor runs, checked for addresses out of bounds and for undefined behaviour.
 sanitize:
 	@mkdir -p build; echo 'int main(void) { return 0; }' > build/probe.c; \
 	flags=$$($(PYTHON) $(VARIANTS) sanitize portable) || exit 1; \

@@ -171,17 +171,20 @@ def test_the_figures_it_quotes_are_those_of_the_results(name, monkeypatch):
     assert quoted >= 1
 
 
-def test_one_runs_from_end_to_end(tmp_path):
+def shown(cells):
+    """What each code cell shows as text, without numbers, for processors compute a little differently."""
+    return [[re.sub(r"\d+", "#", "".join(output.get("text", "") or data.get("text/markdown", "") or data.get("text/plain", "")))
+             for output in cell["outputs"] for data in [output.get("data", {})]] for cell in cells if cell["cell_type"] == "code"]
+
+
+def test_one_runs_from_end_to_end_and_says_what_it_said(tmp_path):
+    """The shortest; CI runs another, that trains (see .ci/run), and `make notebooks` all."""
     for module in ("nbclient", "ipykernel"):
         pytest.importorskip(module, reason=f"needs {module}: pip install '.[notebooks]'")
     spec = importlib.util.spec_from_file_location("run_notebooks", NOTEBOOKS / "run.py")
     run = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(run)
-    executed = run.execute(NOTEBOOKS / "garbage_mobilenet_v2.ipynb", tmp_path)
-    assert [cell.execution_count for cell in executed.cells if cell.cell_type == "code"]
-    said = "\n".join(text for cell in executed.cells if cell.cell_type == "code" for text in texts(cell.outputs))
-    assert "drawings made by mindclf, no photos" in said and str(tmp_path) not in said
-    assert int(re.search(r"(\d+) 张测试图片", said)[1]) == 78
-    assert float(re.search(r"top-1 ([\d.]+)%, top-5", said)[1]) > 20  # chance is 4
-    assert (tmp_path / "outputs" / "notebooks" / "garbage_mobilenet_v2" / "run" / "best.ckpt").is_file()
+    executed = run.execute(NOTEBOOKS / "traps.ipynb", tmp_path)
+    assert shown(executed.cells) == shown(read("traps")["cells"])
+    assert (tmp_path / "outputs" / "notebooks" / "traps").is_dir()
     assert executed.metadata == run.METADATA

@@ -71,5 +71,5 @@ def _kind():
 
 if __name__ == "__main__":
     question, *variant = sys.argv[1:]
-    kinds = {"sanitize": SANITIZED, "compile": OPTIMIZED}
-    print(*(runnable() if question == "runnable" else compile_flags(*variant, kinds[question])))
+    names, kinds = {"runnable": runnable, "compilable": compilable}, {"sanitize": SANITIZED, "compile": OPTIMIZED}
+    print(*(names[question]() if question in names else compile_flags(*variant, kinds[question])))
