@@ -8,11 +8,15 @@
 Kernels become float16, which halves the file; if that costs a single test image, they stay float32. With --log the weights stay
 where they are, and the card goes beside the log; a run that wrote outside the clone is told as if it had written into outputs/.
 Plots are for pages that show them. Of a comparison there is the log only: the table, and in runs/ each run's history and card.
+Variants that were published before, and that this comparison lacks, stay: the runs of one can be spread over machines and days.
 """
 
 import argparse
+import json
 import re
+import runpy
 import shutil
+import statistics
 from pathlib import Path
 
 from common import ROOT, RUNS
@@ -23,9 +27,10 @@ from mindclf.dataset import eval_pipeline
 from mindclf.dataset.splits import read_images
 from mindclf.device import use_device
 from mindclf.inference.logits import evaluate_net
+from mindclf.report.history import HISTORY, HistoryFile
 from mindclf.utils.files import write_json, write_text
 
-LOG_FILES = ("history.csv", "report.json")
+LOG_FILES = (HISTORY, "report.json")
 CROSS_VALIDATION, LABEL_ISSUES = "cross_validation.json", "label_issues.csv"  # of a run with folds
 
 
@@ -67,11 +72,31 @@ def without_machine(card, name):
 
 
 def publish_comparison(compared, log):
-    shutil.copy(compared / "compare.json", log / "compare.json")
+    table, before = (read_json(folder / "compare.json") for folder in (compared, log))
     (log / "runs").mkdir(exist_ok=True)
-    for run in sorted(path.parent for path in compared.glob("*/best.ckpt")):
-        shutil.copy(run / "history.csv", log / "runs" / f"{run.name}.csv")
-        write_json(log / "runs" / f"{run.name}.json", read_card(run / "best.ckpt"))
+    for row in table["rows"]:
+        runs = [compared / f"{row['variant']}-seed{seed}" for seed in row["seeds"]]
+        for run in runs:
+            shutil.copy(run / HISTORY, log / "runs" / f"{run.name}.csv")
+            write_json(log / "runs" / f"{run.name}.json", read_card(run / "best.ckpt"))
+        row["seconds"] = [round(seconds_without_pauses(HistoryFile(run / HISTORY).rows())) for run in runs]
+        row["mean_seconds"] = statistics.mean(row["seconds"])
+    if before.get("config") == table["config"]:
+        table["rows"] += [row for row in before["rows"] if row["variant"] not in {row["variant"] for row in table["rows"]}]
+    order = list(runpy.run_path(str(ROOT / "recipes" / f"{log.name}.py"))["variants"])
+    table["rows"].sort(key=lambda row: order.index(row["variant"]))
+    write_json(log / "compare.json", table)
+
+
+def seconds_without_pauses(history):
+    """Of all epochs, had each taken the median of its phase: runs of a comparison are stopped for other work, and go on."""
+    phases = [epoch["phase"] for epoch in history]
+    return sum(phases.count(phase) * statistics.median(epoch["seconds"] for epoch in history if epoch["phase"] == phase)
+               for phase in set(phases))
+
+
+def read_json(file):
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def publish_weights(run, name):

@@ -49,7 +49,7 @@ WORDS = {
         "compared": {"caltech16_compare": "16 Caltech classes, {images} test images",
                      "flower_photos_shufflenet": "photos of 5 flowers, {images} test images"},
         "of_each": "initialised from | parameters | MACs | top-1, mean of the seeds (range) | 95 % interval | seeds "
-                   "| epochs to 70 % of the validation images | seconds an epoch | wall time a run",
+                   "| epochs to 70 % of the validation images | seconds an epoch | time a run, without pauses",
         "not_reached": "not reached",
         "random": "random initialisation",
         "traps": "| run | top-1, mean of {runs} seeds (range) | against corrected |",
@@ -92,7 +92,7 @@ WORDS = {
         "compared": {"caltech16_compare": "Caltech 的 16 类，{images} 张测试图片",
                      "flower_photos_shufflenet": "5 种花卉照片，{images} 张测试图片"},
         "of_each": "初始权重 | 参数量 | 乘加次数 | top-1，各种子平均（范围） | 95 % 区间 | 种子数 "
-                   "| 验证图片达到 70 % 所需轮数 | 每轮秒数 | 每次用时",
+                   "| 验证图片达到 70 % 所需轮数 | 每轮秒数 | 每次用时（不含暂停）",
         "not_reached": "未达到",
         "random": "随机初始化",
         "traps": "| 运行 | top-1，{runs} 个种子的平均（范围） | 与修正后相比 |",

@@ -53,8 +53,16 @@ def _line(lines, beginning):
 
 
 def compared_nets(compared):
-    ours, theirs = (rows(compared)[name] for name in ("asymmnet_large", "mobilenet_v2"))
-    return {"points": 100 * (ours["mean_top1"] - theirs["mean_top1"]), "macs": ours["macs"] / theirs["macs"]}
+    """AsymmNet large and small against MobileNetV2."""
+    large, small, theirs = (rows(compared)[name] for name in ("asymmnet_large", "asymmnet_small", "mobilenet_v2"))
+    return {"points": 100 * (large["mean_top1"] - theirs["mean_top1"]), "macs": large["macs"] / theirs["macs"],
+            "parameters": large["parameters"] / theirs["parameters"], "of_small": small["parameters"] / theirs["parameters"],
+            "lower": 100 * (theirs["mean_top1"] - small["mean_top1"]), "time": small["mean_seconds"] / theirs["mean_seconds"]}
+
+
+def larger_net(compared):
+    larger, theirs = (rows(compared)[name] for name in ("resnet50", "mobilenet_v2"))
+    return {"top1": larger["mean_top1"], "macs": larger["macs"] / theirs["macs"]}
 
 
 def compared_starts(compared):
@@ -123,7 +131,16 @@ CLAIMS = (
           {"docs/results.md": "ahead of MobileNetV2 by {points:.1f} points",
            "docs/results.zh.md": "领先 MobileNetV2 {points:.1f} 个百分点"}),
     Claim("benchmarks/results/runs/caltech16_compare/compare.json", compared_nets,
-          {"docs/results.md": "for {macs:.2f} of the multiply-accumulates", "docs/results.zh.md": "乘加次数是 {macs:.2f} 倍"}),
+          {"docs/results.md": "it has {parameters:.1f} times the parameters, for {macs:.2f} of the multiply-accumulates",
+           "docs/results.zh.md": "参数量是 {parameters:.1f} 倍，乘加次数是 {macs:.2f} 倍"}),
+    Claim("benchmarks/results/runs/caltech16_compare/compare.json", compared_nets,
+          {"docs/results.md": "AsymmNet small is: {of_small:.2f} of the parameters, a fifth of the multiply-accumulates, "
+                              "{time:.1f} of the seconds. Its accuracy is {lower:.1f} points lower",
+           "docs/results.zh.md": "参数量 {of_small:.2f} 倍，乘加次数五分之一，用时 {time:.1f} 倍，"
+                                 "准确率低 {lower:.1f} 个百分点"}),
+    Claim("benchmarks/results/runs/caltech16_compare/compare.json", larger_net,
+          {"docs/results.md": "ResNet50 has {top1:.1%}, for {macs:.0f} times the multiply-accumulates of MobileNetV2",
+           "docs/results.zh.md": "ResNet50 为 {top1:.1%}，乘加次数是 MobileNetV2 的 {macs:.0f} 倍"}),
     Claim("benchmarks/results/runs/flower_photos_shufflenet/compare.json", compared_starts,
           {"docs/results.md": "the start from CIFAR-10 is worth {points:.0f} points",
            "docs/results.zh.md": "高出 {points:.0f} 个百分点"}),
