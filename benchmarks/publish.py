@@ -72,7 +72,7 @@ def without_machine(card, name):
 
 
 def publish_comparison(compared, log):
-    table, before = (read_json(folder / "compare.json") for folder in (compared, log))
+    table, published = json.loads((compared / "compare.json").read_text(encoding="utf-8")), log / "compare.json"
     (log / "runs").mkdir(exist_ok=True)
     for row in table["rows"]:
         runs = [compared / f"{row['variant']}-seed{seed}" for seed in row["seeds"]]
@@ -81,11 +81,10 @@ def publish_comparison(compared, log):
             write_json(log / "runs" / f"{run.name}.json", read_card(run / "best.ckpt"))
         row["seconds"] = [round(seconds_without_pauses(HistoryFile(run / HISTORY).rows())) for run in runs]
         row["mean_seconds"] = statistics.mean(row["seconds"])
-    if before.get("config") == table["config"]:
-        table["rows"] += [row for row in before["rows"] if row["variant"] not in {row["variant"] for row in table["rows"]}]
+    before = json.loads(published.read_text(encoding="utf-8")) if published.is_file() else table
+    rows = {row["variant"]: row for each in (before, table) if each["config"] == table["config"] for row in each["rows"]}
     order = list(runpy.run_path(str(ROOT / "recipes" / f"{log.name}.py"))["variants"])
-    table["rows"].sort(key=lambda row: order.index(row["variant"]))
-    write_json(log / "compare.json", table)
+    write_json(published, {**table, "rows": sorted(rows.values(), key=lambda row: order.index(row["variant"]))})
 
 
 def seconds_without_pauses(history):
@@ -93,10 +92,6 @@ def seconds_without_pauses(history):
     phases = [epoch["phase"] for epoch in history]
     return sum(phases.count(phase) * statistics.median(epoch["seconds"] for epoch in history if epoch["phase"] == phase)
                for phase in set(phases))
-
-
-def read_json(file):
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def publish_weights(run, name):
