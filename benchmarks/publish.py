@@ -79,8 +79,9 @@ def publish_comparison(compared, log):
         for run in runs:
             shutil.copy(run / HISTORY, log / "runs" / f"{run.name}.csv")
             write_json(log / "runs" / f"{run.name}.json", read_card(run / "best.ckpt"))
-        row["seconds"] = [round(seconds_without_pauses(HistoryFile(run / HISTORY).rows())) for run in runs]
-        row["mean_seconds"] = statistics.mean(row["seconds"])
+        for name in ("seconds", "mean_seconds"):  # of the clock
+            row.pop(name, None)
+        row["seconds_without_pauses"] = [round(seconds_without_pauses(HistoryFile(run / HISTORY).rows())) for run in runs]
     before = json.loads(published.read_text(encoding="utf-8")) if published.is_file() else table
     rows = {row["variant"]: row for each in (before, table) if each["config"] == table["config"] for row in each["rows"]}
     order = list(runpy.run_path(str(ROOT / "recipes" / f"{log.name}.py"))["variants"])

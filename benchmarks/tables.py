@@ -199,7 +199,7 @@ def systems(document):
         run("of_cifar10", "MobileNetV1", "cifar10_mobilenet_v1", original.format(top1=published["MobileNetV1"])),
         run("of_cifar10", "ShuffleNetV1", "cifar10_shufflenet_v1", original.format(top1=published["ShuffleNetV1 2.0x, 224 px"])),
         row("of_caltech16", "AsymmNet large", words["nothing"], asymmnet["mean_top1"], caltech16["data"]["test"],
-            asymmnet["mean_seconds"], mark_of_row(asymmnet, RUNS_FOLDER / "caltech16_compare")),
+            statistics.mean(asymmnet["seconds_without_pauses"]), mark_of_row(asymmnet, RUNS_FOLDER / "caltech16_compare")),
         run("of_flowers102", "MobileNetV2", "flowers102_two_phase",
             words["of_validation"].format(top1=published["ResNet18, 64 px"])),
     ])
@@ -299,7 +299,7 @@ def compared(document, table):
                      accuracy + (f" ({spread(row['top1'], '{:.2%}')})" if len(row["top1"]) > 1 else ""),
                      f"{low:.1%} {words['to']} {high:.1%}", str(len(row["top1"])),
                      words["not_reached"] if math.inf in reached else spread(reached, "{}"), f"{statistics.median(last):,.0f}",
-                     words["minutes"].format(minutes=row["mean_seconds"] / 60)])
+                     words["minutes"].format(minutes=statistics.mean(row["seconds_without_pauses"]) / 60)])
     title = f"{words['compared'][table].format(images=images)} | {words['of_each']}".split(" | ")
     return "\n".join([f"| {' | '.join(title)} |", "|" + "---|" * len(title), *(f"| {' | '.join(row)} |" for row in rows)])
 

@@ -169,8 +169,8 @@ def _rows_of(content, file, name, command):
                    data["origin"], log, mark(content, name))
     elif "rows" in content:
         for row in content["rows"]:
-            yield _row(row["variant"], data.get("test", 0), row["top1"], row["seconds"], data.get("origin", ""), log,
-                       mark_of_row(row, file.parent))
+            yield _row(row["variant"], data.get("test", 0), row["top1"], row["seconds_without_pauses"], data.get("origin", ""),
+                       log, mark_of_row(row, file.parent))
     elif "runs" in content and "test_images" in content:  # not those of benchmarks/workers.py, which change the recipe
         yield _row(f"`python {content['recipe']} train`", content["test_images"], [run["top1"] for run in content["runs"]],
                    [run["seconds"] for run in content["runs"]], data, log)

@@ -75,8 +75,8 @@ def test_figures_come_from_cards_comparisons_and_seeds(clone):
     write(clone / "checkpoints" / "a.ckpt.json", command="python recipes/a.py train", seconds=90, data=data,
           seen_images={}, metrics={"test": {"images": 40, "top1": 0.75}})
     write(clone / RUNS / "run" / "compare.json", command="python recipes/b.py compare", data=data,
-          rows=[{"variant": "one", "seeds": [1, 2], "top1": [0.5, 0.7], "seconds": [60, 120]},
-                {"variant": "two", "seeds": [], "top1": [], "seconds": []}])
+          rows=[{"variant": "one", "seeds": [1, 2], "top1": [0.5, 0.7], "seconds_without_pauses": [60, 120]},
+                {"variant": "two", "seeds": [], "top1": [], "seconds_without_pauses": []}])
     (clone / RUNS / "run" / "runs").mkdir()
     write(clone / RUNS / "run" / "runs" / "one-seed1.json", seen_images={})
     write(clone / RUNS / "run" / "runs" / "one-seed2.json")
