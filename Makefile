@@ -3,6 +3,7 @@
 # make notebooks  executes the notebooks, quick and in place
 # make bench  measures speed (TORCH_PYTHON=a Python with PyTorch)    make sanitize  checks the C kernels' memory accesses
 # make arm    checks the C kernels for aarch64, in an emulator
+# make test-nets  runs the tests that make test leaves out: each net beside PyTorch's, and weights of other zoos
 # make test-fast  runs the tests but those that take most of the time
 # make docs   builds the documentation site into build/docs and checks it, in .venv-docs
 # make mutants  changes the code in a hundred places, one at a time, and sees whether the tests notice
@@ -21,18 +22,25 @@ ifneq ($(wildcard ../shared/data),)
 export MINDCLF_DATA ?= ../shared
 endif
 
-.PHONY: demo test test-fast mutants notebooks docs check check_c sanitize arm check_arm bench wheel clean
+.PHONY: demo test test-nets test-fast mutants notebooks docs check check_c sanitize arm check_arm bench wheel clean
 
 demo: $(VENV)/installed
 	$(RUN) recipes/garbage_mobilenet_v2.py train
 
 # Most tests keep one core busy. A worker takes up to 4 GB of memory: with less, WORKERS=0 runs the tests one after another.
 WORKERS ?= 2
+PYTEST = $(RUN) -m pytest -n $(WORKERS) --dist worksteal
+TESTS_OF_NETS := tests/nets tests/convert tests/test_export_zoo.py
+
 test: $(VENV)/developer
-	$(RUN) -m pytest -n $(WORKERS) --dist worksteal
+	$(PYTEST) $(TESTS_OF_NETS:%=--ignore=%)
+	@echo "make test-nets runs those of each net, which take two minutes more: $(TESTS_OF_NETS)"
+
+test-nets: $(VENV)/developer
+	$(PYTEST) $(TESTS_OF_NETS)
 
 test-fast: $(VENV)/developer
-	$(RUN) -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
+	$(PYTEST) -m "not slow"
 
 # The rows whose file or text fits, as in ONLY="train/*", or all, which writes the result.
 ONLY ?= *
