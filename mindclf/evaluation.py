@@ -19,6 +19,7 @@ from mindclf.device import use_device
 from mindclf.inference.runner import EXPORTED, Runner
 from mindclf.inference.sources import gather, usable
 from mindclf.metrics import Metrics, compute_metrics
+from mindclf.preprocessing import Reading
 from mindclf.report.history import history_beside
 from mindclf.report.html import Measured
 from mindclf.utils.files import one_line
@@ -88,15 +89,16 @@ def evaluate_on(checkpoint: CheckpointFile, config: Any, mirror: bool = False, u
     images, chosen = images_to_measure(runner.card, folder, config)
     logits, labels = runner.logits(images, config.eval_batch_size)
     metrics = compute_metrics(logits, labels, len(runner.card.classes))
-    others = _confidences(runner, unknown, calibration, config.eval_batch_size) if unknown else None
+    others = _confidences(runner, unknown, calibration, config) if unknown else None
     return Evaluation(checkpoint, runner.card, metrics, images, logits, chosen, folder, origin, calibration, others)
 
 
-def _confidences(runner, folder, calibration, batch_size):
+def _confidences(runner, folder, calibration, config):
     """The largest probability of each image below `folder` (m,); the log names those that cannot be used."""
-    found = []
-    for _, images in usable(gather([str(folder)], reading=runner.preprocessing.reading)):
-        logits, _ = runner.logits(ImageSet(tuple(images), (0,) * len(images), runner.card.classes), batch_size)
+    found, reading = [], runner.preprocessing.read_as(Reading.of(config)).reading
+    for _, images in usable(gather([str(folder)], reading=reading)):
+        encoded = ImageSet(tuple(images), (0,) * len(images), runner.card.classes, reading=reading)
+        logits, _ = runner.logits(encoded, config.eval_batch_size)
         found.append(calibration.probabilities(logits).max(1))
     if not found:
         raise ValueError(f"--unknown {one_line(folder)} has no image that can be used")

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mindclf import cli
 from mindclf.calibration import Calibration, calibrated, described, error_bound, fit_temperature, selective_metrics, threshold_for
@@ -255,6 +256,21 @@ def test_eval_tells_of_coverage_and_of_unknown_images(solved, colour_folder, tmp
     assert f"unknown: {taken} of 3 images in {unknown} are taken for a class, AUROC" in text
     assert f"sure (probability 40.0% or more) of {figures['coverage']:.1%}" in text
     assert cli.main(["eval", str(marked), f"dataset_path={colour_folder}", "--unknown", str(tmp_path / "none")]) == 2
+
+
+def test_unknown_images_are_read_as_the_fields_say(solved, colour_folder, tmp_path, caplog):
+    """Grey ones of 12 bits whose white is 4,080 = 16 x 255 are those of 8 bits, and max_pixels leaves out what is larger."""
+    fields = {"dataset_path": str(colour_folder), "class_index": solved[0]["class_index"]}
+    grey = RNG.integers(20, 256, (40, 40)).astype(np.uint16)
+    for name, pixels in (("8", grey.astype(np.uint8)), ("12", 16 * grey)):
+        (tmp_path / name).mkdir()
+        Image.fromarray(pixels).save(tmp_path / name / "grey.png")
+    found = [evaluate_on(CheckpointFile.of(solved[1]), merge(fields, {"white": 4080}), unknown=tmp_path / name).unknown
+             for name in ("8", "12")]
+    np.testing.assert_array_equal(*found)
+    Image.new("RGB", (50, 40)).save(tmp_path / "8" / "large.png")
+    [unknown] = evaluate_on(CheckpointFile.of(solved[1]), merge(fields, {"max_pixels": 1600}), unknown=tmp_path / "8").unknown
+    assert unknown == found[0] and "large.png" in caplog.text
 
 
 def test_a_checkpoint_is_calibrated_by_images_that_it_was_not_trained_on(tiny_config, tmp_path, brief, capsys):

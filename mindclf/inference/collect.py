@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -39,7 +41,7 @@ def collect(predictor, names: Iterable[str], top_k: int, csv: str | Path | None 
     `csv` gets a row for each image (see `PredictionTable`), and in `folder` a copy, or with `link` a hard link, lies in the
     folder of its class (see `SortedFolder`). What is there stays, and is not done again: an image that both know, by its path and
     its content, is skipped. What lies in `folder` is no image to sort. Raises ValueError for a URL, for images that lie in
-    `folder`, and for a table of something else, before anything is written.
+    `folder`, for a table of something else, and for one with a class that has no folder, before anything is written.
     """
     sources = _files(names, folder, predictor.preprocessing.reading)
     collected = Collected()
@@ -53,6 +55,9 @@ def collect(predictor, names: Iterable[str], top_k: int, csv: str | Path | None 
         if csv is not None:
             claims.enter_context(claimed(csv, is_file=True))
             tables.append(PredictionTable(csv, top_k, net))
+        if folder is not None:
+            for table in tables:
+                table.check_classes(collected.sorted_folder.folders)
         _Collector(tables, collected).run(predictor, sources, top_k)
     return collected
 
@@ -140,10 +145,18 @@ def _files(names, folder, reading):
 
 
 def _net_of(predictor):
-    """What tells the predictions of this net, read in this way, from others."""
-    path, reading = predictor.runner.path, predictor.preprocessing.reading
-    flip, calibration = " mirror" if predictor.runner.mirror else "", predictor.calibration
-    temperature = f" temperature={calibration.temperature:g}" if calibration.temperature != 1 else ""
-    threshold = f" threshold={calibration.threshold:.4f}" if calibration.threshold else ""
-    return (f"{one_line(path.stem)} {sha256(path)[:12]}{flip}{f' white={reading.white:g}' if reading.white else ''}"
-            f"{temperature}{threshold}")
+    """What tells the predictions of this net, read and answered in this way, from others: in words, with a hash of all of it."""
+    path, preprocessing, calibration = predictor.runner.path, predictor.preprocessing, predictor.calibration
+    mirror, white = predictor.runner.mirror, preprocessing.reading.white
+    everything = (sha256(path), tuple(predictor.classes), preprocessing.card_fields(), mirror, calibration.temperature,
+                  calibration.threshold)
+    words = [one_line(path.stem), hashlib.sha256(json.dumps(everything).encode()).hexdigest()[:12]]
+    if mirror:
+        words.append("mirror")
+    if white:
+        words.append(f"white={white:g}")
+    if calibration.temperature != 1:
+        words.append(f"temperature={calibration.temperature:g}")
+    if calibration.threshold:
+        words.append(f"threshold={calibration.threshold:.4f}")
+    return " ".join(words)

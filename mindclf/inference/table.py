@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Container
 from pathlib import Path
 
 from mindclf.inference.predictions import Predictions
@@ -50,6 +51,13 @@ class PredictionTable:
         with writing(self.path), open(self.path, "ab") as file:
             file.write(_line([row[column] for column in self.columns]))
         self._note(row)
+
+    def check_classes(self, names: Container[str]) -> None:
+        """Raises ValueError for a row whose class is not among `names`, as when a person has written another one."""
+        for (path, _), name in self.known.items():
+            if name not in names:
+                raise ValueError(f"{one_line(self.path)} says {one_line(name)} of {one_line(path)}, which is none of the net's "
+                                 "classes: put one of those there, or name another file")
 
     def row(self, path: str, answer: str, predictions: Predictions, digest: str) -> dict:
         """The row of an image whose class is said to be `answer`, without the extra columns."""

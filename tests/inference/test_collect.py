@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from mindclf.inference import sorted_folder, sources
 from mindclf.inference.collect import collect
 from mindclf.inference.predictions import Prediction, Predictions
 from mindclf.inference.sorted_folder import SortedFolder, put
-from mindclf.preprocessing import DEFAULT_READING
+from mindclf.preprocessing import Preprocessing, Reading
 from mindclf.utils.files import sha256
 from mindclf.utils.progress import progress_bar
 from tests.support.terminal import TextTerminal
@@ -34,7 +35,7 @@ class ByColour:
         self.calibration = Calibration(threshold=threshold)
         self.classes, self.stop_after, self.seen = classes, stop_after, []
         self.runner = SimpleNamespace(path=path, mirror=False)
-        self.preprocessing = SimpleNamespace(reading=DEFAULT_READING)
+        self.preprocessing = Preprocessing((32, 32))
         self.net = self
 
     def predict_iter(self, given, top_k):
@@ -123,6 +124,40 @@ def test_images_below_the_threshold_have_a_folder_of_their_own(net, photos, tmp_
     assert {row["class"] for row in rows(tmp_path / "all.csv") if float(row["probability"]) < 0.8} == {"not sure"}
     with pytest.raises(ValueError, match="predictions of another net or other options"):
         collect(ByColour(net), [str(photos)], 3, tmp_path / "all.csv")
+
+
+@pytest.mark.parametrize("change", [
+    {"calibration": Calibration(threshold=0.80001)}, {"calibration": Calibration(threshold=0.8, temperature=1.0000001)},
+    {"classes": ("red", "green", "navy")}, {"preprocessing": Preprocessing((32, 32), mean=(1, 2, 3))},
+    {"preprocessing": Preprocessing((32, 33))}, {"preprocessing": Preprocessing((32, 32), reading=Reading(white=4095))},
+    {"runner": {"mirror": True}}], ids=str)
+def test_a_table_is_gone_on_with_by_the_same_net_only(net, photos, tmp_path, change):
+    """However little the other one differs; also where its card was edited, which leaves the file of the weights as it was."""
+    collect(ByColour(net, threshold=0.8), [str(photos)], 3, tmp_path / "all.csv")
+    other = ByColour(net, threshold=0.8)
+    for name, value in change.items():
+        setattr(other, name, SimpleNamespace(path=net, **value) if name == "runner" else value)
+    with pytest.raises(ValueError, match="predictions of another net or other options"):
+        collect(other, [str(photos)], 3, tmp_path / "all.csv")
+    larger = ByColour(net, threshold=0.8)
+    larger.preprocessing = Preprocessing((32, 32), reading=Reading(max_pixels=10**6))  # which changes no answer
+    assert collect(larger, [str(photos)], 3, tmp_path / "all.csv").done == 9
+
+
+def test_a_class_that_a_person_wrote_into_a_table_counts_and_needs_a_folder_to_be_sorted(net, photos, tmp_path):
+    collect(ByColour(net), [str(photos)], 3, tmp_path / "all.csv")
+    table = (tmp_path / "all.csv").read_text(encoding="utf-8-sig")
+    row = next(line for line in table.splitlines() if ",red," in line)
+    for name in ("rust", "blue"):
+        (tmp_path / f"{name}.csv").write_text(table.replace(row, row.replace(",red,", f",{name},", 1)), encoding="utf-8-sig")
+    assert collect(ByColour(net), [str(photos)], 3, tmp_path / "rust.csv").classes["rust"] == 1
+    before = tree(tmp_path)
+    message = f"rust.csv says rust of {re.escape(row.split(',')[0])}, which is none of the net's classes"
+    with pytest.raises(ValueError, match=message):
+        collect(ByColour(net), [str(photos)], 3, tmp_path / "rust.csv", tmp_path / "sorted")
+    assert tree(tmp_path) == before
+    assert collect(ByColour(net), [str(photos)], 3, tmp_path / "blue.csv", tmp_path / "sorted").classes["blue"] == 4
+    assert len(images_of(tmp_path / "sorted" / "blue")) == 4
 
 
 def test_a_copy_has_the_date_of_its_image(net, photos, tmp_path):
