@@ -13,7 +13,6 @@ import numpy as np
 
 from mindclf.metrics import auroc, calibration_error, error_over_coverage, softmax
 
-NOT_SURE = "not sure"
 LEAST_IMAGES = 20           # fewer tell nothing of temperature and errors
 TEMPERATURES = (0.05, 20.0)
 SURE_OF_BOUND = 0.95        # of the upper bound of an error rate

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from mindclf.imagenet import IMAGENET
 
+NOT_SURE = "not sure"  # an answer below the threshold, and the folder of such images: no class is called so
+
 # The four sorting categories of Shanghai's rules: Chinese name, English name, colour of the bin.
 CATEGORIES = {
     "干垃圾": ("residual", "black"),

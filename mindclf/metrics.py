@@ -70,7 +70,9 @@ class Metrics:
         drop = self.top1 - min((self.per_class[label] for label in self.worst_classes()), default=self.top1)
         if abs(self.top1 - self.balanced_accuracy) < MUCH and drop < MUCH_OF_A_CLASS:
             return ""
-        return f"{self.balanced_accuracy:.2%}, the mean over the classes; the worst: {self.worst(classes)}"
+        if worst := self.worst(classes):
+            return f"{self.balanced_accuracy:.2%}, the mean over the classes; the worst: {worst}"
+        return f"{self.balanced_accuracy:.2%}, the mean over the classes"
 
     def worst(self, classes: Sequence[str]) -> str:
         """The worst of `classes` in words, with their recall and their images; "" where none is below top-1."""

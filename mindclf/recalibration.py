@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mindclf.calibration import calibrated
-from mindclf.card import card_path, read_card
+from mindclf.card import card_path, read_card, settle
 from mindclf.checkpoint import CheckpointFile
 from mindclf.config import merge, own_names
 from mindclf.dataset.layout import split_folders
@@ -40,6 +40,7 @@ def recalibrate(checkpoint: str | Path | CheckpointFile, config: Mapping) -> dic
     if "missing" in record:
         raise ValueError(f"{card_path(path)} stays as it is: {record['missing']}")
     with claimed(path, is_file=True):
+        settle(path)
         write_json(card_path(path), {**read_card(path), "calibration": record})
     return record
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from mindclf import cli
 from mindclf.calibration import Calibration, calibrated, described, error_bound, fit_temperature, selective_metrics, threshold_for
-from mindclf.card import Card, card_path, read_card
+from mindclf.card import Card, card_path, next_card_path, read_card
 from mindclf.checkpoint import CheckpointFile, load_net, save_checkpoint
 from mindclf.config import merge
 from mindclf.dataset import eval_pipeline
@@ -285,6 +285,10 @@ def test_a_checkpoint_is_calibrated_by_images_that_it_was_not_trained_on(tiny_co
     assert read_card(checkpoint)["calibration"]["temperature"] == pytest.approx(found["temperature"], rel=1e-3)
     assert read_card(checkpoint)["calibration"]["of"] == "21 validation images"
     assert capsys.readouterr().out.startswith("temperature ")
+    card_path(checkpoint).rename(next_card_path(checkpoint))  # as of a save that was cut short
+    card_path(checkpoint).write_text(json.dumps({**card, "weights_sha256": "0" * 64}))
+    assert cli.main(["calibrate", str(checkpoint), data, "target_error=0.3"]) == 0
+    assert read_card(checkpoint)["calibration"]["target_error"] == 0.3 and not next_card_path(checkpoint).exists()
     mixed = tmp_path / "mixed"
     shutil.copytree(f"{data}/train", mixed)
     assert cli.main(["calibrate", str(checkpoint), str(mixed), "target_error=0.4"]) == 0

@@ -25,7 +25,7 @@ from PIL import Image
 
 import mindclf
 from mindclf.card import Card
-from mindclf.checkpoint import GARBAGE_SORTER, CheckpointFile
+from mindclf.checkpoint import GARBAGE_SORTER, CheckpointFile, save_checkpoint
 from mindclf.cli import main
 from mindclf.demo.answers import Sorter, answer
 from mindclf.demo.examples import EXAMPLES, example_images
@@ -331,6 +331,14 @@ def test_where_the_net_is_not_sure_the_answer_is_that_and_the_bars_have_a_mark(t
         assert ('class="name doubt"><b>Not sure</b>' in html) == unsure
         assert html.count(f"--limit: {threshold:.1%}") == 3
     assert sorter.name == "run/best.ckpt"
+
+
+def test_a_threshold_of_0_holds_for_several_images_too(tmp_path):
+    net = create_net("mobilenet_v2", 3, **TINY_NET).set_train(False)
+    save_checkpoint(net, tmp_path / "best.ckpt", {**CARD, "calibration": {"temperature": 1.0, "threshold": 0.9}})
+    thresholds = [Sorter.of(tmp_path / "best.ckpt", threshold=threshold).predictor.calibration.threshold
+                  for threshold in (None, 0, 0.5)]
+    assert thresholds == [0.9, None, 0.5]
 
 
 @pytest.mark.parametrize(("kind", "opens"), [(webbrowser.BackgroundBrowser, True), (webbrowser.GenericBrowser, False)])

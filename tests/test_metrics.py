@@ -110,6 +110,7 @@ def test_where_classes_differ_little_nothing_is_said(result):
 def test_constant_logits_win_nothing():
     result = compute_metrics(np.zeros((10, 7), np.float32), np.arange(10) % 7, 7)
     assert (result.top1, result.top5) == (0, 0)
+    assert "worst" not in result.imbalance("abcdefg")  # no class has less than nothing
 
 
 def test_broken_logits_win_nothing():

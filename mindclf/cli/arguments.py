@@ -114,18 +114,18 @@ def _names_checkpoint(word):
     if "://" in word:
         return False
     if path.suffix in CHECKPOINT_SUFFIXES:
-        return not path.is_dir()
-    if word == "-" or path.suffix or path.exists():
+        return not os.path.isdir(path)
+    if word == "-" or path.suffix or os.path.exists(path):  # which take a name that no file can have
         return False
     from mindclf.checkpoint_file import CHECKPOINTS
 
-    return (CHECKPOINTS / f"{word}.ckpt").is_file()
+    return os.path.isfile(CHECKPOINTS / f"{word}.ckpt")
 
 
 def _is_field(word):
     """Whether `word` is a field=value, and no path that has such a character."""
     name = re.match(r"([A-Za-z_]\w*)[\w.]*=", word)
-    return bool(name) and (ALIASES.get(name[1], name[1]) in FIELDS or not Path(word).exists())
+    return bool(name) and (ALIASES.get(name[1], name[1]) in FIELDS or not os.path.exists(word))
 
 
 def _add_field_option(parser, option, field, metavar, help):

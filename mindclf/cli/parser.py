@@ -71,6 +71,9 @@ def make_parser(recipe):
 def parse(parser, argv, is_recipe):
     """The arguments, with words also after an option: argparse itself takes those before the first option only."""
     argv = sys.argv[1:] if argv is None else argv
+    if empty := [before for before, word in zip(["", *argv], argv) if not word]:
+        parser.error(f"the word after {empty[0] or parser.prog} is empty, as that of a variable which is not set: give its "
+                     f"value, or leave it out")
     commands = parser.commands()
     if argv and not argv[0].startswith("-") and argv[0] not in commands:
         parser.error(unknown_command(argv[0], commands))

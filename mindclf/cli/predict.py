@@ -95,7 +95,7 @@ def _collect(arguments, predictor):
 
 def _summarise(arguments, collected):
     """Prints how many images are of each class, and where they are now."""
-    from mindclf.calibration import NOT_SURE
+    from mindclf.labels import NOT_SURE
     from mindclf.utils.files import one_line
 
     counts = sorted(collected.classes.most_common(), key=lambda item: item[0] == NOT_SURE)  # which is no class: the last row

@@ -16,7 +16,7 @@ from mindclf.dataset.images import Facts, check_image, encoded_image
 from mindclf.dataset.layout import NAMES_SHOWN, class_folders, entries, listed
 from mindclf.dataset.names import say_ignored
 from mindclf.dataset.ranges import problem_of, remarks_of, white_of
-from mindclf.labels import alike, check_distinct, composed, escaped, number_classes
+from mindclf.labels import NOT_SURE, alike, check_distinct, composed, escaped, number_classes
 from mindclf.preprocessing import DEFAULT_READING, Reading
 from mindclf.utils.cores import usable_cores
 from mindclf.utils.files import one_line, sha256
@@ -230,6 +230,8 @@ def check_class_index(class_index):
     """The class names in the order of their indices. Raises ValueError unless the indices are 0 to n - 1, each once."""
     if not class_index:
         raise ValueError("class_index is empty: give the class names with their indices, as in class_index={'cat': 0, 'dog': 1}")
+    if NOT_SURE in class_index:
+        raise ValueError(f"a class cannot be called {NOT_SURE!r}, which is what an answer below the threshold says: rename it")
     if isinstance(class_index, (list, tuple)):
         return tuple(number_classes(class_index))
     class_index = dict(class_index)  # an EasyDict trips over a class called "get"

@@ -53,7 +53,7 @@ class Sorter:
     def predictor(self) -> Predictor:
         """The net for many images, which needs no gradients."""
         return Predictor(self.checkpoint, max_pixels=self.reading.max_pixels, white=self.reading.white,
-                         threshold=self.calibration.threshold)
+                         threshold=self.calibration.threshold or 0)  # not the card's where it is none
 
 
 def answer(sorter: Sorter, path: str | Path | None, target: int = MOST_PROBABLE) -> str:

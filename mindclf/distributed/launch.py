@@ -86,7 +86,8 @@ class _Job:
         environment = {
             **os.environ, LOGS: str(self.logs), "MINDCLF_COMMAND": command_line(), "PYTHONUNBUFFERED": "1",
             "PYTHONIOENCODING": "utf-8:backslashreplace", "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}",
-            "PYTHONPATH": f"{Path(__file__).parents[2]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")))),
+            "PYTHONSAFEPATH": "1"}  # from Python 3.11 on: a queue.py in the working folder is not Python's own
         with open(self.logs / "msrun.log", "wb") as log:
             self.msrun = subprocess.Popen(
                 [sys.executable, "-m", "mindspore.parallel.cluster.run", f"--worker_num={self.count}",

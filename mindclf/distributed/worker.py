@@ -46,7 +46,8 @@ def _run(command):
             sys.argv = ["mindclf", *command]
             runpy.run_module("mindclf", run_name="__main__")
         else:
-            sys.argv, sys.path[0] = command, str(Path(command[0]).resolve().parent)
+            sys.argv = command
+            sys.path.insert(0, str(Path(command[0]).resolve().parent))
             runpy.run_path(command[0], run_name="__main__")
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):

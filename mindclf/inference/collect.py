@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mindclf.inference.sorted_folder import TABLE, SortedFolder
 from mindclf.inference.sources import Source, gather, is_url
-from mindclf.inference.table import PredictionTable, shown_path
+from mindclf.inference.table import PredictionTable, check_place, shown_path
 from mindclf.utils.claim import claimed
 from mindclf.utils.files import one_line, sha256
 from mindclf.utils.progress import no_bars, progress_bar
@@ -43,7 +43,9 @@ def collect(predictor, names: Iterable[str], top_k: int, csv: str | Path | None 
     its content, is skipped. What lies in `folder` is no image to sort. Raises ValueError for a URL, for images that lie in
     `folder`, for a table of something else, and for one with a class that has no folder, before anything is written.
     """
-    sources = _files(names, folder, predictor.preprocessing.reading)
+    if csv is not None:
+        check_place(csv)
+    sources = _files(names, folder, csv, predictor.preprocessing.reading)
     collected = Collected()
     with contextlib.ExitStack() as claims:
         net = _net_of(predictor)
@@ -113,14 +115,20 @@ class _Collector:
             if row is None:
                 self.collected.problems.append(ValueError(f"{one_line(name)} is the same as another file, which cannot be used"))
             else:
-                self.collected.repeated += 1
+                self.collected.repeated += row["path"] != shown_path(name)
                 self._add(name, {**row, "path": shown_path(name)})
 
     def _add(self, name, row):
         """Adds a row to the tables that lack it, after the image has its place."""
         place = self.collected.sorted_folder
         if place is not None and "file" not in row:
-            row["file"] = place.place(name, row["class"], row["sha256"])
+            try:
+                row["file"] = place.place(name, row["class"], row["sha256"])
+            except OSError as error:
+                if os.path.exists(name):
+                    raise
+                self.collected.problems.append(ValueError(f"{one_line(name)} cannot be read: {error.strerror}"))
+                return
         for table in self.tables:
             if (row["path"], row["sha256"]) not in table.known:
                 table.add(row)
@@ -132,16 +140,22 @@ def answer_of(found) -> str:
     return one_line(found.answer)
 
 
-def _files(names, folder, reading):
-    """The sources of `gather` for files and folders, without what lies in `folder`, where sorted images are."""
+def _files(names, folder, csv, reading):
+    """The sources of `gather` for files and folders, each file once, without what lies in `folder`, and without the table."""
     inside = None if folder is None else Path(os.path.realpath(folder))
+    table = None if csv is None else os.path.realpath(csv)
     for name in names:
         if name == "-" or is_url(name):
             raise ValueError(f"{one_line(name)} is neither a file nor a folder: --csv and --sort-into take these only")
         if inside is not None and Path(os.path.realpath(name)).is_relative_to(inside):
             raise ValueError(f"{one_line(name)} lies in {one_line(folder)}, where sorted images go: name another folder")
-    return [(name, read) for name, read in gather(names, reading=reading)
-            if inside is None or not Path(os.path.abspath(name)).is_relative_to(inside)]
+    found = {}  # {where the file lies, whatever its folder is called: its source}
+    for name, read in gather(names, reading=reading):
+        parent, file = os.path.split(os.path.abspath(name))
+        place = Path(os.path.realpath(parent)) / file
+        if (inside is None or not place.is_relative_to(inside)) and (str(place) != table or name in names):
+            found.setdefault(place, (name, read))
+    return list(found.values())
 
 
 def _net_of(predictor):

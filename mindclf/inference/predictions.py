@@ -10,9 +10,8 @@ from html import escape
 import numpy as np
 from PIL import Image
 
-from mindclf.calibration import NOT_SURE
 from mindclf.dataset.images import decode_image
-from mindclf.labels import ClassLabel
+from mindclf.labels import NOT_SURE, ClassLabel
 from mindclf.preprocessing import DEFAULT_READING, Reading
 from mindclf.utils.html import html_text, jpeg_element
 

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from mindclf.calibration import NOT_SURE  # the folder of images of which the net is not sure
+from mindclf.labels import NOT_SURE
 from mindclf.utils.files import TEMPORARY, hard_link, one_line, persistently, sha256, writing
 from mindclf.utils.safe_names import distinct_names, numbered_name, safe_name
 

@@ -144,6 +144,8 @@ def _outcome(read):
 
 
 def _read_stdin():
+    if sys.stdin is None:
+        raise ValueError("standard input is closed: name a file, or send an image to -")
     return _bounded(sys.stdin.buffer.read(URL_BYTES + 1), "standard input")
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from collections.abc import Container
 from pathlib import Path
 
 from mindclf.inference.predictions import Predictions
-from mindclf.utils.files import one_line, portable, writing
+from mindclf.utils.files import one_line, open_file, portable, writing
 
 MARK = "\ufeff".encode()  # at the beginning of a file, by which spreadsheets know UTF-8
 
@@ -17,8 +18,9 @@ class PredictionTable:
     """The CSV at `path`: path, class, probability, then class_1, probability_1 ... of the `top_k` classes, `extra`, sha256, net.
 
     Rows are only added, each is in the file when `add` returns, and none is changed. A table that is there goes on, if it has the
-    same columns and its rows are of the same `net`: otherwise ValueError says so. What a stopped command left of its last row is
-    cut off. Nothing is written before `begin`. `known` is {(path, SHA-256): class}, and `by_digest` has a row for each SHA-256.
+    same columns and its rows are of the same `net`: otherwise ValueError says so. What a stopped command left of its last row, or
+    of the titles, is cut off. Nothing is written before `begin`. `known` is {(path, SHA-256): class}, and `by_digest` has a row
+    for each SHA-256.
     """
 
     def __init__(self, path: str | Path, top_k: int, net: str, extra: tuple = ()):
@@ -26,9 +28,10 @@ class PredictionTable:
         ranks = [column for rank in range(1, top_k + 1) for column in (f"class_{rank}", f"probability_{rank}")]
         self.columns = ["path", "class", "probability", *ranks, *extra, "sha256", "net"]
         self.known, self.by_digest = {}, {}
-        self._length, self._begun = 0, False  # bytes of whole rows that are there
+        self._length, self._missing, self._begun = 0, MARK + _line(self.columns), False  # bytes that stay, and what comes then
         with writing(self.path):
-            if self.path.exists():
+            self._exists = self.path.exists()
+            if self._exists:
                 self._read()
 
     def begin(self) -> None:
@@ -36,13 +39,11 @@ class PredictionTable:
         if self._begun:
             return
         with writing(self.path):
-            if self._length:
-                with open(self.path, "r+b") as file:
-                    file.truncate(self._length)
-            else:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                with open(self.path, "xb") as file:
-                    file.write(MARK + _line(self.columns))
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.path, "r+b" if self._exists else "xb") as file:
+                file.truncate(self._length)
+                file.seek(self._length)
+                file.write(self._missing)
         self._begun = True
 
     def add(self, row: dict) -> None:
@@ -69,7 +70,12 @@ class PredictionTable:
     def _read(self):
         """Reads the rows that are there, and looks at whether they may be gone on with."""
         content = self.path.read_bytes()
-        self._length = content.rfind(b"\n") + 1
+        if self._missing.startswith(content):  # a command was stopped as it began
+            return
+        self._length, self._missing = content.rfind(b"\n") + 1, b""
+        last = next(csv.reader([content[self._length:].decode("utf-8", "replace")]), [])
+        if len(last) == len(self.columns) and last[-1] == self.net:  # an editor left out the end of the line
+            self._length, self._missing = len(content), b"\n"
         header, *rows = list(csv.reader(content[:self._length].decode("utf-8-sig", "replace").splitlines())) or [[]]
         if header != self.columns:
             raise ValueError(f"{one_line(self.path)} exists and is not overwritten: its columns are not those that would be "
@@ -84,6 +90,12 @@ class PredictionTable:
     def _note(self, row):
         self.known[row["path"], row["sha256"]] = row["class"]
         self.by_digest.setdefault(row["sha256"], row)
+
+
+def check_place(path: str | Path) -> None:
+    """Raises CannotWrite where no table can be: in place of a folder, a pipe or a device, of which reading may never end."""
+    with writing(Path(path)), contextlib.suppress(FileNotFoundError), open_file(path):
+        pass
 
 
 def shown_path(name: str) -> str:

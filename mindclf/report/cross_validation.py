@@ -63,7 +63,7 @@ class CrossValidation:
         deviation is no error of the mean, for nets of different folds share most of their training images.
         """
         values = {name: [getattr(metrics, name) for metrics in self.by_fold] for name in METRICS}
-        low, high = wilson_interval(int(self.pooled.confusion.trace()), self.pooled.images)
+        low, high = wilson_interval(round(self.pooled.top1 * self.pooled.images), self.pooled.images)
         return {"folds": len(self.by_fold), "images": self.pooled.images,
                 "mean": {name: round(float(np.mean(of_folds)), 6) for name, of_folds in values.items()},
                 "std": {name: round(float(np.std(of_folds, ddof=1)), 6) for name, of_folds in values.items()},

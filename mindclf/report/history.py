@@ -4,7 +4,7 @@ import csv
 import logging
 from pathlib import Path
 
-from mindclf.utils.files import write_text, writing
+from mindclf.utils.files import one_line, write_text, writing
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +41,14 @@ class HistoryFile:
             writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})
 
     def rows(self):
-        """The rows, numbers as numbers."""
+        """The rows, numbers as numbers. Raises ValueError that names the file for one in which something else stands."""
         with open(self.path, newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if None not in row.values()]  # a full disk may cut the last one short
-        for row in rows:
-            row.update({name: float(value) for name, value in row.items() if name != "watched"})
+        try:
+            for row in rows:
+                row.update({name: float(value) for name, value in row.items() if name != "watched"})
+        except (TypeError, ValueError):  # the former for a row of too many columns
+            raise ValueError(f"{one_line(self.path)} has a row with something else than numbers: {one_line(row)}") from None
         return rows
 
     def state_dict(self):
@@ -67,4 +70,8 @@ def history_beside(checkpoint):
     if tuple(columns) != HISTORY_FIELDS:
         log.warning("%s has not the columns that this mindclf writes: it is left out of the report", path)
         return []
-    return HistoryFile(path).rows()
+    try:
+        return HistoryFile(path).rows()
+    except ValueError as error:
+        log.warning("%s: it is left out of the report", error)
+        return []

@@ -123,7 +123,7 @@ def page(measured, folder):
         _section("The most confident mistakes", _mistakes(measured)),
     ]
     sections += [_section(*titled) for titled in folds_sections(measured.folds)] if measured.folds else []
-    low, high = wilson_interval(int(metrics.confusion.trace()), metrics.images)
+    low, high = wilson_interval(round(metrics.top1 * metrics.images), metrics.images)
     interval = html_text(f"95 % interval {low:.1%} to {high:.1%}")
     shown = [(f"top-1<br><small>{interval}</small>", f"{metrics.top1:.1%}"),
              *((html_text(name, words=True), value) for name, value in (

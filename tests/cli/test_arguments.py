@@ -202,6 +202,20 @@ def test_the_page_of_commands_is_that_of_the_parsers():
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == page(), "run python docs/write_cli.py"
 
 
+@pytest.mark.parametrize(("words", "before"), [
+    (["predict", "--checkpoint", "", "a.jpg"], "--checkpoint"), (["predict", "a.jpg", "--csv", ""], "--csv"),
+    (["eval", "--report", ""], "--report"), (["predict", ""], "predict"), ([""], "mindclf")])
+def test_an_empty_word_is_no_default(words, before, capsys):
+    """As of "$UNSET" in a script, which asked for something."""
+    assert refused(*words, capsys=capsys).startswith(f"the word after {before} is empty, as that of a variable which is not set")
+
+
+@pytest.mark.parametrize("word", ["a" * 300, "a=" + "b" * 5000, "a\0b"])
+def test_a_word_that_no_file_can_be_called_is_a_word(word):
+    assert parsed("predict", "b.jpg", word).images == ["b.jpg", word]
+    assert parsed("eval", word).fields == ([word] if "=" in word else [])
+
+
 def test_a_checkpoint_alone_is_no_image(capsys):
     for name in ("predict", "explain"):
         said = refused(name, "net.ckpt", capsys=capsys)

@@ -161,6 +161,12 @@ def test_indices_are_0_to_n_minus_1_each_once(indices):
         check_class_index(dict(zip("ab", indices)))
 
 
+@pytest.mark.parametrize("classes", [["cat", "not sure"], {"cat": 0, "not sure": 1}])
+def test_no_class_is_called_as_answers_below_the_threshold_are(classes):
+    with pytest.raises(ValueError, match="a class cannot be called 'not sure', which is what an answer below the threshold says"):
+        check_class_index(classes)
+
+
 def test_a_list_is_in_the_order_of_the_labels(pets):
     """Not sorted: of folders '1', '10', '2' each order is as good as another, and only the list says which is meant."""
     assert check_class_index(("1", "2", "10")) == ("1", "2", "10")

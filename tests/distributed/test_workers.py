@@ -42,12 +42,12 @@ needs_msrun = pytest.mark.skipif(sys.platform != "linux" or os.cpu_count() < 2,
 
 
 @contextlib.contextmanager
-def launched(*command, folder):
+def launched(*command, folder, working_folder=ROOT):
     """`mindclf launch --workers 2 COMMAND`, which must have ended at the end of the block."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MINDCLF_DATA": "", "WORKER_TEST_FOLDER": str(folder),
                    "PYTHONIOENCODING": "utf-8", "TMPDIR": str(folder)}
-    job = subprocess.Popen([sys.executable, "-m", "mindclf", "launch", "--workers", "2", *map(str, command)], cwd=ROOT,
-                           env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+    job = subprocess.Popen([sys.executable, "-m", "mindclf", "launch", "--workers", "2", *map(str, command)],
+                           cwd=working_folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
     try:
         yield job
     finally:
@@ -300,8 +300,13 @@ def test_a_worker_with_other_images_of_the_same_names_ends_the_job(failed):
 
 
 @needs_msrun
-def test_a_wrong_field_is_one_line(tmp_path):
-    with launched("recipes/garbage_mobilenet_v2.py", "train", "epoch=2", folder=tmp_path) as job:
+def test_a_wrong_field_is_one_line(tmp_path, tmp_path_factory):
+    """Also where the working folder has a file that is called as a module of Python's, if Python can be told to pass it over."""
+    working_folder = tmp_path_factory.mktemp("own")
+    if sys.version_info >= (3, 11):
+        (working_folder / "queue.py").write_text("raise RuntimeError('my own queue')")
+    recipe = ROOT / "recipes" / "garbage_mobilenet_v2.py"
+    with launched(recipe, "train", "epoch=2", folder=tmp_path, working_folder=working_folder) as job:
         assert ends(job) == (2, ["mindclf: unknown field 'epoch'; did you mean 'epochs'?"])
     assert not list(tmp_path.iterdir()), "logs are kept for what a user cannot mend"
 

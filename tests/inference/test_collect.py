@@ -13,13 +13,14 @@ import pytest
 from PIL import Image
 
 from mindclf import predict as predict_module
-from mindclf.calibration import NOT_SURE, Calibration
+from mindclf.calibration import Calibration
 from mindclf.cli import main
 from mindclf.dataset.images import decode_image
 from mindclf.inference import sorted_folder, sources
 from mindclf.inference.collect import collect
 from mindclf.inference.predictions import Prediction, Predictions
 from mindclf.inference.sorted_folder import SortedFolder, put
+from mindclf.labels import NOT_SURE
 from mindclf.preprocessing import Preprocessing, Reading
 from mindclf.utils.files import sha256
 from mindclf.utils.progress import progress_bar
@@ -158,6 +159,73 @@ def test_a_class_that_a_person_wrote_into_a_table_counts_and_needs_a_folder_to_b
     assert tree(tmp_path) == before
     assert collect(ByColour(net), [str(photos)], 3, tmp_path / "blue.csv", tmp_path / "sorted").classes["blue"] == 4
     assert len(images_of(tmp_path / "sorted" / "blue")) == 4
+
+
+def test_a_last_row_whose_line_an_editor_left_open_stays(net, photos, tmp_path):
+    first, *others = images_of(photos)
+    table = tmp_path / "all.csv"
+    collect(ByColour(net), [str(first)], 3, table)
+    whole = table.read_bytes()
+    table.write_bytes(whole.removesuffix(b"\n"))
+    assert collect(ByColour(net), [str(first)], 3, table).done == 1 and table.read_bytes() == whole
+    table.write_bytes(whole.removesuffix(b"\n"))
+    collect(ByColour(net), list(map(str, others)), 3, table)
+    assert table.read_bytes().startswith(whole) and len(rows(table)) == 9
+
+
+@pytest.mark.parametrize("length", [0, 2, 20, -1])
+def test_a_command_that_was_stopped_within_the_titles_goes_on(net, photos, tmp_path, length):
+    table = tmp_path / "all.csv"
+    collect(ByColour(net), [str(photos)], 3, table)
+    whole = table.read_bytes()
+    table.write_bytes(whole[:whole.index(b"\n") + 1][:length])
+    collect(ByColour(net), [str(photos)], 3, table)
+    assert table.read_bytes() == whole
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes, which this system has not")
+def test_a_table_is_not_read_from_a_pipe_which_may_never_end(net, photos, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="pipe cannot be written: it is a pipe or a device, not a file"):
+        collect(ByColour(net), [str(photos)], 3, tmp_path / "pipe")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.ckpt", "photos", "pipe"]
+
+
+def test_a_file_is_one_image_however_it_is_named(net, photos, tmp_path, monkeypatch):
+    """Relative, absolute, or through a link to its folder. And the sorted images and the table below it are none."""
+    monkeypatch.chdir(tmp_path)
+    try:
+        (tmp_path / "link").symlink_to(photos)
+    except OSError:
+        pytest.skip("needs symbolic links, which this system does not allow")
+    first = images_of(photos)[0]
+    collected = collect(ByColour(net), [str(first), os.path.relpath(first), f"link/{first.name}"], 3, tmp_path / "one.csv")
+    assert collected.classes.total() == 1 and collected.repeated == 0
+    for done in (0, 9):
+        collected = collect(ByColour(net), ["link"], 3, photos / "all.csv", photos / "sorted")
+        assert (collected.classes.total(), collected.done, len(collected.problems)) == (9, done, 1)
+
+
+def test_what_a_table_has_is_no_repetition_when_it_is_sorted(net, photos, tmp_path):
+    collect(ByColour(net), [str(photos)], 3, tmp_path / "all.csv")
+    predictor = ByColour(net)
+    collected = collect(predictor, [str(photos)], 3, tmp_path / "all.csv", tmp_path / "sorted")
+    assert collected.repeated == 0 and len(images_of(tmp_path / "sorted")) == 9
+    assert predictor.seen == [str(photos / "notes.txt")]
+
+
+def test_an_image_that_vanishes_does_not_cost_the_others(net, photos, tmp_path, monkeypatch):
+    lost = images_of(photos)[1]
+
+    def place(self, source, *arguments, place=SortedFolder.place):
+        if source == str(lost):
+            lost.unlink()
+        return place(self, source, *arguments)
+
+    monkeypatch.setattr(SortedFolder, "place", place)
+    collected = collect(ByColour(net), [str(photos)], 3, folder=tmp_path / "sorted")
+    assert collected.classes.total() == len(images_of(tmp_path / "sorted")) == 8
+    assert f"{lost} cannot be read: No such file or directory" in map(str, collected.problems) and len(collected.problems) == 2
 
 
 def test_a_copy_has_the_date_of_its_image(net, photos, tmp_path):

@@ -150,6 +150,12 @@ def standard_input(monkeypatch, data):
     return read
 
 
+def test_standard_input_that_is_closed_is_refused(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    [(_, read)] = gather(["-"])
+    assert "is closed" in refusal(read, "standard input")
+
+
 def test_standard_input_is_an_image(monkeypatch):
     assert colour(standard_input(monkeypatch, encode())()) == (200, 30, 30)
 

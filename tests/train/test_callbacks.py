@@ -128,6 +128,12 @@ def test_the_history_beside_a_checkpoint_is_read_if_it_is_of_todays_form(tmp_pat
     row = {**dict.fromkeys(HISTORY_FIELDS, 0.5), "watched": "test"}
     HistoryFile(tmp_path / "history.csv").append(row)
     assert history_beside(tmp_path / "best.ckpt") == [row]
+    whole = (tmp_path / "history.csv").read_text()
+    for broken in (whole.replace("0.5", "x", 1), whole + ",\n" * 3 + "1," * 20 + "1\n"):
+        (tmp_path / "history.csv").write_text(broken)
+        assert history_beside(tmp_path / "best.ckpt") == []
+        assert "history.csv has a row with something else than numbers" in caplog.text
+        caplog.clear()
     (tmp_path / "history.csv").write_text("epoch,loss\n1,0.5\n")
     assert history_beside(tmp_path / "best.ckpt") == []
     assert "history.csv has not the columns that this mindclf writes: it is left out of the report" in caplog.text
