@@ -60,12 +60,16 @@ class Runner:
     def logits(self, images: ImageSet, batch_size: int, checked: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """(logits (n, classes), labels (n,)) of n `ImageSet`, `batch_size` at a time, preprocessed as evaluation does.
 
-        Raises ValueError that names an image whose logits are NaN or infinite, unless `checked` is False.
+        Raises ValueError that names an image whose logits are NaN or infinite, unless `checked` is False, and for a .mindir that
+        does not give a logit for each class of its card.
         """
         # MindSpore compiles the graph for each number of images; ONNX Runtime need not compute what fills up a batch.
         fill = self.runtime == "mindspore" or self.batch_size is not None
         run = self._run_with_flip if self.mirror else self.run
         logits, labels = run_batches(run, self._batches(images, batch_size), fill)
+        if self.path.suffix == ".mindir" and logits.shape[1] != len(self.card.classes):  # of an .onnx it was told before
+            raise ValueError(f"{self.path} does not fit its card: it gives {logits.shape[1]} logits, the card has "
+                             f"{len(self.card.classes)} classes")
         if checked:
             check_finite(logits, images.paths, self.path)
         return logits, labels

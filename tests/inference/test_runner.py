@@ -124,6 +124,17 @@ def test_a_mindir_needs_its_card(exported, tmp_path):
     assert refusal(alone) == f"{alone} has no card: net.mindir.json is missing beside it"
 
 
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_mindir_gives_a_logit_for_each_class_of_its_card(exported, tmp_path, colour_folder, count):
+    path = tmp_path / "net.mindir"
+    shutil.copy(exported("mindir"), path)
+    card = read_card(exported("mindir"))
+    of_classes = {field: [*card[field], "more"][:count] for field in OF_CLASSES if field in card}
+    card_path(path).write_text(json.dumps({**card, **of_classes}))
+    with pytest.raises(ValueError, match=f"net.mindir does not fit its card: it gives 3 logits, the card has {count} classes"):
+        Predictor(path).predict(str(colour_folder / "test" / "red" / "0.png"))
+
+
 @pytest.mark.parametrize("file_format", ["mindir", "onnx"])
 def test_a_changed_file_is_refused(exported, tmp_path, file_format):
     file = exported(file_format)
