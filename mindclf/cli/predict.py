@@ -47,11 +47,10 @@ def sort_words(arguments, parser, is_recipe):
 
 
 def run(arguments, config, is_recipe):
-    from mindclf.utils.signals import StopSignals
+    from mindclf.utils.signals import LeaveAtSignals, StopSignals
 
-    if not (arguments.csv or arguments.sort_into):
-        return _run(arguments, config, is_recipe)
-    with StopSignals("the same command goes on from here"):  # before MindSpore has threads, which would take the signal
+    keeps = arguments.csv or arguments.sort_into
+    with StopSignals("the same command goes on from here") if keeps else LeaveAtSignals():  # before MindSpore has threads
         return _run(arguments, config, is_recipe)
 
 

@@ -1,9 +1,14 @@
 """SIGINT (Ctrl-C) and SIGTERM, answered where a run can be gone on with. Nothing here imports MindSpore."""
 
 import _thread
+import contextlib
 import logging
+import os
 import signal
+import sys
 import threading
+
+from mindclf.utils.language import translate
 
 log = logging.getLogger(__name__)
 
@@ -62,4 +67,28 @@ class StopSignals:
 
     def _watch(self):
         while signal.sigwait({signal.SIGINT}) and not self.ended:
-            _thread.interrupt_main(signal.SIGINT)  # has the main thread call what signal.signal set
+            self._pass_on()
+
+    def _pass_on(self):
+        _thread.interrupt_main(signal.SIGINT)  # has the main thread call what signal.signal set
+
+
+class LeaveAtSignals(StopSignals):
+    """While the block runs, which must have nothing to save, SIGINT and SIGTERM end the process at once, after one line.
+
+    An exception could not: MindSpore crashes where one comes while it is imported, and calls a file damaged while it reads it.
+    """
+
+    def __init__(self):
+        super().__init__("")
+
+    def stop(self, where=""):
+        """Ends the process."""
+        number = self.received or signal.SIGINT
+        with contextlib.suppress(OSError, ValueError):  # of streams that are closed
+            print("mindclf: " + translate("stopped"), file=sys.stderr, flush=True)
+            sys.stdout.flush()
+        os._exit(128 + number)
+
+    def _pass_on(self):
+        self.stop()  # of this thread: the main one may compute for a while

@@ -2,10 +2,14 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
+import mindclf
 from mindclf.utils.signals import Stopped, StopSignals
 
 STATUS = {"SIGINT": 130, "SIGTERM": 143}  # 128 + the number of the signal (POSIX shells)
@@ -41,3 +45,25 @@ def test_handlers_from_before_are_back():
     with StopSignals("try again"):
         assert all(signal.getsignal(signal.Signals[name]) != handler for name, handler in before.items())
     assert before == {name: signal.getsignal(signal.Signals[name]) for name in STATUS}
+
+
+DEAF = """
+import time
+from mindclf.utils.signals import LeaveAtSignals
+with LeaveAtSignals():
+    print("begun", flush=True)
+    for _ in range(3):
+        try:
+            time.sleep(30)
+        except BaseException as error:
+            print("swallowed", repr(error))
+"""
+
+
+@pytest.mark.parametrize("name", STATUS)
+def test_what_has_nothing_to_save_is_left_at_once_though_what_runs_swallows_exceptions(name):
+    process = subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+                               env={**os.environ, "PYTHONPATH": str(Path(mindclf.__file__).parents[1])})
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.Signals[name])
+    assert (*process.communicate(timeout=20), process.returncode) == ("", "mindclf: stopped\n", STATUS[name])
