@@ -18,7 +18,7 @@ class Stopped(KeyboardInterrupt):
 
     def __init__(self, message, number):
         super().__init__(message)
-        self.status = 128 + number
+        self.status = _status(number)
 
 
 class StopSignals:
@@ -88,7 +88,12 @@ class LeaveAtSignals(StopSignals):
         with contextlib.suppress(OSError, ValueError):  # of streams that are closed
             print("mindclf: " + translate("stopped"), file=sys.stderr, flush=True)
             sys.stdout.flush()
-        os._exit(128 + number)
+        os._exit(_status(number))
 
     def _pass_on(self):
         self.stop()  # of this thread: the main one may compute for a while
+
+
+def _status(number):
+    """The exit status of what a signal ended, for shells."""
+    return 128 + number
