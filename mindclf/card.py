@@ -25,15 +25,17 @@ IN_FILES = {**REQUIRED, "format": int, "weights_sha256": str}  # what the one in
 # What a card may have besides that is used, and its type.
 OPTIONAL = {"crop_share": (int, float), "raw_size": list, "white": (int, float), "class_folders": list, "classes_chinese": list,
             "categories": list, "categories_chinese": list, "config": dict, "metrics": dict, "data": dict,
-            "seconds": (int, float), "device": dict, "versions": dict, "exported": dict, "speed": list, "seen_images": dict,
-            "extended": list, "calibration": dict, "format": int, "weights_sha256": str}
+            "seconds": (int, float), "device": dict, "versions": dict, "exported": dict, "speed": list, "stopped_early": list,
+            "seen_images": dict, "extended": list, "calibration": dict, "format": int, "weights_sha256": str}
 WITHIN = {("data", "path"): str, ("data", "train"): int, ("data", "held_out"): int, ("data", "test"): int,
-          ("config", "dataset"): str}
+          ("config", "dataset"): str, ("exported", "with_preprocessing"): bool}
 OF_CLASSES = ("classes", "class_folders", "classes_chinese", "categories", "categories_chinese")  # a text for each class
 SEEN_FIELDS = ("train", "validation", "test")  # of seen_images: 8 characters of base64 an image, see mindclf.dataset.seen
 CALIBRATION_RANGES = {"temperature": (1e-3, 1e3), **dict.fromkeys(
     ("threshold", "target_error", "coverage", "error", "error_bound", "ece_before", "ece_after"), (0, 1))}
-SPEED_FIELDS = ("phase", "images_per_second", "data_share")  # of each phase of the training
+OF_PHASES = {  # fields with a record of each phase of the training, and the numbers in it
+    "speed": ("phase", "images_per_second", "data_share"), "stopped_early": ("phase", "epoch", "planned_epochs"),
+}
 IN_CONFIG = {  # the fields with the ranges of a config, and what they are called there
     "net_options": "net_options", "image_height": "image_height", "image_width": "image_width", "mean": "mean", "std": "std",
     "crop_share": "crop_pct", "white": "white",
@@ -266,9 +268,13 @@ def _wrong_records(card):
     for field in ("of", "missing"):
         if not _is_one_line(calibration.get(field, "")):
             yield f"field 'calibration.{field}' must be a text of one line, received {_short(calibration[field])}"
-    for phase in card.get("speed", ()):
-        if not (isinstance(phase, dict) and all(type(phase.get(name)) in (int, float) for name in SPEED_FIELDS)):
-            yield f"field 'speed' must hold numbers {', '.join(SPEED_FIELDS)}, received {_short(phase)}"
+    for field, names in OF_PHASES.items():
+        for phase in card.get(field, ()):
+            if not (isinstance(phase, dict) and all(type(phase.get(name)) in (int, float) for name in names)):
+                yield f"field {field!r} must hold numbers {', '.join(names)}, received {_short(phase)}"
+    for part, metrics in card.get("metrics", {}).items():
+        if not (isinstance(metrics, dict) and all(type(metrics.get(name, 0)) in (int, float) for name in ("top1", "images"))):
+            yield f"field 'metrics' must hold numbers top1 and images of {_short(part)}, received {_short(metrics)}"
     seen = card.get("seen_images", dict.fromkeys(SEEN_FIELDS, ""))
     for name in SEEN_FIELDS:
         if not (isinstance(seen.get(name), str) and re.fullmatch(r"(?:[A-Za-z0-9+/]{8})*", seen[name])):
