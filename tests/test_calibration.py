@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import shutil
 
 import numpy as np
@@ -255,6 +256,9 @@ def test_eval_tells_of_coverage_and_of_unknown_images(solved, colour_folder, tmp
     taken = figures["unknown"]["taken_for_a_class"]
     assert f"unknown: {taken} of 3 images in {unknown} are taken for a class, AUROC" in text
     assert f"sure (probability 40.0% or more) of {figures['coverage']:.1%}" in text
+    os.rename(unknown, tmp_path / "un\n\x1bknown")
+    assert cli.main(["eval", *words[:-1], str(tmp_path / "un\n\x1bknown")]) == 0
+    assert r"/un\n\x1bknown are taken for a class" in capsys.readouterr().out
     assert cli.main(["eval", str(marked), f"dataset_path={colour_folder}", "--unknown", str(tmp_path / "none")]) == 2
 
 

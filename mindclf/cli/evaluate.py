@@ -43,6 +43,7 @@ def run(arguments, config, is_recipe):
     from mindclf.evaluation import evaluate_on
     from mindclf.report.write import write_report
     from mindclf.utils.claim import claimed
+    from mindclf.utils.files import one_line
 
     use_device(config.device_target)
     with claimed(arguments.report) if arguments.report else contextlib.nullcontext():
@@ -57,10 +58,10 @@ def run(arguments, config, is_recipe):
                     "selective": found.selective})
         return 0
     imbalance = metrics.imbalance(classes)
-    say(f"{_measured(chosen, metrics.images, f'{found.origin} ({found.folder.as_posix()})')}{_left_out(chosen)}\n"
+    say(f"{_measured(chosen, metrics.images, f'{found.origin} ({one_line(found.folder.as_posix())})')}{_left_out(chosen)}\n"
         f"top-1 {metrics.top1:.2%}  top-5 {metrics.top5:.2%}  loss {metrics.loss:.4f}  macro F1 {metrics.macro_f1:.2%}"
         + (f"\nbalanced accuracy {imbalance}" if imbalance else ""))
-    say("\n".join(_selective(found.selective, arguments.unknown)))
+    say("\n".join(_selective(found.selective, one_line(arguments.unknown or ""))))
     print_table([("class", "images", "recall", "precision", "F1"), *(_row(classes, metrics, label) for label in metrics.by_f1())],
                 right=range(1, 5), has_head=True)
     return 0
